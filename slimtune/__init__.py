@@ -1,0 +1,45 @@
+"""slimtune: search for small, fast versions of a trained image classifier.
+
+>>> import slimtune as st
+>>> run = st.search(model="resnet8x2", data="digits", trials=16, out="runs/a")  # doctest: +SKIP
+>>> run.front()                                                                 # doctest: +SKIP
+>>> run.pick("knee").export("deploy")                                           # doctest: +SKIP
+
+The names below are loaded when first used, so that ``import slimtune`` and the command line's
+help need no torch.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+try:
+    __version__ = version("slimtune")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+source"
+
+_HOMES = {
+    "Recipe": "slimtune.compression.recipe",
+    "Run": "slimtune.results.run",
+    "SlimtuneError": "slimtune.errors",
+    "UserError": "slimtune.errors",
+    "compress": "slimtune.compression.pipeline",
+    "load_model": "slimtune.search.saved",
+    "open_run": "slimtune.results.run",
+}
+
+__all__ = ["__version__", *_HOMES, "search"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home."""
+    if name == "search":  # the package itself is callable
+        return import_module("slimtune.search")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'slimtune' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -1,0 +1,41 @@
+"""Where the verbs write: results to standard output, progress and log to standard error."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from slimtune.cli.state import State
+from slimtune.results.files import atomic_write
+
+PLAIN_WIDTH = 100
+"""Columns of a table that goes to a file or a pipe: the same on every machine."""
+
+
+def result_console(state: State) -> Console:
+    """Return the console for results: standard output."""
+    console = Console(no_color=not state.color, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(no_color=True, highlight=False, width=PLAIN_WIDTH)
+    return console
+
+
+def log_console(state: State) -> Console:
+    """Return the console for progress and log: standard error, silent with ``--quiet``."""
+    return Console(
+        stderr=True, no_color=not state.color, highlight=False, quiet=state.verbosity < 0
+    )
+
+
+def write_or_echo(text: str, output: Path | None) -> None:
+    """Write ``text`` to the file, or to standard output if there is none.
+
+    Raises:
+        UserError: the file's folder does not exist.
+        RunError: the file cannot be written.
+    """
+    text = text.rstrip("\n") + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        atomic_write(output, text)

@@ -1,0 +1,132 @@
+"""The entry point: global options, verbs that load when asked for, and the one error boundary."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from slimtune import __version__
+from slimtune.cli.state import State
+from slimtune.errors import SlimtuneError, did_you_mean
+
+# Verb -> (module that holds a click command called `command`, help in one line). The help stands
+# here so that listing the verbs imports none of them.
+VERBS: dict[str, tuple[str, str]] = {
+    "search": ("slimtune.cli.search", "Search for small, fast versions of a model."),
+    "front": ("slimtune.cli.front", "Show the Pareto front of a finished run."),
+    "export": ("slimtune.cli.export", "Copy one member of the front, ready to deploy."),
+    "rerun": ("slimtune.cli.rerun", "Repeat one trial alone, to debug or to prove it."),
+    "compress": ("slimtune.cli.compress", "Carry out one recipe, without a search."),
+    "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
+    "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
+}
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class VerbGroup(click.Group):
+    """A group whose commands are named by a table and imported when one is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the verb's command, importing its module; None if there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        loaded: click.Command = import_module(VERBS[cmd_name][0]).command
+        return loaded
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; an unknown one is refused with the nearest, which click cannot know."""
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            guess = did_you_mean(name, VERBS)
+            raise click.UsageError(f"No such command '{name}'.{guess}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs and their help out of the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: slimtune search --preset demo",
+)
+@click.version_option(__version__, "--version", message="slimtune %(version)s")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every epoch and every started trial.")
+@click.option("--no-color", is_flag=True, help="Print without colours; so does NO_COLOR=1.")
+@click.option("--debug", is_flag=True, help="Print the traceback of an error.")
+@click.pass_obj
+def cli(state: State, quiet: bool, verbose: bool, no_color: bool, debug: bool) -> None:
+    """Find small, fast versions of a trained image classifier.
+
+    Results go to standard output, progress and errors to standard error. Exit codes: 0 done,
+    1 internal error or failed check, 2 bad input, 3 nothing matches, 4 no trial finished,
+    5 unusable run folder, 130 interrupted.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other; give one.")
+    state.verbosity = int(verbose) - int(quiet)
+    state.color = not (no_color or os.environ.get("NO_COLOR"))
+    state.debug = debug
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error ends here, in one line.
+
+    Args:
+        argv: arguments without the program's name; those of the process if not given.
+    """
+    state = State()
+    try:
+        code = cli.main(argv, prog_name="slimtune", standalone_mode=False, obj=state)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        return _report(state, _usage_line(error), error.exit_code)
+    except SlimtuneError as error:
+        return _report(state, str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _report(state, _interrupted_line(state), INTERRUPTED, prefix="")
+    except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
+        kind = type(error).__name__
+        hint = "" if state.debug else "; run again as `slimtune --debug …` for the traceback"
+        return _report(state, f"{kind}: {error}{hint}", 1, prefix="internal error: ")
+
+
+def _report(state: State, message: str, code: int, prefix: str = "error: ") -> int:
+    """Print the traceback if asked for, then one line, on standard error."""
+    if state.debug:
+        traceback.print_exc()
+    click.echo(prefix + " ".join(message.split()), err=True)
+    return code
+
+
+def _usage_line(error: click.ClickException) -> str:
+    """Return click's message and where help is to be found, in one line."""
+    context = getattr(error, "ctx", None)
+    where = f" See '{context.command_path} --help'." if context is not None else ""
+    return error.format_message() + where
+
+
+def _interrupted_line(state: State) -> str:
+    if state.run is not None and (state.run / "run.json").is_file():
+        return f"interrupted; finished trials are kept in {state.run}"
+    return "interrupted; nothing was written"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

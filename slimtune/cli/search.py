@@ -1,0 +1,138 @@
+"""``slimtune search``: options to a config, a search with progress, the front at the end."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from click import IntRange
+
+from slimtune.cli.console import log_console, result_console
+from slimtune.cli.progress import Progress
+from slimtune.cli.settings import search_config
+from slimtune.cli.state import State
+from slimtune.cli.words import duration, encodable
+from slimtune.results.run import Run
+from slimtune.results.tables import front_table
+from slimtune.search.config import SearchConfig
+from slimtune.search.search import run_search
+
+EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parquet:DIR --out runs/a"
+
+
+@click.command("search", epilog=EPILOG)
+@click.option("-c", "--config", "file", type=Path, metavar="FILE", help="YAML file of settings.")
+@click.option("--preset", metavar="NAME", help="Start from a ready-made search, such as demo.")
+@click.option("--model", metavar="REF", help="Network: a zoo name or torchvision:NAME.")
+@click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
+@click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--trials", type=IntRange(min=1), metavar="N", help="How many recipes to try.")
+@click.option("--epochs", type=IntRange(min=0), metavar="N", help="Epochs of each fine-tuning.")
+@click.option("--seed", type=IntRange(min=0), metavar="N", help="Fixes every random choice.")
+@click.option("--concurrency", type=IntRange(min=1), metavar="N", help="Trials at a time.")
+@click.option("--no-ray", is_flag=True, help="Run trials one after another, in this process.")
+@click.option("--ray-address", metavar="ADDRESS", help="Use a running Ray cluster, such as auto.")
+@click.option(
+    "--objective", "objectives", multiple=True, metavar="NAME", help="Repeat; two at least."
+)
+@click.option(
+    "--validation-source",
+    type=click.Choice(["auto", "train", "test"]),
+    help="Where the images come from that trials are selected on.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting by its dotted name, the value as YAML; repeat for more.",
+)
+@click.option("--out", type=Path, metavar="DIR", help="New folder of the run; default runs/NAME.")
+@click.option("--print-config", is_flag=True, help="Print the merged settings as YAML and stop.")
+@click.pass_obj
+def command(
+    state: State,
+    /,
+    file: Path | None,
+    preset: str | None,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    print_config: bool,
+    **options: Any,
+) -> None:
+    """Search for small, fast versions of a model.
+
+    An option counts before --set, --set before the config file, the file before the preset.
+    Prints the Pareto front; the run folder holds a model.onnx for every trial.
+    """
+    config = search_config(_dotted(options), assignments, file, preset)
+    if print_config:
+        settings = config.model_dump(mode="json", exclude_none=True)
+        click.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
+        return
+    out = out if out is not None else free_folder(preset or f"{config.model}-{config.data}")
+    run_and_show(state, config, out)
+
+
+def run_and_show(state: State, config: SearchConfig, out: Path) -> None:
+    """Run the search with progress on standard error and the front on standard output.
+
+    Raises:
+        SlimtuneError: as `run_search`.
+    """
+    state.run = out
+    log = log_console(state)
+    started = time.monotonic()
+    with Progress(log, verbose=state.verbosity > 0) as progress:
+        progress.header(out)
+        run = run_search(config, out, progress)
+    result_console(state).print(front_table(run))
+    log.print(_summary(run, time.monotonic() - started), soft_wrap=True, markup=False)
+    log.print(f"next: {_next_commands(run)}", soft_wrap=True, markup=False)
+
+
+def free_folder(name: str) -> Path:
+    """Return ``runs/NAME``, or the first of ``runs/NAME-2``, ``-3``... that does not exist."""
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60] or "run"
+    candidate, number = Path("runs", slug), 2
+    while candidate.exists():
+        candidate, number = Path("runs", f"{slug}-{number}"), number + 1
+    return candidate
+
+
+def _dotted(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options under the dotted names that the settings have."""
+    plain = ("model", "weights", "data", "trials", "seed", "concurrency", "ray_address")
+    return {
+        **{name: options[name] for name in plain},
+        "objectives": options["objectives"] or None,
+        "executor": "inline" if options["no_ray"] else None,
+        "validation.source": options["validation_source"],
+        "space.train.epochs": options["epochs"],
+    }
+
+
+def _summary(run: Run, seconds: float) -> str:
+    """Return how long it took and what became of the trials."""
+    records = run.records
+    failed = [record for record in records if record.status == "failed"]
+    text = f"done in {duration(seconds)} · {len(records) - len(failed)} complete"
+    if failed:
+        file = run.path / "trials" / f"{failed[0].number:04d}" / "error.txt"
+        text += f", {len(failed)} failed (see {file})"
+    return text
+
+
+def _next_commands(run: Run) -> str:
+    """Return what to type next, with a limit that this front can keep."""
+    commands = [f"slimtune export {run.path} --pick knee -o deploy/"]
+    front = run.front()
+    if "accuracy" in front and "size_bytes" in front and len(front) > 1:
+        middle = float(front["accuracy"].iloc[len(front) // 2])
+        floor = int(middle * 1000) / 1000
+        commands.append(
+            f"slimtune export {run.path} --pick size --min-accuracy {floor:g} -o small/"
+        )
+    return encodable(" | ".join(commands))

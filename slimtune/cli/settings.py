@@ -1,0 +1,78 @@
+"""From options, ``--set``, a config file and a preset to one validated search config."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slimtune.cli.config_file import load_yaml, located, parse_value
+from slimtune.errors import ConfigError, UserError
+from slimtune.search.config import SearchConfig, make_config, merged, set_path
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Return ``{"a.b": value}`` from ``["a.b=value"]``; each value is read as YAML.
+
+    Raises:
+        ConfigError: an assignment without ``=``, or a value that is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set needs KEY=VALUE, such as train.lr=0.01, but got '{text}'")
+        values[name.strip()] = parse_value(value, name.strip())
+    return values
+
+
+def search_config(
+    options: Mapping[str, Any],
+    assignments: Iterable[str] = (),
+    file: Path | None = None,
+    preset: str | None = None,
+) -> SearchConfig:
+    """Return the config; the first of option, ``--set``, file, preset and default counts.
+
+    Args:
+        options: dotted setting -> value; None was not given.
+        assignments: ``a.b=value``, each.
+        file: YAML config. It must be valid by itself, over the preset, so that every message
+            about it can name its line.
+        preset: name of a ready-made search.
+
+    Raises:
+        UserError: a setting that breaks a rule.
+    """
+    layers: dict[str, Any] = {}
+    if file is not None:
+        layers, lines = load_yaml(file)
+        make_config({}, preset)  # an unknown preset is no fault of the file
+        try:
+            make_config(layers, preset)
+        except UserError as error:
+            raise located(error, file, lines) from None
+    over: dict[str, Any] = {}
+    for dotted, value in parse_assignments(assignments).items():
+        set_path(over, dotted, value)
+    for dotted, value in options.items():
+        if value is not None:
+            set_path(over, dotted, value)
+    return make_config(merged(layers, over), preset)
+
+
+class Quantity(click.ParamType):
+    """A number with a unit, read by a function that raises `UserError`."""
+
+    def __init__(self, name: str, parse: Any) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number in the base unit."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UserError as error:
+            self.fail(str(error), param, ctx)

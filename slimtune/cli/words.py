@@ -1,0 +1,67 @@
+"""Numbers as the command line says them."""
+
+import sys
+from collections.abc import Callable, Mapping
+
+_KIB = 1024
+
+
+def accuracy(score: float, error: float | None = None, images: int | None = None) -> str:
+    """Return an accuracy of 0..1, such as ``"0.9173 ± 0.0028 (n = 10000)"``."""
+    text = f"{score:.4f}"
+    text += "" if error is None else f" ± {error:.4f}"
+    return text + ("" if images is None else f" (n = {images})")
+
+
+def size(amount: float) -> str:
+    """Return bytes as ``"285.9 KiB"``."""
+    return f"{amount / _KIB:.1f} KiB"
+
+
+def latency(ms: float, stable: bool = True) -> str:
+    """Return milliseconds as ``"0.214 ms"``; says so if the machine was too busy to tell."""
+    return f"{ms:.3g} ms" + ("" if stable else " (unstable)")
+
+
+def count(number: float) -> str:
+    """Return a count as ``"269.7 k"`` or ``"40.55 M"``."""
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= factor:
+            return f"{number / factor:.4g} {unit}"
+    return f"{number:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``"1:52"`` or ``"2:01:52"``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+_FORMS: dict[str, Callable[[float], str]] = {
+    "accuracy": accuracy,
+    "size_bytes": size,
+    "latency_ms": latency,
+}
+_TITLES = {"size_bytes": "size", "latency_ms": "latency"}
+
+
+def value(name: str, measured: float) -> str:
+    """Return one measured value in the form and unit of its objective."""
+    return _FORMS.get(name, count)(measured)
+
+
+def objective(name: str, measured: float) -> str:
+    """Return one measured value with its title, such as ``"size 285.9 KiB"``."""
+    return f"{_TITLES.get(name, name)} {value(name, measured)}"
+
+
+def objectives(values: Mapping[str, float]) -> str:
+    """Return the objectives of a trial on one line."""
+    return "  ".join(objective(name, measured) for name, measured in values.items())
+
+
+def encodable(text: str) -> str:
+    """Return ``text`` without characters that standard output's encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

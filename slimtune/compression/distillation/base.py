@@ -1,0 +1,50 @@
+"""Hinton's logit distillation."""
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from slimtune.compression.distillation.protocol import DISTILLATION
+from slimtune.compression.settings import settings
+
+
+@DISTILLATION.register("base")
+@settings
+class BaseDistillation:
+    """Cross entropy on the labels plus the teacher's softened probabilities.
+
+    ``loss = alpha * T^2 * KL(softmax(teacher / T) || softmax(student / T)) + (1 - alpha) * hard``,
+    the divergence summed over classes and averaged over the batch. T^2 keeps the size of the
+    gradient independent of T.
+
+    Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531. Here ``alpha`` weights the distillation term; some code means the other.
+    """
+
+    alpha: Annotated[
+        float, Field(ge=0, le=1, description="weight of the distillation term, 0..1")
+    ] = 0.9
+    temperature: Annotated[
+        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+    ] = 4.0
+
+    reference = "Hinton et al., 2015, arXiv:1503.02531"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """True, unless ``alpha`` is 0."""
+        return self.alpha > 0
+
+    def loss(self, hard: Tensor, student: Tensor, teacher: Tensor | None) -> Tensor:
+        """Return the mixed loss, a scalar."""
+        if teacher is None:
+            return hard
+        divergence = F.kl_div(
+            F.log_softmax(student / self.temperature, dim=1),
+            F.log_softmax(teacher / self.temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return self.alpha * self.temperature**2 * divergence + (1 - self.alpha) * hard

@@ -1,0 +1,117 @@
+"""One recipe, carried out: the text to read first."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.pruning.stage import prune
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.training import Epoch, train_network
+from slimtune.workload.shortcut import materialize_shortcuts
+from slimtune.workload.types import Workload
+
+Observe = Callable[[bytes, np.ndarray, Sequence[str]], dict[str, tuple[float, float]]]
+Report = Callable[[str, Mapping[str, float]], None]
+
+
+def report_nothing(stage: str, values: Mapping[str, float]) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a recipe made of the baseline.
+
+    Attributes:
+        model: the compressed network, in eval mode, on the CPU.
+        onnx: the bytes of the one file that ships.
+        kept: for each pruned channel group, the indices that stayed.
+        history: one entry an epoch of fine-tuning.
+    """
+
+    model: nn.Module
+    onnx: bytes
+    kept: dict[str, list[int]]
+    history: list[Epoch]
+
+
+def compress(
+    workload: Workload,
+    recipe: Recipe,
+    *,
+    seed: int,
+    observe: Observe,
+    device: str = "cpu",
+    report: Report = report_nothing,
+) -> Compressed:
+    """Carry out ``recipe`` on a copy of the workload's baseline.
+
+    Args:
+        workload: data and baseline; not modified.
+        recipe: what to do.
+        seed: fixes every random choice; with the same threads and device, every bit.
+        observe: runs an ONNX file on images and returns the range of each named tensor; handed
+            in because only the measurement side knows a runtime.
+        device: where to train.
+        report: called with the name of each stage as it begins and with each epoch's numbers.
+
+    Raises:
+        TrialError: the recipe cannot be carried out on this network.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    student = materialize_shortcuts(copy.deepcopy(workload.baseline))
+    kept: dict[str, list[int]] = {}
+    history: list[Epoch] = []
+
+    if recipe.prune is not None:
+        report("prune", {})
+        kept = prune(
+            student,
+            method=recipe.prune.method,
+            amount=recipe.prune.amount,
+            scope=recipe.prune.scope,
+            round_to=recipe.prune.round_to,
+            example=_example(workload),
+        )
+
+    if recipe.train.epochs > 0:
+        report("fine-tune", {})
+        history = train_network(
+            student.to(device),
+            workload,
+            recipe.train,
+            recipe.distill,
+            teacher=_teacher(workload, device) if recipe.distill.needs_teacher else None,
+            generator=generator,
+            on_epoch=lambda e: report("fine-tune", {"epoch": e.epoch, "loss": e.loss}),
+        )
+
+    student = recipe.quantize.prepare(student.cpu()).eval()
+
+    report("export", {})
+    onnx = export_onnx(
+        student,
+        image_shape=workload.image_shape,
+        mean=workload.mean,
+        std=workload.std,
+        classes=workload.classes,
+        quantizer=recipe.quantize,
+        calibration=workload.train.images,
+        observe=observe,
+    )
+    return Compressed(student, onnx, kept, history)
+
+
+def _example(workload: Workload) -> torch.Tensor:
+    """Return two blank images to trace with: batch normalisation and flattening need a batch."""
+    return torch.zeros(2, *workload.image_shape)
+
+
+def _teacher(workload: Workload, device: str) -> nn.Module:
+    return copy.deepcopy(workload.baseline).eval().requires_grad_(False).to(device)

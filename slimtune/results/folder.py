@@ -1,0 +1,290 @@
+"""The run folder on disk: one writer, whole trials or none, nothing read that was not recorded.
+
+::
+
+    runs/a/
+      run.json                 what the run was started with (manifest.py)
+      study.db                 Optuna's; not touched here
+      baseline/                result.json and the baseline's files
+      trials/0017/             spec.json, result.json, error.txt if it failed, and its artifacts
+      trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
+      front/                   front.json, front.csv (final.py)
+"""
+
+import numbers
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slimtune.errors import RunError, UserError, shortened
+from slimtune.results.files import (
+    discard,
+    is_temporary,
+    plain_name,
+    publish_folder,
+    read_bytes,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    to_json,
+)
+from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
+from slimtune.results.objectives import is_number
+from slimtune.results.record import TrialRecord, checked
+
+_OURS = ("spec.json", "result.json", "error.txt")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder that exists; make one with `create` or `open`.
+
+    Attributes:
+        path: the folder.
+        manifest: the content of run.json.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> "RunFolder":
+        """Make a new run folder that holds run.json and no trial.
+
+        Args:
+            path: must not exist; parent folders are made.
+            manifest: the keys of run.json; ``schema`` and ``created`` are filled in.
+
+        Raises:
+            UserError: the path exists, or the manifest is not complete. Nothing is written.
+            RunError: the disk refuses.
+        """
+        path = Path(path)
+        refuse_existing(path)
+        complete = complete_manifest(manifest)
+        if not publish_folder(path, {"run.json": to_json(complete)}):
+            raise _taken(path)
+        return cls(path, complete)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Open a run folder.
+
+        Raises:
+            RunError: no such folder, no run.json in it, or one that is damaged or of another
+                schema.
+        """
+        path = Path(path)
+        if not (path / "run.json").is_file():
+            raise RunError(f"{str(path)!r} is not a slimtune run (no run.json)")
+        manifest = read_json(path / "run.json")
+        if manifest.get("schema") != SCHEMA:
+            raise RunError(
+                f"{path}/run.json: has schema {shortened(manifest.get('schema'))}, this slimtune "
+                f"reads schema {SCHEMA}; open it with the version that wrote it"
+            )
+        try:
+            check_manifest(manifest)
+        except UserError as error:
+            raise RunError(f"{path}/run.json: {error}") from None
+        return cls(path, manifest)
+
+    @property
+    def study_path(self) -> Path:
+        """Where Optuna keeps the study."""
+        return self.path / "study.db"
+
+    def trial_path(self, number: int) -> Path:
+        """Return the folder of a trial, whether it exists or not.
+
+        Raises:
+            UserError: ``number`` is not an integer of at least 0.
+            RunError: the folder is a link to somewhere else.
+        """
+        # numpy's integers count: they are what a column of a front holds.
+        whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+        if not whole or number < 0:
+            raise UserError(f"a trial is a whole number from 0, but got {shortened(number)}")
+        path = self.path / "trials" / f"{number:04d}"
+        if path.resolve() != self.path.resolve() / "trials" / path.name:
+            raise RunError(f"{path}: path leaves the run folder; replace the link by the folder")
+        return path
+
+    def write_trial(
+        self, record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]
+    ) -> bool:
+        """Write one finished trial in a single rename.
+
+        The record is passed through `checked` and gets the SHA-256 of every file.
+
+        Args:
+            record: of a complete or a failed trial.
+            spec: what the trial was asked to do; written as spec.json.
+            files: artifact name -> content, such as model.onnx, history.csv or log.txt.
+
+        Returns:
+            False if the trial is in the folder already; that one is kept.
+
+        Raises:
+            RunError: the disk refuses, a file's name is not plain, or something that is no
+                finished trial sits in the trial's place.
+        """
+        path = self.trial_path(record.number)
+        if (path / "result.json").is_file():
+            return False
+        record = checked(record, self.manifest["objectives"])
+        record = replace(record, artifacts=_hashes(files))
+        content = {"spec.json": to_json(dict(spec)), **files}
+        if record.status == "failed":
+            parts = [part for part in (record.error, record.traceback) if part]
+            content["error.txt"] = ("\n\n".join(parts) + "\n").encode()
+        content["result.json"] = to_json(record.to_dict())
+        if not publish_folder(path, content) and not (path / "result.json").is_file():
+            raise RunError(f"{path}: holds no result.json, so it is no trial; move it away")
+        return True
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the trials in the folder, ascending."""
+        trials = self.path / "trials"
+        names = os.listdir(trials) if trials.is_dir() else []
+        found = (int(name) for name in names if re.fullmatch(r"[0-9]{4,9}", name))
+        return sorted(number for number in found if f"{number:04d}" in names)
+
+    def records(self) -> list[TrialRecord]:
+        """Return the records of all trials, by number.
+
+        Raises:
+            RunError: a result.json is missing or damaged; the message names it.
+        """
+        return [self._read_record(number) for number in self.numbers()]
+
+    def record(self, number: int) -> TrialRecord:
+        """Return the record of one trial.
+
+        Raises:
+            UserError: there is no such trial; the message says which there are.
+            RunError: its result.json is damaged.
+        """
+        if not self.trial_path(number).is_dir():
+            numbers = self.numbers()
+            known = f"({numbers[0]}-{numbers[-1]})" if numbers else "(no trial has finished)"
+            raise UserError(f"trial {number} does not exist {known}")
+        return self._read_record(number)
+
+    def _read_record(self, number: int) -> TrialRecord:
+        path = self.trial_path(number) / "result.json"
+        record = TrialRecord.from_dict(read_json(path), str(path))
+        if record.number != number:
+            raise RunError(f"{path}: is the record of trial {record.number}, not of {number}")
+        return record
+
+    def read_artifact(self, record: TrialRecord, name: str) -> bytes:
+        """Return the content of one of a trial's files, provided it is what the trial wrote.
+
+        Raises:
+            UserError: the trial left no file of that name.
+            RunError: the file is missing, a link, or its SHA-256 is not the recorded one.
+        """
+        if name not in record.artifacts:
+            known = ", ".join(record.artifacts) or "none"
+            raise UserError(
+                f"trial {record.number} has no file {shortened(name)} (it has {known})"
+            )
+        path = self.trial_path(record.number) / plain_name(name)
+        data = read_bytes(path)
+        self._compare(record, name, sha256_bytes(data))
+        return data
+
+    def verify(self, number: int) -> None:
+        """Recompute the SHA-256 of every file of a trial.
+
+        Raises:
+            UserError: there is no such trial.
+            RunError: a file is missing, a link, or differs from what was recorded.
+        """
+        record = self.record(number)
+        for name in record.artifacts:
+            path = self.trial_path(number) / plain_name(name)
+            self._compare(record, name, sha256_file(path))
+
+    def _compare(self, record: TrialRecord, name: str, found: str) -> None:
+        recorded = record.artifacts[name]
+        if found != recorded:
+            raise RunError(
+                f"{self.trial_path(record.number) / name}: SHA-256 mismatch for trial "
+                f"{record.number} ({found[:12]}…, recorded {recorded[:12]}…); make it again with "
+                f"slimtune rerun {self.path} --trial {record.number}"
+            )
+
+    def write_baseline(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
+        """Write the baseline's measurement and files in a single rename.
+
+        Args:
+            record: plain data with at least ``objectives``, name -> value; the SHA-256 of the
+                files is added as ``artifacts``.
+            files: file name -> content.
+
+        Returns:
+            False if there is a baseline already; that one is kept.
+
+        Raises:
+            RunError: the record has no objectives, or the disk refuses.
+        """
+        path = self.path / "baseline"
+        _check_baseline(record, str(path))
+        result = to_json({**record, "artifacts": _hashes(files)})
+        return publish_folder(path, {**files, "result.json": result})
+
+    def baseline(self) -> dict[str, Any]:
+        """Return the baseline's record.
+
+        Raises:
+            RunError: it has not been measured yet, or its file is damaged.
+        """
+        path = self.path / "baseline" / "result.json"
+        record = read_json(path)
+        _check_baseline(record, str(path))
+        return record
+
+    def sweep(self) -> list[Path]:
+        """Remove what killed processes left half written, and return what was removed.
+
+        Only the run's one writer may call this, and not while it writes.
+        """
+        found = (path for where in ("*", "trials/*", "front/*") for path in self.path.glob(where))
+        leftovers = sorted(path for path in found if is_temporary(path))
+        for path in leftovers:
+            discard(path)
+        return leftovers
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a path that a new run cannot be made at, before any work is done.
+
+    Raises:
+        UserError: something is there already.
+    """
+    if os.path.lexists(path):
+        raise _taken(path)
+
+
+def _taken(path: Path) -> UserError:
+    return UserError(f"{path} already exists: choose another --out, or move it away")
+
+
+def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    for name in files:
+        if name in _OURS:
+            raise RunError(f"{name}: is written by the run folder itself; name the file otherwise")
+    return {plain_name(name): sha256_bytes(data) for name, data in files.items()}
+
+
+def _check_baseline(record: Mapping[str, Any], where: str) -> None:
+    objectives = record.get("objectives")
+    if not isinstance(objectives, Mapping) or not all(map(is_number, objectives.values())):
+        raise RunError(
+            f"{where}: objectives must map names to numbers, got {shortened(objectives)}"
+        )

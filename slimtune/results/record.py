@@ -1,0 +1,130 @@
+"""The record of one trial: what was asked, what came out, and on which machine."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from slimtune.errors import RunError, from_validation
+from slimtune.results.objectives import OBJECTIVES, Objective, is_number
+
+Metric = float | int | str | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What is known of one finished trial.
+
+    Attributes:
+        number: of the trial in its run, from 0.
+        status: "complete" if every objective was measured.
+        recipe: the pipeline in its JSON form.
+        pipeline: the pipeline in a few words.
+        seed: of every random choice in the trial.
+        threads: torch threads; another number gives other bits.
+        device: where it was trained, such as "cpu" or "cuda".
+        objectives: measured values by objective name, in the objective's own unit.
+        metrics: measured, not optimised.
+        artifacts: file name -> SHA-256 in hexadecimal, of every file in the trial's folder.
+        error: why it failed, in one line.
+        traceback: where it failed; kept in error.txt, never in the JSON form.
+        seconds: wall-clock time by stage.
+        host: the machine and the versions.
+    """
+
+    number: int
+    status: Literal["complete", "failed"]
+    recipe: dict[str, Any]
+    pipeline: str
+    seed: int
+    threads: int = 1
+    device: str = "cpu"
+    objectives: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+    traceback: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finite_objectives(self) -> dict[str, float]:
+        """The objectives that are finite numbers within their range."""
+        return {
+            name: float(value)
+            for name, value in self.objectives.items()
+            if _known(name).fault(value) is None
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, without the traceback."""
+        values = dataclasses.asdict(self)
+        del values["traceback"]
+        return values
+
+    @classmethod
+    def from_dict(cls, mapping: object, where: str) -> "TrialRecord":
+        """Build a record from its JSON form.
+
+        Args:
+            mapping: what `to_dict` returned; keys that are not known are ignored.
+            where: the file it came from, for the message.
+
+        Raises:
+            RunError: a key is missing or has the wrong type, or a complete trial holds an
+                objective that cannot have been measured.
+        """
+        try:
+            record = _ADAPTER.validate_python(mapping)
+        except ValidationError as error:
+            raise RunError(f"{where}: {from_validation(error)}") from None
+        fault = _fault(record, ())
+        if record.status == "complete" and fault is not None:
+            raise RunError(f"{where}: {fault}")
+        return record
+
+
+_ADAPTER: TypeAdapter[TrialRecord] = TypeAdapter(TrialRecord)
+
+
+def checked(record: TrialRecord, required: Sequence[str] = ()) -> TrialRecord:
+    """Return the record with nothing in it that a front or a JSON file cannot hold.
+
+    A complete trial with an objective that is missing, not finite or out of range becomes a
+    failed one that says so, and keeps its sound objectives. Metrics and seconds that are not
+    finite become None or go; numpy scalars become plain numbers.
+
+    Args:
+        record: as the trial reported it.
+        required: names of the run's objectives.
+    """
+    fault = _fault(record, required) if record.status == "complete" else None
+    return dataclasses.replace(
+        record,
+        status="failed" if fault else record.status,
+        error=fault or record.error,
+        objectives=record.finite_objectives,
+        metrics={name: _plain(value) for name, value in record.metrics.items()},
+        seconds={name: float(s) for name, s in record.seconds.items() if math.isfinite(s)},
+    )
+
+
+def _known(name: str) -> Objective:
+    return OBJECTIVES.get(name, Objective(name, "minimize", "", name, low=-math.inf))
+
+
+def _fault(record: TrialRecord, required: Sequence[str]) -> str | None:
+    for name in required:
+        if name not in record.objectives:
+            return f"missing objective: {name} was not measured"
+    faults = (_known(name).fault(value) for name, value in record.objectives.items())
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _plain(value: Any) -> Metric:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if is_number(value) and not math.isfinite(value) else value

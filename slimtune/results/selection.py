@@ -1,0 +1,196 @@
+"""Choosing one member of a front: the knee, or the best in one objective, under limits."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from slimtune.errors import NothingMatchesError, UnknownNameError, UserError, did_you_mean
+from slimtune.results.objectives import OBJECTIVES, Direction, Objective
+
+PICKS = {"accuracy": "accuracy", "size": "size_bytes", "latency": "latency_ms"}
+"""What `pick` can be asked for besides "knee" -> the objective it is best in."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound that a picked member keeps."""
+
+    objective: Objective
+    value: float
+
+    def excess(self, measured: float) -> float:
+        """Return by how much ``measured`` breaks the limit, in the unit; 0 if it keeps it."""
+        gap = measured - self.value
+        return max(0.0, -gap if self.objective.direction == "maximize" else gap)
+
+    def __str__(self) -> str:
+        """Return the limit as a condition, such as ``"latency <= 2 ms"``."""
+        sign = ">=" if self.objective.direction == "maximize" else "<="
+        return f"{self.objective.title} {sign} {_amount(self.objective, self.value)}"
+
+
+def distances(
+    values: np.ndarray, directions: Sequence[Direction], log: Sequence[bool]
+) -> np.ndarray:
+    """Return how far each point is from the best value of every objective at once.
+
+    Each objective is scaled to 0 (the best of the points) .. 1 (the worst); an objective in which
+    all points are equal says nothing and counts 0.
+
+    Args:
+        values: (n, m), in natural units, n >= 1. A point with a NaN is infinitely far.
+        directions: m times "minimize" or "maximize".
+        log: for each objective, whether ratios count rather than differences; a column with a
+            value of 0 or less has no ratios and is scaled by differences.
+
+    Returns:
+        float64, (n,): Euclidean distances, 0..sqrt(m).
+    """
+    squares = np.zeros(len(values))
+    for column, direction, ratios in zip(
+        np.asarray(values, float).T, directions, log, strict=True
+    ):
+        finite = column[np.isfinite(column)]
+        if ratios and (finite > 0).all():
+            column, finite = np.log(column), np.log(finite)
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+        best = high if direction == "maximize" else low
+        squares += (np.abs(column - best) / ((high - low) or 1.0)) ** 2
+    return np.where(np.isfinite(squares), np.sqrt(squares), math.inf)
+
+
+def knee(values: np.ndarray, directions: Sequence[Direction], log: Sequence[bool]) -> int:
+    """Return the index of the point nearest to the best of everything, by `distances`.
+
+    On a tie (to 12 digits) the one that is higher in the maximized objectives wins, then the
+    lower index.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    far = np.round(distances(values, directions, log), 12)
+    nearest = np.flatnonzero(far == far.min())
+    columns = [i for i, direction in enumerate(directions) if direction == "maximize"]
+    return int(max(nearest, key=lambda i: (*np.asarray(values)[i, columns], -i)))
+
+
+def objectives_of(front: pd.DataFrame) -> list[Objective]:
+    """Return the objectives that a front has columns for, in the order of the columns."""
+    return [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
+
+
+def front_distances(front: pd.DataFrame) -> np.ndarray:
+    """Return `distances` of the members of a front, (n,)."""
+    known = objectives_of(front)
+    values = front[[o.name for o in known]].to_numpy(float)
+    return distances(values, [o.direction for o in known], [o.log for o in known])
+
+
+def front_knee(front: pd.DataFrame) -> int:
+    """Return the row position of the knee of a front with at least one member."""
+    known = objectives_of(front)
+    values = front[[o.name for o in known]].to_numpy(float)
+    return knee(values, [o.direction for o in known], [o.log for o in known])
+
+
+def pick(
+    front: pd.DataFrame,
+    how: str = "knee",
+    *,
+    min_accuracy: float | None = None,
+    max_latency_ms: float | None = None,
+    max_size_bytes: float | None = None,
+) -> int:
+    """Return the number of one trial of a front.
+
+    Limits are kept by the values that the search selected on (validation accuracy, never test
+    accuracy). The knee is the allowed member nearest to the best of the whole front, so a limit
+    that the knee keeps anyway does not move it.
+
+    Args:
+        front: from `Run.front`: a column ``trial`` and one an objective.
+        how: "knee", "accuracy", "size" or "latency"; ties go to the one nearer to the knee.
+        min_accuracy: 0..1.
+        max_latency_ms: above 0.
+        max_size_bytes: above 0.
+
+    Raises:
+        UserError: an unknown ``how``, a limit out of range, or an objective that the run has not.
+        NothingMatchesError: no member keeps the limits; the message names the nearest miss.
+    """
+    limits = _limits(min_accuracy, max_latency_ms, max_size_bytes)
+    by = None if how == "knee" else _column(front, _picked(how))
+    for limit in limits:
+        _column(front, limit.objective)
+    if front.empty:
+        raise NothingMatchesError("the front is empty: no trial of this run finished")
+    excess = _excesses(front, limits)
+    allowed = np.flatnonzero((excess == 0).all(axis=1))
+    if len(allowed) == 0:
+        raise NothingMatchesError(_nearest_miss(front, limits, excess))
+    far = front_distances(front)
+    if by is None:
+        known = objectives_of(front)
+        highs = front[[o.name for o in known if o.direction == "maximize"]].to_numpy(float)
+        order = [(round(far[i], 12), *(-highs[i]), i) for i in allowed]
+    else:
+        worst = -by.to_numpy(float) if how == "accuracy" else by.to_numpy(float)
+        order = [(worst[i], round(far[i], 12), i) for i in allowed]
+    return int(front["trial"].iloc[min(order)[-1]])
+
+
+def _picked(how: str) -> Objective:
+    if how not in PICKS:
+        known = ("knee", *PICKS)
+        raise UnknownNameError(
+            f"unknown pick '{how}'.{did_you_mean(str(how), known)} Choose from {', '.join(known)}."
+        )
+    return OBJECTIVES[PICKS[how]]
+
+
+def _limits(
+    min_accuracy: float | None, max_latency_ms: float | None, max_size_bytes: float | None
+) -> list[Limit]:
+    if min_accuracy is not None and not 0 <= min_accuracy <= 1:
+        raise UserError(f"min_accuracy: must be in 0..1 (0.9 is 90 %), but got {min_accuracy}")
+    upper = {"max_latency_ms": max_latency_ms, "max_size_bytes": max_size_bytes}
+    for name, value in upper.items():
+        if value is not None and not value > 0:
+            raise UserError(f"{name}: must be above 0, but got {value}")
+    given = {"accuracy": min_accuracy, "latency_ms": max_latency_ms, "size_bytes": max_size_bytes}
+    return [Limit(OBJECTIVES[name], v) for name, v in given.items() if v is not None]
+
+
+def _column(front: pd.DataFrame, wanted: Objective) -> pd.Series:
+    if wanted.name not in front.columns:
+        known = ", ".join(o.name for o in objectives_of(front))
+        raise UserError(f"{wanted.name} is not an objective of this run (it has {known})")
+    return front[wanted.name]
+
+
+def _excesses(front: pd.DataFrame, limits: list[Limit]) -> np.ndarray:
+    """Return by how much each member breaks each limit, in units, (members, limits)."""
+    columns = [[limit.excess(v) for v in front[limit.objective.name]] for limit in limits]
+    return np.array(columns, dtype=float).reshape(len(limits), len(front)).T
+
+
+def _nearest_miss(front: pd.DataFrame, limits: list[Limit], excess: np.ndarray) -> str:
+    # Relative to the limit, so that bytes and milliseconds can be added up.
+    scale = np.array([limit.value or 1.0 for limit in limits])
+    row = int(np.argmin((excess / scale).sum(axis=1)))
+    misses = " and ".join(
+        f"{limit.objective.title} by {_amount(limit.objective, gap)}"
+        for limit, gap in zip(limits, excess[row], strict=True)
+        if gap > 0
+    )
+    asked = " and ".join(map(str, limits))
+    return f"no trial has {asked}; closest: trial {front['trial'].iloc[row]} misses {misses}"
+
+
+def _amount(known: Objective, value: float) -> str:
+    if known.name == "size_bytes":
+        return f"{value / 1024:.4g} KiB"
+    return f"{value:.3g} {known.unit}".strip()

@@ -1,0 +1,168 @@
+"""Everything that defines a search, validated in one place and stored with the run."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slimtune.compression.recipe import Train
+from slimtune.errors import ConfigError, from_validation
+from slimtune.results.objectives import parse_objectives
+from slimtune.spaces.presets import PRESETS
+from slimtune.spaces.space import Space
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ValidationSettings(_Settings):
+    """Where the images come from that the search selects on."""
+
+    source: Annotated[
+        Literal["auto", "train", "test"],
+        Field(description="auto: train if slimtune trains the baseline, test if weights are given"),
+    ] = "auto"
+    fraction: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="share taken; 0.2 of train or 0.5 of test if not given"),
+    ] = None
+
+
+class BaselineSettings(_Settings):
+    """How the baseline is trained when no weights are given."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000, description="passes over the training split")] = 30
+    lr: Annotated[float, Field(gt=0, le=10, description="first learning rate")] = 0.1
+    batch_size: Annotated[int, Field(ge=2, le=65536, description="images a step")] = 128
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights")] = 5e-4
+
+    def train(self) -> Train:
+        """Return the same as the training loop's settings."""
+        return Train(**self.model_dump())
+
+
+class SearchConfig(_Settings):
+    """One search. Precedence: option, ``--set``, config file, preset, these defaults."""
+
+    model: Annotated[str, Field(description="zoo name or torchvision:NAME")] = "resnet20"
+    weights: Annotated[
+        str | None, Field(description="checkpoint of the baseline; trained here if not given")
+    ] = None
+    data: Annotated[
+        str, Field(description="digits, cifar10, cifar100, parquet:DIR or folder:DIR")
+    ] = "cifar10"
+    trials: Annotated[int, Field(ge=1, le=1_000_000, description="how many recipes to try")] = 20
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes every random choice")] = 0
+    concurrency: Annotated[
+        int | None, Field(ge=1, description="trials at a time; one a core if not given")
+    ] = None
+    executor: Annotated[
+        Literal["ray", "inline"], Field(description="inline: one after another, in this process")
+    ] = "ray"
+    ray_address: Annotated[
+        str | None, Field(description="a running cluster, such as auto; a local one if not given")
+    ] = None
+    objectives: Annotated[
+        tuple[str, ...], Field(description="two or more measured quantities")
+    ] = ("accuracy", "size_bytes", "latency_ms")
+    validation: ValidationSettings = ValidationSettings()
+    baseline: BaselineSettings = BaselineSettings()
+    space: Annotated[
+        dict[str, Any], Field(description="restriction of the default space, stage by stage")
+    ] = {}
+
+    @property
+    def validation_source(self) -> Literal["train", "test"]:
+        """Where validation images come from, with ``auto`` decided.
+
+        A checkpoint from elsewhere has usually been trained on all of train, and would look
+        almost perfect on any part of it.
+        """
+        if self.validation.source == "auto":
+            return "train" if self.weights is None else "test"
+        return self.validation.source
+
+    @property
+    def validation_fraction(self) -> float:
+        """Share of that source which becomes the validation split."""
+        default = 0.2 if self.validation_source == "train" else 0.5
+        return self.validation.fraction or default
+
+    def workers(self) -> int:
+        """Return how many trials run at a time: never more than the machine has cores."""
+        cores = os.cpu_count() or 1
+        if self.executor == "inline":
+            return 1
+        if self.ray_address is not None:
+            return self.concurrency or cores
+        return min(self.concurrency or cores, cores)
+
+    def resolved_space(self) -> Space:
+        """Return the search space.
+
+        Raises:
+            ConfigError: the restriction breaks a rule.
+        """
+        return Space.restricted(self.space)
+
+
+def make_config(settings: Mapping[str, Any], preset: str | None = None) -> SearchConfig:
+    """Build a config from nested settings laid over a preset.
+
+    Args:
+        settings: nested mapping; what is None is left to the preset or the default.
+        preset: name of a registered preset.
+
+    Raises:
+        ConfigError: an unknown key or a value that breaks a rule; begins with the dotted key.
+        UnknownNameError: an unknown preset, objective or method.
+    """
+    base: dict[str, Any] = {} if preset is None else PRESETS[preset]
+    try:
+        config = SearchConfig(**merged(base, settings))
+    except ValidationError as error:
+        raise from_validation(error, known=_known_keys(error)) from None
+    parse_objectives(config.objectives)
+    config.resolved_space()
+    return config
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the entries of ``over``; mappings are merged key by key."""
+    result = dict(base)
+    for key, value in over.items():
+        if value is None:
+            continue
+        below = result.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def set_path(settings: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested mappings, in place, making the mappings on the way.
+
+    Raises:
+        ConfigError: a part of the path is empty, or holds a value that is no mapping.
+    """
+    *parents, last = dotted.split(".")
+    if not all([*parents, last]):
+        raise ConfigError(f"'{dotted}' is not a setting; write it as stage.name, such as train.lr")
+    for part in parents:
+        settings = settings.setdefault(part, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{dotted}: '{part}' is a value, not a group of settings")
+    settings[last] = value
+
+
+def _known_keys(error: ValidationError) -> list[str]:
+    """Return the setting names that exist where the first error happened."""
+    location = error.errors()[0]["loc"][:-1]
+    model: type[BaseModel] = SearchConfig
+    for part in location:
+        inner = model.model_fields[str(part)].annotation if part in model.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)

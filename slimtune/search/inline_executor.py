@@ -1,0 +1,34 @@
+"""Run the trials in this process, one after another: no Ray, and breakpoints work."""
+
+from collections.abc import Callable
+from typing import Any
+
+from slimtune.search.attempt import OnEvent, Work, attempt, ignore_event
+from slimtune.search.spec import Outcome, TrialSpec
+
+
+def run_inline(
+    work: Work,
+    shared: Any,
+    ask: Callable[[], TrialSpec | None],
+    tell: Callable[[Outcome], None],
+    *,
+    on_event: OnEvent = ignore_event,
+) -> None:
+    """Run every trial that ``ask`` hands out; each outcome is told before the next ask.
+
+    Args:
+        work: the body of a trial.
+        shared: handed to ``work`` as it is.
+        ask: the next trial, or None when there are no more.
+        tell: receives each outcome once.
+        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
+    """
+    while (spec := ask()) is not None:
+        on_event("start", spec)
+        outcome = attempt(work, shared, spec)
+        tell(outcome)
+        on_event("finish", outcome)

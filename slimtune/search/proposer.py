@@ -1,0 +1,250 @@
+"""The study and its sampler: which trial comes next, and what became of the last.
+
+The study is the only truth of a search. One process writes it, the driver. Every trial in it
+was added in one transaction together with its spec, so none is ever there without the
+means to run it again.
+"""
+
+import math
+import numbers
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy.exc
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from slimtune.errors import ConfigError, RunError, shortened
+from slimtune.search.spec import Outcome, TrialSpec, trial_seed
+
+STARTUP_TRIALS = 10
+"""Finished trials before TPE models anything; until then draws are uniform."""
+DRAWS = 20
+"""Tries for a recipe that was not proposed before; then a repeat is accepted."""
+MODELLED_DRAWS = 10
+"""Of these, the tries by TPE: concentrated as it is, it may never leave what it has seen."""
+
+
+def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study:
+    """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
+
+    Args:
+        path: the database file; made absolute, so a later change of folder does no harm.
+        directions: ``"minimize"`` or ``"maximize"``, one per objective.
+        name: the study's name within the file.
+
+    Raises:
+        RunError: the file cannot be opened, is damaged, or has other directions.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = Path(path).absolute()
+    url = f"sqlite:///{str(path).replace('{', '{{').replace('}', '}}')}"  # Optuna formats it
+    with _study_errors(str(path)):
+        storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+        study = optuna.create_study(
+            storage=storage,
+            directions=[StudyDirection[direction.upper()] for direction in directions],
+            study_name=name,
+            load_if_exists=True,
+        )
+        found = [direction.name.lower() for direction in study.directions]
+    if found != list(directions):
+        wanted = ", ".join(directions)
+        raise RunError(
+            f"{path}: the study's directions are {', '.join(found)}, not {wanted}; "
+            "use the run's own objectives or another folder"
+        )
+    return study
+
+
+def unfinished(study: optuna.Study) -> list[TrialSpec]:
+    """Return the specs of trials that were asked and never told, in the order of numbers."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]
+
+
+class Proposer:
+    """Ask it for the next trial, tell it what came out.
+
+    A proposal depends on the run's seed, the trial's number and the study's history alone:
+    a reopened study goes on as if it had never been closed.
+
+    Args:
+        study: see `open_study`.
+        suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
+        objectives: names in the order of the study's directions.
+        trials: numbers that the study shall hold in the end, counting those it has.
+        seed: of the run; decides each trial's seed and every proposal.
+        threads: for every spec.
+        device: for every spec.
+        key: a recipe's identity; recipes with a known key are drawn again, up to `DRAWS` times.
+        start: parameters of the first trials, by number; what one leaves out is drawn.
+        again: specs to hand out before any new one, such as those of `unfinished`.
+
+    Raises:
+        ConfigError: the study has another number of objectives.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        suggest: Callable[[optuna.Trial], dict[str, Any]],
+        *,
+        objectives: Sequence[str],
+        trials: int,
+        seed: int,
+        threads: int = 1,
+        device: str = "cpu",
+        key: Callable[[dict[str, Any]], str] | None = None,
+        start: Sequence[dict[str, Any]] = (),
+        again: Sequence[TrialSpec] = (),
+    ) -> None:
+        if len(objectives) != len(study.directions):
+            raise ConfigError(
+                f"objectives: the study has {len(study.directions)}, but got {len(objectives)}"
+            )
+        self._study = study
+        self._suggest = suggest
+        self._objectives = tuple(objectives)
+        self._trials = trials
+        self._seed = seed
+        self._threads = threads
+        self._device = device
+        self._key = key
+        self._start = tuple(start)
+        self._again = deque(again)
+
+    def ask(self) -> TrialSpec | None:
+        """Return the next trial, recorded as running, or None when the study is full.
+
+        Raises:
+            ConfigError: a start point that the search space does not contain.
+            RunError: the study cannot be read or written.
+        """
+        if self._again:
+            return self._again.popleft()
+        with _study_errors(self._study.study_name):
+            history = self._study.get_trials(deepcopy=False)
+        number = len(history)
+        if number >= self._trials:
+            return None
+        drawn, recipe = self._draw(history)
+        seed = trial_seed(self._seed, number)
+        spec = TrialSpec(number, recipe, seed, self._threads, self._device)
+        attrs: dict[str, Any] = {"spec": spec.to_dict()}
+        if self._key is not None:
+            attrs["key"] = self._key(recipe)
+        with _study_errors(self._study.study_name):
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=TrialState.RUNNING,
+                    params=drawn.params,
+                    distributions=drawn.distributions,
+                    user_attrs=attrs,
+                )
+            )
+        return spec
+
+    def tell(self, outcome: Outcome) -> None:
+        """Record an outcome. A failure, or an objective that is not finite, leaves a reason.
+
+        A second outcome of the same trial is ignored: the first stands.
+
+        Raises:
+            RunError: the study has no such trial, or cannot be written.
+        """
+        with _study_errors(self._study.study_name):
+            history = self._study.get_trials(deepcopy=False)
+            if not 0 <= outcome.number < len(history):
+                raise RunError(f"the study has no trial {outcome.number}, only {len(history)}")
+            trial = history[outcome.number]
+            if trial.state.is_finished():
+                return
+            reason = _reason(outcome, self._objectives)
+            if reason is None:
+                values = [float(outcome.objectives[name]) for name in self._objectives]
+                self._study.tell(trial.number, values)
+                return
+            # Optuna's public setter needs the Trial of `Study.ask`, which a resumed run lacks.
+            self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _draw(self, history: list[FrozenTrial]) -> tuple[FrozenTrial, dict[str, Any]]:
+        """Draw on a copy in memory, so that the draws thrown away take no numbers."""
+        known = {trial.user_attrs.get("key") for trial in history}
+        scratch = optuna.create_study(directions=self._study.directions)
+        scratch.add_trials(history)
+        number = len(history)
+        for attempt in range(DRAWS):
+            scratch.sampler = _sampler(trial_seed(self._seed, number), attempt)
+            if attempt == 0 and number < len(self._start):
+                drawn, recipe = self._draw_start(scratch, number)
+            else:
+                drawn, recipe = self._draw_once(scratch)
+            if self._key is None or self._key(recipe) not in known:
+                break
+            scratch.tell(drawn.number, state=TrialState.FAIL)  # which TPE does not look at
+        return drawn, recipe
+
+    def _draw_once(self, scratch: optuna.Study) -> tuple[FrozenTrial, dict[str, Any]]:
+        trial = scratch.ask()
+        recipe = self._suggest(trial)
+        return scratch.get_trials(deepcopy=False)[trial.number], recipe
+
+    def _draw_start(
+        self, scratch: optuna.Study, number: int
+    ) -> tuple[FrozenTrial, dict[str, Any]]:
+        start = self._start[number]
+        scratch.enqueue_trial(start)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # "fixed value is out of range"
+                drawn, recipe = self._draw_once(scratch)
+        except (ValueError, UserWarning) as error:
+            raise ConfigError(f"start point {number}: {error}") from None
+        if unused := sorted(start.keys() - drawn.params.keys()):
+            raise ConfigError(
+                f"start point {number}: {', '.join(unused)} not in the search space there; "
+                f"it has {', '.join(drawn.params)}"
+            )
+        return drawn, recipe
+
+
+def _sampler(seed: int, attempt: int) -> BaseSampler:
+    seed = trial_seed(seed, attempt)
+    if attempt >= MODELLED_DRAWS:
+        return RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True
+        return TPESampler(
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+            seed=seed,
+        )
+
+
+def _reason(outcome: Outcome, objectives: Sequence[str]) -> str | None:
+    if outcome.status == "failed":
+        return outcome.reason or "failed without a reason"
+    for name in objectives:
+        value = outcome.objectives.get(name)
+        if not isinstance(value, numbers.Real) or not math.isfinite(value):
+            return f"{name} must be a finite number, but is {shortened(value)}"
+    return None
+
+
+@contextmanager
+def _study_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise RunError(f"{where}: the study cannot be used: {cause}") from error

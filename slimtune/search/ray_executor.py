@@ -1,0 +1,269 @@
+"""Run the trials side by side on Ray Tune, which schedules them and decides nothing.
+
+Each call builds a new Tuner over ``ask`` and ``tell``; no state of Tune's is kept or read.
+What all trials share goes once into Ray's object store. What a trial makes comes back through
+a mailbox, an actor beside the driver: Tune's own results are small dicts, made for scalars,
+and a file would need a file system that driver and workers share.
+"""
+
+import json
+import tempfile
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import cloudpickle, tune
+from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from slimtune.errors import SlimtuneError
+from slimtune.search.attempt import OnEvent, Work, attempt, ignore_event
+from slimtune.search.ray_session import ray_session
+from slimtune.search.spec import Outcome, TrialSpec
+
+RETRIES = 2
+"""Times a trial is run again after the death of its process."""
+
+
+def run_ray(
+    work: Work,
+    shared: Any,
+    ask: Callable[[], TrialSpec | None],
+    tell: Callable[[Outcome], None],
+    *,
+    concurrency: int,
+    cpus_per_trial: float = 1,
+    gpus_per_trial: float = 0,
+    address: str | None = None,
+    on_event: OnEvent = ignore_event,
+) -> None:
+    """Run every trial that ``ask`` hands out, ``concurrency`` at a time.
+
+    ``ask``, ``tell`` and ``on_event`` are called in this process and thread. With a
+    concurrency of 1 each outcome is told before the next ask, as `run_inline` does. A trial
+    whose process dies runs again from its start, up to `RETRIES` times, then fails.
+
+    Args:
+        work: the body of a trial; runs in worker processes, which are reused.
+        shared: handed to ``work``; its numpy arrays are read-only there and are not copied.
+        ask: the next trial, or None when there are no more.
+        tell: receives each outcome once.
+        concurrency: trials at a time, at least 1.
+        cpus_per_trial: CPUs that Ray reserves for one.
+        gpus_per_trial: GPUs, or the fraction of one; bookkeeping, not a memory limit.
+        address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
+            this process is connected to one already.
+        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
+
+    Raises:
+        ConfigError: not even one trial fits the resources there are.
+        SlimtuneError: Ray cannot be started or reached, or breaks down.
+        KeyboardInterrupt: Ctrl-C. What had finished has been told.
+    """
+    size = _pickled_bytes((work, shared))
+    with (
+        ray_session(
+            address,
+            concurrency=concurrency,
+            cpus=cpus_per_trial,
+            gpus=gpus_per_trial,
+            shared_bytes=size,
+        ),
+        tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,
+    ):
+        name = f"slimtune-mailbox-{uuid.uuid4().hex}"
+        mailbox = _make_mailbox(name, ray.put((work, shared)))
+        search = _Search(ask, tell, on_event, mailbox, name)
+        resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
+        try:
+            _fit(search, resources, concurrency, folder)
+        finally:
+            ray.kill(mailbox)
+
+
+def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folder: str) -> None:
+    tuner = tune.Tuner(
+        tune.with_resources(_RayTrial, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            num_samples=-1,
+            max_concurrent_trials=concurrency,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=folder,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            # Tune's default for a class; its failure counts as the trial's, and runs it again.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    failure = None
+    try:
+        tuner.fit()
+    except Exception as error:
+        failure = error
+    search.tell_what_arrived()
+    if search.error is not None:  # of `ask` or `tell`: more precise than what Tune makes of it
+        raise search.error
+    if failure is not None:
+        raise SlimtuneError(f"Ray Tune broke down: {str(failure).splitlines()[0]}") from failure
+    if search.open or not search.exhausted:  # on SIGINT, Tune stops and returns as if all was well
+        raise KeyboardInterrupt
+
+
+class _Search(Searcher):
+    """Tune's view of ``ask`` and ``tell``."""
+
+    def __init__(
+        self,
+        ask: Callable[[], TrialSpec | None],
+        tell: Callable[[Outcome], None],
+        on_event: OnEvent,
+        mailbox: Any,
+        mailbox_name: str,
+    ) -> None:
+        super().__init__(None, None)
+        self._ask = ask
+        self._tell = tell
+        self._on_event = on_event
+        self._mailbox = mailbox
+        self._mailbox_name = mailbox_name
+        self.open: dict[str, TrialSpec] = {}
+        self.exhausted = False
+        self.error: Exception | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.error is not None:
+            raise self.error
+        try:
+            spec = self._ask()
+            if spec is not None:
+                self._on_event("start", spec)
+        except Exception as error:
+            self.error = error
+            raise
+        if spec is None:
+            self.exhausted = True
+            return Searcher.FINISHED
+        self.open[trial_id] = spec
+        # As text, for Tune would look for search spaces in a mapping.
+        return {
+            "number": spec.number,
+            "spec": json.dumps(spec.to_dict()),
+            "mailbox": self._mailbox_name,
+        }
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        spec = self.open.pop(trial_id, None)
+        if spec is None:
+            return
+        lost = Outcome(
+            number=spec.number,
+            status="failed",
+            reason=f"no outcome after {RETRIES + 1} attempts: its process died (killed, out of "
+            "memory, or a crash in native code)",
+        )
+        self._finish(self._take(spec) or lost)
+
+    def tell_what_arrived(self) -> None:
+        """Tell the outcomes that Tune, stopping, did not come to fetch."""
+        for trial_id, spec in list(self.open.items()):
+            if (outcome := self._take(spec)) is not None:
+                del self.open[trial_id]
+                self._finish(outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: the study is the state."""
+
+    def _take(self, spec: TrialSpec) -> Outcome | None:
+        try:
+            taken: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
+        except ray.exceptions.RayError as error:
+            self.error = self.error or SlimtuneError(f"a trial's outcome is lost: {error}")
+            return None
+        return taken
+
+    def _finish(self, outcome: Outcome) -> None:
+        # Tune would take an error here for one of the trial, and run it again: keep it for
+        # the next `suggest`.
+        try:
+            self._tell(outcome)
+            self._on_event("finish", outcome)
+        except Exception as error:
+            self.error = self.error or error
+
+
+class _RayTrial(tune.Trainable):
+    """A worker process: runs one trial after another on inputs that it fetches once."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._spec = TrialSpec.from_dict(json.loads(config["spec"]))
+        self._mailbox = ray.get_actor(config["mailbox"])
+        self._inputs: tuple[Work, Any] | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._spec = TrialSpec.from_dict(json.loads(new_config["spec"]))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        outcome = attempt(self._work, None, self._spec)
+        ray.get(self._mailbox.put.remote(self._spec.number, outcome))
+        return {"done": True}
+
+    def _work(self, _shared: Any, spec: TrialSpec) -> Outcome:
+        # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
+        # with its message.
+        if self._inputs is None:
+            references: list[Any] = ray.get(self._mailbox.inputs.remote())
+            self._inputs = ray.get(references[0])
+        work, shared = self._inputs
+        return work(shared, spec)
+
+
+class _Mailbox:
+    """Keeps the inputs for the workers, and each outcome until the driver takes it."""
+
+    def __init__(self, inputs: list[Any]) -> None:
+        self._inputs = inputs
+        self._outcomes: dict[int, Outcome] = {}
+
+    def inputs(self) -> list[Any]:
+        return self._inputs
+
+    def put(self, number: int, outcome: Outcome) -> None:
+        self._outcomes[number] = outcome
+
+    def take(self, number: int) -> Outcome | None:
+        return self._outcomes.pop(number, None)
+
+
+def _make_mailbox(name: str, inputs: Any) -> Any:
+    here = ray.get_runtime_context().get_node_id()
+    options = {
+        "name": name,
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
+    }
+    # In a list, for Ray would replace a bare reference by what it refers to.
+    return ray.remote(_Mailbox).options(**options).remote([inputs])
+
+
+def _trial_name(trial: Any) -> str:
+    return f"trial-{trial.config['number']}"
+
+
+def _pickled_bytes(value: object) -> int:
+    """Return the size of ``value`` in the object store; arrays are counted without a copy."""
+    buffers: list[Any] = []
+    inline = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return len(inline) + sum(buffer.raw().nbytes for buffer in buffers)

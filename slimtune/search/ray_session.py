@@ -1,0 +1,147 @@
+"""Ray for the length of one search: started or joined, quiet, and left as it was found."""
+
+import functools
+import logging
+import math
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from slimtune.errors import ConfigError, SlimtuneError
+
+OBJECT_STORE_BYTES = 512 * 2**20
+"""Of a Ray that we start: small, for outcomes pass through one at a time."""
+PROBE_SECONDS = 5.0
+"""How long an address may take to accept a connection; Ray itself tries for minutes."""
+
+SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in every executor
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # never: the study is the only truth
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+"""Environment of the driver while Tune runs."""
+
+
+@contextmanager
+def ray_session(
+    address: str | None, *, concurrency: int, cpus: float, gpus: float, shared_bytes: int
+) -> Iterator[None]:
+    """Have Ray initialised within the block.
+
+    A Ray that runs already is used and left running; otherwise one is started on this host,
+    or the one at ``address`` is joined, and shut down or left at the end.
+
+    Args:
+        address: ``"host:port"`` or ``"auto"`` of a cluster; None is this host.
+        concurrency: trials side by side.
+        cpus: of one trial.
+        gpus: of one trial, or a fraction of one.
+        shared_bytes: size of what all trials read.
+
+    Raises:
+        ConfigError: not even one trial fits the resources there are.
+        SlimtuneError: Ray cannot be started or reached.
+    """
+    with _environment(SETTINGS), _quiet():
+        ours = not ray.is_initialized()
+        if ours and address is not None:
+            _join(address)
+        elif ours:
+            _start(math.ceil(concurrency * cpus), max(OBJECT_STORE_BYTES, 2 * shared_bytes))
+        try:
+            _check_resources(cpus, gpus)
+            yield
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+def _start(cpus: int, object_store_bytes: int) -> None:
+    # Ray protects a local cluster by a token, and without one in the environment it would
+    # write one to the home directory. Ray sets RAY_AUTH_MODE by itself, and must: set by us
+    # after `import ray`, it reaches the daemons and not this process.
+    has_token = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    with _environment({} if has_token else {"RAY_AUTH_TOKEN": _token()}):
+        try:
+            _init(address="local", num_cpus=cpus, object_store_memory=object_store_bytes)
+        except Exception as error:
+            ray.shutdown()
+            raise SlimtuneError(
+                f"cannot start Ray on this host: {_first_line(error)}; "
+                "the inline executor needs none"
+            ) from error
+
+
+def _join(address: str) -> None:
+    try:
+        _probe(address)
+        _init(address=address)
+    except Exception as error:
+        raise SlimtuneError(f"cannot reach Ray at {address}: {_first_line(error)}") from error
+
+
+def _init(**kwargs: Any) -> None:
+    ray.init(
+        include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **kwargs
+    )
+
+
+def _probe(address: str) -> None:
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
+
+
+def _check_resources(cpus: float, gpus: float) -> None:
+    there = ray.cluster_resources()
+    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
+        if wanted > there.get(name, 0):
+            raise ConfigError(
+                f"a trial asks for {wanted:g} {name}, but Ray has {there.get(name, 0):g} "
+                "in all; such a trial would wait for ever"
+            )
+
+
+@functools.cache
+def _token() -> str:
+    """One a process: Ray reads the first and keeps it."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name in ("RAY_AUTH_MODE", *settings):  # the first is set by `ray.init`
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.air")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

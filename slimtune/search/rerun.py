@@ -1,0 +1,116 @@
+"""One trial of a finished run again, alone, in this process: for debugging and for proof."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimtune.compression.recipe import Recipe
+from slimtune.errors import RunError, UserError
+from slimtune.results.files import read_json
+from slimtune.results.folder import RunFolder
+from slimtune.search.config import SearchConfig, make_config, merged, set_path
+from slimtune.search.setup import reopen_workload
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial import run_trial
+from slimtune.workload.types import Workload
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One artifact of a trial, recorded and made again.
+
+    Attributes:
+        name: the file's name.
+        recorded: sha256 in the trial's record.
+        repeated: sha256 of what this process made.
+    """
+
+    name: str
+    recorded: str
+    repeated: str
+
+    @property
+    def identical(self) -> bool:
+        """Whether the two are the same, bit for bit."""
+        return self.recorded == self.repeated
+
+
+def run_config(folder: RunFolder) -> SearchConfig:
+    """Return the config a run was made with.
+
+    Raises:
+        RunError: it was written by a version with other settings.
+    """
+    try:
+        return make_config(folder.manifest["config"])
+    except UserError as error:
+        raise RunError(f"{folder.path}/run.json: {error}; written by another version?") from None
+
+
+def rerun_trial(
+    folder: RunFolder,
+    number: int,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    reraise: bool = False,
+) -> Outcome:
+    """Run the recorded spec of trial ``number`` again; the run folder is not written to.
+
+    Args:
+        folder: the run.
+        number: the trial's number; finished and failed ones both work.
+        changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
+        reraise: raise what makes the trial fail, instead of recording it.
+
+    Raises:
+        UserError: no such trial, or changes that make no valid recipe.
+        RunError: the run's data has changed.
+    """
+    folder.record(number)  # says which numbers exist
+    spec = TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
+    config = run_config(folder)
+    spec = _changed(spec, changes or {})
+    workload = reopen_workload(folder, config)
+    return run_trial(workload, spec, tuple(config.objectives), reraise=reraise)
+
+
+def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
+    """Return recorded against repeated hashes of the files that the recipe determines.
+
+    Raises:
+        UserError: the recorded trial failed, so that there is nothing to compare with.
+    """
+    record = folder.record(outcome.number)
+    if record.status != "complete":
+        raise UserError(f"trial {outcome.number} failed: {record.error}; nothing to compare with")
+    return [
+        Comparison(name, recorded, _sha256(outcome.files.get(name, b"")))
+        for name, recorded in sorted(record.artifacts.items())
+    ]
+
+
+def compress_once(workload: Workload, recipe: Mapping[str, Any], seed: int) -> Outcome:
+    """Run one recipe on a workload without any search, as trial 0."""
+    return run_trial(workload, TrialSpec(number=0, recipe=dict(recipe), seed=seed))
+
+
+def find_run(path: Path) -> Path | None:
+    """Return the run folder that ``path`` lies in, if any."""
+    for parent in [path, *path.resolve().parents]:
+        if (parent / "run.json").is_file():
+            return parent
+    return None
+
+
+def _changed(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
+    recipe = merged(spec.recipe, {})
+    for dotted, value in changes.items():
+        set_path(recipe, dotted, value)
+    Recipe.from_dict(recipe)  # a wrong change is the user's mistake, not a failed trial
+    return TrialSpec.from_dict({**spec.to_dict(), "recipe": recipe})
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,234 @@
+"""A whole search, top to bottom: workload, baseline, trials, the front measured together."""
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+
+from slimtune.compression.pruning.surgery import check_prunable
+from slimtune.compression.recipe import Recipe, Train
+from slimtune.errors import ModelError, PruningError, SearchFailedError
+from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.host import describe_host
+from slimtune.measurement.latency import measure_latency
+from slimtune.measurement.runtime import predict
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.folder import RunFolder, refuse_existing
+from slimtune.results.objectives import parse_objectives
+from slimtune.results.run import Run, open_run
+from slimtune.search.config import SearchConfig
+from slimtune.search.inline_executor import run_inline
+from slimtune.search.proposer import Proposer, open_study
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.setup import load_workload, train_baseline, workload_fingerprint
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial import failed_outcome, run_trial
+from slimtune.spaces.space import suggest_recipe
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.shortcut import materialize_shortcuts
+from slimtune.workload.splits import noise_warning
+from slimtune.workload.types import Workload
+
+Listener = Callable[[str, Mapping[str, Any]], None]
+BASELINE_NUMBER = -1
+
+
+def ignore_events(event: str, values: Mapping[str, Any]) -> None:
+    """Show nothing."""
+
+
+def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_events) -> Run:
+    """Run a search and return the run.
+
+    Args:
+        config: what to search, on what.
+        out: folder of the run; must not exist.
+        listener: told what happens, as an event's name and its values: ``workload``,
+            ``epoch``, ``baseline``, ``warning``, ``started``, ``finished``, ``final``.
+
+    Raises:
+        UserError: bad input; nothing has been written then.
+        SearchFailedError: not one trial finished.
+        KeyboardInterrupt: interrupted; every finished trial is in the run folder.
+    """
+    refuse_existing(out)
+    workload = load_workload(config, load_dataset(config.data))
+    _check_space_fits(config, workload)
+    listener("workload", _workload_words(config, workload))
+
+    if config.weights is None:
+        train_baseline(workload, config, lambda epoch: listener("epoch", vars(epoch)))
+    baseline = run_trial(workload, _baseline_spec(config), tuple(config.objectives))
+    if baseline.status == "failed":
+        raise ModelError(f"{config.model}: the baseline itself fails: {baseline.payload.error}")
+    measured = {**baseline.objectives, **baseline.payload.metrics}
+    test = _test_accuracy(workload, baseline.files["model.onnx"])
+    listener("baseline", {**measured, **test})
+    for warning in _warnings(measured, test, workload):
+        listener("warning", {"text": warning})
+
+    folder = RunFolder.create(out, _manifest(config, workload, baseline.objectives))
+    folder.write_baseline({**baseline.payload.to_dict(), **test}, baseline.files)
+
+    _run_trials(config, folder, workload, listener)
+
+    if not any(record.status == "complete" for record in folder.records()):
+        first = folder.records()[0].error if folder.records() else "no trial was run"
+        raise SearchFailedError(f"no trial finished; the first failed with: {first}")
+    measure_front(folder, workload)
+    run = open_run(folder.path)
+    listener("final", {"hypervolume": run.hypervolume(), "members": len(run.front())})
+    return run
+
+
+def _run_trials(
+    config: SearchConfig, folder: RunFolder, workload: Workload, listener: Listener
+) -> None:
+    """Propose, run and record until all trials are finished; files are written before the study."""
+    space = config.resolved_space()
+    objectives = parse_objectives(config.objectives)
+    study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
+    specs: dict[int, TrialSpec] = {}
+
+    def suggest(trial: optuna.Trial) -> dict[str, Any]:
+        return suggest_recipe(trial, space).to_dict()
+
+    proposer = Proposer(
+        study,
+        suggest,
+        objectives=list(config.objectives),
+        trials=config.trials,
+        seed=config.seed,
+    )
+
+    def ask() -> TrialSpec | None:
+        spec = proposer.ask()
+        if spec is not None:
+            specs[spec.number] = spec
+            words = Recipe.from_dict(spec.recipe).describe()
+            listener("started", {"number": spec.number, "pipeline": words})
+        return spec
+
+    def tell(outcome: Outcome) -> None:
+        spec = specs.pop(outcome.number)
+        if outcome.payload is None:  # the process died; nothing came back but the reason
+            outcome = failed_outcome(spec, RuntimeError(outcome.reason))
+        folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
+        proposer.tell(outcome)
+        listener("finished", {"record": outcome.payload})
+
+    work = partial(run_trial, objectives=tuple(config.objectives))
+    if config.executor == "inline":
+        run_inline(work, workload, ask, tell)
+    else:
+        run_ray(
+            work, workload, ask, tell, concurrency=config.workers(), address=config.ray_address
+        )
+
+
+def measure_front(folder: RunFolder, workload: Workload) -> None:
+    """Measure the front's files again: test accuracy, and latency all together and in quiet."""
+    numbers = [int(number) for number in open_run(folder.path).front()["trial"]]
+    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
+    files.insert(0, folder.path / "baseline" / "model.onnx")
+    latencies = measure_latency(files, image_shape=workload.image_shape)
+    rows = [
+        FinalRow(
+            trial=number,
+            latency_ms=latency.ms,
+            stable=latency.stable,
+            **_test_accuracy(workload, file),
+        )
+        for number, file, latency in zip([None, *numbers], files, latencies, strict=True)
+    ]
+    write_final(folder.path, rows)
+
+
+def _test_accuracy(workload: Workload, file: bytes | Path) -> dict[str, float]:
+    logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
+    score = accuracy(logits, workload.test.labels)
+    return {
+        "test_accuracy": score,
+        "test_standard_error": standard_error(score, len(workload.test)),
+    }
+
+
+def _baseline_spec(config: SearchConfig) -> TrialSpec:
+    recipe = Recipe(train=Train(epochs=0)).to_dict()
+    return TrialSpec(number=BASELINE_NUMBER, recipe=recipe, seed=config.seed)
+
+
+def _check_space_fits(config: SearchConfig, workload: Workload) -> None:
+    """Refuse a network that cannot be pruned before the first trial, not in every trial.
+
+    Raises:
+        ModelError: the space prunes and the network cannot be pruned.
+    """
+    if not config.resolved_space().prunes():
+        return
+    network = materialize_shortcuts(copy.deepcopy(workload.baseline))
+    try:
+        check_prunable(network, torch.zeros(2, *workload.image_shape))
+    except PruningError as error:
+        raise ModelError(
+            f"pruning test failed for '{config.model}': {error}; "
+            "search without pruning: --set space.prune.method=none"
+        ) from None
+
+
+def _warnings(
+    measured: Mapping[str, Any], test: Mapping[str, float], workload: Workload
+) -> list[str]:
+    text = noise_warning(
+        measured["accuracy"], len(workload.validation), test["test_accuracy"], len(workload.test)
+    )
+    return [] if text is None else [text]
+
+
+def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
+    return {
+        "data": workload.dataset,
+        "image_shape": workload.image_shape,
+        "classes": len(workload.classes),
+        "train": len(workload.train),
+        "validation": len(workload.validation),
+        "test": len(workload.test),
+        "validation_source": config.validation_source,
+        "model": config.model,
+        "params": sum(p.numel() for p in workload.baseline.parameters()),
+        "trials": config.trials,
+        "workers": config.workers(),
+        "seed": config.seed,
+    }
+
+
+def _manifest(
+    config: SearchConfig, workload: Workload, baseline: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return run.json's content; the reference point is fixed here, so that runs compare."""
+    directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
+    return {
+        "config": config.model_dump(mode="json"),
+        "objectives": list(config.objectives),
+        "reference_point": {
+            name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]
+            for name in config.objectives
+        },
+        "workload": {
+            "fingerprint": workload_fingerprint(workload),
+            "validation_source": config.validation_source,
+            "train": len(workload.train),
+            "validation": len(workload.validation),
+            "test": len(workload.test),
+            "classes": list(workload.classes),
+            "mean": list(workload.mean),
+            "std": list(workload.std),
+            "image_shape": list(workload.image_shape),
+            "architecture": vars(workload.architecture),
+        },
+        "host": describe_host(),
+    }

@@ -1,0 +1,136 @@
+"""From a config to a workload: data, split once, and a trained baseline."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slimtune.compression.distillation import NoDistillation
+from slimtune.compression.training import Epoch, train_network
+from slimtune.errors import ModelError, RunError
+from slimtune.results.folder import RunFolder
+from slimtune.search.config import SearchConfig
+from slimtune.workload.checkpoints import load_weights
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.fingerprint import fingerprint
+from slimtune.workload.splits import split_dataset
+from slimtune.workload.types import Architecture, Dataset, Workload
+from slimtune.workload.zoo.build import build
+
+SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay comparable
+
+
+def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) -> Workload:
+    """Return the workload of ``config`` around an already built network.
+
+    Raises:
+        DataError: the dataset is too small to split.
+    """
+    train, validation, test = split_dataset(
+        dataset, config.validation_source, config.validation_fraction, SPLIT_SEED
+    )
+    return Workload(
+        dataset=dataset.name,
+        train=train,
+        validation=validation,
+        test=test,
+        classes=dataset.classes,
+        mean=dataset.mean,
+        std=dataset.std,
+        augmentation=dataset.augmentation,
+        architecture=architecture_of(config, dataset),
+        baseline=baseline.eval(),
+    )
+
+
+def architecture_of(config: SearchConfig, dataset: Dataset) -> Architecture:
+    """Return how to build the config's model for this dataset."""
+    return Architecture(config.model, len(dataset.classes), dataset.image_shape[0])
+
+
+def load_workload(config: SearchConfig, dataset: Dataset) -> Workload:
+    """Build the network, with the config's weights where it names some, and try it once.
+
+    Raises:
+        UserError: the weights or the data cannot be used, or do not fit each other.
+    """
+    torch.manual_seed(config.seed)
+    network = build(architecture_of(config, dataset))
+    if config.weights is not None:
+        load_weights(network, Path(config.weights))
+    workload = split_workload(config, dataset, network)
+    _try_forward(network, workload)
+    return workload
+
+
+def train_baseline(
+    workload: Workload, config: SearchConfig, on_epoch: Callable[[Epoch], None]
+) -> None:
+    """Train the workload's network in place, on one thread.
+
+    One thread gives the same bits on every machine, and two threads of one process wait for
+    each other for minutes as soon as anything else runs on the two cores.
+    """
+    torch.set_num_threads(1)
+    train_network(
+        workload.baseline,
+        workload,
+        config.baseline.train(),
+        NoDistillation(),
+        teacher=None,
+        generator=torch.Generator().manual_seed(config.seed),
+        on_epoch=on_epoch,
+    )
+
+
+def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
+    """Return the workload of a finished run: its data again, its stored baseline.
+
+    Raises:
+        RunError: the data has changed since the run.
+        UserError: the data cannot be read any more.
+    """
+    dataset = load_dataset(config.data)
+    network = build(architecture_of(config, dataset))
+    load_weights(network, folder.path / "baseline" / "model.safetensors")
+    workload = split_workload(config, dataset, network)
+    recorded = folder.manifest["workload"]["fingerprint"]
+    found = workload_fingerprint(workload)
+    if found != recorded:
+        raise RunError(
+            f"the data of {config.data} has changed since {folder.path} was written "
+            f"(fingerprint {found[:12]}, recorded {recorded[:12]}); "
+            "restore the data or start a new search"
+        )
+    return workload
+
+
+def workload_fingerprint(workload: Workload) -> str:
+    """Return a name for the workload's data, split by split."""
+    return fingerprint(
+        workload.train,
+        workload.validation,
+        workload.test,
+        classes=workload.classes,
+        mean=workload.mean,
+        std=workload.std,
+    )
+
+
+def _try_forward(network: nn.Module, workload: Workload) -> None:
+    """Run two blank images through the network: sizes that do not fit show up before a search."""
+    channels, height, width = workload.image_shape
+    try:
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(2, channels, height, width))
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{workload.architecture.name} cannot run on {channels}x{height}x{width} images: {reason}"
+        ) from None
+    if logits.shape != (2, len(workload.classes)):
+        raise ModelError(
+            f"{workload.architecture.name} returns {tuple(logits.shape[1:])} values an image, "
+            f"but the data has {len(workload.classes)} classes"
+        )

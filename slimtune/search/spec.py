@@ -1,0 +1,75 @@
+"""What travels between the driver and a trial: plain data, nothing that computes."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from slimtune.errors import RunError, shortened
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that decides a trial's result, beside the workload.
+
+    Attributes:
+        number: the study's number of the trial, from 0, without gaps.
+        recipe: the JSON form of the recipe.
+        seed: of every random generator of the trial, 0..2^31-1.
+        threads: CPU threads torch may use; another count gives other bits.
+        device: ``"cpu"`` or a torch device name.
+    """
+
+    number: int
+    recipe: dict[str, Any]
+    seed: int
+    threads: int = 1
+    device: str = "cpu"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; `from_dict` reads it back to an equal spec."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, mapping: dict[str, Any]) -> "TrialSpec":
+        """Build a spec from its JSON form.
+
+        Raises:
+            RunError: a field is missing, or there is one that no spec has.
+        """
+        try:
+            return cls(**mapping)
+        except TypeError:
+            names = ", ".join(each.name for each in dataclasses.fields(cls))
+            got = shortened(mapping)
+            raise RunError(f"a trial spec has the fields {names}, but this one is {got}") from None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial made.
+
+    Attributes:
+        number: the number of the trial it belongs to.
+        status: ``"failed"`` when the trial cannot be finished; running it again would not help.
+        objectives: objective name to measured value; may be empty when failed.
+        payload: the trial's record; anything that pickles, and None when there is none.
+        files: file name to content, for the trial's folder.
+        reason: one line on why it failed; empty when complete.
+    """
+
+    number: int
+    status: Literal["complete", "failed"]
+    objectives: dict[str, float] = field(default_factory=dict)
+    payload: Any = None
+    files: dict[str, bytes] = field(default_factory=dict)
+    reason: str = ""
+
+
+def trial_seed(run_seed: int, number: int) -> int:
+    """Return the seed of trial ``number``, 0..2^31-1: the same on every host and version.
+
+    It is a hash, so that neighbouring runs and trials share no random streams.
+    """
+    digest = hashlib.sha256(f"{run_seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -1,0 +1,213 @@
+"""One trial: a recipe carried out, the file measured, everything recorded. Knows no Ray, no Optuna."""
+
+import hashlib
+import io
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+
+from slimtune.compression.pipeline import Compressed, compress
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.training import history_csv, network_logits
+from slimtune.errors import SlimtuneError, TrialError
+from slimtune.measurement.accuracy import accuracy, check_parity, standard_error
+from slimtune.measurement.cost import count_cost
+from slimtune.measurement.host import describe_host
+from slimtune.measurement.latency import measure_latency
+from slimtune.measurement.runtime import observe_ranges, predict
+from slimtune.results.record import TrialRecord, checked
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.workload.checkpoints import weights_bytes
+from slimtune.workload.types import Workload
+
+PARITY_IMAGES = 256
+DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
+
+
+class StageClock:
+    """Seconds by stage, and the lines of log.txt."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._log = io.StringIO()
+        self._stage = ""
+        self._started = time.monotonic()
+
+    def report(self, stage: str, values: Mapping[str, float]) -> None:
+        """Note that ``stage`` goes on; a new name ends the stage before it."""
+        if stage != self._stage:
+            self.stop()
+            self._stage, self._started = stage, time.monotonic()
+        detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
+        self._log.write(f"{stage} {detail}".rstrip() + "\n")
+
+    def stop(self) -> None:
+        """End the current stage."""
+        if self._stage:
+            spent = time.monotonic() - self._started
+            self.seconds[self._stage] = round(self.seconds.get(self._stage, 0.0) + spent, 3)
+        self._stage = ""
+
+    def text(self) -> str:
+        """Return the log so far."""
+        return self._log.getvalue()
+
+
+def run_trial(
+    workload: Workload,
+    spec: TrialSpec,
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
+    *,
+    reraise: bool = False,
+) -> Outcome:
+    """Compress, export and measure one recipe.
+
+    A failure that is the recipe's own (`TrialError`, or any error inside torch) becomes a failed
+    outcome; only what ends the process is raised.
+
+    Args:
+        workload: data and baseline; not modified.
+        spec: recipe, seed, threads and device.
+        objectives: which of the measured quantities are optimised; the others are metrics.
+        reraise: raise a failure instead, for a debugger to stop at.
+    """
+    torch.set_num_threads(spec.threads)
+    clock = StageClock()
+    try:
+        outcome = _measured(workload, spec, objectives, clock)
+    except Exception as error:  # recorded: one bad recipe must not cost the search
+        if reraise:
+            raise
+        outcome = failed_outcome(spec, error, clock)
+    return outcome
+
+
+def _measured(
+    workload: Workload, spec: TrialSpec, objectives: tuple[str, ...], clock: StageClock
+) -> Outcome:
+    recipe = Recipe.from_dict(spec.recipe)
+    made = compress(
+        workload,
+        recipe,
+        seed=spec.seed,
+        device=spec.device,
+        observe=observe_ranges,
+        report=clock.report,
+    )
+
+    clock.report("parity", {})
+    images = workload.validation.images[:PARITY_IMAGES]
+    check_parity(
+        network_logits(made.model, images, workload).numpy(),
+        predict(made.onnx, images, mean=workload.mean, std=workload.std),
+        quantized=recipe.quantize.activation_bits < 32,
+    )
+
+    clock.report("measure", {})
+    measured = measure(workload, recipe, made)
+    clock.stop()
+
+    files = model_files(workload, recipe, made)
+    record = TrialRecord(
+        number=spec.number,
+        status="complete",
+        recipe=spec.recipe,
+        pipeline=recipe.describe(),
+        seed=spec.seed,
+        threads=spec.threads,
+        device=spec.device,
+        objectives={name: measured[name] for name in objectives},
+        metrics={name: value for name, value in measured.items() if name not in objectives},
+        artifacts={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        error=None,
+        traceback=None,
+        seconds=clock.seconds,
+        host=describe_host(),
+    )
+    record = checked(record)
+    files["log.txt"] = clock.text().encode()
+    return Outcome(spec.number, record.status, record.objectives, record, files)
+
+
+def measure(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, float]:
+    """Return every measured quantity, all of the one exported file but for the counted costs."""
+    validation = workload.validation
+    logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
+    score = accuracy(logits, validation.labels)
+    latency = measure_latency([made.onnx], image_shape=workload.image_shape)[0]
+    cost = count_cost(
+        made.model,
+        workload.image_shape,
+        weight_bits=recipe.quantize.bits,
+        activation_bits=recipe.quantize.activation_bits,
+    )
+    return {
+        "accuracy": score,
+        "size_bytes": len(made.onnx),
+        "latency_ms": latency.ms,
+        "params": cost.params,
+        "macs": cost.macs,
+        "bops": cost.bops,
+        "packed_bytes": cost.packed_bytes,
+        "accuracy_standard_error": standard_error(score, len(validation)),
+        "latency_rounds": latency.rounds,
+        "latency_accepted": latency.accepted,
+        "latency_stable": latency.stable,
+    }
+
+
+def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, bytes]:
+    """Return what a trial folder holds of the model, by file name."""
+    description = {
+        "schema": 1,
+        "architecture": asdict(workload.architecture),
+        "input": {"shape": list(workload.image_shape), "dtype": "uint8", "layout": "NCHW"},
+        "mean": list(workload.mean),
+        "std": list(workload.std),
+        "classes": list(workload.classes),
+        "recipe": recipe.to_dict(),
+        "kept_channels": made.kept,
+    }
+    return {
+        "model.onnx": made.onnx,
+        "model.safetensors": weights_bytes(made.model),
+        "model.json": (json.dumps(description, indent=1) + "\n").encode(),
+        "history.csv": history_csv(made.history).encode(),
+    }
+
+
+def failed_outcome(spec: TrialSpec, error: Exception, clock: StageClock | None = None) -> Outcome:
+    """Return the outcome of a trial that raised ``error``."""
+    expected = isinstance(error, SlimtuneError)
+    reason = str(error) if expected else f"{type(error).__name__}: {error}"
+    if clock is not None:
+        clock.stop()
+    record = TrialRecord(
+        number=spec.number,
+        status="failed",
+        recipe=spec.recipe,
+        pipeline=_pipeline_words(spec.recipe),
+        seed=spec.seed,
+        threads=spec.threads,
+        device=spec.device,
+        objectives={},
+        metrics={},
+        artifacts={},
+        error=reason.splitlines()[0] if reason else type(error).__name__,
+        traceback="".join(traceback.format_exception(error)),
+        seconds=clock.seconds if clock is not None else {},
+        host=describe_host(),
+    )
+    files = {"log.txt": clock.text().encode()} if clock is not None else {}
+    return Outcome(spec.number, "failed", {}, record, files)
+
+
+def _pipeline_words(recipe: dict[str, object]) -> str:
+    try:
+        return Recipe.from_dict(recipe).describe()
+    except (SlimtuneError, TrialError):
+        return "invalid recipe"

@@ -1,0 +1,1 @@
+"""Which recipes a search may propose: the space on one screen, and the presets."""

@@ -1,0 +1,1 @@
+"""What is compressed: datasets, their splits and augmentation, the model zoo, weights files."""

@@ -1,0 +1,8 @@
+"""The catalogue of data sources: one import a source."""
+
+from slimtune.workload.sources.cifar import load_cifar10 as load_cifar10
+from slimtune.workload.sources.cifar import load_cifar100 as load_cifar100
+from slimtune.workload.sources.digits import load_digits as load_digits
+from slimtune.workload.sources.folder import load_folder as load_folder
+from slimtune.workload.sources.parquet import load_parquet as load_parquet
+from slimtune.workload.sources.protocol import SOURCES as SOURCES

@@ -1,0 +1,84 @@
+"""From raw splits to a checked dataset: label rules, normalisation, default augmentation."""
+
+import numpy as np
+
+from slimtune.errors import DataError, shortened
+from slimtune.workload.types import Augmentation, Dataset, Split
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Per channel (red, green, blue), of pixels scaled to 0..1."""
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Per channel (red, green, blue), of pixels scaled to 0..1."""
+
+
+def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, of pixels scaled to 0..1.
+
+    They come from a histogram of the 256 possible values, so they are exact and need no
+    floating-point copy of the images. A constant channel gets a deviation of one grey level,
+    to stay divisible by.
+
+    Args:
+        images: uint8, (n, height, width, channels).
+    """
+    levels = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(images.shape[-1]):
+        counts = np.bincount(images[..., channel].reshape(-1), minlength=256)
+        mean = float(counts @ levels / counts.sum())
+        variance = float(counts @ (levels - mean) ** 2 / counts.sum())
+        means.append(mean)
+        deviations.append(max(variance**0.5, 1 / 255))
+    return tuple(means), tuple(deviations)
+
+
+def natural_images(name: str, train: Split, test: Split, classes: tuple[str, ...]) -> Dataset:
+    """Check two splits of photographs and complete them to a dataset.
+
+    Three channels are normalised by ImageNet's mean and deviation: most checkpoints, the
+    third-party CIFAR-10 ones included, were trained with them. One channel is normalised by
+    its own statistics over train. Training pads by an eighth of the height and mirrors.
+
+    Args:
+        name: the reference the data was loaded by.
+        train: images of one size, (n, height, width, channels).
+        test: images of the same size.
+        classes: one name a label.
+
+    Raises:
+        DataError: see `check_labels`.
+    """
+    check_labels(name, train.labels, test.labels, classes)
+    colour = train.images.shape[-1] == 3
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else channel_statistics(train.images)
+    padding = max(1, round(train.images.shape[1] / 8))
+    augmentation = Augmentation(padding=padding, flip=True)
+    return Dataset(name, train, test, classes, mean, std, augmentation)
+
+
+def check_labels(name: str, train: np.ndarray, test: np.ndarray, classes: tuple[str, ...]) -> None:
+    """Raise unless train's labels are exactly 0..classes-1 and test has no other.
+
+    Raises:
+        DataError: a split is empty; fewer than two classes; a label outside the range; a
+            class without a training image.
+    """
+    for split, labels in (("train", train), ("test", test)):
+        if len(labels) == 0:
+            raise DataError(f"'{name}': {split} has no images; give at least one a class")
+    if len(classes) < 2:
+        raise DataError(f"'{name}': needs at least 2 classes, but has {len(classes)}: {classes}")
+    for split, labels in (("train", train), ("test", test)):
+        strange = labels[(labels < 0) | (labels >= len(classes))]
+        if len(strange):
+            raise DataError(
+                f"'{name}': labels must be 0..{len(classes) - 1}, but {split} has "
+                f"{int(strange[0])}; renumber the labels or remove those images"
+            )
+    absent = np.setdiff1d(np.arange(len(classes)), train)
+    if len(absent):
+        raise DataError(
+            f"'{name}': labels must be 0..{len(classes) - 1} without gaps, but no training image "
+            f"has label {absent[0]} ({shortened(classes[absent[0]])}); renumber or add images"
+        )

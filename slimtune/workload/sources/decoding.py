@@ -1,0 +1,107 @@
+"""Image files to one uint8 array, on all cores: Pillow frees the interpreter while it decodes."""
+
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from slimtune.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "TIFF")
+"""Pillow's names of the formats that are opened at all."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+"""What a file name must end with, in any case, to count as an image."""
+
+Result = TypeVar("Result")
+
+_RUN = 256
+_GREY_MODES = {"1", "L", "LA"}
+# Everything that Pillow's decoders are known to raise on damaged bytes.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image still in its file format.
+
+    Attributes:
+        content: the bytes, or the file that holds them.
+        origin: what to call it in an error message.
+    """
+
+    content: bytes | Path
+    origin: str
+
+
+def decode_images(encoded: Sequence[EncodedImage]) -> np.ndarray:
+    """Decode images to one array.
+
+    They stay grey, with one channel, only if all of them are grey; otherwise all become RGB
+    and transparency is dropped. An image whose size differs from the first one's is resized
+    to it, bilinear, without keeping its aspect ratio.
+
+    Args:
+        encoded: one image or more.
+
+    Returns:
+        uint8, (n, height, width, channels), in the order given.
+
+    Raises:
+        DataError: an image that cannot be read, by its origin, or that has 16 bits a pixel.
+    """
+    # One task a run of images: a task each would spend more time in the pool than in Pillow.
+    runs = [slice(start, start + _RUN) for start in range(0, len(encoded), _RUN)]
+
+    def modes(run: slice) -> set[str]:
+        return {_mode_and_size(image)[0] for image in encoded[run]}
+
+    with ThreadPoolExecutor() as pool:
+        grey = set().union(*pool.map(modes, runs)) <= _GREY_MODES
+        size, channels = _mode_and_size(encoded[0])[1], 1 if grey else 3
+        pixels = np.empty((len(encoded), size[1], size[0], channels), dtype=np.uint8)
+
+        def decode(run: slice) -> None:
+            for image, out in zip(encoded[run], pixels[run], strict=True):
+                out[...] = _read(image, lambda opened: _fit(opened, "L" if grey else "RGB", size))
+
+        for _ in pool.map(decode, runs):
+            pass  # taking each result is what raises a worker's error here
+    return pixels
+
+
+def _mode_and_size(encoded: EncodedImage) -> tuple[str, tuple[int, int]]:
+    mode, size = _read(encoded, lambda image: (image.mode, image.size))
+    if mode.startswith(("I", "F")):
+        raise DataError(
+            f"{encoded.origin}: images must have 8 bits a channel, but Pillow reads mode "
+            f"'{mode}'; convert them first"
+        )
+    return mode, size
+
+
+def _fit(image: Image.Image, mode: str, size: tuple[int, int]) -> np.ndarray:
+    converted = image.convert(mode)
+    if converted.size != size:
+        converted = converted.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(converted).reshape(size[1], size[0], -1)
+
+
+def _read(encoded: EncodedImage, use: Callable[[Image.Image], Result]) -> Result:
+    content = encoded.content
+    try:
+        with Image.open(
+            BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS
+        ) as image:
+            return use(image)
+    except _DAMAGE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{encoded.origin}: cannot be read as an image ({reason}); replace or remove it"
+        ) from error

@@ -1,0 +1,20 @@
+"""What a source of data is: a function from the reference's second half to a dataset."""
+
+from collections.abc import Callable
+
+from slimtune.errors import DataError, shortened
+from slimtune.registry import Registry
+from slimtune.workload.types import Dataset
+
+SOURCES: Registry[Callable[[str], Dataset]] = Registry("dataset")
+"""Loaders by name. Each takes what follows the colon of a reference, "" if nothing does."""
+
+
+def refuse_argument(name: str, argument: str) -> None:
+    """Raise unless nothing follows the name of a source that needs nothing.
+
+    Raises:
+        DataError: ``argument`` is not empty.
+    """
+    if argument:
+        raise DataError(f"'{name}' takes nothing after its name, but got {shortened(argument)}")

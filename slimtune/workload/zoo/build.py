@@ -1,0 +1,40 @@
+"""From an architecture's name to an untrained network."""
+
+from torch import nn
+
+from slimtune.errors import ModelError, UnknownNameError, did_you_mean, shortened
+from slimtune.workload.types import Architecture
+from slimtune.workload.zoo.protocol import ZOO
+from slimtune.workload.zoo.torchvision_zoo import torchvision_model, torchvision_names
+
+
+def build(architecture: Architecture) -> nn.Module:
+    """Build the network with random weights, drawn from torch's global generator.
+
+    Args:
+        architecture: a zoo name such as ``"resnet20"``, or ``"torchvision:NAME"``; at least
+            two classes and one channel.
+
+    Returns:
+        The network, in training mode, float32, on the CPU.
+
+    Raises:
+        UnknownNameError: no network has this name; the nearest is suggested.
+        ModelError: the network cannot be built for this many classes or channels.
+    """
+    name, classes, channels = architecture.name, architecture.num_classes, architecture.in_channels
+    if classes < 2 or channels < 1:
+        raise ModelError(
+            f"a classifier needs at least 2 classes and 1 channel, but got num_classes={classes} "
+            f"and in_channels={channels}; check the data"
+        )
+    family, colon, member = name.partition(":")
+    if not colon:
+        return ZOO[name](classes, channels)
+    if family == "torchvision":
+        return torchvision_model(member, classes, channels)
+    guess = did_you_mean(name, [f"torchvision:{known}" for known in torchvision_names()])
+    raise UnknownNameError(
+        f"unknown model family {shortened(family)} in {shortened(name)}.{guess} "
+        "Known: torchvision:NAME."
+    )

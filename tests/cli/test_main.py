@@ -1,0 +1,131 @@
+import subprocess
+import sys
+
+import pytest
+
+from slimtune.cli.main import VERBS, State, _interrupted_line, main
+
+HEAVY = ("torch", "ray", "optuna", "onnx", "onnxruntime", "pandas", "numpy", "rich")
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
+    done = run_python(
+        "import sys; from slimtune.cli.main import main; code = main(['--help']); "
+        f"print('LOADED', [m for m in {HEAVY} if m in sys.modules]); sys.exit(code)"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "LOADED []" in done.stdout
+    assert all(f"\n  {verb}" in done.stdout for verb in VERBS)
+
+
+def test_python_dash_m_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "slimtune", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("slimtune ")
+
+
+def test_without_arguments_the_help_is_shown_with_the_code_of_a_usage_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_of_every_verb_has_a_help_sentence_and_every_verb_an_example(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from importlib import import_module
+
+    command = import_module(VERBS[verb][0]).command
+    assert command.name == verb
+    assert command.epilog.startswith("Example: slimtune ")
+    options = [p for p in command.params if p.param_type_name == "option"]
+    assert options
+    for option in options:
+        assert option.help and option.help.endswith("."), option.name
+    assert main([verb, "--help"]) == 0
+    assert command.epilog.split()[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_example_of_every_verb_is_made_of_options_it_has(verb: str) -> None:
+    from importlib import import_module
+
+    command = import_module(VERBS[verb][0]).command
+    words = command.epilog.removeprefix("Example: slimtune ").split()
+    assert words[0] == verb
+    known = {name for param in command.params for name in param.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_an_error_of_ours_is_one_line_with_its_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["front", "no/such/run"]) == 5
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("error: 'no/such/run' is not a slimtune run")
+
+
+def test_debug_shows_the_traceback_above_the_same_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--debug", "front", "no/such/run"]) == 5
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.splitlines()[-1].startswith("error: 'no/such/run' is not a slimtune run")
+
+
+def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-q", "-v", "methods"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+def test_an_interrupt_says_where_finished_trials_are_kept(tmp_path) -> None:
+    state = State(run=tmp_path)
+    assert _interrupted_line(state) == "interrupted; nothing was written"
+    (tmp_path / "run.json").write_text("{}")
+    assert _interrupted_line(state) == f"interrupted; finished trials are kept in {tmp_path}"
+
+
+BOUNDARY = """
+import sys
+import click
+from slimtune.cli import main as cli
+
+@cli.cli.command("boom")
+def boom():
+    raise {error}
+
+cli.VERBS["boom"] = ("boom_module", "fails")
+import types
+sys.modules["boom_module"] = types.SimpleNamespace(command=boom)
+sys.exit(cli.main({arguments}))
+"""
+
+
+def test_an_interrupted_verb_exits_with_130() -> None:
+    done = run_python(BOUNDARY.format(error="KeyboardInterrupt", arguments=["boom"]))
+    assert done.returncode == 130
+    assert done.stderr.strip() == "interrupted; nothing was written"
+
+
+def test_a_bug_is_one_line_that_names_the_way_to_the_traceback() -> None:
+    done = run_python(BOUNDARY.format(error="ZeroDivisionError('a\\nb')", arguments=["boom"]))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("internal error: ZeroDivisionError: a b; run again as")
+
+
+def test_a_bug_with_debug_shows_its_traceback() -> None:
+    arguments = ["--debug", "boom"]
+    done = run_python(BOUNDARY.format(error="ZeroDivisionError('a')", arguments=arguments))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1] == "internal error: ZeroDivisionError: a"

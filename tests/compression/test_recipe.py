@@ -1,0 +1,113 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimtune.compression.distillation import DISTILLATION, BaseDistillation
+from slimtune.compression.pruning import PRUNING
+from slimtune.compression.quantization import QUANTIZATION, Int8Static
+from slimtune.compression.recipe import Prune, Recipe, Train
+from slimtune.errors import ConfigError, UnknownNameError
+
+recipes = st.builds(
+    lambda prune, amount, scope, quantize, distill, epochs: {
+        "prune": {"method": prune, "amount": amount, "scope": scope},
+        "quantize": {"method": quantize},
+        "distill": {"method": distill},
+        "train": {"epochs": epochs},
+    },
+    st.sampled_from(list(PRUNING)),
+    st.floats(0, 0.99),
+    st.sampled_from(["local", "global"]),
+    st.sampled_from(list(QUANTIZATION)),
+    st.sampled_from(list(DISTILLATION)),
+    st.integers(1, 30),
+)
+
+
+@given(recipes)
+def test_a_recipe_survives_json_exactly(mapping: dict[str, Any]) -> None:
+    recipe = Recipe.from_dict(mapping)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@given(recipes)
+def test_the_effective_form_is_a_fixed_point(mapping: dict[str, Any]) -> None:
+    recipe = Recipe.from_dict(mapping)
+    assert recipe.effective().effective() == recipe.effective()
+    assert recipe.key() == recipe.effective().key()
+
+
+def test_an_empty_mapping_changes_nothing_but_fine_tunes() -> None:
+    recipe = Recipe.from_dict({})
+    assert recipe.prune is None and recipe == Recipe()
+
+
+def test_a_method_may_be_given_by_name_alone() -> None:
+    recipe = Recipe.from_dict({"prune": "fpgm", "quantize": "int8_static", "distill": "base"})
+    assert isinstance(recipe.quantize, Int8Static)
+    assert isinstance(recipe.distill, BaseDistillation)
+
+
+def test_pruning_nothing_and_distilling_with_weight_zero_are_not_different_pipelines() -> None:
+    plain = Recipe.from_dict({})
+    for idle in ({"prune": {"method": "l1", "amount": 0}}, {"distill": {"method": "base", "alpha": 0}}):
+        assert Recipe.from_dict(idle).key() == plain.key()
+
+
+def test_without_an_epoch_no_training_setting_matters() -> None:
+    slow = Recipe(train=Train(epochs=0, lr=0.001))
+    assert slow.key() == Recipe(train=Train(epochs=0, lr=0.1)).key()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"prune": {"method": "l1", "amount": 1.0}}, "prune.amount: must be less than 1, but got 1.0"),
+        ({"prune": {"method": "l1", "amount": -0.1}}, "prune.amount: must be greater than or equal"),
+        ({"prune": {"method": "l1", "amuont": 0.1}}, "prune.amuont: .* Did you mean 'amount'"),
+        ({"prune": {"method": "l1", "scope": "everywhere"}}, "prune.scope: must be 'local' or 'global'"),
+        ({"distill": {"method": "base", "temperature": 0}}, "distill.temperature: must be greater than 0"),
+        ({"distill": {"method": "base", "alpha": 1.5}}, "distill.alpha: must be less than or equal to 1"),
+        ({"distill": {"method": "none", "alpha": 0.5}}, "distill.alpha: unknown key"),
+        ({"train": {"epochs": -1}}, "train.epochs: must be greater than or equal to 0"),
+        ({"train": {"lr": float("nan")}}, "train.lr: "),
+        ({"train": {"epcohs": 1}}, "train.epcohs: unknown key 'epcohs'. Did you mean 'epochs'"),
+        ({"trian": {}}, "unknown key 'trian'. Did you mean 'train'"),
+        ({"prune": 3}, "prune: must be a mapping, but got 3"),
+        ([], "recipe: must be a mapping"),
+        (
+            {"distill": {"method": "base"}, "train": {"epochs": 0}},
+            "train.epochs: must be at least 1 with distillation",
+        ),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_value(mapping: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Recipe.from_dict(mapping)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["prune", "quantize", "distill"])
+def test_an_unknown_method_is_refused(stage: str) -> None:
+    with pytest.raises(UnknownNameError, match=rf"{stage}.method: unknown .* 'zzz'.*Known: "):
+        Recipe.from_dict({stage: {"method": "zzz"}})
+
+
+def test_a_pipeline_is_described_in_the_order_it_runs() -> None:
+    recipe = Recipe.from_dict(
+        {
+            "prune": {"method": "l1", "amount": 0.5},
+            "quantize": {"method": "int8_static"},
+            "distill": {"method": "base", "alpha": 0.7, "temperature": 4},
+        }
+    )
+    assert recipe.describe() == "l1 50% → int8_static → KD base T=4 α=0.7"
+    assert Recipe(train=Train(epochs=0)).describe() == "unchanged"
+
+
+def test_a_stage_built_in_python_is_checked_too() -> None:
+    with pytest.raises(ValueError):
+        Prune(method=PRUNING["l1"](), amount=2)

@@ -1,0 +1,87 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.quantization import NoQuantization
+from slimtune.errors import DataError
+from slimtune.measurement.latency import PROBE_TOLERANCE, _accepted, _Round, measure_latency
+from slimtune.measurement.runtime import observe_ranges
+
+SHAPE = (3, 16, 16)
+
+
+def file(width: int) -> bytes:
+    model = nn.Sequential(
+        nn.Conv2d(3, width, 3),
+        nn.Conv2d(width, width, 3),
+        nn.Conv2d(width, 8, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 2),
+    )
+    return export_onnx(
+        model,
+        image_shape=SHAPE,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        classes=("a", "b"),
+        quantizer=NoQuantization(),
+        calibration=np.zeros((1, 16, 16, 3), np.uint8),
+        observe=observe_ranges,
+    )
+
+
+@pytest.fixture(scope="module")
+def files() -> list[bytes]:
+    torch.manual_seed(0)
+    return [file(8), file(128)]
+
+
+def test_a_network_with_a_hundred_times_the_work_is_slower(files: list[bytes]) -> None:
+    small, large = measure_latency(files, image_shape=SHAPE, rounds=12)
+    assert 0 < small.ms < large.ms
+
+
+def test_a_measurement_says_how_many_rounds_counted(files: list[bytes]) -> None:
+    for latency in measure_latency(files, image_shape=SHAPE, rounds=6):
+        assert 6 <= latency.rounds <= 24
+        assert 0 <= latency.accepted <= latency.rounds
+        assert latency.stable == (latency.accepted >= 3)
+        assert latency.stable or latency.rounds == 24
+        assert latency.threads == 1
+
+
+def test_one_round_cannot_be_stable_and_is_extended_to_four(files: list[bytes]) -> None:
+    (latency,) = measure_latency(files[:1], image_shape=SHAPE, rounds=1)
+    assert 1 <= latency.rounds <= 4
+    assert latency.rounds >= 3
+
+
+def test_rounds_are_spread_over_the_time_asked_for(files: list[bytes]) -> None:
+    start = time.perf_counter()
+    measure_latency(files[:1], image_shape=SHAPE, rounds=4, seconds=0.4)
+    assert time.perf_counter() - start >= 0.4
+
+
+def test_no_files_give_no_latencies() -> None:
+    assert measure_latency([], image_shape=SHAPE, rounds=1) == []
+
+
+def test_a_file_for_other_images_is_refused(files: list[bytes]) -> None:
+    with pytest.raises(DataError, match="takes images of"):
+        measure_latency(files, image_shape=(1, 8, 8), rounds=1)
+
+
+def test_a_round_beside_a_slow_probe_does_not_count() -> None:
+    quick, slow = 1000, int(1000 * PROBE_TOLERANCE) + 1
+    rounds = [
+        _Round((quick, quick), (5,)),
+        _Round((quick, slow), (9,)),
+        _Round((slow, quick), (9,)),
+    ]
+    assert _accepted(rounds) == rounds[:1]
+    assert _accepted([]) == []

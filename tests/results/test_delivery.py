@@ -1,0 +1,124 @@
+import json
+import os
+
+import pytest
+import yaml
+
+from slimtune.errors import RunError, UserError
+from slimtune.results.delivery import export_member
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+
+WORKLOAD = {
+    "fingerprint": "ab",
+    "classes": ["cat", "ドッグ"],
+    "mean": [0.5],
+    "std": [0.25],
+    "image_shape": [1, 8, 8],
+}
+RECIPE = {"prune": {"method": "l1", "amount": 1e-05}, "train": {"lr": 0.001}, "name": "→ =1+1"}
+FILES = {
+    "model.onnx": b"onnx",
+    "model.safetensors": b"weights",
+    "model.json": b"{}",
+    "history.csv": b"epoch\n",
+    "log.txt": b"fine",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    manifest = {
+        "config": {},
+        "objectives": ["accuracy", "size_bytes"],
+        "reference_point": {"accuracy": 0.0, "size_bytes": 1e6},
+        "workload": WORKLOAD,
+    }
+    folder = RunFolder.create(tmp_path / "run", manifest)
+    sound = {"accuracy": 0.5, "size_bytes": 1000.0}
+    for number, files in enumerate([FILES, {"log.txt": b""}]):
+        record = TrialRecord(
+            number=number, status="complete", recipe=RECIPE, pipeline="p", seed=1, objectives=sound
+        )
+        folder.write_trial(record, {}, files)
+    failed = TrialRecord(
+        number=2, status="failed", recipe={}, pipeline="p", seed=1, error="diverged"
+    )
+    folder.write_trial(failed, {}, FILES)
+    return folder
+
+
+def test_a_delivered_folder_holds_the_model_and_what_is_needed_to_use_and_repeat_it(
+    folder, tmp_path
+):
+    write_final(folder.path, [FinalRow(trial=0, test_accuracy=0.4)])
+    out = export_member(folder, 0, tmp_path / "new" / "deploy")
+    expected = ["labels.json", "metrics.json", *sorted(FILES.keys() - {"history.csv", "log.txt"})]
+    assert sorted(os.listdir(out)) == sorted([*expected, "recipe.yaml"])
+    for name in ("model.onnx", "model.safetensors", "model.json"):
+        assert (out / name).read_bytes() == FILES[name]
+    assert yaml.safe_load((out / "recipe.yaml").read_text()) == RECIPE
+    labels = json.loads((out / "labels.json").read_text())
+    assert labels == {key: WORKLOAD[key] for key in ("classes", "mean", "std", "image_shape")}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["objectives"]["accuracy"] == 0.5
+    assert metrics["final"]["test_accuracy"] == 0.4
+    assert os.listdir(tmp_path / "new") == ["deploy"]
+
+
+def test_an_empty_folder_may_be_the_target(folder, tmp_path):
+    (tmp_path / "deploy").mkdir()
+    assert (export_member(folder, 0, tmp_path / "deploy") / "model.onnx").exists()
+
+
+def test_a_folder_that_holds_something_is_refused_and_kept(folder, tmp_path):
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "mine").write_text("x")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, reason in {
+        "deploy": "already exists",
+        "file": "already exists",
+        "link": "link",
+    }.items():
+        with pytest.raises(UserError, match=reason):
+            export_member(folder, 0, tmp_path / name)
+    assert os.listdir(tmp_path / "deploy") == ["mine"]
+
+
+def test_the_current_folder_is_not_pulled_from_under_the_shell(folder, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="current folder"):
+        export_member(folder, 0, ".")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (1, "trial 1 has no file 'model.onnx'"),
+        (2, "trial 2 failed: diverged; see slimtune rerun"),
+        (9, r"trial 9 does not exist \(0-2\)"),
+    ],
+)
+def test_a_trial_without_a_model_is_refused(folder, tmp_path, number, reason):
+    with pytest.raises(UserError, match=reason):
+        export_member(folder, number, tmp_path / "deploy")
+    assert not (tmp_path / "deploy").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])
+def test_a_changed_file_is_not_delivered(folder, tmp_path, name):
+    (folder.trial_path(0) / name).write_bytes(b"0nnx")
+    with pytest.raises(RunError, match=f"{name}: SHA-256 mismatch for trial 0"):
+        export_member(folder, 0, tmp_path / "deploy")
+    assert not (tmp_path / "deploy").exists()
+
+
+def test_a_linked_file_is_not_delivered_even_with_the_right_content(folder, tmp_path):
+    path = folder.trial_path(0) / "model.onnx"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="symbolic link"):
+        export_member(folder, 0, tmp_path / "deploy")

@@ -1,0 +1,42 @@
+import csv
+
+import pytest
+
+from slimtune.errors import RunError
+from slimtune.results.final import FinalRow, read_final, write_final
+
+ROWS = [
+    FinalRow(trial=None, test_accuracy=0.91, test_standard_error=0.003, latency_ms=1.0),
+    FinalRow(trial=4, test_accuracy=0.90, test_standard_error=0.003, latency_ms=0.5, stable=False),
+    FinalRow(trial=7),
+]
+
+
+def test_a_final_measurement_is_read_back_and_a_later_one_replaces_it(tmp_path):
+    assert read_final(tmp_path) == []
+    write_final(tmp_path, ROWS[:1])
+    write_final(tmp_path, ROWS)
+    assert read_final(tmp_path) == ROWS
+
+
+def test_the_csv_says_the_same_in_words(tmp_path):
+    write_final(tmp_path, ROWS)
+    with (tmp_path / "front" / "front.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == ["baseline", "4", "7"]
+    assert float(rows[1]["latency_ms"]) == 0.5
+    assert rows[2]["test_accuracy"] == ""
+
+
+@pytest.mark.parametrize("content", ["{", '{"rows": 3}', '{"rows": [{"trial": "x"}]}', "{}"])
+def test_a_damaged_final_measurement_is_refused_with_its_file(tmp_path, content):
+    write_final(tmp_path, ROWS)
+    (tmp_path / "front" / "front.json").write_text(content)
+    with pytest.raises(RunError, match="front.json"):
+        read_final(tmp_path)
+
+
+def test_a_final_measurement_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "front").write_text("in the way")
+    with pytest.raises(RunError, match="front cannot be made"):
+        write_final(tmp_path, ROWS)

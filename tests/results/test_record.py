@@ -1,0 +1,100 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimtune.errors import RunError
+from slimtune.results.record import TrialRecord, checked
+
+RECORD = TrialRecord(
+    number=3,
+    status="complete",
+    recipe={"prune": {"method": "l1", "amount": 0.5}},
+    pipeline="l1 50%",
+    seed=7,
+    objectives={"accuracy": 0.9, "size_bytes": 1000.0},
+    metrics={"params": 5, "noisy": True, "note": "x", "gap": None, "ratio": 0.5},
+    seconds={"recover": 1.5},
+)
+
+
+def test_a_record_survives_json_without_its_traceback():
+    record = dataclasses.replace(RECORD, status="failed", error="no", traceback="line 1")
+    text = json.dumps(record.to_dict())
+    assert "line 1" not in text
+    back = TrialRecord.from_dict(json.loads(text), "result.json")
+    assert back == dataclasses.replace(record, traceback=None)
+    assert [type(v) for v in back.metrics.values()] == [int, bool, str, type(None), float]
+
+
+@given(
+    st.sampled_from(["accuracy", "size_bytes", "latency_ms", "macs", "other"]),
+    st.floats() | st.integers(-10, 10),
+)
+def test_a_checked_record_is_always_json_and_complete_only_if_sound(name, value):
+    record = dataclasses.replace(RECORD, objectives={name: value})
+    result = checked(record)
+    json.dumps(result.to_dict(), allow_nan=False)
+    low, high = {"accuracy": (0, 1), "other": (-math.inf, math.inf)}.get(name, (0, math.inf))
+    sound = math.isfinite(value) and low <= value <= high
+    assert result.status == ("complete" if sound else "failed")
+    assert result.objectives == ({name: value} if sound else {})
+    assert checked(result) == result
+
+
+@pytest.mark.parametrize(
+    ("objectives", "reason"),
+    [
+        ({"accuracy": math.nan, "size_bytes": 5}, "non-finite: accuracy"),
+        ({"accuracy": 0.5, "size_bytes": -1}, "metric out of range: size_bytes"),
+        ({"accuracy": 0.5}, "missing objective: size_bytes"),
+    ],
+)
+def test_a_complete_record_with_an_unsound_objective_fails_and_says_why(objectives, reason):
+    result = checked(
+        dataclasses.replace(RECORD, objectives=objectives), ["accuracy", "size_bytes"]
+    )
+    assert (result.status, result.error.startswith(reason)) == ("failed", True)
+    assert "accuracy" not in result.objectives or math.isfinite(result.objectives["accuracy"])
+
+
+def test_a_failed_record_keeps_its_own_reason():
+    record = dataclasses.replace(RECORD, status="failed", error="diverged", objectives={})
+    assert checked(record, ["accuracy"]) == record
+
+
+def test_numpy_scalars_and_infinite_metrics_become_plain():
+    record = dataclasses.replace(
+        RECORD,
+        objectives={"accuracy": np.float32(0.5)},
+        metrics={"n": np.int64(4), "bad": np.float64("nan"), "inf": math.inf},
+        seconds={"a": 1, "b": math.inf},
+    )
+    result = checked(record)
+    assert result.metrics == {"n": 4, "bad": None, "inf": None}
+    assert result.seconds == {"a": 1.0}
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"number": "x"},
+        {"status": "running"},
+        {"objectives": [1]},
+        {"objectives": {"accuracy": 7.0}},
+        {"recipe": None},
+    ],
+)
+def test_a_damaged_record_is_refused_with_its_file(change):
+    with pytest.raises(RunError, match="trials/0003/result.json: "):
+        TrialRecord.from_dict({**RECORD.to_dict(), **change}, "trials/0003/result.json")
+
+
+def test_a_record_without_a_needed_key_is_refused_with_its_file():
+    with pytest.raises(RunError, match="a.json: "):
+        TrialRecord.from_dict({"number": 1}, "a.json")

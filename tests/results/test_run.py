@@ -1,0 +1,162 @@
+import subprocess
+import sys
+
+import pytest
+
+from slimtune.errors import NothingMatchesError, RunError, UserError
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run, open_run
+
+# accuracy, bytes, ms; trial 2 is dominated by 1, trial 3 failed, 4 repeats 1 exactly.
+TRIALS = [
+    (0.95, 4000, 2.0),
+    (0.90, 1000, 1.0),
+    (0.90, 1500, 1.0),
+    None,
+    (0.90, 1000, 1.0),
+    (0.50, 800, 0.9),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    manifest = {
+        "config": {},
+        "objectives": ["accuracy", "size_bytes", "latency_ms"],
+        "reference_point": {"accuracy": 0.0, "size_bytes": 4400, "latency_ms": 2.2},
+        "workload": {},
+    }
+    return RunFolder.create(tmp_path / "a", manifest)
+
+
+@pytest.fixture
+def run(folder):
+    for number, values in enumerate(TRIALS):
+        names = folder.manifest["objectives"]
+        record = TrialRecord(
+            number=number,
+            status="complete" if values else "failed",
+            recipe={},
+            pipeline=f"pipeline {number}",
+            seed=number,
+            objectives=dict(zip(names, values, strict=True)) if values else {},
+            error=None if values else "diverged",
+        )
+        folder.write_trial(record, {}, {"model.onnx": b"x"} if values else {})
+    baseline = {"accuracy": 0.96, "size_bytes": 4000, "latency_ms": 2.0}
+    folder.write_baseline({"objectives": baseline}, {})
+    return open_run(folder.path)
+
+
+def test_the_front_holds_the_non_dominated_trials_the_most_accurate_first(run):
+    front = run.front()
+    assert front["trial"].tolist() == [0, 1, 4, 5]
+    assert front["accuracy"].tolist() == [0.95, 0.90, 0.90, 0.50]
+    assert front["pipeline"].tolist()[1] == "pipeline 1"
+    assert front["size_bytes"].dtype == "int64"
+    assert front["size_ratio"].tolist() == [1.0, 4.0, 4.0, 5.0]
+    assert front["latency_ratio"].tolist() == pytest.approx([1.0, 2.0, 2.0, 2 / 0.9])
+    assert "test_accuracy" not in front
+
+
+def test_the_knee_is_flagged_once_and_is_what_pick_returns(run):
+    front = run.front()
+    assert front["knee"].tolist() == [False, True, False, False]
+    member = run.pick()
+    assert (member.number, member.record.pipeline) == (1, "pipeline 1")
+    assert member.path == run.path / "trials" / "0001"
+
+
+def test_limits_reach_the_selection(run):
+    assert run.pick("size", min_accuracy=0.9).number == 1
+    assert run.pick("accuracy", max_latency_ms=0.95).number == 5
+    with pytest.raises(NothingMatchesError, match="closest: trial 0 misses accuracy by 0.01"):
+        run.pick(min_accuracy=0.96)
+
+
+def test_a_member_is_exported_from_the_front(run, tmp_path):
+    number = run.front()["trial"].iloc[0]  # a numpy integer
+    out = run.trial(number).export(tmp_path / "deploy")
+    assert (out / "model.onnx").read_bytes() == b"x"
+
+
+def test_a_failed_trial_is_no_member(run):
+    with pytest.raises(
+        UserError, match="trial 3 failed: diverged; see slimtune rerun .* --trial 3"
+    ):
+        run.trial(3)
+    with pytest.raises(UserError, match=r"trial 99 does not exist \(0-5\)"):
+        run.trial(99)
+
+
+def test_hypervolume_is_counted_from_the_stored_reference(run):
+    # By hand, in slabs of accuracy: each box holds the ones before it.
+    volume = 0.95 * 400 * 0.2 + 0.90 * (3400 * 1.2 - 400 * 0.2) + 0.50 * (3600 * 1.3 - 3400 * 1.2)
+    assert run.hypervolume() == pytest.approx(volume)
+
+
+def test_the_final_measurement_replaces_latencies_and_drops_what_it_shows_dominated(run):
+    rows = [
+        FinalRow(trial=None, test_accuracy=0.94, test_standard_error=0.01, latency_ms=4.0),
+        FinalRow(trial=0, test_accuracy=0.93, test_standard_error=0.01, latency_ms=3.0),
+        FinalRow(trial=1, test_accuracy=0.89, test_standard_error=0.02, latency_ms=2.0),
+        FinalRow(trial=4, test_accuracy=0.88, test_standard_error=0.02, latency_ms=2.1),
+        FinalRow(
+            trial=5, test_accuracy=0.49, test_standard_error=0.02, latency_ms=1.0, stable=False
+        ),
+    ]
+    volume = run.hypervolume()
+    write_final(run.path, rows)
+    front = run.front()
+    assert front["trial"].tolist() == [0, 1, 5]  # 4 equals 1 but turned out slower
+    assert front["latency_ms"].tolist() == [3.0, 2.0, 1.0]
+    assert front["trial_latency_ms"].tolist() == [2.0, 1.0, 0.9]
+    assert front["test_accuracy"].tolist() == [0.93, 0.89, 0.49]
+    assert front["stable"].tolist() == [True, True, False]
+    assert front["latency_ratio"].tolist() == [4 / 3, 2.0, 4.0]
+    assert front["knee"].sum() == 1
+    assert run.hypervolume() == volume
+
+
+def test_a_final_measurement_older_than_the_front_ranks_nothing(run):
+    rows = [FinalRow(trial=0, test_accuracy=0.93, latency_ms=30.0)]
+    write_final(run.path, rows)
+    front = run.front()
+    assert front["latency_ms"].tolist() == [2.0, 1.0, 1.0, 0.9]
+    assert front["test_accuracy"].isna().tolist() == [False, True, True, True]
+    assert "trial_latency_ms" not in front
+    assert front["latency_ratio"].iloc[0] == 1.0
+
+
+def test_a_run_without_a_complete_trial_has_an_empty_front_with_its_columns(folder):
+    record = TrialRecord(number=0, status="failed", recipe={}, pipeline="p", seed=0, error="no")
+    folder.write_trial(record, {}, {})
+    run = Run(folder)
+    front = run.front()
+    assert len(front) == 0
+    assert front.columns[:4].tolist() == ["trial", *folder.manifest["objectives"]]
+    assert run.hypervolume() == 0
+    with pytest.raises(NothingMatchesError):
+        run.pick()
+    with pytest.raises(RunError):
+        run.folder.baseline()
+
+
+def test_a_damaged_record_stops_the_front_and_is_not_deleted(run):
+    path = run.path / "trials" / "0001" / "result.json"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(RunError, match="trials/0001/result.json:"):
+        run.front()
+    assert path.exists()
+
+
+def test_opening_a_run_loads_neither_torch_nor_the_search():
+    code = (
+        "import sys, slimtune.results.tables\n"
+        "heavy = {'torch', 'optuna', 'ray', 'onnx', 'onnxruntime', 'torch_pruning'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,106 @@
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run
+from slimtune.results.tables import front_csv, front_json, front_table
+
+PIPELINES = [
+    "=HYPERLINK(1)",
+    "[bold]taylor[/bold] 50% → int8_static → KD base T=4 α=0.7 " + "x" * 60,
+]
+
+
+def make_run(path, objectives):
+    manifest = {
+        "config": {},
+        "objectives": list(objectives),
+        "reference_point": objectives,
+        "workload": {},
+    }
+    folder = RunFolder.create(path, manifest)
+    for number, pipeline in enumerate(PIPELINES):
+        values = {name: 0.4 + number * 0.5 for name in objectives}
+        values |= {"size_bytes": 1024 * (number + 1)} if "size_bytes" in objectives else {}
+        record = TrialRecord(
+            number=number,
+            status="complete",
+            recipe={},
+            pipeline=pipeline,
+            seed=0,
+            objectives=values,
+        )
+        folder.write_trial(record, {}, {})
+    return Run(folder)
+
+
+@pytest.fixture
+def run(tmp_path):
+    reference = {"accuracy": 0.0, "size_bytes": 10_000.0, "latency_ms": 10.0}
+    run = make_run(tmp_path / "a", reference)
+    baseline = {"accuracy": 0.96, "size_bytes": 8192, "latency_ms": 1.8}
+    run.folder.write_baseline({"objectives": baseline}, {})
+    return run
+
+
+def shown(run, width=100):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(front_table(run))
+    return console.file.getvalue()
+
+
+def test_the_table_fits_and_starts_with_the_baseline(run):
+    rows = [
+        FinalRow(trial=None, test_accuracy=0.95, test_standard_error=0.0022, latency_ms=1.8),
+        FinalRow(trial=0, test_accuracy=0.41, test_standard_error=0.0049, latency_ms=0.4),
+        FinalRow(
+            trial=1, test_accuracy=0.89, test_standard_error=0.0031, latency_ms=0.9, stable=False
+        ),
+    ]
+    write_final(run.path, rows)
+    lines = shown(run).splitlines()
+    assert max(map(len, lines)) <= 100
+    head, base, best = lines[:3]
+    for title in ("trial", "accuracy ↑", "test ↑", "size KiB ↓", "latency ms ↓", "pipeline"):
+        assert title in head
+    for cell in ("0.9600", "0.9500 ± 0.0022", "8.0", "1.800", "baseline"):
+        assert cell in base
+    for cell in ("1", "0.9000", "0.8900 ± 0.0031", "2.0 (4.0×)", "0.900 ~ (2.0×)"):
+        assert cell in best
+    assert "too busy" in lines[-1]
+
+
+def test_the_knee_has_its_mark_and_brackets_are_text(run):
+    text = shown(run, width=300)
+    assert text.count("◆") == 1
+    assert "[bold]taylor[/bold] 50%" in text
+
+
+def test_other_objectives_and_a_missing_baseline_have_their_place(tmp_path):
+    run = make_run(tmp_path / "b", {"accuracy": 0.0, "params": 100.0})
+    text = shown(run)
+    assert "params ↓" in text
+    assert "baseline" not in text
+    assert "latency" not in text
+
+
+def test_csv_has_the_columns_of_the_front_and_no_formula(run):
+    rows = list(csv.DictReader(io.StringIO(front_csv(run))))
+    assert list(rows[0]) == list(run.front().columns)
+    assert [row["trial"] for row in rows] == ["1", "0"]
+    assert rows[1]["pipeline"] == "'=HYPERLINK(1)"
+    assert rows[1]["size_bytes"] == "1024"
+
+
+def test_json_has_null_for_what_was_not_measured(run):
+    write_final(run.path, [FinalRow(trial=1, test_accuracy=0.5)])
+    rows = json.loads(front_json(run))
+    assert [row["test_accuracy"] for row in rows] == [0.5, None]
+    assert rows[0]["knee"] in (True, False)
+    assert rows[1]["pipeline"] == "=HYPERLINK(1)"

@@ -1,0 +1,35 @@
+import pytest
+
+from slimtune.search.attempt import attempt
+from slimtune.search.spec import TrialSpec
+
+SPEC = TrialSpec(number=4, recipe={}, seed=0)
+
+
+def test_an_exception_becomes_a_failed_outcome_with_its_traceback():
+    def work(shared, spec):
+        raise ValueError("first line\nsecond line")
+
+    outcome = attempt(work, None, SPEC)
+    assert (outcome.number, outcome.status, outcome.reason) == (
+        4,
+        "failed",
+        "ValueError: first line",
+    )
+    assert b"second line" in outcome.files["error.txt"]
+    assert b"in work" in outcome.files["error.txt"]
+
+
+def test_an_exception_without_a_message_still_names_its_class():
+    def work(shared, spec):
+        raise MemoryError
+
+    assert attempt(work, None, SPEC).reason == "MemoryError: "
+
+
+def test_an_interrupt_is_not_an_outcome():
+    def work(shared, spec):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt(work, None, SPEC)

@@ -1,0 +1,73 @@
+import os
+from typing import Any
+
+import pytest
+
+from slimtune.errors import ConfigError, UserError
+from slimtune.search.config import SearchConfig, make_config, merged, set_path
+
+
+def test_options_win_over_the_preset_which_wins_over_the_defaults() -> None:
+    config = make_config({"trials": 3, "space": {"train": {"epochs": 1}}}, preset="demo")
+    assert config.trials == 3 and config.model == "resnet8x2"
+    assert config.space["train"]["epochs"] == 1 and config.space["train"]["batch_size"] == 64
+
+
+def test_none_leaves_a_setting_as_it_was() -> None:
+    assert merged({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"c": None, "d": 3}}) == {
+        "a": 1,
+        "b": {"c": 2, "d": 3},
+    }
+
+
+def test_a_stored_config_reads_back_equal() -> None:
+    config = make_config({"trials": 7, "seed": 3}, preset="demo")
+    assert make_config(config.model_dump(mode="json")) == config
+
+
+def test_validation_comes_from_test_when_weights_are_given() -> None:
+    assert SearchConfig().validation_source == "train"
+    assert SearchConfig(weights="x.th").validation_source == "test"
+    assert SearchConfig(weights="x.th").validation_fraction == 0.5
+    chosen = make_config({"weights": "x.th", "validation": {"source": "train", "fraction": 0.1}})
+    assert (chosen.validation_source, chosen.validation_fraction) == ("train", 0.1)
+
+
+def test_no_more_workers_than_cores() -> None:
+    cores = os.cpu_count() or 1
+    assert SearchConfig(concurrency=10_000).workers() == cores
+    assert SearchConfig(executor="inline", concurrency=4).workers() == 1
+
+
+def test_a_dotted_setting_makes_its_mappings() -> None:
+    settings: dict[str, Any] = {"space": {"prune": {"amount": 0.5}}}
+    set_path(settings, "space.prune.scope", "local")
+    set_path(settings, "seed", 3)
+    assert settings == {"space": {"prune": {"amount": 0.5, "scope": "local"}}, "seed": 3}
+
+
+@pytest.mark.parametrize("dotted", ["", "a..b", "seed.x"])
+def test_a_dotted_setting_that_leads_nowhere_is_refused(dotted: str) -> None:
+    with pytest.raises(ConfigError):
+        set_path({"seed": 1}, dotted, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trials": 0}, "trials: must be greater than or equal to 1, but got 0"),
+        ({"trials": "many"}, "trials: must be a valid integer"),
+        ({"trails": 5}, "trails: unknown key 'trails'. Did you mean 'trials'"),
+        ({"seed": -1}, "seed: must be greater than or equal to 0"),
+        ({"executor": "slurm"}, "executor: must be 'ray' or 'inline'"),
+        ({"validation": {"fraction": 1.0}}, "validation.fraction: must be less than 1"),
+        ({"validation": {"fractoin": 0.5}}, "validation.fractoin: .*Did you mean 'fraction'"),
+        ({"baseline": {"lr": 0}}, "baseline.lr: must be greater than 0"),
+        ({"objectives": ["accuracy"]}, "objectives"),
+        ({"objectives": ["accuracy", "lat"]}, "unknown objective 'lat'"),
+        ({"space": {"prune": {"amount": 1.0}}}, "space.prune.amount: must be less than 1"),
+    ],
+)
+def test_a_setting_that_breaks_a_rule_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_config(settings)

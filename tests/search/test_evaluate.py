@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from slimtune.errors import UserError
+from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file
+from slimtune.search.rerun import compress_once
+from slimtune.workload.checkpoints import save_weights
+from slimtune.workload.types import Workload
+
+
+def test_a_file_and_its_checkpoint_score_the_same(digits: Workload, tmp_path: Path) -> None:
+    save_weights(digits.baseline, tmp_path / "net.safetensors")
+    outcome = compress_once(digits, {"train": {"epochs": 0}}, seed=0)
+    (tmp_path / "net.onnx").write_bytes(outcome.files["model.onnx"])
+    file = evaluate_file(tmp_path / "net.onnx", "digits")
+    checkpoint = evaluate_checkpoint("resnet8", str(tmp_path / "net.safetensors"), "digits")
+    assert file["test_accuracy"] == checkpoint["test_accuracy"] > 0.9
+    assert file["test_images"] == checkpoint["test_images"] == 540
+    assert file["size_bytes"] == len(outcome.files["model.onnx"]) and file["latency_ms"] > 0
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"not a model")
+    with pytest.raises(UserError, match="net.onnx"):
+        evaluate_file(tmp_path / "net.onnx", "digits")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "weights", "accuracy"),
+    [
+        ("resnet20", "resnet20-cifar10-91.73.th", 0.9173),
+        ("resnet56", "resnet56-cifar10-93.39.th", 0.9339),
+    ],
+)
+def test_third_party_checkpoints_score_exactly_what_their_authors_say(
+    shared_folder: Path, model: str, weights: str, accuracy: float
+) -> None:
+    data = f"parquet:{shared_folder / 'data' / 'cifar10'}"
+    result = evaluate_checkpoint(model, str(shared_folder / "models" / weights), data)
+    assert result["test_accuracy"] == accuracy and result["test_images"] == 10_000

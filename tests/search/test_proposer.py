@@ -1,0 +1,285 @@
+import sqlite3
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slimtune.errors import ConfigError, RunError
+from slimtune.search.proposer import Proposer, open_study, unfinished
+from slimtune.search.spec import Outcome, trial_seed
+
+OBJECTIVES = ["accuracy", "size_bytes"]
+DIRECTIONS = ["maximize", "minimize"]
+
+
+def suggest(trial):
+    method = trial.suggest_categorical("method", ["none", "l1", "fpgm"])
+    amount = trial.suggest_float("amount", 0.1, 0.8) if method != "none" else 0.0
+    return {"method": method, "amount": amount}
+
+
+def suggest_one_of_four(trial):
+    return {"bits": trial.suggest_categorical("bits", [2, 4, 8, 32])}
+
+
+def measure(spec):
+    amount = spec.recipe.get("amount", 0.0)
+    objectives = {"accuracy": 1 - amount**2, "size_bytes": 1000 * (1 - amount)}
+    return Outcome(spec.number, "complete", objectives)
+
+
+def new_study():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(directions=DIRECTIONS)
+
+
+def proposer(study, trials=100, **options):
+    options = {"suggest": suggest, "seed": 7, **options}
+    return Proposer(study, options.pop("suggest"), objectives=OBJECTIVES, trials=trials, **options)
+
+
+def run_all(proposer):
+    specs = []
+    while (spec := proposer.ask()) is not None:
+        specs.append(spec)
+        proposer.tell(measure(spec))
+    return specs
+
+
+def test_numbers_are_dense_and_asking_ends_at_the_number_of_trials():
+    study = new_study()
+    specs = run_all(proposer(study, trials=5, threads=2, device="cuda"))
+    assert [spec.number for spec in specs] == [0, 1, 2, 3, 4]
+    assert [spec.seed for spec in specs] == [trial_seed(7, n) for n in range(5)]
+    assert {(spec.threads, spec.device) for spec in specs} == {(2, "cuda")}
+    assert proposer(study, trials=5).ask() is None
+    assert [trial.params["method"] for trial in study.trials] == [
+        spec.recipe["method"] for spec in specs
+    ]
+
+
+def test_values_stand_in_the_order_of_the_directions():
+    study = new_study()
+    asked = proposer(study)
+    asked.ask()
+    asked.tell(Outcome(0, "complete", {"size_bytes": 9, "accuracy": 0.5}))
+    assert study.trials[0].values == [0.5, 9.0]
+
+
+def test_a_reopened_study_goes_on_as_if_it_had_never_been_closed(tmp_path):
+    whole = run_all(proposer(new_study(), trials=13))
+    parts = []
+    for trials in (3, 11, 13):  # TPE models from the 11th
+        study = open_study(tmp_path / "parts.db", DIRECTIONS, "s")
+        parts += run_all(proposer(study, trials=trials))
+    assert parts == whole
+    amounts = [spec.recipe["amount"] for spec in parts if spec.recipe["method"] != "none"]
+    assert len(set(amounts)) == len(amounts) > 3  # no draw was replayed
+
+
+def test_another_seed_proposes_other_recipes():
+    one = run_all(proposer(new_study(), trials=6, seed=1))
+    two = run_all(proposer(new_study(), trials=6, seed=2))
+    assert [spec.recipe for spec in one] != [spec.recipe for spec in two]
+
+
+def test_the_sampler_learns_from_what_it_is_told():
+    def suggest_amount(trial):
+        return {"amount": trial.suggest_float("amount", 0.0, 1.0)}
+
+    def mean_of_last_ten(tell):
+        asked = proposer(new_study(), trials=40, suggest=suggest_amount, seed=3)
+        specs = []
+        while (spec := asked.ask()) is not None:
+            specs.append(spec)
+            tell(asked, spec)
+        return sum(abs(spec.recipe["amount"] - 0.7) for spec in specs[-10:]) / 10
+
+    def tell_distance(asked, spec):
+        distance = abs(spec.recipe["amount"] - 0.7)
+        objectives = {"accuracy": 1 - distance, "size_bytes": distance}
+        asked.tell(Outcome(spec.number, "complete", objectives))
+
+    def tell_failure(asked, spec):
+        asked.tell(Outcome(spec.number, "failed", reason="no"))
+
+    # Of uniform draws, (0.7^2 + 0.3^2) / 2 = 0.29 is expected.
+    assert mean_of_last_ten(tell_distance) < 0.15 < 0.2 < mean_of_last_ten(tell_failure)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.9"])
+def test_an_objective_that_is_not_finite_fails_the_trial_with_a_reason(value):
+    study = new_study()
+    asked = proposer(study)
+    asked.ask()
+    asked.tell(Outcome(0, "complete", {"accuracy": value, "size_bytes": 1}))
+    assert study.trials[0].state is optuna.trial.TrialState.FAIL
+    assert study.trials[0].user_attrs["reason"].startswith("accuracy must be a finite number")
+
+
+def test_a_missing_objective_fails_the_trial_with_a_reason():
+    study = new_study()
+    asked = proposer(study)
+    asked.ask()
+    asked.tell(Outcome(0, "complete", {"accuracy": 0.9}))
+    assert study.trials[0].state is optuna.trial.TrialState.FAIL
+    assert "size_bytes" in study.trials[0].user_attrs["reason"]
+
+
+def test_a_failed_outcome_keeps_its_reason():
+    study = new_study()
+    asked = proposer(study)
+    asked.ask()
+    asked.tell(Outcome(0, "failed", reason="PruningError: nothing left"))
+    assert study.trials[0].state is optuna.trial.TrialState.FAIL
+    assert study.trials[0].user_attrs["reason"] == "PruningError: nothing left"
+
+
+def test_of_two_outcomes_of_one_trial_the_first_stands():
+    study = new_study()
+    asked = proposer(study)
+    asked.ask()
+    asked.tell(Outcome(0, "complete", {"accuracy": 0.9, "size_bytes": 1}))
+    asked.tell(Outcome(0, "failed", reason="late"))
+    asked.tell(Outcome(0, "complete", {"accuracy": 0.1, "size_bytes": 1}))
+    assert study.trials[0].values == [0.9, 1.0]
+    assert "reason" not in study.trials[0].user_attrs
+
+
+@pytest.mark.parametrize("number", [-1, 1])
+def test_an_outcome_of_no_trial_is_refused(number):
+    asked = proposer(new_study())
+    asked.ask()
+    with pytest.raises(RunError, match=f"no trial {number}"):
+        asked.tell(Outcome(number, "failed"))
+
+
+def test_trials_never_told_are_found_again_and_handed_out_first(tmp_path):
+    first = proposer(open_study(tmp_path / "study.db", DIRECTIONS, "s"), trials=3)
+    specs = [first.ask(), first.ask()]
+    first.tell(measure(specs[0]))
+
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
+    assert unfinished(study) == [specs[1]]
+    second = run_all(proposer(study, trials=3, again=unfinished(study)))
+    assert second[0] == specs[1]
+    assert [spec.number for spec in second] == [1, 2]
+    assert unfinished(study) == []
+    assert len(study.trials) == 3
+
+
+def test_a_recipe_is_not_proposed_twice_while_there_are_others():
+    specs = run_all(
+        proposer(new_study(), trials=4, suggest=suggest_one_of_four, key=lambda r: str(r["bits"]))
+    )
+    assert sorted(spec.recipe["bits"] for spec in specs) == [2, 4, 8, 32]
+
+
+def test_an_exhausted_space_repeats_recipes_with_other_seeds_and_keeps_the_count():
+    study = new_study()
+    specs = run_all(
+        proposer(study, trials=7, suggest=suggest_one_of_four, key=lambda r: str(r["bits"]))
+    )
+    assert [spec.number for spec in specs] == list(range(7))
+    assert len({spec.seed for spec in specs}) == 7
+    assert {spec.recipe["bits"] for spec in specs[:4]} == {2, 4, 8, 32}
+
+
+def test_keys_are_remembered_by_the_study(tmp_path):
+    bits = []
+    for trials in (1, 2, 3, 4):
+        study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
+        options = {"suggest": suggest_one_of_four, "key": lambda r: str(r["bits"])}
+        bits += [spec.recipe["bits"] for spec in run_all(proposer(study, trials, **options))]
+    assert sorted(bits) == [2, 4, 8, 32]
+
+
+def test_start_points_come_first_and_what_they_leave_out_is_drawn():
+    start = [{"method": "fpgm", "amount": 0.5}, {"method": "l1"}]
+    specs = run_all(proposer(new_study(), trials=4, start=start))
+    assert specs[0].recipe == {"method": "fpgm", "amount": 0.5}
+    assert specs[1].recipe["method"] == "l1"
+    assert 0.1 <= specs[1].recipe["amount"] <= 0.8
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"method": "taylr"},
+        {"method": "l1", "amount": 0.95},
+        {"method": "l1", "amuont": 0.5},
+        {"method": "none", "amount": 0.5},
+    ],
+)
+def test_a_start_point_outside_the_space_is_refused_in_one_line(start):
+    study = new_study()
+    with pytest.raises(ConfigError, match="start point 0") as caught:
+        proposer(study, start=[start]).ask()
+    assert "\n" not in str(caught.value)
+    assert study.trials == []
+
+
+def test_the_number_of_objectives_must_be_the_studys():
+    with pytest.raises(ConfigError, match="has 2, but got 1"):
+        Proposer(new_study(), suggest, objectives=["accuracy"], trials=1, seed=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from(["complete", "failed", "nan", "leave"]), max_size=12))
+def test_whatever_happens_every_told_trial_is_finished_and_every_other_can_run_again(fates):
+    study = new_study()
+    asked = proposer(study, trials=len(fates))
+    left = []
+    for fate in fates:
+        spec = asked.ask()
+        if fate == "leave":
+            left.append(spec)
+        elif fate == "failed":
+            asked.tell(Outcome(spec.number, "failed"))
+        else:
+            accuracy = float("nan") if fate == "nan" else 0.5
+            objectives = {"accuracy": accuracy, "size_bytes": 1}
+            asked.tell(Outcome(spec.number, "complete", objectives))
+    assert unfinished(study) == left
+    assert len(study.best_trials) == fates.count("complete")
+    assert asked.ask() is None
+
+
+def test_a_damaged_database_is_refused_with_its_path(tmp_path):
+    path = tmp_path / "study.db"
+    path.write_bytes(b"SQLite format 3\x00" + b"garbage" * 1000)
+    with pytest.raises(RunError, match=r"study\.db") as caught:
+        open_study(path, DIRECTIONS, "s")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_in_a_missing_folder_is_refused_with_its_path(tmp_path):
+    with pytest.raises(RunError, match="nowhere"):
+        open_study(tmp_path / "nowhere" / "study.db", DIRECTIONS, "s")
+
+
+def test_other_directions_than_the_studys_are_refused(tmp_path):
+    open_study(tmp_path / "study.db", DIRECTIONS, "s")
+    with pytest.raises(RunError, match="maximize, minimize, not minimize, minimize"):
+        open_study(tmp_path / "study.db", ["minimize", "minimize"], "s")
+
+
+def test_a_database_that_cannot_be_written_is_an_error_of_the_run(tmp_path):
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
+    asked = proposer(study)
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("DROP TABLE trials")
+    with pytest.raises(RunError, match="the study cannot be used"):
+        asked.ask()
+
+
+@pytest.mark.parametrize("name", ["with space", "a{b}c", "100%", "ünïcode"])
+def test_any_folder_name_can_hold_a_study(tmp_path, name, monkeypatch):
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    study = open_study("study.db", DIRECTIONS, "s")
+    monkeypatch.chdir(tmp_path)
+    assert proposer(study).ask().number == 0
+    assert (folder / "study.db").is_file()

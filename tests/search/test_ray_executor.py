@@ -1,0 +1,309 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from ray import cloudpickle
+
+from slimtune.errors import ConfigError, SlimtuneError
+from slimtune.search.inline_executor import run_inline
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.ray_session import SETTINGS, ray_session
+from slimtune.search.spec import Outcome, TrialSpec
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One Ray for the file, with two CPUs and an empty home.
+
+    Workers find slimtune as an installed one would be.
+    """
+    home = tmp_path_factory.mktemp("home")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("HOME", str(home))
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+            patch.delenv(name, raising=False)
+        with ray_session(None, concurrency=2, cpus=1, gpus=0, shared_bytes=0):
+            yield home
+
+
+class Driver:
+    """A scripted ask and a tell that write down the order of everything."""
+
+    def __init__(self, trials):
+        self.specs = [TrialSpec(n, {"x": n, "empty": {}}, seed=n) for n in range(trials)]
+        self.log = []
+        self.outcomes = []
+
+    def ask(self):
+        spec = self.specs.pop(0) if self.specs else None
+        self.log.append(("ask", None if spec is None else spec.number))
+        return spec
+
+    def tell(self, outcome):
+        self.log.append(("tell", outcome.number))
+        self.outcomes.append(outcome)
+
+    def on_event(self, name, what):
+        self.log.append((name, what.number))
+
+    def run(self, work, shared=None, concurrency=1):
+        run_ray(work, shared, self.ask, self.tell, concurrency=concurrency, on_event=self.on_event)
+        return self
+
+
+def finish(shared, spec):
+    return Outcome(spec.number, "complete", {})
+
+
+def note(folder, file, text):
+    with open(Path(folder, file), "a") as notes:
+        notes.write(text)
+
+
+def make(shared, spec):
+    """A trial of the usual kind: numbers from a seed and the shared data, and a large file."""
+    note(shared["folder"], "calls", str(spec.number))
+    note(shared["folder"], "pids", f"{os.getpid()}\n")
+    note(shared["folder"], "folders", f"{os.getcwd()}\n")
+    if spec.number == 1:
+        raise ValueError("cannot be weighed")
+    generator = np.random.default_rng(spec.seed)
+    y = float((generator.normal(size=100) * shared["weights"]).sum())
+    files = {"model.onnx": generator.bytes(5 * 2**20), "empty": b""}
+    return Outcome(spec.number, "complete", {"y": y}, spec.recipe, files)
+
+
+class Pair:
+    """The same four trials by both executors."""
+
+    def __init__(self, tmp_path):
+        self.folder = tmp_path / "ray"
+        inline_folder = tmp_path / "inline"
+        self.folder.mkdir()
+        inline_folder.mkdir()
+        weights = np.linspace(0, 1, 100)
+        self.inline = Driver(4)
+        shared = {"weights": weights, "folder": str(inline_folder)}
+        run_inline(make, shared, self.inline.ask, self.inline.tell, on_event=self.inline.on_event)
+        shared = {"weights": weights, "folder": str(self.folder)}
+        self.ray = Driver(4).run(make, shared)
+
+    def lines(self, file):
+        return (self.folder / file).read_text().split()
+
+
+@pytest.fixture(scope="module")
+def pair(home, tmp_path_factory):
+    return Pair(tmp_path_factory.mktemp("pair"))
+
+
+def test_ray_and_inline_ask_and_tell_in_the_same_order(pair):
+    assert pair.ray.log == pair.inline.log
+    of_one = [(name, 0) for name in ("ask", "start", "tell", "finish")]
+    assert pair.ray.log[:5] == [*of_one, ("ask", 1)]
+
+
+def test_ray_and_inline_give_the_same_outcomes(pair):
+    assert pair.ray.outcomes[0] == pair.inline.outcomes[0]
+    assert pair.ray.outcomes[2:] == pair.inline.outcomes[2:]
+    assert len(pair.ray.outcomes[3].files["model.onnx"]) == 5 * 2**20
+
+
+def test_a_trial_that_raises_fails_with_its_traceback_and_the_search_goes_on(pair):
+    failed, same = pair.ray.outcomes[1], pair.inline.outcomes[1]
+    assert (failed.number, failed.status, failed.reason) == (same.number, "failed", same.reason)
+    assert failed.reason == "ValueError: cannot be weighed"
+    assert b"in make" in failed.files["error.txt"]
+    assert [outcome.status for outcome in pair.ray.outcomes[2:]] == ["complete"] * 2
+
+
+def test_one_process_serves_all_trials_once_each_in_the_drivers_folder(pair):
+    assert pair.lines("calls") == ["0123"]
+    assert len(set(pair.lines("pids"))) == 1
+    assert pair.lines("pids")[0] != str(os.getpid())
+    assert set(pair.lines("folders")) == {os.getcwd()}
+
+
+def test_nothing_is_written_at_home(home, pair):
+    assert list(home.iterdir()) == []
+
+
+def test_a_session_found_running_is_left_running(pair):
+    assert ray.is_initialized()
+    assert set(SETTINGS) <= os.environ.keys()  # those of the fixture's own session
+
+
+def inspect(shared, spec):
+    time.sleep(0.3)  # so that the second trial finds the first worker at work
+    try:
+        shared[0] = 1
+        refused = "written"
+    except ValueError as error:
+        refused = str(error)
+    # An array that was copied is in private memory, one of the store in a mapped file.
+    address = shared.ctypes.data + shared.nbytes // 2
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        low, high = (int(end, 16) for end in line.split()[0].split("-"))
+        if low <= address < high:
+            inode = line.split()[4]
+    return Outcome(spec.number, "complete", {}, payload=(os.getpid(), refused, inode))
+
+
+@pytest.fixture(scope="module")
+def two_at_a_time(home):
+    return Driver(7).run(inspect, np.zeros(2_000_000), concurrency=2)
+
+
+def test_shared_arrays_are_read_only_and_one_memory_for_all_workers(two_at_a_time):
+    pids, refused, inodes = zip(*[o.payload for o in two_at_a_time.outcomes], strict=True)
+    assert len(set(pids)) == 2
+    assert all("read-only" in message for message in refused)
+    assert len(set(inodes)) == 1
+    assert inodes[0] != "0"
+
+
+def test_side_by_side_every_trial_is_asked_and_told_once(two_at_a_time):
+    log = two_at_a_time.log
+    assert [n for name, n in log if name == "ask"] == [*range(7), None]
+    assert sorted(n for name, n in log if name == "tell") == list(range(7))
+    running = [0]
+    for name, _ in log:
+        running.append(running[-1] + {"start": 1, "tell": -1}.get(name, 0))
+    assert max(running) == 2
+
+
+def die(folder, spec):
+    note(folder, f"attempts-{spec.number}", "x")
+    if spec.number == 0 or (spec.number == 1 and Path(folder, "attempts-1").stat().st_size == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(spec.number, "complete", {}, payload=spec)
+
+
+@pytest.fixture(scope="module")
+def deadly(home, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deadly")
+    outcomes = Driver(3).run(die, str(folder)).outcomes
+    return outcomes, [(folder / f"attempts-{n}").read_text() for n in range(3)]
+
+
+def test_a_trial_that_always_kills_its_worker_fails_after_three_attempts(deadly):
+    outcomes, attempts = deadly
+    assert attempts[0] == "xxx"
+    assert (outcomes[0].number, outcomes[0].status, outcomes[0].payload) == (0, "failed", None)
+    assert "3 attempts" in outcomes[0].reason
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_ends_complete(deadly):
+    outcomes, attempts = deadly
+    assert attempts[1:] == ["xx", "x"]
+    assert [(o.number, o.status) for o in outcomes[1:]] == [(1, "complete"), (2, "complete")]
+    assert [outcome.payload for outcome in outcomes[1:]] == Driver(3).specs[1:]
+
+
+def test_an_interrupt_between_trials_ends_the_search_after_what_was_told(home):
+    driver = Driver(5)
+
+    def tell(outcome):
+        driver.tell(outcome)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_ray(finish, None, driver.ask, tell, concurrency=1)
+    assert [n for name, n in driver.log if name == "tell"] == [0]
+
+
+@pytest.mark.parametrize("broken", ["ask", "tell"])
+def test_an_error_of_ask_or_tell_ends_the_search_as_itself(home, broken):
+    def fail(*args):
+        raise OSError("disk full")
+
+    driver = Driver(3)
+    setattr(driver, broken, fail)
+    with pytest.raises(OSError, match="^disk full$"):
+        driver.run(finish)
+    assert len([entry for entry in driver.log if entry[0] == "ask"]) <= 1
+
+
+def test_more_than_the_cluster_has_is_refused_and_not_waited_for(home):
+    driver = Driver(1)
+    with pytest.raises(ConfigError, match="asks for 64 CPU, but Ray has 2"):
+        run_ray(finish, None, driver.ask, driver.tell, concurrency=1, cpus_per_trial=64)
+    assert driver.log == []
+
+
+SCRIPT = """
+import os, sys, time
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.spec import Outcome, TrialSpec
+
+numbers = iter(range(100))
+told = []
+
+def work(shared, spec):
+    time.sleep(0.0 if spec.number < 2 else 60.0)
+    return Outcome(spec.number, "complete", {})
+
+def tell(outcome):
+    told.append(outcome.number)
+    sys.stdout.write(f"told {outcome.number}\\n")
+    sys.stdout.flush()
+
+before = dict(os.environ)
+try:
+    run_ray(work, None, lambda: TrialSpec(next(numbers), {}, 0), tell, concurrency=1)
+except KeyboardInterrupt:
+    assert dict(os.environ) == before
+    sys.stdout.write(f"interrupted after {told}\\n")
+"""
+
+
+@pytest.mark.slow
+def test_one_interrupt_ends_a_search_of_its_own_ray_that_wrote_nothing_at_home(tmp_path):
+    """The whole way in a process of its own: start, two trials, Ctrl-C, shut down, quiet."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        env={**environment, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if line.startswith("told 1"):
+            time.sleep(1)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
+    assert process.wait() == 0
+    assert lines == ["told 0", "told 1", "interrupted after [0, 1]"]
+    assert list(home.iterdir()) == []
+
+
+def test_an_address_where_nothing_listens_is_refused_in_one_line():
+    script = (
+        "from slimtune.search.ray_executor import run_ray\n"
+        "run_ray(print, None, lambda: None, print, concurrency=1, address='127.0.0.1:1')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"{SlimtuneError.__module__}.SlimtuneError: cannot reach Ray at 127")
+    assert "refused" in last

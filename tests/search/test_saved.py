@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from slimtune.compression.training import network_accuracy, network_logits
+from slimtune.errors import ModelError
+from slimtune.measurement.runtime import predict
+from slimtune.search.saved import load_model
+from slimtune.search.spec import TrialSpec
+from slimtune.search.trial import run_trial
+from slimtune.workload.types import Workload
+
+
+def test_a_pruned_network_comes_back_as_a_module_that_agrees_with_its_file(
+    digits: Workload, tmp_path: Path
+) -> None:
+    recipe = {"prune": {"method": "fpgm", "amount": 0.6}, "train": {"epochs": 1}}
+    outcome = run_trial(digits, TrialSpec(number=0, recipe=recipe, seed=0))
+    for name, data in outcome.files.items():
+        (tmp_path / name).write_bytes(data)
+    model = load_model(tmp_path)
+    images = digits.validation.images
+    file = torch.from_numpy(
+        predict(tmp_path / "model.onnx", images, mean=digits.mean, std=digits.std)
+    )
+    torch.testing.assert_close(network_logits(model, images, digits), file, rtol=1e-3, atol=1e-3)
+    assert network_accuracy(model, digits.validation, digits) == outcome.objectives["accuracy"]
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model.safetensors"):
+        load_model(tmp_path)

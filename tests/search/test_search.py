@@ -1,0 +1,150 @@
+"""The whole search, started for real: digits, inline and on local Ray."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import slimtune
+from slimtune.errors import RunError, SearchFailedError, UserError
+from slimtune.results.folder import RunFolder
+from slimtune.results.run import Run, open_run
+from slimtune.search.config import SearchConfig
+from slimtune.search.evaluate import evaluate_in_run
+from slimtune.search.rerun import compare, rerun_trial
+from slimtune.search.search import run_search
+
+Event = tuple[str, Mapping[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def searched(
+    digits_config: SearchConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, list[Event]]:
+    events: list[Event] = []
+    out = tmp_path_factory.mktemp("runs") / "inline"
+    run = run_search(digits_config, out, lambda name, values: events.append((name, values)))
+    return run, events
+
+
+def test_a_run_leaves_a_folder_a_trial_with_the_measured_files(searched) -> None:
+    run, _ = searched
+    for record in run.records:
+        folder = run.path / "trials" / f"{record.number:04d}"
+        assert record.status == "complete"
+        file = folder / "model.onnx"
+        assert file.stat().st_size == record.objectives["size_bytes"]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == record.artifacts["model.onnx"]
+        assert json.loads((folder / "spec.json").read_text())["number"] == record.number
+
+
+def test_evaluating_a_trials_file_reproduces_its_accuracy_exactly(searched) -> None:
+    run, _ = searched
+    for record in run.records[:2]:
+        file = run.path / "trials" / f"{record.number:04d}" / "model.onnx"
+        assert evaluate_in_run(file, run.path)["validation_accuracy"] == record.objectives["accuracy"]
+
+
+def test_the_front_has_test_accuracy_and_the_other_trials_do_not(searched) -> None:
+    run, _ = searched
+    front = run.front()
+    assert front["test_accuracy"].between(0, 1).all()
+    for record in run.records:
+        assert "test_accuracy" not in {**record.objectives, **record.metrics}
+
+
+def test_what_happens_is_told_in_order(searched) -> None:
+    _, events = searched
+    names = [name for name, _ in events]
+    assert names[0] == "workload" and names[-1] == "final"
+    assert names.index("epoch") < names.index("baseline") < names.index("started")
+    assert names.count("started") == names.count("finished") == 4
+
+
+def test_a_rerun_makes_the_same_bytes_and_does_not_touch_the_run(searched) -> None:
+    run, _ = searched
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()}
+    folder = RunFolder.open(run.path)
+    assert all(c.identical for c in compare(folder, rerun_trial(folder, 1)))
+    after = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()}
+    assert before == after
+
+
+def test_a_rerun_with_another_setting_makes_other_bytes(searched) -> None:
+    run, _ = searched
+    folder = RunFolder.open(run.path)
+    changes = {"prune.method": "l1", "prune.amount": 0.33, "train.epochs": 0, "distill": {}}
+    outcome = rerun_trial(folder, 0, changes)
+    assert outcome.payload.recipe["prune"]["amount"] == 0.33
+    differing = {c.name for c in compare(folder, outcome) if not c.identical}
+    assert "model.onnx" in differing
+
+
+def test_a_rerun_on_changed_data_is_refused(searched, tmp_path: Path) -> None:
+    run, _ = searched
+    manifest = json.loads((run.path / "run.json").read_text())
+    manifest["workload"]["fingerprint"] = "0" * 64
+    copy = tmp_path / "copy"
+    for file in run.path.rglob("*"):
+        if file.is_file():
+            target = copy / file.relative_to(run.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    (copy / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="the data of digits has changed"):
+        rerun_trial(RunFolder.open(copy), 0)
+
+
+def test_an_existing_folder_is_refused_and_left_as_it_was(
+    searched, digits_config: SearchConfig
+) -> None:
+    run, _ = searched
+    before = (run.path / "run.json").read_bytes()
+    with pytest.raises(UserError, match="already exists"):
+        run_search(digits_config, run.path)
+    assert (run.path / "run.json").read_bytes() == before
+
+
+def test_ray_with_one_worker_proposes_and_makes_the_same(
+    searched, digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    inline, _ = searched
+    config = digits_config.model_copy(update={"executor": "ray", "concurrency": 1})
+    run = run_search(config, tmp_path / "ray")
+    assert [r.recipe for r in run.records] == [r.recipe for r in inline.records]
+    assert [r.artifacts for r in run.records] == [r.artifacts for r in inline.records]
+
+
+def test_a_search_in_which_every_trial_fails_says_why_and_keeps_the_records(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {
+        "prune": {"method": "l1"},
+        "train": {"epochs": 1, "lr": 10.0, "weight_decay": 1.0, "momentum": 0.99, "batch_size": 16},
+    }
+    config = digits_config.model_copy(update={"space": space, "trials": 1})
+    with pytest.raises(SearchFailedError, match="no trial finished; the first failed with"):
+        run_search(config, tmp_path / "run")
+    records = open_run(tmp_path / "run").records
+    assert [r.status for r in records] == ["failed"]
+    assert (tmp_path / "run" / "trials" / "0000" / "error.txt").read_text()
+
+
+def test_ten_lines_of_python_do_the_same(tmp_path: Path) -> None:
+    run = slimtune.search(
+        model="resnet8",
+        data="digits",
+        trials=2,
+        executor="inline",
+        baseline={"epochs": 2},
+        space={"train": {"epochs": 1}, "prune": {"method": ["l1"]}},
+        out=tmp_path / "run",
+    )
+    assert len(run.front()) >= 1
+    exported = run.pick("knee").export(tmp_path / "deploy")
+    assert (Path(exported) / "model.onnx").is_file()
+    assert slimtune.load_model(exported)(torch.zeros(1, 1, 8, 8)).shape == (1, 10)

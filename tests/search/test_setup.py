@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slimtune.compression.training import network_accuracy
+from slimtune.errors import ModelError
+from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.setup import load_workload, split_workload
+from slimtune.workload.checkpoints import save_weights
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.types import Workload
+
+
+def test_a_trained_baseline_never_saw_the_validation_images(digits: Workload) -> None:
+    whole = load_dataset("digits")
+    assert len(digits.train) + len(digits.validation) == len(whole.train)
+    assert np.array_equal(digits.test.images, whole.test.images)
+
+
+def test_given_weights_move_validation_into_test(
+    digits: Workload, digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    save_weights(digits.baseline, tmp_path / "net.safetensors")
+    config = make_config({"weights": str(tmp_path / "net.safetensors")}, None)
+    config = config.model_copy(update={"model": "resnet8", "data": "digits"})
+    whole = load_dataset("digits")
+    workload = load_workload(config, whole)
+    assert len(workload.train) == len(whole.train)
+    assert len(workload.validation) + len(workload.test) == len(whole.test)
+    assert network_accuracy(workload.baseline, digits.test, workload) == network_accuracy(
+        digits.baseline, digits.test, digits
+    )
+
+
+def test_the_split_does_not_depend_on_the_seed(digits: Workload) -> None:
+    config = SearchConfig(model="resnet8", data="digits", seed=99)
+    other = split_workload(config, load_dataset("digits"), digits.baseline)
+    assert np.array_equal(other.validation.images, digits.validation.images)
+
+
+def test_the_seed_fixes_the_first_weights() -> None:
+    config = SearchConfig(model="resnet8", data="digits", seed=5)
+    one, two = (load_workload(config, load_dataset("digits")).baseline for _ in range(2))
+    for first, second in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_a_model_that_is_too_deep_for_the_images_is_refused() -> None:
+    config = SearchConfig(model="torchvision:alexnet", data="digits")
+    with pytest.raises(ModelError, match="torchvision:alexnet"):
+        load_workload(config, load_dataset("digits"))

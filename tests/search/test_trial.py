@@ -1,0 +1,87 @@
+import csv
+import hashlib
+import io
+import json
+
+import pytest
+
+from slimtune.measurement.accuracy import accuracy
+from slimtune.measurement.runtime import predict
+from slimtune.search.spec import TrialSpec
+from slimtune.search.trial import StageClock, failed_outcome, run_trial
+from slimtune.workload.types import Workload
+
+RECIPE = {
+    "prune": {"method": "l1", "amount": 0.5},
+    "quantize": {"method": "int8_static"},
+    "distill": {"method": "base"},
+    "train": {"epochs": 1, "batch_size": 128},
+}
+
+
+@pytest.fixture(scope="module")
+def outcome(digits: Workload):
+    return run_trial(digits, TrialSpec(number=3, recipe=RECIPE, seed=11))
+
+
+def test_every_number_is_measured_on_the_file_that_ships(digits: Workload, outcome) -> None:
+    file = outcome.files["model.onnx"]
+    logits = predict(file, digits.validation.images, mean=digits.mean, std=digits.std)
+    assert outcome.objectives["accuracy"] == accuracy(logits, digits.validation.labels)
+    assert outcome.objectives["size_bytes"] == len(file)
+    assert outcome.objectives["latency_ms"] > 0
+
+
+def test_objectives_are_what_was_asked_for_and_the_rest_are_metrics(digits: Workload) -> None:
+    spec = TrialSpec(number=0, recipe={"train": {"epochs": 0}}, seed=0)
+    outcome = run_trial(digits, spec, objectives=("accuracy", "macs"))
+    assert set(outcome.objectives) == {"accuracy", "macs"}
+    assert {"latency_ms", "size_bytes", "bops", "packed_bytes"} <= set(outcome.payload.metrics)
+
+
+def test_the_record_names_the_hash_of_each_artifact(outcome) -> None:
+    for name, digest in outcome.payload.artifacts.items():
+        assert hashlib.sha256(outcome.files[name]).hexdigest() == digest
+    assert {"model.onnx", "model.safetensors", "model.json"} <= set(outcome.payload.artifacts)
+
+
+def test_the_files_tell_how_the_model_was_made(outcome) -> None:
+    description = json.loads(outcome.files["model.json"])
+    assert description["architecture"]["name"] == "resnet8"
+    assert description["recipe"]["prune"]["amount"] == 0.5
+    assert len(list(csv.DictReader(io.StringIO(outcome.files["history.csv"].decode())))) == 1
+    assert "fine-tune" in outcome.files["log.txt"].decode()
+
+
+def test_seconds_are_kept_by_stage(outcome) -> None:
+    assert {"prune", "fine-tune", "export", "measure"} <= set(outcome.payload.seconds)
+
+
+def test_a_recipe_that_cannot_be_carried_out_is_a_recorded_failure(digits: Workload) -> None:
+    recipe = {"train": {"epochs": 1, "lr": 10.0, "momentum": 0.99, "batch_size": 16}}
+    recipe["train"]["weight_decay"] = 1.0
+    outcome = run_trial(digits, TrialSpec(number=1, recipe=recipe, seed=0))
+    assert outcome.status == "failed" and outcome.objectives == {}
+    assert outcome.payload.error and "Traceback" in outcome.payload.traceback
+
+
+def test_an_invalid_recipe_is_a_recorded_failure_that_names_the_rule(digits: Workload) -> None:
+    outcome = run_trial(digits, TrialSpec(number=1, recipe={"prune": {"method": "zzz"}}, seed=0))
+    assert outcome.status == "failed" and "unknown pruning method 'zzz'" in outcome.payload.error
+
+
+def test_an_unexpected_error_is_named_by_its_type() -> None:
+    spec = TrialSpec(number=1, recipe={}, seed=0)
+    try:
+        raise ZeroDivisionError("division by zero")
+    except ZeroDivisionError as error:
+        record = failed_outcome(spec, error).payload
+    assert record.error == "ZeroDivisionError: division by zero"
+
+
+def test_the_clock_adds_up_a_stage_that_comes_back() -> None:
+    clock = StageClock()
+    for stage in ("a", "b", "a"):
+        clock.report(stage, {"x": 1.0})
+    clock.stop()
+    assert set(clock.seconds) == {"a", "b"} and clock.text() == "a x=1\nb x=1\na x=1\n"

@@ -1,0 +1,63 @@
+import math
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimtune.errors import ConfigError
+from slimtune.spaces.domains import Choice, Range, parse_domain
+
+
+def draw(domain: Choice | Range, seed: int = 0) -> object:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return domain.suggest(study.ask(), "x")
+
+
+@given(st.integers(0, 2**31))
+def test_a_stepped_range_gives_only_its_multiples(seed: int) -> None:
+    value = draw(Range(0.1, 0.8, step=0.05), seed)
+    assert isinstance(value, float) and 0.1 <= value <= 0.8
+    assert value == round(value, 2) and math.isclose(value / 0.05, round(value / 0.05))
+
+
+def test_a_whole_range_gives_whole_numbers() -> None:
+    assert isinstance(draw(Range(1, 8, step=1)), int)
+
+
+def test_a_single_value_costs_no_dimension() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    assert Choice(("a",)).suggest(trial, "a") == "a" and Range(2.0, 2.0).suggest(trial, "b") == 2.0
+    assert trial.params == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"low": 0.9, "high": 0.1}, "low 0.9 is above high 0.1"),
+        ({"low": 0.1, "high": math.nan}, "low 0.1 is above high nan"),
+        ({"low": 0.1}, "give low, high"),
+        ({"low": 0.1, "high": 1, "stpe": 3}, "give low, high"),
+        ({"low": 0, "high": 1, "log": True}, "log needs low above 0"),
+        ({"low": 0, "high": 1, "step": 0}, "step must be above 0"),
+        ({"low": "few", "high": 1}, "low must be a number, but got 'few'"),
+        ([0.9, 0.1], "low 0.9 is above high 0.1"),
+        (["a", 0.1], "low must be a number"),
+        ([], "give at least one value"),
+    ],
+)
+def test_a_domain_that_breaks_a_rule_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_domain(value, Range(0.0, 1.0, step=0.1))
+
+
+def test_two_numbers_narrow_a_range_and_keep_its_kind() -> None:
+    assert parse_domain([0.2, 0.4], Range(0.1, 0.8, step=0.05)) == Range(0.2, 0.4, step=0.05)
+    assert parse_domain([0.01, 0.1], Range(1e-3, 1, log=True)).log  # type: ignore[union-attr]
+
+
+def test_a_scalar_fixes_and_a_list_chooses() -> None:
+    assert parse_domain(0.3, Range(0.1, 0.8)) == Choice((0.3,))
+    assert parse_domain([1, 2, 4], Range(1, 8)) == Choice((1, 2, 4))
+    assert parse_domain(["local", "global"], Choice(("local",))) == Choice(("local", "global"))

@@ -1,0 +1,80 @@
+from typing import Any
+
+import optuna
+import pytest
+
+from slimtune.compression.recipe import Recipe
+from slimtune.errors import ConfigError, UnknownNameError
+from slimtune.spaces.domains import Choice, Range
+from slimtune.spaces.space import METHODS, STAGES, Space, suggest_recipe
+
+
+def draws(space: Space, n: int = 60) -> list[Recipe]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    return [suggest_recipe(study.ask(), space) for _ in range(n)]
+
+
+def test_every_draw_of_the_default_space_is_a_valid_recipe_and_all_methods_occur() -> None:
+    recipes = [recipe.to_dict() for recipe in draws(Space(), 200)]
+    for stage, rows in METHODS.items():
+        assert {recipe[stage]["method"] for recipe in recipes} == set(rows)
+
+
+def test_what_is_neither_pruned_nor_taught_keeps_the_baselines_weights() -> None:
+    space = Space.restricted({"prune": {"method": "none"}, "distill": {"method": ["none", "base"]}})
+    for recipe in draws(space):
+        assert (recipe.train.epochs > 0) == recipe.distill.needs_teacher
+
+
+def test_a_restriction_narrows_only_what_it_names() -> None:
+    space = Space.restricted({"prune": {"method": ["l1"], "amount": [0.2, 0.4]}})
+    for recipe in draws(space):
+        assert recipe.prune is not None and 0.2 <= recipe.prune.amount <= 0.4
+    assert space.methods["distill"] == METHODS["distill"]
+    assert space.stages["train"] == STAGES["train"]
+
+
+def test_a_restriction_leaves_the_default_space_alone() -> None:
+    before = repr((METHODS, STAGES))
+    Space.restricted({"prune": {"method": ["none"]}, "distill": {"alpha": 0.5}, "train": {"lr": 0.1}})
+    assert repr((METHODS, STAGES)) == before
+
+
+def test_a_methods_own_dimension_is_restricted_by_its_name() -> None:
+    space = Space.restricted({"distill": {"method": "base", "temperature": [2, 4], "alpha": 0.5}})
+    assert space.methods["distill"]["base"] == {
+        "alpha": Choice((0.5,)),
+        "temperature": Range(2, 4, step=1),
+    }
+
+
+def test_whether_anything_is_pruned_is_known_beforehand() -> None:
+    assert Space().prunes()
+    assert not Space.restricted({"prune": {"method": "none"}}).prunes()
+
+
+@pytest.mark.parametrize(
+    ("restriction", "message"),
+    [
+        ({"prune": {"amount": [0.9, 0.1]}}, "space.prune.amount: low 0.9 is above high 0.1"),
+        ({"prune": {"amount": [0.1, 1.0]}}, "space.prune.amount: must be less than 1, but got 1.0"),
+        ({"prune": {"amount": -0.5}}, "space.prune.amount: must be greater than or equal to 0"),
+        ({"prune": {"scope": ["nowhere"]}}, "space.prune.scope: must be 'local' or 'global'"),
+        ({"distill": {"temperature": [0, 4]}}, "space.distill.temperature: must be greater than 0"),
+        ({"distill": {"alpha": [0.5, 1.5]}}, "space.distill.alpha: must be less than or equal to 1"),
+        ({"prune": {"method": []}}, "space.prune.method: give at least one method"),
+        ({"prune": {"amuont": 0.5}}, "space.prune.amuont: .* Did you mean 'amount'"),
+        ({"prnue": {}}, "space.prnue: unknown stage. Did you mean 'prune'"),
+        ({"prune": 0.5}, "space.prune: must be a mapping"),
+        ({"train": {"epochs": [1.5]}}, "space.train.epochs: "),
+        ([], "space: must be a mapping"),
+    ],
+)
+def test_a_restriction_that_breaks_a_rule_is_refused(restriction: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Space.restricted(restriction)
+
+
+def test_an_unknown_method_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="space.prune.method: .*'fpmg'. Did you mean 'fpgm'"):
+        Space.restricted({"prune": {"method": ["fpmg"]}})

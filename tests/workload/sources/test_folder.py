@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from slimtune.errors import DataError
+from slimtune.workload.datasets import load_dataset
+
+
+def write(folder, name="0.png", level=0, colour=True, size=(8, 8)):
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (size[1], size[0], 3) if colour else (size[1], size[0])
+    Image.fromarray(np.full(shape, level, dtype=np.uint8)).save(folder / name)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two cats and one dog to learn from, one of each to test; the grey level is the image."""
+    write(tmp_path / "train" / "cat", "0.png", 10)
+    write(tmp_path / "train" / "cat", "1.png", 11)
+    write(tmp_path / "train" / "dog", "0.png", 20)
+    write(tmp_path / "test" / "cat", "0.png", 30)
+    write(tmp_path / "test" / "dog", "0.png", 40)
+    return tmp_path
+
+
+def refusal(folder):
+    with pytest.raises(DataError) as caught:
+        load_dataset(f"folder:{folder}")
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+    return str(caught.value)
+
+
+def test_images_and_labels_follow_the_folders(pets):
+    dataset = load_dataset(f"folder:{pets}")
+    assert dataset.name == f"folder:{pets}" and dataset.classes == ("cat", "dog")
+    assert dataset.train.images[:, 0, 0, 0].tolist() == [10, 11, 20]
+    assert dataset.train.labels.tolist() == [0, 0, 1]
+    assert dataset.test.images[:, 0, 0, 0].tolist() == [30, 40]
+    assert dataset.test.labels.tolist() == [0, 1]
+    assert dataset.image_shape == (3, 8, 8)
+    assert dataset.train.labels.dtype == np.int64
+
+
+def test_val_serves_where_there_is_no_test(pets):
+    (pets / "test").rename(pets / "val")
+    assert load_dataset(f"folder:{pets}").test.labels.tolist() == [0, 1]
+
+
+def test_test_is_used_where_both_are(pets):
+    write(pets / "val" / "cat", level=99)
+    assert 99 not in load_dataset(f"folder:{pets}").test.images
+
+
+def test_hidden_and_other_files_are_passed_over(pets):
+    (pets / "train" / ".cache").mkdir()
+    (pets / "train" / "README.md").write_text("pets")
+    (pets / "train" / "cat" / ".DS_Store").write_text("")
+    (pets / "train" / "cat" / "labels.csv").write_text("")
+    assert len(load_dataset(f"folder:{pets}").train) == 3
+
+
+def test_grey_images_keep_one_channel_only_if_all_are_grey(tmp_path):
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            write(tmp_path / split / label, level=7, colour=False)
+    assert load_dataset(f"folder:{tmp_path}").image_shape == (1, 8, 8)
+    write(tmp_path / "test" / "b", "colour.png", 9)
+    assert load_dataset(f"folder:{tmp_path}").image_shape == (3, 8, 8)
+
+
+def test_images_are_resized_to_the_first_one(pets):
+    write(pets / "test" / "dog", "large.png", 50, size=(31, 17))
+    dataset = load_dataset(f"folder:{pets}")
+    assert dataset.test.images.shape == (3, 8, 8, 3)
+    assert np.all(dataset.test.images[2] == 50)
+
+
+@pytest.mark.parametrize(("gone", "named"), [("train", "train/"), ("test", "test/ or val/")])
+def test_a_missing_split_is_refused(pets, gone, named):
+    (pets / gone).rename(pets / "elsewhere")
+    assert f"has no {named} sub-folder" in refusal(pets)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_without_images_is_refused(pets, split):
+    (pets / split / "cow").mkdir()
+    assert f"{split}: class 'cow' has no images" in refusal(pets)
+
+
+def test_one_class_only_is_refused(pets):
+    for split in ("train", "test"):
+        (pets / split / "dog" / "0.png").unlink()
+        (pets / split / "dog").rmdir()
+    assert "needs at least 2 class folders" in refusal(pets)
+
+
+def test_a_split_without_class_folders_is_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    assert "needs at least 2 class folders" in refusal(tmp_path)
+
+
+def test_an_empty_test_split_is_refused(pets):
+    for label in ("cat", "dog"):
+        (pets / "test" / label / "0.png").unlink()
+        (pets / "test" / label).rmdir()
+    assert "test has no images" in refusal(pets)
+
+
+def test_a_test_class_that_train_lacks_is_refused_with_the_nearest(pets):
+    write(pets / "test" / "dogs")
+    assert "class 'dogs', which train/ lacks. Did you mean 'dog'?" in refusal(pets)
+
+
+def test_an_unreadable_image_is_named(pets):
+    broken = pets / "test" / "cat" / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    assert f"{broken}: cannot be read as an image" in refusal(pets)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "pets").write_text("")
+    assert "is not a folder" in refusal(tmp_path / "pets")
