@@ -3,15 +3,15 @@
 ::
 
     SlimtuneError                1   something of ours is broken
-    ├── UserError                2   bad input: the message states the rule, the value, the way out
-    │   ├── ConfigError          2   a config file or a recipe; names file and line where there is one
+    ├── UserError                2   bad input: the message states rule, value and way out
+    │   ├── ConfigError          2   a config file or a recipe; names file and line if it can
     │   ├── UnknownNameError     2   a name that no registry knows; suggests the nearest
     │   ├── DataError            2   a dataset that cannot be read or does not fit
     │   └── ModelError           2   an architecture or a weights file that cannot be used
     ├── NothingMatchesError      3   a selection that leaves no trial
     ├── SearchFailedError        4   a search in which no trial finished
     ├── RunError                 5   a run folder that is missing, damaged, in use or incompatible
-    └── TrialError               1   one trial cannot be finished; it is recorded, the search goes on
+    └── TrialError               1   one trial cannot be finished; the search goes on
         ├── PruningError             the network cannot be pruned as asked
         ├── NonFiniteError           the loss or an objective is not a finite number
         └── ExportMismatchError      the exported file disagrees with the network it came from
@@ -99,7 +99,9 @@ def shortened(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def from_validation(error: ValidationError, path: str = "", known: Iterable[str] = ()) -> ConfigError:
+def from_validation(
+    error: ValidationError, path: str = "", known: Iterable[str] = ()
+) -> ConfigError:
     """Turn pydantic's report into one line of ours, about the first rule that was broken.
 
     Args:
@@ -113,6 +115,8 @@ def from_validation(error: ValidationError, path: str = "", known: Iterable[str]
         key = str(first["loc"][-1])
         return ConfigError(f"{where}: unknown key '{key}'.{did_you_mean(key, known)}")
     if first["type"] == "value_error":  # raised by a rule of ours, whose message is complete
-        return ConfigError(f"{where}: {first['ctx']['error']}" if where else str(first["ctx"]["error"]))
+        return ConfigError(
+            f"{where}: {first['ctx']['error']}" if where else str(first["ctx"]["error"])
+        )
     rule = first["msg"].replace("Input should be", "must be", 1)
     return ConfigError(f"{where}: {rule}, but got {shortened(first['input'])}")

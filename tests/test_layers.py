@@ -92,9 +92,7 @@ def test_results_open_a_run_without_torch() -> None:
 
 def test_there_is_no_import_ring() -> None:
     names = {module_name(path) for path in FILES}
-    below = {
-        module_name(path): {m for m, _ in imports(path) if m in names} for path in FILES
-    }
+    below = {module_name(path): {m for m, _ in imports(path) if m in names} for path in FILES}
     finished: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -113,7 +111,9 @@ def test_no_import_hides_in_a_function() -> None:
         tree = ast.parse(path.read_text())
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                hidden = [n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)]
+                hidden = [
+                    n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)
+                ]
                 assert not hidden, f"{identify(path)}:{function.lineno} imports inside"
 
 

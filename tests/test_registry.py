@@ -22,7 +22,9 @@ def test_names_come_in_the_order_of_registration() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_and_all_known() -> None:
-    with pytest.raises(UnknownNameError, match="unknown animal 'catt'. Did you mean 'cat'.*cat, dog"):
+    with pytest.raises(
+        UnknownNameError, match="unknown animal 'catt'. Did you mean 'cat'.*cat, dog"
+    ):
         make()["catt"]
 
 

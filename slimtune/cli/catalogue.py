@@ -94,7 +94,9 @@ def _model_text(build: Callable[..., Any]) -> str:
 
 def _preset_text(preset: dict[str, Any]) -> str:
     settings = yaml.safe_dump(preset, sort_keys=False)
-    return f"{preset['model']} on {preset['data']}, {preset['trials']} trials.\n\n{settings}".rstrip()
+    return (
+        f"{preset['model']} on {preset['data']}, {preset['trials']} trials.\n\n{settings}".rstrip()
+    )
 
 
 def _settings(cls: type[Any]) -> Iterator[dict[str, Any]]:

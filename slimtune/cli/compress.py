@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 import yaml
-from rich.table import Table
 
 from slimtune.cli import words
 from slimtune.cli.config_file import load_yaml, located
-from slimtune.cli.console import log_console, result_console
+from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
 from slimtune.compression.recipe import Recipe, Train
@@ -95,7 +94,7 @@ def _refuse_existing(output: Path) -> None:
 
 
 def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
-    table = Table("", "baseline", "compressed", "ratio", title=made.pipeline)
+    table = plain_table(made.pipeline, "", "baseline", "compressed", "ratio")
     for name, before in baseline.objectives.items():
         after = made.objectives[name]
         ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"

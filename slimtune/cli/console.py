@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 from slimtune.cli.state import State
 from slimtune.results.files import atomic_write
@@ -39,3 +40,11 @@ def write_or_echo(text: str, output: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         atomic_write(output, text)
+
+
+def plain_table(title: str, *columns: str) -> Table:
+    """Return an empty table without lines, in the style of the front's table."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return table

@@ -6,10 +6,9 @@ import traceback
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from slimtune.cli import words
-from slimtune.cli.console import log_console, result_console
+from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
 from slimtune.errors import RunError, UserError
@@ -83,11 +82,11 @@ def _show_failure(state: State, record: TrialRecord) -> int:
 
 
 def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord) -> None:
-    table = Table("objective", "recorded", "repeated", "", title=f"trial {recorded.number}")
+    table = plain_table(f"trial {recorded.number}", "objective", "recorded", "repeated", "")
     for name, value in repeated.objectives.items():
         before = recorded.objectives.get(name)
         same = before == value
-        note = "machine's" if name == "latency_ms" else "equal" if same else "differs"
+        note = "not compared" if name == "latency_ms" else "equal" if same else "differs"
         was = "—" if before is None else words.value(name, before)
         table.add_row(name, was, words.value(name, value), note)
     result_console(state).print(table)

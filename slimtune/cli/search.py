@@ -1,6 +1,7 @@
 """``slimtune search``: options to a config, a search with progress, the front at the end."""
 
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from slimtune.cli.console import log_console, result_console
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
-from slimtune.cli.words import duration, encodable
+from slimtune.cli.words import duration
 from slimtune.results.run import Run
 from slimtune.results.tables import front_table
 from slimtune.search.config import SearchConfig
@@ -90,7 +91,8 @@ def run_and_show(state: State, config: SearchConfig, out: Path) -> None:
         run = run_search(config, out, progress)
     result_console(state).print(front_table(run))
     log.print(_summary(run, time.monotonic() - started), soft_wrap=True, markup=False)
-    log.print(f"next: {_next_commands(run)}", soft_wrap=True, markup=False)
+    for line in _next_commands(run):
+        log.print(line, soft_wrap=True, markup=False)
 
 
 def free_folder(name: str) -> Path:
@@ -125,14 +127,15 @@ def _summary(run: Run, seconds: float) -> str:
     return text
 
 
-def _next_commands(run: Run) -> str:
-    """Return what to type next, with a limit that this front can keep."""
-    commands = [f"slimtune export {run.path} --pick knee -o deploy/"]
+def _next_commands(run: Run) -> list[str]:
+    """Return what to type next; the second with a limit that this front can keep."""
+    path = shlex.quote(str(run.path))
+    commands = [f"next: slimtune export {path} --pick knee -o deploy/"]
     front = run.front()
     if "accuracy" in front and "size_bytes" in front and len(front) > 1:
         middle = float(front["accuracy"].iloc[len(front) // 2])
         floor = int(middle * 1000) / 1000
         commands.append(
-            f"slimtune export {run.path} --pick size --min-accuracy {floor:g} -o small/"
+            f"  or: slimtune export {path} --pick size --min-accuracy {floor:g} -o small/"
         )
-    return encodable(" | ".join(commands))
+    return commands

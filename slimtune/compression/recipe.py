@@ -21,7 +21,6 @@ from pydantic import Field, ValidationError
 from slimtune.compression.distillation import DISTILLATION, NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.pruning import PRUNING
-from slimtune.compression.pruning.protocol import PruningMethod
 from slimtune.compression.quantization import QUANTIZATION, NoQuantization
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.settings import settings
@@ -54,7 +53,9 @@ class Train:
     epochs: Annotated[int, Field(ge=0, le=1000, description="passes over the training split")] = 3
     lr: Annotated[float, Field(gt=0, le=10, description="first learning rate")] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1, description="Nesterov when above 0")] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights, not on norms")] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights, not on norms")] = (
+        5e-4
+    )
     batch_size: Annotated[int, Field(ge=2, le=65536, description="images a step")] = 128
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="share of the target spread over all classes")

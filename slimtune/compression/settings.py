@@ -6,14 +6,14 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from typing_extensions import dataclass_transform
 
-_CONFIG = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False, arbitrary_types_allowed=True)
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[Any]) -> Any:
     """Make ``cls`` a frozen keyword-only dataclass that checks every field where it is built.
 
-    A field is written ``name: Annotated[type, Field(ge=..., lt=..., description="...")] = default``.
+    A field is written ``name: Annotated[type, Field(ge=..., description="...")] = default``.
     The description and the range are what ``slimtune methods`` prints; the conformance tests
     refuse a field without a description, or a number without a range.
 

@@ -62,13 +62,13 @@ def predict(
         DataError: the file takes images of another size.
     """
     session = open_session(file, threads)
-    step = _batch_of(session, images, file) or batch
+    fixed = _batch_of(session, images, file)
+    step = fixed or batch
     logits = []
     for start in range(0, len(images), step):
-        part = images[start : start + step]
-        # A file with a fixed batch gets its last batch filled up with the last image.
-        filled = np.concatenate([part, part[-1:].repeat(step - len(part), axis=0)])
-        feed = filled if _batch_of(session, images, file) else part
+        part = feed = images[start : start + step]
+        if fixed:  # the last batch is filled up with the last image
+            feed = np.concatenate([part, part[-1:].repeat(fixed - len(part), axis=0)])
         out = run(session, pixels_for(session, feed, mean, std), file)[0]
         logits.append(out[: len(part)])
     if not logits:

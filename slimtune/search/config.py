@@ -22,7 +22,9 @@ class ValidationSettings(_Settings):
 
     source: Annotated[
         Literal["auto", "train", "test"],
-        Field(description="auto: train if slimtune trains the baseline, test if weights are given"),
+        Field(
+            description="auto: train if slimtune trains the baseline, test if weights are given"
+        ),
     ] = "auto"
     fraction: Annotated[
         float | None,

@@ -81,9 +81,7 @@ def _scored(
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, split in splits.items():
-        logits = predict(
-            model, split.images, mean=dataset.mean, std=dataset.std, threads=threads
-        )
+        logits = predict(model, split.images, mean=dataset.mean, std=dataset.std, threads=threads)
         score = accuracy(logits, split.labels)
         result[f"{name}_images"] = len(split)
         result[f"{name}_accuracy"] = score

@@ -69,15 +69,15 @@ def _start(cpus: int, object_store_bytes: int) -> None:
     # write one to the home directory. Ray sets RAY_AUTH_MODE by itself, and must: set by us
     # after `import ray`, it reaches the daemons and not this process.
     has_token = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
-    with _environment({} if has_token else {"RAY_AUTH_TOKEN": _token()}):
-        try:
-            _init(address="local", num_cpus=cpus, object_store_memory=object_store_bytes)
-        except Exception as error:
-            ray.shutdown()
-            raise SlimtuneError(
-                f"cannot start Ray on this host: {_first_line(error)}; "
-                "the inline executor needs none"
-            ) from error
+    if not has_token:
+        os.environ["RAY_AUTH_TOKEN"] = _token()
+    try:
+        _init(address="local", num_cpus=cpus, object_store_memory=object_store_bytes)
+    except Exception as error:
+        ray.shutdown()
+        raise SlimtuneError(
+            f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs none"
+        ) from error
 
 
 def _join(address: str) -> None:
@@ -118,16 +118,19 @@ def _token() -> str:
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Set variables for the block; after it undo these and all that Ray set by itself.
+
+    Ray sets its authentication mode, and PYTHONBREAKPOINT to a debugger of its own, which
+    would outlive it.
+    """
     before = dict(os.environ)
     os.environ.update(settings)
     try:
         yield
     finally:
-        for name in ("RAY_AUTH_MODE", *settings):  # the first is set by `ray.init`
-            if name in before:
-                os.environ[name] = before[name]
-            else:
-                os.environ.pop(name, None)
+        os.environ.update(before)
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
 def _run_trials(
     config: SearchConfig, folder: RunFolder, workload: Workload, listener: Listener
 ) -> None:
-    """Propose, run and record until all trials are finished; files are written before the study."""
+    """Propose, run and record until all trials are finished; files come before the study."""
     space = config.resolved_space()
     objectives = parse_objectives(config.objectives)
     study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)

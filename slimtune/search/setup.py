@@ -126,9 +126,8 @@ def _try_forward(network: nn.Module, workload: Workload) -> None:
             logits = network.eval()(torch.zeros(2, channels, height, width))
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"{workload.architecture.name} cannot run on {channels}x{height}x{width} images: {reason}"
-        ) from None
+        name, size = workload.architecture.name, f"{channels}x{height}x{width}"
+        raise ModelError(f"{name} cannot run on {size} images: {reason}") from None
     if logits.shape != (2, len(workload.classes)):
         raise ModelError(
             f"{workload.architecture.name} returns {tuple(logits.shape[1:])} values an image, "

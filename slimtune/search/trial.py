@@ -1,4 +1,4 @@
-"""One trial: a recipe carried out, the file measured, everything recorded. Knows no Ray, no Optuna."""
+"""One trial: a recipe carried out, its file measured, all recorded. Knows no Ray, no Optuna."""
 
 import hashlib
 import io

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from slimtune.cli.main import VERBS, State, _interrupted_line, main
+from slimtune.cli.main import VERBS, main
 
 HEAVY = ("torch", "ray", "optuna", "onnx", "onnxruntime", "pandas", "numpy", "rich")
 
@@ -41,8 +43,6 @@ def test_without_arguments_the_help_is_shown_with_the_code_of_a_usage_error(
 def test_every_option_of_every_verb_has_a_help_sentence_and_every_verb_an_example(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from importlib import import_module
-
     command = import_module(VERBS[verb][0]).command
     assert command.name == verb
     assert command.epilog.startswith("Example: slimtune ")
@@ -56,8 +56,6 @@ def test_every_option_of_every_verb_has_a_help_sentence_and_every_verb_an_exampl
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_example_of_every_verb_is_made_of_options_it_has(verb: str) -> None:
-    from importlib import import_module
-
     command = import_module(VERBS[verb][0]).command
     words = command.epilog.removeprefix("Example: slimtune ").split()
     assert words[0] == verb
@@ -87,20 +85,16 @@ def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]
     assert "exclude each other" in capsys.readouterr().err
 
 
-def test_an_interrupt_says_where_finished_trials_are_kept(tmp_path) -> None:
-    state = State(run=tmp_path)
-    assert _interrupted_line(state) == "interrupted; nothing was written"
-    (tmp_path / "run.json").write_text("{}")
-    assert _interrupted_line(state) == f"interrupted; finished trials are kept in {tmp_path}"
-
-
 BOUNDARY = """
 import sys
 import click
 from slimtune.cli import main as cli
 
 @cli.cli.command("boom")
-def boom():
+@click.pass_obj
+def boom(state):
+    from pathlib import Path
+    state.run = Path({run!r})
     raise {error}
 
 cli.VERBS["boom"] = ("boom_module", "fails")
@@ -110,22 +104,33 @@ sys.exit(cli.main({arguments}))
 """
 
 
-def test_an_interrupted_verb_exits_with_130() -> None:
-    done = run_python(BOUNDARY.format(error="KeyboardInterrupt", arguments=["boom"]))
+def boom(error: str, *arguments: str, run: str = "nowhere") -> subprocess.CompletedProcess[str]:
+    code = BOUNDARY.format(error=error, run=run, arguments=[*arguments, "boom"])
+    return run_python(code)
+
+
+def test_an_interrupt_before_anything_was_written_says_so() -> None:
+    done = boom("KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr.strip() == "interrupted; nothing was written"
 
 
+def test_an_interrupt_says_where_finished_trials_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    done = boom("KeyboardInterrupt", run=str(tmp_path))
+    assert done.returncode == 130
+    assert done.stderr.strip() == f"interrupted; finished trials are kept in {tmp_path}"
+
+
 def test_a_bug_is_one_line_that_names_the_way_to_the_traceback() -> None:
-    done = run_python(BOUNDARY.format(error="ZeroDivisionError('a\\nb')", arguments=["boom"]))
+    done = boom("ZeroDivisionError('a\\nb')")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("internal error: ZeroDivisionError: a b; run again as")
 
 
 def test_a_bug_with_debug_shows_its_traceback() -> None:
-    arguments = ["--debug", "boom"]
-    done = run_python(BOUNDARY.format(error="ZeroDivisionError('a')", arguments=arguments))
+    done = boom("ZeroDivisionError('a')", "--debug")
     assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    assert done.stderr.startswith("Traceback")
     assert done.stderr.splitlines()[-1] == "internal error: ZeroDivisionError: a"

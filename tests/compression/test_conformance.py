@@ -19,7 +19,11 @@ from slimtune.spaces.space import METHODS
 
 ALL = [
     pytest.param(registry, name, id=f"{stage}.{name}")
-    for stage, registry in (("prune", PRUNING), ("quantize", QUANTIZATION), ("distill", DISTILLATION))
+    for stage, registry in (
+        ("prune", PRUNING),
+        ("quantize", QUANTIZATION),
+        ("distill", DISTILLATION),
+    )
     for name in registry
 ]
 STAGE_OF = {id(PRUNING): "prune", id(QUANTIZATION): "quantize", id(DISTILLATION): "distill"}

@@ -41,13 +41,19 @@ def test_doing_nothing_exports_the_baseline(digits: Workload) -> None:
     images = digits.validation.images[:100]
     file = predict(result.onnx, images, mean=digits.mean, std=digits.std)
     torch.testing.assert_close(
-        torch.from_numpy(file), network_logits(digits.baseline, images, digits), rtol=1e-3, atol=1e-3
+        torch.from_numpy(file),
+        network_logits(digits.baseline, images, digits),
+        rtol=1e-3,
+        atol=1e-3,
     )
 
 
 def test_the_baseline_is_never_modified(digits: Workload) -> None:
     before = {k: v.clone() for k, v in digits.baseline.state_dict().items()}
-    made(digits, {"prune": {"method": "l1", "amount": 0.5}, "distill": "base", "train": {"epochs": 1}})
+    made(
+        digits,
+        {"prune": {"method": "l1", "amount": 0.5}, "distill": "base", "train": {"epochs": 1}},
+    )
     for name, value in digits.baseline.state_dict().items():
         assert torch.equal(value, before[name]), name
 

@@ -53,7 +53,10 @@ def test_a_method_may_be_given_by_name_alone() -> None:
 
 def test_pruning_nothing_and_distilling_with_weight_zero_are_not_different_pipelines() -> None:
     plain = Recipe.from_dict({})
-    for idle in ({"prune": {"method": "l1", "amount": 0}}, {"distill": {"method": "base", "alpha": 0}}):
+    for idle in (
+        {"prune": {"method": "l1", "amount": 0}},
+        {"distill": {"method": "base", "alpha": 0}},
+    ):
         assert Recipe.from_dict(idle).key() == plain.key()
 
 
@@ -65,12 +68,27 @@ def test_without_an_epoch_no_training_setting_matters() -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"prune": {"method": "l1", "amount": 1.0}}, "prune.amount: must be less than 1, but got 1.0"),
-        ({"prune": {"method": "l1", "amount": -0.1}}, "prune.amount: must be greater than or equal"),
+        (
+            {"prune": {"method": "l1", "amount": 1.0}},
+            "prune.amount: must be less than 1, but got 1.0",
+        ),
+        (
+            {"prune": {"method": "l1", "amount": -0.1}},
+            "prune.amount: must be greater than or equal",
+        ),
         ({"prune": {"method": "l1", "amuont": 0.1}}, "prune.amuont: .* Did you mean 'amount'"),
-        ({"prune": {"method": "l1", "scope": "everywhere"}}, "prune.scope: must be 'local' or 'global'"),
-        ({"distill": {"method": "base", "temperature": 0}}, "distill.temperature: must be greater than 0"),
-        ({"distill": {"method": "base", "alpha": 1.5}}, "distill.alpha: must be less than or equal to 1"),
+        (
+            {"prune": {"method": "l1", "scope": "everywhere"}},
+            "prune.scope: must be 'local' or 'global'",
+        ),
+        (
+            {"distill": {"method": "base", "temperature": 0}},
+            "distill.temperature: must be greater than 0",
+        ),
+        (
+            {"distill": {"method": "base", "alpha": 1.5}},
+            "distill.alpha: must be less than or equal to 1",
+        ),
         ({"distill": {"method": "none", "alpha": 0.5}}, "distill.alpha: unknown key"),
         ({"train": {"epochs": -1}}, "train.epochs: must be greater than or equal to 0"),
         ({"train": {"lr": float("nan")}}, "train.lr: "),

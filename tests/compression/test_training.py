@@ -18,8 +18,10 @@ from slimtune.compression.training import (
 from slimtune.errors import NonFiniteError
 from slimtune.workload.types import Workload
 
+NO_DISTILLATION = NoDistillation()
 
-def train(workload: Workload, settings: Train, seed: int = 0, distiller=NoDistillation(), **more):
+
+def train(workload: Workload, settings: Train, seed: int = 0, distiller=NO_DISTILLATION, **more):
     model = copy.deepcopy(workload.baseline)
     history = train_network(
         model,

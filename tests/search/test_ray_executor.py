@@ -144,14 +144,17 @@ def test_a_session_found_running_is_left_running(pair):
 
 
 def inspect(shared, spec):
-    time.sleep(0.3)  # so that the second trial finds the first worker at work
+    folder, array = Path(shared["folder"]), shared["array"]
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < 2:  # the first trial holds its worker for the second's
+        time.sleep(0.01)
     try:
-        shared[0] = 1
+        array[0] = 1
         refused = "written"
     except ValueError as error:
         refused = str(error)
     # An array that was copied is in private memory, one of the store in a mapped file.
-    address = shared.ctypes.data + shared.nbytes // 2
+    address = array.ctypes.data + array.nbytes // 2
     for line in Path("/proc/self/maps").read_text().splitlines():
         low, high = (int(end, 16) for end in line.split()[0].split("-"))
         if low <= address < high:
@@ -160,8 +163,9 @@ def inspect(shared, spec):
 
 
 @pytest.fixture(scope="module")
-def two_at_a_time(home):
-    return Driver(7).run(inspect, np.zeros(2_000_000), concurrency=2)
+def two_at_a_time(home, tmp_path_factory):
+    shared = {"folder": str(tmp_path_factory.mktemp("pids")), "array": np.zeros(2_000_000)}
+    return Driver(7).run(inspect, shared, concurrency=2)
 
 
 def test_shared_arrays_are_read_only_and_one_memory_for_all_workers(two_at_a_time):
@@ -241,6 +245,12 @@ def test_more_than_the_cluster_has_is_refused_and_not_waited_for(home):
     assert driver.log == []
 
 
+def environment(home):
+    """Return the variables of a process that has its own home and no Ray around it."""
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_"))}
+    return {**mine, "HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
 SCRIPT = """
 import os, sys, time
 from slimtune.search.ray_executor import run_ray
@@ -259,23 +269,24 @@ def tell(outcome):
     sys.stdout.flush()
 
 before = dict(os.environ)
+alone = iter([TrialSpec(0, {}, 0), None])
+run_ray(work, None, lambda: next(alone), tell, concurrency=1)
+told.clear()
 try:
     run_ray(work, None, lambda: TrialSpec(next(numbers), {}, 0), tell, concurrency=1)
 except KeyboardInterrupt:
-    assert dict(os.environ) == before
+    changed = dict(set(os.environ.items()) ^ set(before.items()))
+    assert not changed, changed
     sys.stdout.write(f"interrupted after {told}\\n")
 """
 
 
 @pytest.mark.slow
-def test_one_interrupt_ends_a_search_of_its_own_ray_that_wrote_nothing_at_home(tmp_path):
-    """The whole way in a process of its own: start, two trials, Ctrl-C, shut down, quiet."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o500)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+def test_one_interrupt_ends_the_second_search_of_a_process_quietly(tmp_path):
+    """Start Ray twice; Ctrl-C within the third trial; nothing printed, set or written."""
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT],
-        env={**environment, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+        env=environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -287,19 +298,57 @@ def test_one_interrupt_ends_a_search_of_its_own_ray_that_wrote_nothing_at_home(t
         if line.startswith("told 1"):
             time.sleep(1)
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
+    assert lines == ["told 0", "told 0", "told 1", "interrupted after [0, 1]"]
     assert process.wait() == 0
-    assert lines == ["told 0", "told 1", "interrupted after [0, 1]"]
-    assert list(home.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_an_address_where_nothing_listens_is_refused_in_one_line():
+CLUSTER_SCRIPT = """
+import sys, time
+import ray
+from ray.cluster_utils import Cluster
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.spec import Outcome, TrialSpec
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+cluster.add_node(num_cpus=1)
+cluster.add_node(num_cpus=1)
+
+def work(shared, spec):
+    time.sleep(2.0)
+    node = ray.get_runtime_context().get_node_id()
+    return Outcome(spec.number, "complete", {}, node, {"model.onnx": bytes(2**21)})
+
+specs = iter([*(TrialSpec(n, {}, 0) for n in range(6)), None])
+told = []
+run_ray(work, None, lambda: next(specs), told.append, concurrency=2, address=cluster.address)
+assert not ray.is_initialized()
+assert all(outcome.files == {"model.onnx": bytes(2**21)} for outcome in told)
+sys.stdout.write(f"{len(told)} trials on {len({outcome.payload for outcome in told})} nodes")
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_joined_by_its_address_runs_trials_on_all_nodes(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CLUSTER_SCRIPT],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "6 trials on 2 nodes"
+
+
+def test_an_address_where_nothing_listens_is_refused_in_one_line(tmp_path):
     script = (
         "from slimtune.search.ray_executor import run_ray\n"
         "run_ray(print, None, lambda: None, print, concurrency=1, address='127.0.0.1:1')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=60,

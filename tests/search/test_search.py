@@ -46,7 +46,9 @@ def test_evaluating_a_trials_file_reproduces_its_accuracy_exactly(searched) -> N
     run, _ = searched
     for record in run.records[:2]:
         file = run.path / "trials" / f"{record.number:04d}" / "model.onnx"
-        assert evaluate_in_run(file, run.path)["validation_accuracy"] == record.objectives["accuracy"]
+        assert (
+            evaluate_in_run(file, run.path)["validation_accuracy"] == record.objectives["accuracy"]
+        )
 
 
 def test_the_front_has_test_accuracy_and_the_other_trials_do_not(searched) -> None:
@@ -124,7 +126,13 @@ def test_a_search_in_which_every_trial_fails_says_why_and_keeps_the_records(
 ) -> None:
     space = {
         "prune": {"method": "l1"},
-        "train": {"epochs": 1, "lr": 10.0, "weight_decay": 1.0, "momentum": 0.99, "batch_size": 16},
+        "train": {
+            "epochs": 1,
+            "lr": 10.0,
+            "weight_decay": 1.0,
+            "momentum": 0.99,
+            "batch_size": 16,
+        },
     }
     config = digits_config.model_copy(update={"space": space, "trials": 1})
     with pytest.raises(SearchFailedError, match="no trial finished; the first failed with"):

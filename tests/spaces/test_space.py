@@ -21,7 +21,9 @@ def test_every_draw_of_the_default_space_is_a_valid_recipe_and_all_methods_occur
 
 
 def test_what_is_neither_pruned_nor_taught_keeps_the_baselines_weights() -> None:
-    space = Space.restricted({"prune": {"method": "none"}, "distill": {"method": ["none", "base"]}})
+    space = Space.restricted(
+        {"prune": {"method": "none"}, "distill": {"method": ["none", "base"]}}
+    )
     for recipe in draws(space):
         assert (recipe.train.epochs > 0) == recipe.distill.needs_teacher
 
@@ -36,7 +38,9 @@ def test_a_restriction_narrows_only_what_it_names() -> None:
 
 def test_a_restriction_leaves_the_default_space_alone() -> None:
     before = repr((METHODS, STAGES))
-    Space.restricted({"prune": {"method": ["none"]}, "distill": {"alpha": 0.5}, "train": {"lr": 0.1}})
+    Space.restricted(
+        {"prune": {"method": ["none"]}, "distill": {"alpha": 0.5}, "train": {"lr": 0.1}}
+    )
     assert repr((METHODS, STAGES)) == before
 
 
@@ -57,11 +61,20 @@ def test_whether_anything_is_pruned_is_known_beforehand() -> None:
     ("restriction", "message"),
     [
         ({"prune": {"amount": [0.9, 0.1]}}, "space.prune.amount: low 0.9 is above high 0.1"),
-        ({"prune": {"amount": [0.1, 1.0]}}, "space.prune.amount: must be less than 1, but got 1.0"),
+        (
+            {"prune": {"amount": [0.1, 1.0]}},
+            "space.prune.amount: must be less than 1, but got 1.0",
+        ),
         ({"prune": {"amount": -0.5}}, "space.prune.amount: must be greater than or equal to 0"),
         ({"prune": {"scope": ["nowhere"]}}, "space.prune.scope: must be 'local' or 'global'"),
-        ({"distill": {"temperature": [0, 4]}}, "space.distill.temperature: must be greater than 0"),
-        ({"distill": {"alpha": [0.5, 1.5]}}, "space.distill.alpha: must be less than or equal to 1"),
+        (
+            {"distill": {"temperature": [0, 4]}},
+            "space.distill.temperature: must be greater than 0",
+        ),
+        (
+            {"distill": {"alpha": [0.5, 1.5]}},
+            "space.distill.alpha: must be less than or equal to 1",
+        ),
         ({"prune": {"method": []}}, "space.prune.method: give at least one method"),
         ({"prune": {"amuont": 0.5}}, "space.prune.amuont: .* Did you mean 'amount'"),
         ({"prnue": {}}, "space.prnue: unknown stage. Did you mean 'prune'"),
@@ -76,5 +89,7 @@ def test_a_restriction_that_breaks_a_rule_is_refused(restriction: Any, message: 
 
 
 def test_an_unknown_method_is_refused_with_a_suggestion() -> None:
-    with pytest.raises(UnknownNameError, match="space.prune.method: .*'fpmg'. Did you mean 'fpgm'"):
+    with pytest.raises(
+        UnknownNameError, match="space.prune.method: .*'fpmg'. Did you mean 'fpgm'"
+    ):
         Space.restricted({"prune": {"method": ["fpmg"]}})

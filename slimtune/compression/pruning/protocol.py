@@ -1,4 +1,4 @@
-"""What a pruning method is: a score for every channel of a group. Ranking and surgery are shared."""
+"""What a pruning method is: a score for every channel. Ranking and surgery are shared."""
 
 from dataclasses import dataclass
 from typing import Protocol

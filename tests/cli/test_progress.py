@@ -1,0 +1,92 @@
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from slimtune.cli.progress import Progress
+from slimtune.results.record import TrialRecord
+
+WORKLOAD: dict[str, Any] = {
+    "data": "digits",
+    "image_shape": (1, 8, 8),
+    "classes": 10,
+    "train": 1008,
+    "validation": 250,
+    "test": 539,
+    "validation_source": "train",
+    "model": "resnet8x2",
+    "params": 297_400,
+    "trials": 2,
+    "workers": 2,
+    "seed": 0,
+}
+BASELINE = {"accuracy": 0.988, "test_accuracy": 0.9833, "size_bytes": 2048, "latency_ms": 0.5}
+
+
+def record(number: int, **changes: Any) -> TrialRecord:
+    values: dict[str, Any] = {
+        "number": number,
+        "status": "complete",
+        "recipe": {},
+        "pipeline": "l1 [50]%",
+        "seed": 0,
+        "objectives": {"accuracy": 0.9, "size_bytes": 1024, "latency_ms": 0.25},
+    }
+    return TrialRecord(**{**values, **changes})
+
+
+def shown(*, terminal: bool = False, verbose: bool = False, width: int = 60) -> str:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=width, highlight=False)
+    with Progress(console, verbose) as progress:
+        progress.header(Path("runs/a"))
+        progress("workload", WORKLOAD)
+        progress("epoch", {"epoch": 1, "loss": 0.5, "lr": 0.1, "validation_accuracy": 0.75})
+        progress("baseline", BASELINE)
+        progress("warning", {"text": "the [bold] rule"})
+        progress("started", {"number": 0, "pipeline": "l1 [50]%"})
+        progress("finished", {"record": record(0)})
+        failed = record(1, status="failed", error="no [channel] left", objectives={})
+        progress("finished", {"record": failed})
+        progress("an event of a later version", {})
+    return file.getvalue()
+
+
+def test_without_a_terminal_there_is_one_plain_line_a_finished_trial() -> None:
+    lines = shown().splitlines()
+    assert lines[0].endswith("run folder runs/a")
+    assert lines[1:] == [
+        "data      digits · 10 classes · 1×8×8 · train 1008, validation 250 (cut from train), "
+        "test 539",
+        "search    resnet8x2 · 297.4 k params · 2 trials × 2 workers · seed 0",
+        "baseline  accuracy 0.9880 validation, 0.9833 test · size 2.0 KiB · latency 0.5 ms",
+        "warning: the [bold] rule",
+        "trial    0      1/2  accuracy 0.9000  size 1.0 KiB  latency 0.25 ms  l1 [50]%",
+        "trial    1      2/2  failed: no [channel] left  l1 [50]%",
+    ]
+
+
+def test_verbose_adds_the_epochs_of_the_baseline_and_the_trials_that_start() -> None:
+    added = [line for line in shown(verbose=True).splitlines() if line not in shown().splitlines()]
+    assert added == [
+        "baseline  epoch 1  loss 0.5000  validation 0.7500",
+        "trial    0  started  l1 [50]%",
+    ]
+
+
+def test_a_terminal_gets_a_live_line_with_counts_failures_and_the_last_trial() -> None:
+    text = shown(terminal=True, width=200)
+    assert "trial    0      1/2" not in text
+    assert "2/2" in text
+    assert "failed: no [channel] left" in text
+    assert "\x1b[33mwarning: the [bold] rule" in text
+
+
+def test_a_quiet_console_shows_nothing() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, quiet=True)
+    with Progress(console) as progress:
+        progress("workload", WORKLOAD)
+        progress("finished", {"record": record(0)})
+    assert file.getvalue() == ""

@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slimtune.cli.main import main
+from slimtune.cli.search import free_folder
+from slimtune.search.config import make_config
+
+QUICK = [
+    "search", "--model", "resnet8", "--data", "digits", "--no-ray", "--epochs", "1",
+    "--set", "baseline.epochs=1",
+]  # fmt: skip
+
+
+def test_a_search_prints_the_front_and_leaves_a_run_that_the_other_verbs_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs" / "a"
+    assert main([*QUICK, "--trials", "2", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    log = captured.err.splitlines()
+    assert log[0].endswith(f"run folder {out}")
+    assert "train 1008, validation 250 (cut from train), test 539" in log[1]
+    assert "2 trials × 1 workers · seed 0" in log[2]
+    assert log[3].startswith("baseline  accuracy ")
+    assert sum(line.startswith("trial ") for line in log) == 2
+    assert [line for line in log if line.startswith("done in ")][0].endswith("· 2 complete")
+    assert f"next: slimtune export {out} --pick knee -o deploy/" in log
+    assert "baseline" in captured.out and "◆" in captured.out
+
+    assert json.loads((out / "run.json").read_text())["config"]["executor"] == "inline"
+    assert main(["front", str(out), "--format", "json"]) == 0
+    members = json.loads(capsys.readouterr().out)
+    assert {member["trial"] for member in members} <= {0, 1}
+    assert all(0 <= member["test_accuracy"] <= 1 for member in members)
+    assert main(["export", str(out), "--pick", "size", "-o", str(tmp_path / "deploy")]) == 0
+    assert (tmp_path / "deploy" / "model.onnx").stat().st_size > 0
+
+
+def test_quiet_leaves_only_the_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-q", *QUICK, "--trials", "1", "--out", str(tmp_path / "a")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.startswith("trial")
+
+
+def test_the_printed_config_read_back_is_the_same_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--preset", "demo", "--seed", "7", "--set", "space.train.lr=1e-3"]
+    arguments += ["--objective", "accuracy", "--objective", "macs", "--no-ray"]
+    assert main(["search", *arguments, "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    settings = yaml.safe_load(printed)
+    assert settings["seed"] == 7
+    assert settings["objectives"] == ["accuracy", "macs"]
+    assert settings["executor"] == "inline"
+    file = tmp_path / "c.yaml"
+    file.write_text(printed)
+    assert main(["search", "-c", str(file), "--print-config"]) == 0
+    assert capsys.readouterr().out == printed
+    assert make_config(settings).space["train"]["lr"] == 1e-3
+
+
+def test_the_default_folder_is_the_first_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert free_folder("demo") == Path("runs/demo")
+    for name in ("demo", "demo-2"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert free_folder("demo") == Path("runs/demo-3")
+
+
+@pytest.mark.parametrize("name", ["resnet20-folder:../../data", "/etc", "..", "ä/ö", "a" * 500])
+def test_the_default_folder_lies_right_below_runs(name: str) -> None:
+    folder = free_folder(name)
+    assert folder.parent == Path("runs")
+    assert folder.name and set(folder.name) <= set(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+    )
+    assert len(folder.name) <= 60
