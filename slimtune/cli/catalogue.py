@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
-import yaml
 from pydantic.fields import FieldInfo
 
+from slimtune.cli.config_file import dump_yaml
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
@@ -93,7 +93,7 @@ def _model_text(build: Callable[..., Any]) -> str:
 
 
 def _preset_text(preset: dict[str, Any]) -> str:
-    settings = yaml.safe_dump(preset, sort_keys=False)
+    settings = dump_yaml(preset)
     return (
         f"{preset['model']} on {preset['data']}, {preset['trials']} trials.\n\n{settings}".rstrip()
     )

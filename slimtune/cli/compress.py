@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from slimtune.cli import words
-from slimtune.cli.config_file import load_yaml, located
+from slimtune.cli.config_file import dump_yaml, load_yaml, located
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
@@ -50,7 +49,7 @@ def command(state: State, /, file: Path, output: Path, preset: str | None, **opt
     made = _finished(compress_once(workload, recipe.to_dict(), config.seed), "the recipe")
     content = {
         **made.files,
-        "recipe.yaml": yaml.safe_dump(recipe.to_dict(), sort_keys=False).encode(),
+        "recipe.yaml": dump_yaml(recipe.to_dict()).encode(),
         "result.json": to_json(made.payload.to_dict()),
     }
     if not publish_folder(output, content):

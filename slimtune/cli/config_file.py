@@ -41,6 +41,19 @@ _Loader.add_implicit_resolver(_CORE + "float", _FLOAT, list("-+.0123456789"))
 _Loader.add_implicit_resolver(_CORE + "int", _DECIMAL, list("-+0123456789"))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around every string that either version of YAML takes for something else."""
+
+
+_Dumper.add_implicit_resolver(_CORE + "float", _FLOAT, list("-+.0123456789"))
+
+
+def dump_yaml(data: dict[str, Any]) -> str:
+    """Return plain data as YAML that `load_yaml` reads back, keys in their order."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False)
+    return text
+
+
 def load_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a YAML file whose top level is a mapping.
 

@@ -25,11 +25,13 @@ class Progress:
 
     Args:
         console: where to write; a live bar is shown only if it is a terminal.
+        out: the run folder.
         verbose: also tell every epoch of the baseline and every trial that starts.
     """
 
-    def __init__(self, console: Console, verbose: bool = False) -> None:
+    def __init__(self, console: Console, out: Path, verbose: bool = False) -> None:
         self._console = console
+        self._out = out
         self._verbose = verbose
         self._finished = self._failed = self._total = 0
         columns = (
@@ -66,16 +68,14 @@ class Progress:
         if show is not None:
             show(values)
 
-    def header(self, out: Path) -> None:
-        """Say which version writes to which folder."""
-        self._line(f"slimtune {__version__} · run folder {out}")
-
     def _line(self, text: str, style: str | None = None) -> None:
         # soft_wrap: a line of a log stays one line, however narrow the window
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     def _on_workload(self, values: Mapping[str, Any]) -> None:
         self._total = values["trials"]
+        # not before: a search that is refused has no folder
+        self._line(f"slimtune {__version__} · run folder {self._out}")
         channels, height, width = values["image_shape"]
         self._line(
             f"data      {values['data']} · {values['classes']} classes · "

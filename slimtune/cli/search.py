@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from click import IntRange
 
+from slimtune.cli.config_file import dump_yaml
 from slimtune.cli.console import log_console, result_console
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
@@ -71,7 +71,7 @@ def command(
     config = search_config(_dotted(options), assignments, file, preset)
     if print_config:
         settings = config.model_dump(mode="json", exclude_none=True)
-        click.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(dump_yaml(settings), nl=False)
         return
     out = out if out is not None else free_folder(preset or f"{config.model}-{config.data}")
     run_and_show(state, config, out)
@@ -86,8 +86,7 @@ def run_and_show(state: State, config: SearchConfig, out: Path) -> None:
     state.run = out
     log = log_console(state)
     started = time.monotonic()
-    with Progress(log, verbose=state.verbosity > 0) as progress:
-        progress.header(out)
+    with Progress(log, out, verbose=state.verbosity > 0) as progress:
         run = run_search(config, out, progress)
     result_console(state).print(front_table(run))
     log.print(_summary(run, time.monotonic() - started), soft_wrap=True, markup=False)

@@ -102,7 +102,7 @@ def compress(
         std=workload.std,
         classes=workload.classes,
         quantizer=recipe.quantize,
-        calibration=workload.train.images,
+        calibration=_calibration(workload, recipe.quantize.calibration_images),
         observe=observe,
     )
     return Compressed(student, onnx, kept, history)
@@ -111,6 +111,12 @@ def compress(
 def _example(workload: Workload) -> torch.Tensor:
     """Return two blank images to trace with: batch normalisation and flattening need a batch."""
     return torch.zeros(2, *workload.image_shape)
+
+
+def _calibration(workload: Workload, n: int) -> np.ndarray:
+    """Return ``n`` training images as they are, evenly spread: files may be sorted by class."""
+    chosen = np.linspace(0, len(workload.train) - 1, min(n, len(workload.train)))
+    return workload.train.images[chosen.astype(np.int64)]
 
 
 def _teacher(workload: Workload, device: str) -> nn.Module:

@@ -185,6 +185,13 @@ class _Search(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: the study is the state."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle as nothing: Tune writes its searcher down, but nothing of ours is read back.
+
+        What ``ask`` and ``tell`` hold (a study, a terminal) belongs to this process alone.
+        """
+        return {}
+
     def _take(self, spec: TrialSpec) -> Outcome | None:
         try:
             taken: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))

@@ -103,6 +103,7 @@ def _run_trials(
         objectives=list(config.objectives),
         trials=config.trials,
         seed=config.seed,
+        key=lambda recipe: Recipe.from_dict(recipe).key(),
     )
 
     def ask() -> TrialSpec | None:

@@ -11,6 +11,7 @@ from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ModelError, RunError
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
+from slimtune.search.saved import load_model
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import fingerprint
@@ -91,10 +92,9 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
         RunError: the data has changed since the run.
         UserError: the data cannot be read any more.
     """
-    dataset = load_dataset(config.data)
-    network = build(architecture_of(config, dataset))
-    load_weights(network, folder.path / "baseline" / "model.safetensors")
-    workload = split_workload(config, dataset, network)
+    workload = split_workload(
+        config, load_dataset(config.data), load_model(folder.path / "baseline")
+    )
     recorded = folder.manifest["workload"]["fingerprint"]
     found = workload_fingerprint(workload)
     if found != recorded:

@@ -7,13 +7,14 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
-from slimtune.errors import SlimtuneError, TrialError
+from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import accuracy, check_parity, standard_error
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
@@ -112,25 +113,20 @@ def _measured(
     clock.stop()
 
     files = model_files(workload, recipe, made)
-    record = TrialRecord(
-        number=spec.number,
+    record = _record(
+        spec,
+        clock,
         status="complete",
-        recipe=spec.recipe,
         pipeline=recipe.describe(),
-        seed=spec.seed,
-        threads=spec.threads,
-        device=spec.device,
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
         artifacts={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        error=None,
-        traceback=None,
-        seconds=clock.seconds,
-        host=describe_host(),
     )
-    record = checked(record)
+    record = checked(record, objectives)
     files["log.txt"] = clock.text().encode()
-    return Outcome(spec.number, record.status, record.objectives, record, files)
+    return Outcome(
+        spec.number, record.status, record.objectives, record, files, record.error or ""
+    )
 
 
 def measure(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, float]:
@@ -182,32 +178,42 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
 
 def failed_outcome(spec: TrialSpec, error: Exception, clock: StageClock | None = None) -> Outcome:
     """Return the outcome of a trial that raised ``error``."""
-    expected = isinstance(error, SlimtuneError)
-    reason = str(error) if expected else f"{type(error).__name__}: {error}"
-    if clock is not None:
-        clock.stop()
-    record = TrialRecord(
-        number=spec.number,
+    clock = clock or StageClock()
+    clock.stop()
+    words = str(error) if isinstance(error, SlimtuneError) else f"{type(error).__name__}: {error}"
+    reason = words.splitlines()[0] if words else type(error).__name__
+    record = _record(
+        spec,
+        clock,
         status="failed",
-        recipe=spec.recipe,
         pipeline=_pipeline_words(spec.recipe),
-        seed=spec.seed,
-        threads=spec.threads,
-        device=spec.device,
         objectives={},
         metrics={},
         artifacts={},
-        error=reason.splitlines()[0] if reason else type(error).__name__,
+        error=reason,
         traceback="".join(traceback.format_exception(error)),
-        seconds=clock.seconds if clock is not None else {},
-        host=describe_host(),
     )
-    files = {"log.txt": clock.text().encode()} if clock is not None else {}
-    return Outcome(spec.number, "failed", {}, record, files)
+    files = {"log.txt": clock.text().encode()}
+    return Outcome(spec.number, "failed", {}, record, files, reason)
+
+
+def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
+    """Return a record with what is known of every trial, finished or failed."""
+    known = {"error": None, "traceback": None, **rest}
+    return TrialRecord(
+        number=spec.number,
+        recipe=spec.recipe,
+        seed=spec.seed,
+        threads=spec.threads,
+        device=spec.device,
+        seconds=clock.seconds,
+        host=describe_host(),
+        **known,
+    )
 
 
 def _pipeline_words(recipe: dict[str, object]) -> str:
     try:
         return Recipe.from_dict(recipe).describe()
-    except (SlimtuneError, TrialError):
+    except SlimtuneError:
         return "invalid recipe"

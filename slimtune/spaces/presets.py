@@ -10,8 +10,12 @@ PRESETS.register("demo")(
     {
         "model": "resnet8x2",
         "data": "digits",
-        "trials": 20,
+        "trials": 24,
+        "validation": {"fraction": 0.3},
         "baseline": {"epochs": 20, "lr": 0.1, "batch_size": 64},
-        "space": {"train": {"epochs": 6, "batch_size": 64, "lr": [0.01, 0.1]}},
+        "space": {
+            "prune": {"amount": [0.1, 0.85]},
+            "train": {"epochs": 4, "batch_size": 64, "lr": [0.01, 0.1]},
+        },
     }
 )

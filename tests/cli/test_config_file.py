@@ -2,11 +2,10 @@ import math
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slimtune.cli.config_file import MAX_BYTES, load_yaml, located, parse_value
+from slimtune.cli.config_file import MAX_BYTES, dump_yaml, load_yaml, located, parse_value
 from slimtune.errors import ConfigError, UnknownNameError
 
 
@@ -87,9 +86,9 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=5), PLAIN, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_whatever_pyyaml_writes_is_read_back(tmp_path: Path, data: dict[str, object]) -> None:
-    path = write(tmp_path, yaml.safe_dump(data, allow_unicode=True))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_whatever_is_dumped_is_read_back(tmp_path: Path, data: dict[str, object]) -> None:
+    path = write(tmp_path, dump_yaml(data))
     assert load_yaml(path)[0] == data
 
 

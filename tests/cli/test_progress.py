@@ -39,8 +39,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
 def shown(*, terminal: bool = False, verbose: bool = False, width: int = 60) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=width, highlight=False)
-    with Progress(console, verbose) as progress:
-        progress.header(Path("runs/a"))
+    with Progress(console, Path("runs/a"), verbose) as progress:
         progress("workload", WORKLOAD)
         progress("epoch", {"epoch": 1, "loss": 0.5, "lr": 0.1, "validation_accuracy": 0.75})
         progress("baseline", BASELINE)
@@ -86,7 +85,7 @@ def test_a_terminal_gets_a_live_line_with_counts_failures_and_the_last_trial() -
 def test_a_quiet_console_shows_nothing() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, quiet=True)
-    with Progress(console) as progress:
+    with Progress(console, Path("runs/a")) as progress:
         progress("workload", WORKLOAD)
         progress("finished", {"record": record(0)})
     assert file.getvalue() == ""

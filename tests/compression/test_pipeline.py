@@ -1,6 +1,8 @@
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -94,3 +96,19 @@ def test_stages_are_reported_in_the_order_the_work_is_done(digits: Workload) -> 
 
 def test_without_epochs_nothing_is_trained(digits: Workload) -> None:
     assert made(digits, {"train": {"epochs": 0}}).history == []
+
+
+def test_as_many_training_images_calibrate_as_the_quantizer_asks_for(digits: Workload) -> None:
+    seen: list[np.ndarray] = []
+
+    def observe(file: bytes, images: np.ndarray, names: Sequence[str]) -> Any:
+        seen.append(images)
+        return observe_ranges(file, images, names)
+
+    recipe = Recipe.from_dict(
+        {"quantize": {"method": "int8_static", "calibration_images": 64}, "train": {"epochs": 0}}
+    )
+    compress(digits, recipe, seed=0, observe=observe)
+    pixels = {image.tobytes() for image in digits.train.images}
+    assert [len(images) for images in seen] == [64]
+    assert all(image.tobytes() in pixels for image in seen[0])

@@ -23,6 +23,11 @@ class NoQuantization:
         """32."""
         return 32
 
+    @property
+    def calibration_images(self) -> int:
+        """0."""
+        return 0
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return ``model`` itself."""
         return model

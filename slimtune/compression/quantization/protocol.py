@@ -37,6 +37,11 @@ class Quantizer(Protocol):
         """Bits of one activation at run time; 32 for float."""
         ...
 
+    @property
+    def calibration_images(self) -> int:
+        """Training images that set the ranges of activations; 0 if none are needed."""
+        ...
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the network to train: with fake quantizers, or ``model`` itself."""
         ...

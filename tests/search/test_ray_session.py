@@ -1,0 +1,95 @@
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+
+from slimtune.errors import ConfigError
+from slimtune.search.ray_session import SETTINGS, ray_session
+
+ROOT = Path(__file__).parents[2]
+
+
+def one_cpu(address=None, **options):
+    asked = {"concurrency": 1, "cpus": 1, "gpus": 0, "shared_bytes": 0, **options}
+    return ray_session(address, **asked)
+
+
+def surroundings():
+    """Return what a session may change and must put back."""
+    loggers = {name: logging.getLogger(name).level for name in ("ray", "ray.tune")}
+    return {"environment": dict(os.environ), "loggers": loggers, "running": ray.is_initialized()}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What a session is like before, inside and after; started once for the file."""
+    home = tmp_path_factory.mktemp("home")
+    seen = {"home": home}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
+            patch.delenv(name, raising=False)
+        seen["before"] = surroundings()
+        with one_cpu(concurrency=3, shared_bytes=2**29):
+            seen["resources"] = ray.cluster_resources()
+            seen["mode"] = os.environ["RAY_AUTH_MODE"]
+            seen["answer"] = ray.get(ray.put(3))
+            seen["inside"] = surroundings()
+            with one_cpu():
+                pass
+            seen["after a second within"] = surroundings()
+            with pytest.raises(ConfigError) as seen["refused"], one_cpu(cpus=64):
+                pass
+            with pytest.raises(ConfigError) as seen["refused gpu"], one_cpu(gpus=64):
+                pass
+        seen["after"] = surroundings()
+    return seen
+
+
+def test_it_has_the_asked_cpus_and_room_for_what_is_shared(seen):
+    assert seen["resources"]["CPU"] == 3
+    assert seen["resources"]["object_store_memory"] == 2**30
+    assert seen["answer"] == 3
+
+
+def test_it_is_protected_by_a_token_and_writes_nothing_at_home(seen):
+    assert seen["mode"] == "token"
+    assert list(seen["home"].iterdir()) == []
+
+
+def test_it_leaves_the_process_as_it_was(seen):
+    assert seen["after"] == seen["before"]
+    assert seen["inside"] != seen["before"]
+
+
+def test_ray_that_runs_already_is_used_and_left_running(seen):
+    assert seen["after a second within"] == seen["inside"]
+    assert seen["inside"]["running"]
+    assert SETTINGS.items() <= seen["inside"]["environment"].items()
+
+
+def test_more_than_there_is_is_refused_and_not_waited_for(seen):
+    assert "asks for 64 CPU, but Ray has 3" in str(seen["refused"].value)
+    assert "asks for 64 GPU, but Ray has" in str(seen["refused gpu"].value)
+
+
+def test_an_address_where_nothing_listens_is_refused_in_one_line_within_seconds():
+    script = (
+        "from slimtune.search.ray_session import ray_session\n"
+        "sizes = dict(concurrency=1, cpus=1, gpus=0, shared_bytes=0)\n"
+        "with ray_session('127.0.0.1:1', **sizes): pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("slimtune.errors.SlimtuneError: cannot reach Ray at 127.0.0.1:1: ")
+    assert "refused" in last
