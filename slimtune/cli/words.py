@@ -19,8 +19,9 @@ def size(amount: float) -> str:
 
 
 def latency(ms: float, stable: bool = True) -> str:
-    """Return milliseconds as ``"0.214 ms"``; says so if the machine was too busy to tell."""
-    return f"{ms:.3g} ms" + ("" if stable else " (unstable)")
+    """Return milliseconds as ``"0.214 ms"``, to about three digits; says so if the machine was too busy to tell."""
+    digits = 4 if ms < 0.1 else 3 if ms < 10 else 1
+    return f"{ms:.{digits}f} ms" + ("" if stable else " (unstable)")
 
 
 def count(number: float) -> str:

@@ -10,7 +10,7 @@ PRESETS.register("demo")(
     {
         "model": "resnet8x2",
         "data": "digits",
-        "trials": 24,
+        "trials": 40,
         "validation": {"fraction": 0.3},
         "baseline": {"epochs": 20, "lr": 0.1, "batch_size": 64},
         "space": {

@@ -59,9 +59,9 @@ def test_without_a_terminal_there_is_one_plain_line_a_finished_trial() -> None:
         "data      digits · 10 classes · 1×8×8 · train 1008, validation 250 (cut from train), "
         "test 539",
         "search    resnet8x2 · 297.4 k params · 2 trials × 2 workers · seed 0",
-        "baseline  accuracy 0.9880 validation, 0.9833 test · size 2.0 KiB · latency 0.5 ms",
+        "baseline  accuracy 0.9880 validation, 0.9833 test · size 2.0 KiB · latency 0.500 ms",
         "warning: the [bold] rule",
-        "trial    0      1/2  accuracy 0.9000  size 1.0 KiB  latency 0.25 ms  l1 [50]%",
+        "trial    0      1/2  accuracy 0.9000  size 1.0 KiB  latency 0.250 ms  l1 [50]%",
         "trial    1      2/2  failed: no [channel] left  l1 [50]%",
     ]
 

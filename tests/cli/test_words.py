@@ -29,4 +29,4 @@ def test_objectives_are_told_in_their_units() -> None:
 
 
 def test_an_unstable_latency_says_so() -> None:
-    assert words.latency(2.0, stable=False) == "2 ms (unstable)"
+    assert words.latency(2.0, stable=False) == "2.000 ms (unstable)"
