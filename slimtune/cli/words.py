@@ -19,7 +19,7 @@ def size(amount: float) -> str:
 
 
 def latency(ms: float, stable: bool = True) -> str:
-    """Return milliseconds as ``"0.214 ms"``, to about three digits; says so if the machine was too busy to tell."""
+    """Return milliseconds as ``"0.214 ms"``; says so if the machine was too busy to tell."""
     digits = 4 if ms < 0.1 else 3 if ms < 10 else 1
     return f"{ms:.{digits}f} ms" + ("" if stable else " (unstable)")
 

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 
 from slimtune.compression.pruning.surgery import check_prunable
 from slimtune.compression.recipe import Recipe, Train
-from slimtune.errors import ModelError, PruningError, SearchFailedError
+from slimtune.errors import ModelError, PruningError, SearchFailedError, TrialError
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.latency import measure_latency
@@ -59,6 +58,9 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
     workload = load_workload(config, load_dataset(config.data))
     _check_space_fits(config, workload)
     listener("workload", _workload_words(config, workload))
+    if (config.concurrency or 0) > config.workers():
+        text = f"{config.concurrency} trials at a time asked for, {config.workers()} can run"
+        listener("warning", {"text": text})
 
     if config.weights is None:
         train_baseline(workload, config, lambda epoch: listener("epoch", vars(epoch)))
@@ -93,42 +95,43 @@ def _run_trials(
     objectives = parse_objectives(config.objectives)
     study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
     specs: dict[int, TrialSpec] = {}
-
-    def suggest(trial: optuna.Trial) -> dict[str, Any]:
-        return suggest_recipe(trial, space).to_dict()
-
     proposer = Proposer(
         study,
-        suggest,
+        lambda trial: suggest_recipe(trial, space).to_dict(),
         objectives=list(config.objectives),
         trials=config.trials,
         seed=config.seed,
         key=lambda recipe: Recipe.from_dict(recipe).key(),
     )
 
-    def ask() -> TrialSpec | None:
-        spec = proposer.ask()
-        if spec is not None:
-            specs[spec.number] = spec
-            words = Recipe.from_dict(spec.recipe).describe()
-            listener("started", {"number": spec.number, "pipeline": words})
-        return spec
-
     def tell(outcome: Outcome) -> None:
-        spec = specs.pop(outcome.number)
+        spec = specs[outcome.number]
         if outcome.payload is None:  # the process died; nothing came back but the reason
-            outcome = failed_outcome(spec, RuntimeError(outcome.reason))
+            outcome = failed_outcome(spec, TrialError(outcome.reason))
         folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
         proposer.tell(outcome)
-        listener("finished", {"record": outcome.payload})
+
+    def on_event(event: str, what: TrialSpec | Outcome) -> None:
+        if isinstance(what, TrialSpec):
+            specs[what.number] = what
+            words = Recipe.from_dict(what.recipe).describe()
+            listener("started", {"number": what.number, "pipeline": words})
+        else:
+            listener("finished", {"record": folder.record(what.number)})
 
     work = partial(run_trial, objectives=tuple(config.objectives))
     if config.executor == "inline":
-        run_inline(work, workload, ask, tell)
-    else:
-        run_ray(
-            work, workload, ask, tell, concurrency=config.workers(), address=config.ray_address
-        )
+        run_inline(work, workload, proposer.ask, tell, on_event=on_event)
+        return
+    run_ray(
+        work,
+        workload,
+        proposer.ask,
+        tell,
+        concurrency=config.workers(),
+        address=config.ray_address,
+        on_event=on_event,
+    )
 
 
 def measure_front(folder: RunFolder, workload: Workload) -> None:
