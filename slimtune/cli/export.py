@@ -83,5 +83,5 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     for file in sorted(target.iterdir()):
         log.print(f"  {file.name:<20} {words.size(file.stat().st_size):>12}", markup=False)
     data = run.manifest["config"]["data"]
-    command = f"slimtune evaluate {target / 'model.onnx'} --data {data}"
+    command = f"{words.program()} evaluate {target / 'model.onnx'} --data {data}"
     log.print(f"try it: {command}", markup=False, soft_wrap=True)

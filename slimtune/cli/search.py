@@ -14,7 +14,7 @@ from slimtune.cli.console import log_console, result_console
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
-from slimtune.cli.words import duration
+from slimtune.cli.words import duration, program
 from slimtune.results.run import Run
 from slimtune.results.tables import front_table
 from slimtune.search.config import SearchConfig
@@ -129,12 +129,12 @@ def _summary(run: Run, seconds: float) -> str:
 def _next_commands(run: Run) -> list[str]:
     """Return what to type next; the second with a limit that this front can keep."""
     path = shlex.quote(str(run.path))
-    commands = [f"next: slimtune export {path} --pick knee -o deploy/"]
+    commands = [f"next: {program()} export {path} --pick knee -o deploy/"]
     front = run.front()
     if "accuracy" in front and "size_bytes" in front and len(front) > 1:
         middle = float(front["accuracy"].iloc[len(front) // 2])
         floor = int(middle * 1000) / 1000
         commands.append(
-            f"  or: slimtune export {path} --pick size --min-accuracy {floor:g} -o small/"
+            f"  or: {program()} export {path} --pick size --min-accuracy {floor:g} -o small/"
         )
     return commands

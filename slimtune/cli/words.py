@@ -1,7 +1,11 @@
 """Numbers as the command line says them."""
 
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 _KIB = 1024
 
@@ -60,6 +64,19 @@ def objective(name: str, measured: float) -> str:
 def objectives(values: Mapping[str, float]) -> str:
     """Return the objectives of a trial on one line."""
     return "  ".join(objective(name, measured) for name, measured in values.items())
+
+
+def program() -> str:
+    """Return what to type for slimtune here: its name, or the path it was started by.
+
+    ``make demo`` starts it by its path; a hint that says ``slimtune`` would not be found then.
+    """
+    if shutil.which("slimtune") is not None:
+        return "slimtune"
+    started = Path(sys.argv[0])
+    if started.name == "slimtune" and started.is_file():
+        return shlex.quote(os.path.relpath(started))
+    return f"{shlex.quote(sys.executable)} -m slimtune"
 
 
 def encodable(text: str) -> str:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
+from slimtune.cli.words import program
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 
@@ -65,7 +66,7 @@ def test_the_result_is_the_folder_and_the_log_says_how_to_try_it(
     captured = capsys.readouterr()
     assert captured.out == f"{out}\n"
     assert captured.err.splitlines()[-1] == (
-        f"try it: slimtune evaluate {out}/model.onnx --data digits"
+        f"try it: {program()} evaluate {out}/model.onnx --data digits"
     )
 
 

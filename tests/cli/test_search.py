@@ -6,6 +6,7 @@ import yaml
 
 from slimtune.cli.main import main
 from slimtune.cli.search import free_folder
+from slimtune.cli.words import program
 from slimtune.search.config import make_config
 
 QUICK = [
@@ -27,7 +28,7 @@ def test_a_search_prints_the_front_and_leaves_a_run_that_the_other_verbs_read(
     assert log[3].startswith("baseline  accuracy ")
     assert sum(line.startswith("trial ") for line in log) == 2
     assert [line for line in log if line.startswith("done in ")][0].endswith("· 2 complete")
-    assert f"next: slimtune export {out} --pick knee -o deploy/" in log
+    assert f"next: {program()} export {out} --pick knee -o deploy/" in log
     assert "baseline" in captured.out and "◆" in captured.out
 
     assert json.loads((out / "run.json").read_text())["config"]["executor"] == "inline"

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from slimtune.cli import words
@@ -30,3 +33,19 @@ def test_objectives_are_told_in_their_units() -> None:
 
 def test_an_unstable_latency_says_so() -> None:
     assert words.latency(2.0, stable=False) == "2.000 ms (unstable)"
+
+
+def test_hints_name_the_program_so_that_a_shell_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "bin" / "slimtune"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert words.program() == "slimtune"
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert words.program() == "bin/slimtune"
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    assert words.program().endswith("-m slimtune")
