@@ -20,7 +20,7 @@ setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@command -v uv >/dev/null 2>&1 || [ -x .tools/bin/uv ] || \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv || \
+	  $(PYTHON) -m pip install -qq --disable-pip-version-check --target .tools uv || \
 	  { echo "cannot set up: install uv, or pip for $(PYTHON), then run make again" >&2; exit 1; }
 	@echo "setting up $(VENV) (the first time downloads torch: some gigabytes on Linux)"
 	@[ -x $(RUN) ] || $(UV) venv --quiet --python '>=3.11' $(VENV)

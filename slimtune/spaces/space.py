@@ -103,6 +103,9 @@ class Space:
                     _check_ends(stage, {"method": method}, name, domain)
         for name, domain in self.stages["train"].items():
             _check_ends("train", {}, name, domain)
+        for epochs in self.stages["train"]["epochs"].ends():
+            for method in self.methods["distill"]:
+                _check_recipe({"train": {"epochs": epochs}, "distill": {"method": method}})
 
     def prunes(self) -> bool:
         """Return whether any recipe of the space removes channels."""
@@ -172,7 +175,11 @@ def _choose_methods(methods: dict[str, Any], stage: str, value: object) -> None:
 
 def _check_ends(stage: str, base: dict[str, Any], name: str, domain: Domain) -> None:
     for value in domain.ends():
-        try:
-            Recipe.from_dict({stage: {**base, name: value}})
-        except ConfigError as error:
-            raise ConfigError(f"space.{error}") from None
+        _check_recipe({stage: {**base, name: value}})
+
+
+def _check_recipe(stages: dict[str, Any]) -> None:
+    try:
+        Recipe.from_dict(stages)
+    except ConfigError as error:
+        raise ConfigError(f"space.{error}") from None

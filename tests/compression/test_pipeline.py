@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 import torch
 
@@ -112,3 +113,20 @@ def test_as_many_training_images_calibrate_as_the_quantizer_asks_for(digits: Wor
     pixels = {image.tobytes() for image in digits.train.images}
     assert [len(images) for images in seen] == [64]
     assert all(image.tobytes() in pixels for image in seen[0])
+
+
+@pytest.mark.parametrize("quantizer", ["none", "int8_static"])
+def test_a_second_runtime_names_the_same_classes(digits: Workload, quantizer: str) -> None:
+    recipe = {
+        "prune": {"method": "fpgm", "amount": 0.3},
+        "quantize": quantizer,
+        "train": {"epochs": 2, "batch_size": 64, "lr": 0.05},
+    }
+    file = made(digits, recipe).onnx
+    images = np.concatenate([digits.validation.images, digits.test.images])
+    ours = predict(file, images, mean=digits.mean, std=digits.std).argmax(axis=1)
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(file), "CPU", settings)
+    theirs = compiled(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0].argmax(axis=1)
+    assert (ours == theirs).mean() >= 0.995

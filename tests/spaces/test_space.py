@@ -80,6 +80,7 @@ def test_whether_anything_is_pruned_is_known_beforehand() -> None:
         ({"prnue": {}}, "space.prnue: unknown stage. Did you mean 'prune'"),
         ({"prune": 0.5}, "space.prune: must be a mapping"),
         ({"train": {"epochs": [1.5]}}, "space.train.epochs: "),
+        ({"train": {"epochs": 0}}, "space.train.epochs: must be at least 1 with distillation"),
         ([], "space: must be a mapping"),
     ],
 )
