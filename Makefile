@@ -1,6 +1,6 @@
 # Needs python3 and make; everything else is set up here, in .tools and .venv.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all check format bench lock clean
+.PHONY: help setup demo test test-all check format lock clean
 
 PYTHON ?= python3
 VENV   := .venv

@@ -23,7 +23,6 @@ _HOMES = {
     "Run": "slimtune.results.run",
     "SlimtuneError": "slimtune.errors",
     "UserError": "slimtune.errors",
-    "compress": "slimtune.compression.pipeline",
     "load_model": "slimtune.search.saved",
     "open_run": "slimtune.results.run",
 }

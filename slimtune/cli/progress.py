@@ -124,6 +124,11 @@ class Progress:
             counted = f"{self._finished}/{self._total}"
             self._line(f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}")
 
+    def _on_final(self, values: Mapping[str, Any]) -> None:
+        self._line(
+            f"front     {values['members']} members · hypervolume {values['hypervolume']:.4g}"
+        )
+
 
 def _outcome(record: TrialRecord) -> str:
     if record.status == "failed":

@@ -1,21 +1,20 @@
 """One recipe, carried out: the text to read first."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Observe, export_onnx
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch, train_network
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
 
-Observe = Callable[[bytes, np.ndarray, Sequence[str]], dict[str, tuple[float, float]]]
 Report = Callable[[str, Mapping[str, float]], None]
 
 
@@ -65,7 +64,7 @@ def compress(
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    student = materialize_shortcuts(copy.deepcopy(workload.baseline))
+    student = _copied(workload.baseline)
     kept: dict[str, list[int]] = {}
     history: list[Epoch] = []
 
@@ -120,4 +119,14 @@ def _calibration(workload: Workload, n: int) -> np.ndarray:
 
 
 def _teacher(workload: Workload, device: str) -> nn.Module:
-    return copy.deepcopy(workload.baseline).eval().requires_grad_(False).to(device)
+    return _copied(workload.baseline).requires_grad_(False).to(device)
+
+
+def _copied(baseline: nn.Module) -> nn.Module:
+    """Return a copy whose bits do not depend on where the baseline came from.
+
+    A network that was trained here has its weights channels-last in memory, one that was read
+    from a file does not, and torch picks its kernels, and so the last bits, by that.
+    """
+    network = materialize_shortcuts(copy.deepcopy(baseline)).eval()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

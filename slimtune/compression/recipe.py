@@ -85,7 +85,7 @@ class Recipe:
         if self.distill.needs_teacher and self.train.epochs == 0:
             raise ConfigError(
                 "train.epochs: must be at least 1 with distillation, but got 0; "
-                "set distill.method to none or train"
+                "train, or switch distillation off"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,8 +121,8 @@ class Recipe:
         """Return the recipe that does the same with nothing left that has no effect.
 
         Pruning nothing is no pruning, distilling with weight 0 is not distilling, and without
-        an epoch no training setting matters. Two recipes with one effective form give one
-        and the same file.
+        an epoch no training setting matters. Two recipes with one effective form give, with
+        one seed, one and the same file.
         """
         prune = self.prune if self.prune is not None and self.prune.amount > 0 else None
         distill = self.distill if self.distill.needs_teacher else NoDistillation()
@@ -185,6 +185,8 @@ def _method_to_dict(method: object, registry: Registry[Any]) -> dict[str, Any]:
 def _prune_from_dict(value: object) -> Prune | None:
     values = {"method": value} if isinstance(value, str) else _mapping(value, "prune")
     if values.get("method", "none") == "none":
+        for key in values.keys() - {"method"}:
+            raise ConfigError(f"prune.{key}: needs a pruning method; set prune.method")
         return None
     cls = _method_class(values, PRUNING, "prune")
     stage_names = {field.name for field in dataclasses.fields(Prune)} - {"method"}  # type: ignore[arg-type]

@@ -1,10 +1,9 @@
 """The one kind of dataclass that settings are made of: frozen, typed, ranged, self-validating."""
 
-from typing import Any
+from typing import Any, dataclass_transform
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
-from typing_extensions import dataclass_transform
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 

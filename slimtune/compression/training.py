@@ -15,7 +15,7 @@ from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.recipe import Train
 from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import augment, normalise
-from slimtune.workload.types import Split, Workload
+from slimtune.workload.types import Dataset, Split, Workload
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def train_network(
             steps += 1
         mean_loss = float(total) / max(steps, 1)
         if not math.isfinite(mean_loss):
-            raise NonFiniteError(f"the loss became {mean_loss} in epoch {epoch}; lower train.lr")
+            raise NonFiniteError(
+                f"the loss became {mean_loss} in epoch {epoch}; lower the learning rate"
+            )
         accuracy = network_accuracy(model, workload.validation, workload)
         history.append(Epoch(epoch, mean_loss, lr, accuracy))
         on_epoch(history[-1])
@@ -98,7 +100,7 @@ def train_network(
 
 
 def network_logits(
-    model: nn.Module, images: np.ndarray, workload: Workload, batch: int = 500
+    model: nn.Module, images: np.ndarray, workload: Workload | Dataset, batch: int = 500
 ) -> Tensor:
     """Return the float logits of ``model`` in eval mode, (n, classes), on the CPU.
 

@@ -17,7 +17,7 @@ def describe_host() -> dict[str, str | int]:
     """
     host: dict[str, str | int] = {
         "cpu": _cpu_model(),
-        "cores": _usable_cores(),
+        "cores": usable_cores(),
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
@@ -33,7 +33,8 @@ def _cpu_model() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux: a container may own fewer than there are
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -89,5 +89,4 @@ def _metrics(run_folder: RunFolder, record: TrialRecord) -> dict[str, Any]:
         "final": dataclasses.asdict(final) if final else None,
         "sha256": record.artifacts,
         "host": record.host,
-        "versions": run_folder.manifest.get("versions", {}),
     }

@@ -265,10 +265,13 @@ def refuse_existing(path: Path) -> None:
     """Refuse a path that a new run cannot be made at, before any work is done.
 
     Raises:
-        UserError: something is there already.
+        UserError: something is there already, or the folder above cannot be written to.
     """
     if os.path.lexists(path):
         raise _taken(path)
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be made: {parent} is no folder that you may write to")
 
 
 def _taken(path: Path) -> UserError:

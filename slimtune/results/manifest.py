@@ -30,7 +30,6 @@ class Manifest(TypedDict):
     objectives: list[str]
     reference_point: dict[str, float]
     workload: dict[str, Any]
-    versions: NotRequired[dict[str, Any]]
     host: NotRequired[dict[str, Any]]
 
 
@@ -60,6 +59,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         _ADAPTER.validate_python(manifest)
     except ValidationError as error:
         raise from_validation(error) from None
+    if not isinstance(manifest["workload"].get("fingerprint"), str):
+        raise ConfigError("workload: has no fingerprint of the data")
     for known in parse_objectives(manifest["objectives"]):
         if known.name not in manifest["reference_point"]:
             raise ConfigError(f"reference_point: has no value for the objective '{known.name}'")

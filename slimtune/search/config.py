@@ -1,13 +1,14 @@
 """Everything that defines a search, validated in one place and stored with the run."""
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slimtune.compression.recipe import Train
 from slimtune.errors import ConfigError, from_validation
+from slimtune.measurement.host import usable_cores
 from slimtune.results.objectives import parse_objectives
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
@@ -92,9 +93,19 @@ class SearchConfig(_Settings):
         default = 0.2 if self.validation_source == "train" else 0.5
         return self.validation.fraction or default
 
+    def anchored(self) -> "SearchConfig":
+        """Return the same with absolute paths, to be read again from any folder."""
+        scheme, colon, path = self.data.partition(":")
+        changes = {}
+        if colon and Path(path).expanduser().exists():
+            changes["data"] = f"{scheme}:{Path(path).expanduser().absolute()}"
+        if self.weights is not None:
+            changes["weights"] = str(Path(self.weights).expanduser().absolute())
+        return self.model_copy(update=changes)
+
     def workers(self) -> int:
-        """Return how many trials run at a time: never more than the machine has cores."""
-        cores = os.cpu_count() or 1
+        """Return how many trials run at a time: never more than there are usable cores."""
+        cores = usable_cores()
         if self.executor == "inline":
             return 1
         if self.ray_address is not None:

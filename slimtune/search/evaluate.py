@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.compression.training import network_logits
+from slimtune.errors import DataError
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import run_config
-from slimtune.search.setup import SPLIT_SEED, load_workload
+from slimtune.search.setup import load_network, reopen_workload
+from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
-from slimtune.workload.splits import split_dataset
-from slimtune.workload.types import Dataset, Split
+from slimtune.workload.types import Dataset, Split, Workload
 
 
 def evaluate_file(model: Path, data: str, threads: int = 1) -> dict[str, Any]:
@@ -39,19 +40,16 @@ def evaluate_in_run(model: Path, run: Path, threads: int = 1) -> dict[str, Any]:
     """Return the same on the run's own splits: validation as the search saw it, and test.
 
     Raises:
-        RunError: the folder is not a run.
+        RunError: the folder is not a run, or its data has changed.
         UserError: the file cannot be read.
     """
-    config = run_config(RunFolder.open(run))
-    dataset = load_dataset(config.data)
-    _, validation, test = split_dataset(
-        dataset, config.validation_source, config.validation_fraction, SPLIT_SEED
-    )
-    splits = {"validation": validation, "test": test}
+    folder = RunFolder.open(run)
+    workload = reopen_workload(folder, run_config(folder))
+    splits = {"validation": workload.validation, "test": workload.test}
     return {
         "model": str(model),
-        **_scored(model, dataset, splits, threads),
-        **_sizes(model, dataset, threads),
+        **_scored(model, workload, splits, threads),
+        **_sizes(model, workload, threads),
     }
 
 
@@ -62,8 +60,8 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
         UserError: the model, the weights or the data cannot be used.
     """
     dataset = load_dataset(data)
-    workload = load_workload(SearchConfig(model=model, weights=weights, data=data), dataset)
-    logits = network_logits(workload.baseline, dataset.test.images, workload).numpy()
+    network = load_network(SearchConfig(model=model, weights=weights, data=data), dataset)
+    logits = network_logits(network, dataset.test.images, dataset).numpy()
     score = accuracy(logits, dataset.test.labels)
     return {
         "model": model,
@@ -71,17 +69,22 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
         "test_images": len(dataset.test),
         "test_accuracy": score,
         "test_standard_error": standard_error(score, len(dataset.test)),
-        "params": sum(p.numel() for p in workload.baseline.parameters()),
+        "params": sum(p.numel() for p in network.parameters()),
         "size_bytes": Path(weights).stat().st_size,
     }
 
 
 def _scored(
-    model: Path, dataset: Dataset, splits: dict[str, Split], threads: int
+    model: Path, data: Dataset | Workload, splits: dict[str, Split], threads: int
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, split in splits.items():
-        logits = predict(model, split.images, mean=dataset.mean, std=dataset.std, threads=threads)
+        logits = predict(model, split.images, mean=data.mean, std=data.std, threads=threads)
+        if logits.shape[1] != len(data.classes):
+            raise DataError(
+                f"{model} tells {logits.shape[1]} classes apart, but the data has "
+                f"{len(data.classes)}; evaluate it on the data that it was made for"
+            )
         score = accuracy(logits, split.labels)
         result[f"{name}_images"] = len(split)
         result[f"{name}_accuracy"] = score
@@ -89,8 +92,10 @@ def _scored(
     return result
 
 
-def _sizes(model: Path, dataset: Dataset, threads: int) -> dict[str, Any]:
-    latency = measure_latency([model], image_shape=dataset.image_shape, threads=threads)[0]
+def _sizes(model: Path, data: Dataset | Workload, threads: int) -> dict[str, Any]:
+    latency = measure_latency(
+        [model], image_shape=data.image_shape, threads=threads, seconds=LATENCY_SECONDS
+    )[0]
     return {
         "size_bytes": model.stat().st_size,
         "latency_ms": latency.ms,

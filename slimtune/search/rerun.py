@@ -1,6 +1,5 @@
 """One trial of a finished run again, alone, in this process: for debugging and for proof."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
-from slimtune.results.files import read_json
+from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, make_config, merged, set_path
 from slimtune.search.setup import reopen_workload
@@ -86,7 +85,7 @@ def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
     if record.status != "complete":
         raise UserError(f"trial {outcome.number} failed: {record.error}; nothing to compare with")
     return [
-        Comparison(name, recorded, _sha256(outcome.files.get(name, b"")))
+        Comparison(name, recorded, sha256_bytes(outcome.files.get(name, b"")))
         for name, recorded in sorted(record.artifacts.items())
     ]
 
@@ -110,7 +109,3 @@ def _changed(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
         set_path(recipe, dotted, value)
     Recipe.from_dict(recipe)  # a wrong change is the user's mistake, not a failed trial
     return TrialSpec.from_dict({**spec.to_dict(), "recipe": recipe})
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

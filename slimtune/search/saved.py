@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
 from slimtune.compression.rebuild import resize_to
 from slimtune.errors import ModelError
 from slimtune.results.files import read_json
+from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 
@@ -19,12 +19,17 @@ def load_model(folder: Path | str) -> nn.Module:
         folder: holds ``model.safetensors`` and ``model.json``.
 
     Raises:
-        ModelError: the files are missing, damaged or do not belong together.
+        ModelError: the weights are missing or damaged, or do not belong to the description.
+        RunError: the description is damaged.
     """
     folder = Path(folder)
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ModelError(f"{folder}: no model.safetensors there; give a trial or export folder")
-    description = read_json(folder / "model.json")
-    network = build(Architecture(**description["architecture"]))
-    return resize_to(network, load_file(weights)).eval()
+    try:
+        architecture = Architecture(**read_json(folder / "model.json")["architecture"])
+    except (KeyError, TypeError):
+        raise ModelError(
+            f"{folder / 'model.json'}: names no architecture; make the trial again with rerun"
+        ) from None
+    return resize_to(build(architecture), read_weights(weights)).eval()

@@ -34,6 +34,7 @@ from slimtune.workload.types import Workload
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 BASELINE_NUMBER = -1
+FRONT_LATENCY_SECONDS = 3.0
 
 
 def ignore_events(event: str, values: Mapping[str, Any]) -> None:
@@ -107,7 +108,8 @@ def _run_trials(
     def tell(outcome: Outcome) -> None:
         spec = specs[outcome.number]
         if outcome.payload is None:  # the process died; nothing came back but the reason
-            outcome = failed_outcome(spec, TrialError(outcome.reason))
+            trace = outcome.files.get("error.txt", b"").decode()
+            outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
         folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
         proposer.tell(outcome)
 
@@ -139,7 +141,9 @@ def measure_front(folder: RunFolder, workload: Workload) -> None:
     numbers = [int(number) for number in open_run(folder.path).front()["trial"]]
     files = [folder.trial_path(number) / "model.onnx" for number in numbers]
     files.insert(0, folder.path / "baseline" / "model.onnx")
-    latencies = measure_latency(files, image_shape=workload.image_shape)
+    latencies = measure_latency(
+        files, image_shape=workload.image_shape, seconds=FRONT_LATENCY_SECONDS
+    )
     rows = [
         FinalRow(
             trial=number,
@@ -176,7 +180,8 @@ def _check_space_fits(config: SearchConfig, workload: Workload) -> None:
         return
     network = materialize_shortcuts(copy.deepcopy(workload.baseline))
     try:
-        check_prunable(network, torch.zeros(2, *workload.image_shape))
+        noise = torch.randn(2, *workload.image_shape, generator=torch.Generator().manual_seed(0))
+        check_prunable(network, noise)
     except PruningError as error:
         raise ModelError(
             f"pruning test failed for '{config.model}': {error}; "
@@ -216,7 +221,7 @@ def _manifest(
     """Return run.json's content; the reference point is fixed here, so that runs compare."""
     directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
     return {
-        "config": config.model_dump(mode="json"),
+        "config": config.anchored().model_dump(mode="json"),
         "objectives": list(config.objectives),
         "reference_point": {
             name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]

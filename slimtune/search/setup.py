@@ -50,19 +50,27 @@ def architecture_of(config: SearchConfig, dataset: Dataset) -> Architecture:
     return Architecture(config.model, len(dataset.classes), dataset.image_shape[0])
 
 
-def load_workload(config: SearchConfig, dataset: Dataset) -> Workload:
+def load_network(config: SearchConfig, dataset: Dataset) -> nn.Module:
     """Build the network, with the config's weights where it names some, and try it once.
 
     Raises:
-        UserError: the weights or the data cannot be used, or do not fit each other.
+        ModelError: the weights cannot be used, or the network does not fit the data.
     """
     torch.manual_seed(config.seed)
     network = build(architecture_of(config, dataset))
     if config.weights is not None:
         load_weights(network, Path(config.weights))
-    workload = split_workload(config, dataset, network)
-    _try_forward(network, workload)
-    return workload
+    _try_forward(network, config.model, dataset)
+    return network.eval()
+
+
+def load_workload(config: SearchConfig, dataset: Dataset) -> Workload:
+    """Return the workload of a new search; its baseline is not trained yet without weights.
+
+    Raises:
+        UserError: the weights or the data cannot be used, or do not fit each other.
+    """
+    return split_workload(config, dataset, load_network(config, dataset))
 
 
 def train_baseline(
@@ -118,18 +126,18 @@ def workload_fingerprint(workload: Workload) -> str:
     )
 
 
-def _try_forward(network: nn.Module, workload: Workload) -> None:
+def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
     """Run two blank images through the network: sizes that do not fit show up before a search."""
-    channels, height, width = workload.image_shape
+    channels, height, width = dataset.image_shape
     try:
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, channels, height, width))
     except Exception as error:
         reason = str(error).splitlines()[0]
-        name, size = workload.architecture.name, f"{channels}x{height}x{width}"
+        size = f"{channels}x{height}x{width}"
         raise ModelError(f"{name} cannot run on {size} images: {reason}") from None
-    if logits.shape != (2, len(workload.classes)):
+    if logits.shape != (2, len(dataset.classes)):
         raise ModelError(
-            f"{workload.architecture.name} returns {tuple(logits.shape[1:])} values an image, "
-            f"but the data has {len(workload.classes)} classes"
+            f"{name} returns {tuple(logits.shape[1:])} values an image, "
+            f"but the data has {len(dataset.classes)} classes"
         )

@@ -1,6 +1,5 @@
 """One trial: a recipe carried out, its file measured, all recorded. Knows no Ray, no Optuna."""
 
-import hashlib
 import io
 import json
 import time
@@ -20,12 +19,15 @@ from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import observe_ranges, predict
+from slimtune.results.files import sha256_bytes
 from slimtune.results.record import TrialRecord, checked
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import weights_bytes
 from slimtune.workload.types import Workload
 
 PARITY_IMAGES = 256
+LATENCY_SECONDS = 1.0
+"""Rounds are spread over this: slow spells of a shared machine last some tenths of a second."""
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
@@ -120,7 +122,7 @@ def _measured(
         pipeline=recipe.describe(),
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
-        artifacts={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        artifacts={name: sha256_bytes(data) for name, data in files.items()},
     )
     record = checked(record, objectives)
     files["log.txt"] = clock.text().encode()
@@ -134,7 +136,9 @@ def measure(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, f
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, validation.labels)
-    latency = measure_latency([made.onnx], image_shape=workload.image_shape)[0]
+    latency = measure_latency(
+        [made.onnx], image_shape=workload.image_shape, seconds=LATENCY_SECONDS
+    )[0]
     cost = count_cost(
         made.model,
         workload.image_shape,
@@ -176,8 +180,20 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
     }
 
 
-def failed_outcome(spec: TrialSpec, error: Exception, clock: StageClock | None = None) -> Outcome:
-    """Return the outcome of a trial that raised ``error``."""
+def failed_outcome(
+    spec: TrialSpec,
+    error: Exception,
+    clock: StageClock | None = None,
+    trace: str | None = None,
+) -> Outcome:
+    """Return the outcome of a trial that raised ``error``.
+
+    Args:
+        spec: of the trial.
+        error: what it raised.
+        clock: the stages up to there, where they are known.
+        trace: the traceback as text, where ``error`` was raised in another process.
+    """
     clock = clock or StageClock()
     clock.stop()
     words = str(error) if isinstance(error, SlimtuneError) else f"{type(error).__name__}: {error}"
@@ -191,7 +207,7 @@ def failed_outcome(spec: TrialSpec, error: Exception, clock: StageClock | None =
         metrics={},
         artifacts={},
         error=reason,
-        traceback="".join(traceback.format_exception(error)),
+        traceback=trace or "".join(traceback.format_exception(error)),
     )
     files = {"log.txt": clock.text().encode()}
     return Outcome(spec.number, "failed", {}, record, files, reason)

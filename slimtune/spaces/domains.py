@@ -63,19 +63,30 @@ class Range:
             raise ConfigError(f"step must be above 0, but got {self.step}")
         if self.log and (self.low <= 0 or self.step is not None):
             raise ConfigError("log needs low above 0 and no step")
+        if self.step is not None and not _divides(self.step, self.high - self.low):
+            raise ConfigError(
+                f"high {self.high} is not low {self.low} plus a number of steps of {self.step}"
+            )
 
     def suggest(self, trial: optuna.Trial, name: str) -> float:
-        """Return a number of the range; whole numbers for a whole low, high and step."""
+        """Return a number of the range; a whole one if low, high and the step, if any, are."""
         if self.low == self.high:
             return self.low
-        if all(isinstance(value, int) for value in (self.low, self.high, self.step)):
-            return trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1))
+        if self._whole():
+            step = int(self.step or 1)
+            return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
         drawn = trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
         return round(drawn, 10)  # 0.1 + 2 * 0.1 must be the same recipe as 0.3
 
-    def ends(self) -> tuple[float, float]:
-        """Return low and high: between them every value is as valid as they are."""
-        return (self.low, self.high)
+    def ends(self) -> tuple[float, ...]:
+        """Return low, high and a value between: if they are valid, so are all others."""
+        if self._whole() or self.low == self.high:
+            return (self.low, self.high)
+        return (self.low, self.high, self.low + (self.step or (self.high - self.low) / 3))
+
+    def _whole(self) -> bool:
+        given = (self.low, self.high, *([] if self.step is None else [self.step]))
+        return all(isinstance(value, int) for value in given)
 
 
 Domain = Choice | Range
@@ -105,7 +116,11 @@ def parse_domain(value: object, default: Domain | None) -> Domain:
 def _restricted(default: Range, low: Any, high: Any) -> Range:
     """Keep the default's step or logarithm on the narrower range, where it still fits."""
     step = default.step
-    if step is not None and isinstance(low, int | float) and isinstance(high, int | float):
-        if high - low < step:
-            step = None
+    numbers = isinstance(low, int | float) and isinstance(high, int | float)
+    if step is not None and numbers and not (high > low and _divides(step, high - low)):
+        step = None
     return Range(low, high, step=step, log=default.log)
+
+
+def _divides(step: float, width: float) -> bool:
+    return abs(width / step - round(width / step)) < 1e-6

@@ -19,7 +19,7 @@ METHODS: dict[str, dict[str, dict[str, Domain]]] = {
     },
     "quantize": {
         "none": {},
-        "int8_static": {},
+        "int8_static": {"calibration_images": Choice((512,))},
     },
     "distill": {
         "none": {},
@@ -162,7 +162,7 @@ def _choose_methods(methods: dict[str, Any], stage: str, value: object) -> None:
     if not names:
         raise ConfigError(f"space.{stage}.method: give at least one method")
     for name in names:
-        if name not in methods:
+        if not isinstance(name, str) or name not in methods:
             guess = did_you_mean(str(name), methods)
             raise UnknownNameError(
                 f"space.{stage}.method: unknown method {shortened(name)}.{guess} "

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.errors import ModelError, shortened
+from slimtune.workload.shortcut import PadShortcut
 
 _WRAPPERS = ("state_dict", "model", "net")
 _COUNTER = "num_batches_tracked"  # absent from old checkpoints; no output depends on it
@@ -34,13 +35,22 @@ def load_weights(model: nn.Module, path: Path) -> None:
             names or shapes that differ from the model's; weights that are not finite.
     """
     path = Path(path)
-    weights = _tensors(_read(path), path)
+    weights = _without_selections(model, _tensors(_read(path), path))
     _check_names(model, weights, path)
     _check_shapes(model, weights, path)
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise ModelError(f"{path}: {name} must be finite, but has NaN or infinite values")
     model.load_state_dict({**_counters(model), **weights}, strict=True)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint by name, unwrapped as by `load_weights`.
+
+    Raises:
+        ModelError: a file that is missing, damaged, or holds objects other than tensors.
+    """
+    return _tensors(_read(path), path)
 
 
 def weights_bytes(model: nn.Module) -> bytes:
@@ -130,6 +140,18 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
 
 def _counters(model: nn.Module) -> dict[str, Tensor]:
     return {name: t for name, t in model.state_dict().items() if name.endswith(_COUNTER)}
+
+
+def _without_selections(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out option-A shortcuts written as convolutions, where the model computes the same."""
+    same = {
+        f"{name}.weight"
+        for name, module in model.named_modules()
+        if isinstance(module, PadShortcut)
+        and f"{name}.weight" in weights
+        and torch.equal(weights[f"{name}.weight"], module.as_selection().weight)
+    }
+    return {name: tensor for name, tensor in weights.items() if name not in same}
 
 
 def _check_names(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

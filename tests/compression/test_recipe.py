@@ -96,6 +96,10 @@ def test_without_an_epoch_no_training_setting_matters() -> None:
         ({"trian": {}}, "unknown key 'trian'. Did you mean 'train'"),
         ({"prune": 3}, "prune: must be a mapping, but got 3"),
         ([], "recipe: must be a mapping"),
+        ({1: {}}, "1: unknown key"),
+        ({"prune": {"method": "l1", 1: {}}}, "prune.1: unknown key"),
+        ({"prune": {"amount": 0.5}}, "prune.amount: needs a pruning method; set prune.method"),
+        ({"prune": {"method": "none", "amuont": 5}}, "prune.amuont: needs a pruning method"),
         (
             {"distill": {"method": "base"}, "train": {"epochs": 0}},
             "train.epochs: must be at least 1 with distillation",

@@ -15,7 +15,7 @@ MANIFEST = {
     "config": {},
     "objectives": ["accuracy", "size_bytes"],
     "reference_point": {"accuracy": 0.0, "size_bytes": 1e6},
-    "workload": {},
+    "workload": {"fingerprint": "0" * 64},
 }
 FILES = {"model.onnx": b"onnx" * 100, "log.txt": b"fine"}
 

@@ -26,7 +26,7 @@ def folder(tmp_path):
         "config": {},
         "objectives": ["accuracy", "size_bytes", "latency_ms"],
         "reference_point": {"accuracy": 0.0, "size_bytes": 4400, "latency_ms": 2.2},
-        "workload": {},
+        "workload": {"fingerprint": "0" * 64},
     }
     return RunFolder.create(tmp_path / "a", manifest)
 

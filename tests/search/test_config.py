@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +72,14 @@ def test_a_dotted_setting_that_leads_nowhere_is_refused(dotted: str) -> None:
 def test_a_setting_that_breaks_a_rule_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_config(settings)
+
+
+def test_a_stored_config_is_read_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(data="folder:data", weights="w.th").anchored()
+    assert config.data == f"folder:{tmp_path / 'data'}"
+    assert config.weights == str(tmp_path / "w.th")
+    assert SearchConfig(data="digits").anchored().data == "digits"

@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from slimtune.errors import UserError
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file
 from slimtune.search.rerun import compress_once
 from slimtune.workload.checkpoints import save_weights
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Architecture, Workload
+from slimtune.workload.zoo.build import build
 
 
 def test_a_file_and_its_checkpoint_score_the_same(digits: Workload, tmp_path: Path) -> None:
@@ -40,3 +42,29 @@ def test_third_party_checkpoints_score_exactly_what_their_authors_say(
     data = f"parquet:{shared_folder / 'data' / 'cifar10'}"
     result = evaluate_checkpoint(model, str(shared_folder / "models" / weights), data)
     assert result["test_accuracy"] == accuracy and result["test_images"] == 10_000
+
+
+def test_a_file_for_other_classes_is_refused(digits: Workload, tmp_path: Path) -> None:
+    outcome = compress_once(digits, {"train": {"epochs": 0}}, seed=0)
+    (tmp_path / "net.onnx").write_bytes(outcome.files["model.onnx"])
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for number in range(3):
+                Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    with pytest.raises(UserError, match="tells 10 classes apart, but the data has 2"):
+        evaluate_file(tmp_path / "net.onnx", f"folder:{tmp_path / 'data'}")
+
+
+def test_a_checkpoint_is_scored_on_a_test_set_too_small_to_split(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("test", 1)):
+        for name in ("a", "b"):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    save_weights(build(Architecture("resnet8", 2, 1)), tmp_path / "net.safetensors")
+    data = f"folder:{tmp_path / 'data'}"
+    result = evaluate_checkpoint("resnet8", str(tmp_path / "net.safetensors"), data)
+    assert result["test_images"] == 2

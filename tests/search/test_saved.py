@@ -31,3 +31,15 @@ def test_a_pruned_network_comes_back_as_a_module_that_agrees_with_its_file(
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model.safetensors"):
         load_model(tmp_path)
+
+
+def test_damaged_files_are_refused_by_name(digits: Workload, tmp_path: Path) -> None:
+    outcome = run_trial(digits, TrialSpec(number=0, recipe={"train": {"epochs": 0}}, seed=0))
+    (tmp_path / "model.json").write_bytes(outcome.files["model.json"])
+    (tmp_path / "model.safetensors").write_bytes(outcome.files["model.safetensors"][:1000])
+    with pytest.raises(ModelError, match="model.safetensors"):
+        load_model(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(outcome.files["model.safetensors"])
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(ModelError, match="model.json: names no architecture"):
+        load_model(tmp_path)

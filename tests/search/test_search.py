@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
+from slimtune.workload.zoo.protocol import ZOO
 
 Event = tuple[str, Mapping[str, Any]]
 
@@ -29,6 +31,15 @@ def searched(
     out = tmp_path_factory.mktemp("runs") / "inline"
     run = run_search(digits_config, out, lambda name, values: events.append((name, values)))
     return run, events
+
+
+def copy_of(run: Run, target: Path, fingerprint: str) -> Path:
+    """Copy a run as if it had been made on other data."""
+    shutil.copytree(run.path, target)
+    manifest = json.loads((target / "run.json").read_text())
+    manifest["workload"]["fingerprint"] = fingerprint
+    (target / "run.json").write_text(json.dumps(manifest))
+    return target
 
 
 def test_a_run_leaves_a_folder_a_trial_with_the_measured_files(searched) -> None:
@@ -88,15 +99,7 @@ def test_a_rerun_with_another_setting_makes_other_bytes(searched) -> None:
 
 def test_a_rerun_on_changed_data_is_refused(searched, tmp_path: Path) -> None:
     run, _ = searched
-    manifest = json.loads((run.path / "run.json").read_text())
-    manifest["workload"]["fingerprint"] = "0" * 64
-    copy = tmp_path / "copy"
-    for file in run.path.rglob("*"):
-        if file.is_file():
-            target = copy / file.relative_to(run.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file.read_bytes())
-    (copy / "run.json").write_text(json.dumps(manifest))
+    copy = copy_of(run, tmp_path / "copy", fingerprint="0" * 64)
     with pytest.raises(RunError, match="the data of digits has changed"):
         rerun_trial(RunFolder.open(copy), 0)
 
@@ -156,3 +159,40 @@ def test_ten_lines_of_python_do_the_same(tmp_path: Path) -> None:
     exported = run.pick("knee").export(tmp_path / "deploy")
     assert (Path(exported) / "model.onnx").is_file()
     assert slimtune.load_model(exported)(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_evaluating_in_a_run_whose_data_has_changed_is_refused(searched, tmp_path: Path) -> None:
+    run, _ = searched
+    copy = copy_of(run, tmp_path / "copy", fingerprint="0" * 64)
+    with pytest.raises(RunError, match="the data of digits has changed"):
+        evaluate_in_run(copy / "baseline" / "model.onnx", copy)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    events: list[str] = []
+    with pytest.raises(UserError, match="cannot be made"):
+        run_search(digits_config, tmp_path / "file" / "run", lambda e, _: events.append(e))
+    assert events == []
+
+
+def test_a_network_whose_channels_cannot_be_followed_is_refused_untrained(
+    digits_config: SearchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rolled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(1, 16, 3, bias=False)
+            self.norm = torch.nn.BatchNorm2d(16)
+            self.second = torch.nn.Conv2d(16, 10, 3, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.roll(torch.relu(self.norm(self.first(x))), 1, dims=1)
+            return self.second(x).mean(dim=(2, 3))
+
+    monkeypatch.setitem(ZOO._entries, "rolled", lambda num_classes, in_channels: Rolled())
+    config = digits_config.model_copy(update={"model": "rolled"})
+    with pytest.raises(UserError, match="pruning test failed for 'rolled'"):
+        run_search(config, tmp_path / "run")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,14 @@ import torch
 from slimtune.compression.training import network_accuracy
 from slimtune.errors import ModelError
 from slimtune.search.config import SearchConfig, make_config
-from slimtune.search.setup import load_workload, split_workload
+from slimtune.search.setup import (
+    load_network,
+    load_workload,
+    split_workload,
+    train_baseline,
+)
+from slimtune.search.spec import TrialSpec
+from slimtune.search.trial import run_trial
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
@@ -51,3 +59,25 @@ def test_a_model_that_is_too_deep_for_the_images_is_refused() -> None:
     config = SearchConfig(model="torchvision:alexnet", data="digits")
     with pytest.raises(ModelError, match="torchvision:alexnet"):
         load_workload(config, load_dataset("digits"))
+
+
+def test_a_depthwise_network_read_from_its_file_makes_the_same_bytes_as_the_trained_one(
+    tmp_path: Path,
+) -> None:
+    """Trained weights lie channels-last in memory, read ones do not, and kernels differ."""
+    config = make_config(
+        {"model": "torchvision:mobilenet_v2", "data": "digits", "baseline": {"epochs": 1}}
+    )
+    trained = load_workload(config, load_dataset("digits"))
+    trained = replace(trained, train=trained.train.take(np.arange(128)))
+    train_baseline(trained, config, lambda epoch: None)
+    recipe = {"distill": {"method": "base"}, "train": {"epochs": 1, "batch_size": 64}}
+    spec = TrialSpec(number=0, recipe=recipe, seed=1)
+    save_weights(trained.baseline, tmp_path / "net.safetensors")
+    again = load_network(
+        config.model_copy(update={"weights": str(tmp_path / "net.safetensors")}),
+        load_dataset("digits"),
+    )
+    first, second = (run_trial(w, spec) for w in (trained, replace(trained, baseline=again)))
+    assert first.status == "complete"
+    assert first.payload.artifacts == second.payload.artifacts

@@ -61,3 +61,20 @@ def test_a_scalar_fixes_and_a_list_chooses() -> None:
     assert parse_domain(0.3, Range(0.1, 0.8)) == Choice((0.3,))
     assert parse_domain([1, 2, 4], Range(1, 8)) == Choice((1, 2, 4))
     assert parse_domain(["local", "global"], Choice(("local",))) == Choice(("local", "global"))
+
+
+@given(st.integers(0, 2**31))
+def test_a_range_between_whole_numbers_gives_whole_numbers(seed: int) -> None:
+    assert draw(Range(4, 16), seed) in range(4, 17) and draw(
+        Range(32, 128, log=True), seed
+    ) in range(32, 129)
+
+
+def test_a_range_of_whole_numbers_with_a_fractional_step_shows_a_fraction_among_its_ends() -> None:
+    assert any(value != round(value) for value in Range(1, 3, step=0.5).ends())
+
+
+def test_a_width_that_is_no_number_of_steps_gives_up_the_step_or_is_refused() -> None:
+    assert parse_domain([0.2, 0.63], Range(0.1, 0.8, step=0.05)) == Range(0.2, 0.63)
+    with pytest.raises(ConfigError, match="is not low 0.2 plus a number of steps of 0.05"):
+        parse_domain({"low": 0.2, "high": 0.63, "step": 0.05}, None)

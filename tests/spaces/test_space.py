@@ -82,6 +82,8 @@ def test_whether_anything_is_pruned_is_known_beforehand() -> None:
         ({"train": {"epochs": [1.5]}}, "space.train.epochs: "),
         ({"train": {"epochs": 0}}, "space.train.epochs: must be at least 1 with distillation"),
         ([], "space: must be a mapping"),
+        ({1: {}}, "space.1: unknown stage"),
+        ({"train": {"epochs": {"low": 1, "high": 3, "step": 0.5}}}, "space.train.epochs: "),
     ],
 )
 def test_a_restriction_that_breaks_a_rule_is_refused(restriction: Any, message: str) -> None:
@@ -94,3 +96,20 @@ def test_an_unknown_method_is_refused_with_a_suggestion() -> None:
         UnknownNameError, match="space.prune.method: .*'fpmg'. Did you mean 'fpgm'"
     ):
         Space.restricted({"prune": {"method": ["fpmg"]}})
+
+
+def test_the_settings_of_a_quantizer_can_be_restricted_too() -> None:
+    space = Space.restricted({"quantize": {"method": "int8_static", "calibration_images": 64}})
+    assert {recipe.quantize.calibration_images for recipe in draws(space)} == {64}
+
+
+def test_a_method_that_is_no_name_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="unknown method"):
+        Space.restricted({"prune": {"method": [["l1"]]}})
+
+
+def test_an_integer_setting_may_be_given_as_a_range() -> None:
+    space = Space.restricted(
+        {"train": {"epochs": {"low": 1, "high": 3}}, "prune": {"round_to": {"low": 4, "high": 16}}}
+    )
+    assert {recipe.train.epochs for recipe in draws(space)} == {0, 1, 2, 3}

@@ -14,6 +14,7 @@ from slimtune.errors import ModelError
 from slimtune.workload.augment import normalise
 from slimtune.workload.checkpoints import load_weights, save_weights, weights_bytes
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 
@@ -270,3 +271,23 @@ def test_the_third_party_checkpoints_score_what_was_published(name, file, accura
             images = normalise(torch.from_numpy(batch.images), dataset.mean, dataset.std)
             hits += np.sum(model(images).argmax(1).numpy() == batch.labels)
     assert hits / len(dataset.test) == accuracy
+
+
+def test_weights_that_slimtune_wrote_with_selection_convolutions_load_again(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    written = materialize_shortcuts(build(Architecture("resnet8", 10, 3)))
+    save_weights(written, tmp_path / "net.safetensors")
+    model = build(Architecture("resnet8", 10, 3))
+    load_weights(model, tmp_path / "net.safetensors")
+    images = torch.randn(2, 3, 16, 16)
+    assert torch.equal(model.eval()(images), written.eval()(images))
+
+
+def test_a_selection_of_other_channels_is_not_taken_for_option_a(tmp_path: Path) -> None:
+    written = materialize_shortcuts(build(Architecture("resnet8", 10, 3)))
+    written.layer2[0].shortcut.weight.data.zero_()
+    save_weights(written, tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match="layer2.0.shortcut.weight"):
+        load_weights(build(Architecture("resnet8", 10, 3)), tmp_path / "net.safetensors")

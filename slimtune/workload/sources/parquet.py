@@ -39,7 +39,13 @@ def load_parquet(argument: str) -> Dataset:
     shards = _shards(argument)
     train, train_labels, names = _read_all(_of_split(shards, argument, ("train",)))
     test, test_labels, _ = _read_all(_of_split(shards, argument, _TEST_NAMES))
-    classes = names or tuple(str(label) for label in range(int(train_labels.max(initial=-1)) + 1))
+    largest = int(train_labels.max(initial=-1))
+    if not names and largest >= max(1000, len(train_labels)):  # an id, most likely
+        raise DataError(
+            f"'parquet:{argument}': labels must be 0..k-1, but one is {largest} among "
+            f"{len(train_labels)} images; name the label column 'label'"
+        )
+    classes = names or tuple(str(label) for label in range(largest + 1))
     name = f"parquet:{argument}"
     if not train or not test:
         raise DataError(f"'{name}': the {'test' if train else 'train'} shards hold no rows")

@@ -165,6 +165,7 @@ def test_damaged_pages_are_refused_with_the_path_of_the_shard(shards):
         ({"img": [*structs([1]), None], "label": [0, 1]}, "row 1 has no image bytes"),
         ({"img": [png(1), b"no png"], "label": [0, 1]}, "train.parquet, row 1: cannot be read"),
         ({"img": structs([1, 2]), "label": [0, 2]}, "no training image has label 1"),
+        ({"img": structs([1, 2]), "label": [0, 10**12]}, "labels must be 0..k-1, but one is 1000"),
         ({"img": structs([1, 2]), "label": [0, -1]}, "at least 2 classes"),
         ({"img": structs([1, 2, 3]), "label": [0, 1, -1]}, "train has -1"),
         ({"img": structs([1, 2]), "label": [0, 0]}, "at least 2 classes, but has 1"),
