@@ -6,6 +6,7 @@ slow probes is thrown away, and the fastest run of the others is reported. Under
 processes this ranked twelve models without an error where the interleaved median did not.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ PROBE_TOLERANCE = 1.15
 ENOUGH_ROUNDS = 3
 MOST_EXTENSION = 4
 _TIMED_RUNS = 4
-_best_probe: list[int] = []
+_best_probe: list[float] = []
 """The fastest probe of this process: a slow spell longer than a call must not look normal."""
 _PROBE_STEPS = 20_000
 
@@ -80,14 +81,15 @@ def measure_latency(
     prepared = [_prepare(file, image_shape, threads) for file in files]
     done: list[_Round] = []
     while len(done) < rounds or (
-        len(done) < MOST_EXTENSION * rounds and len(_accepted(done)) < ENOUGH_ROUNDS
+        len(done) < MOST_EXTENSION * rounds
+        and len(_accepted(done, _best_of_process(done))) < ENOUGH_ROUNDS
     ):
         start = time.perf_counter()
         before = _probe()
         fastest = tuple(_fastest(*one) for one in prepared)
         done.append(_Round((before, _probe()), fastest))
+        accepted = _accepted(done, _best_of_process(done))
         time.sleep(max(0.0, seconds / rounds - (time.perf_counter() - start)))
-    accepted = _accepted(done)
     stable = len(accepted) >= ENOUGH_ROUNDS
     counted = accepted if stable else done
     return [
@@ -136,11 +138,13 @@ def _probe() -> int:
     return time.perf_counter_ns() - start
 
 
-def _accepted(rounds: Sequence[_Round]) -> list[_Round]:
-    """Return the rounds in which the machine was as fast as this process has ever seen it."""
-    if not rounds:
-        return []
-    best = min(*_best_probe, *(min(one.probes) for one in rounds))
-    _best_probe[:] = [best]
+def _accepted(rounds: Sequence[_Round], best: float) -> list[_Round]:
+    """Return the rounds in which the machine was about as fast as at its ``best`` probe."""
     limit = PROBE_TOLERANCE * best
     return [one for one in rounds if max(one.probes) <= limit]
+
+
+def _best_of_process(rounds: Sequence[_Round]) -> float:
+    """Return the fastest probe that this process has seen, these rounds included."""
+    _best_probe[:] = [min([*_best_probe, *(min(one.probes) for one in rounds)], default=math.inf)]
+    return _best_probe[0]

@@ -28,6 +28,7 @@ def test_a_new_manifest_gets_the_schema_and_a_moment_with_its_time_zone():
         ({"reference_point": {"accuracy": 0.0}}, "no value for the objective 'size_bytes'"),
         ({"reference_point": {"accuracy": 0.0, "size_bytes": float("inf")}}, "finite"),
         ({"workload": None}, "workload"),
+        ({"workload": {}}, "no fingerprint"),
         ({"config": "x"}, "config"),
     ],
 )
