@@ -64,6 +64,21 @@ def ray_session(
                 ray.shutdown()
 
 
+def check_address(address: str) -> None:
+    """Try once whether anything listens at a cluster's address, before other work is done.
+
+    Args:
+        address: ``"host:port"``, or ``"auto"``, which cannot be known beforehand.
+
+    Raises:
+        SlimtuneError: nothing accepts a connection there.
+    """
+    try:
+        _probe(address)
+    except OSError as error:
+        raise SlimtuneError(f"cannot reach Ray at {address}: {_first_line(error)}") from error
+
+
 def _start(cpus: int, object_store_bytes: int) -> None:
     # Ray protects a local cluster by a token, and without one in the environment it would
     # write one to the home directory. Ray sets RAY_AUTH_MODE by itself, and must: set by us

@@ -23,6 +23,7 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.ray_executor import run_ray
+from slimtune.search.ray_session import check_address
 from slimtune.search.setup import load_workload, train_baseline, workload_fingerprint
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import failed_outcome, run_trial
@@ -56,6 +57,8 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
         KeyboardInterrupt: interrupted; every finished trial is in the run folder.
     """
     refuse_existing(out)
+    if config.executor == "ray" and config.ray_address is not None:
+        check_address(config.ray_address)
     workload = load_workload(config, load_dataset(config.data))
     _check_space_fits(config, workload)
     listener("workload", _workload_words(config, workload))

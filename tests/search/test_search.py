@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import slimtune
-from slimtune.errors import RunError, SearchFailedError, UserError
+from slimtune.errors import RunError, SearchFailedError, SlimtuneError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
 from slimtune.search.config import SearchConfig
@@ -196,3 +196,12 @@ def test_a_network_whose_channels_cannot_be_followed_is_refused_untrained(
     config = digits_config.model_copy(update={"model": "rolled"})
     with pytest.raises(UserError, match="pruning test failed for 'rolled'"):
         run_search(config, tmp_path / "run")
+
+
+def test_a_cluster_that_is_not_there_is_refused_before_anything_is_trained(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    config = digits_config.model_copy(update={"executor": "ray", "ray_address": "127.0.0.1:1"})
+    with pytest.raises(SlimtuneError, match="cannot reach Ray at 127.0.0.1:1"):
+        run_search(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
