@@ -13,7 +13,7 @@ from slimtune.cli.config_file import dump_yaml
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.recipe import Prune, Train
+from slimtune.compression.stages import Prune, Student, Train
 from slimtune.spaces.presets import PRESETS
 from slimtune.workload.sources import SOURCES
 from slimtune.workload.zoo import ZOO
@@ -57,6 +57,7 @@ class Entry:
 def catalogue() -> list[Entry]:
     """Return everything that can be named, kind by kind, in the order of registration."""
     entries = [
+        Entry("stage", "student", _doc(Student), settings=list(_settings(Student))),
         Entry("stage", "prune", _doc(Prune), settings=list(_settings(Prune))),
         Entry("stage", "train", _doc(Train), settings=list(_settings(Train))),
     ]
@@ -94,9 +95,8 @@ def _model_text(build: Callable[..., Any]) -> str:
 
 def _preset_text(preset: dict[str, Any]) -> str:
     settings = dump_yaml(preset)
-    return (
-        f"{preset['model']} on {preset['data']}, {preset['trials']} trials.\n\n{settings}".rstrip()
-    )
+    trials = f"{preset['trials']} trials" if "trials" in preset else "a full grid"
+    return f"{preset['model']} on {preset['data']}, {trials}.\n\n{settings}".rstrip()
 
 
 def _settings(cls: type[Any]) -> Iterator[dict[str, Any]]:

@@ -10,14 +10,17 @@ from slimtune.cli.config_file import dump_yaml, load_yaml, located
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
-from slimtune.compression.recipe import Recipe, Train
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Train
 from slimtune.errors import TrialError, UserError
 from slimtune.results.files import publish_folder, to_json
 from slimtune.results.record import TrialRecord
+from slimtune.search.checks import check_recipe
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import compress_once
-from slimtune.search.setup import load_workload, train_baseline
+from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome
+from slimtune.search.stage_files import StageFiles, read_stage
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
@@ -31,22 +34,44 @@ EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small
 @click.option("--model", metavar="REF", help="Network: a zoo name or torchvision:NAME.")
 @click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
 @click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
+@click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
 @click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Fixes every random choice.")
+@click.option(
+    "--from-stage",
+    "stage",
+    type=Path,
+    metavar="DIR",
+    help="Go on from a stage that an earlier compress saved, such as small/stages/prune.",
+)
 @click.option("-o", "--output", type=Path, required=True, metavar="DIR", help="New folder.")
 @click.pass_obj
-def command(state: State, /, file: Path, output: Path, preset: str | None, **options: Any) -> None:
+def command(
+    state: State,
+    /,
+    file: Path,
+    output: Path,
+    preset: str | None,
+    stage: Path | None,
+    **options: Any,
+) -> None:
     """Prune, fine-tune, quantize, distill and export one model as a recipe says.
 
-    The recipe file holds the stages prune, quantize, distill and train; `slimtune methods` shows
-    what each can be.
+    The recipe file holds the stages student, prune, quantize, distill and train, and their
+    order; `slimtune methods` shows what each can be. The network is saved after the stages
+    prune and train, to try another end from there.
     """
     recipe = read_recipe(file)
     config = search_config(options, preset=preset)
     _refuse_existing(output)
+    saved = read_stage(stage, recipe) if stage is not None else None
     workload = load_workload(config, load_dataset(config.data))
+    check_recipe(recipe, workload)
     baseline = _baseline(state, workload, config)
-    made = _finished(compress_once(workload, recipe.to_dict(), config.seed), "the recipe")
+    stages = StageFiles(recipe)
+    made = compress_once(workload, recipe.to_dict(), config.seed, start=saved, keep=stages.keep)
+    made = _finished(made, "the recipe")
     content = {
         **made.files,
         "recipe.yaml": dump_yaml(recipe.to_dict()).encode(),
@@ -54,6 +79,8 @@ def command(state: State, /, file: Path, output: Path, preset: str | None, **opt
     }
     if not publish_folder(output, content):
         _refuse_existing(output)
+    for name, files in stages.folders.items():
+        publish_folder(output / "stages" / name, files)
     _show(state, baseline.payload, made.payload)
     log_console(state).print(f"written to {output}", markup=False, soft_wrap=True)
 
@@ -72,11 +99,15 @@ def read_recipe(file: Path) -> Recipe:
 
 
 def _baseline(state: State, workload: Workload, config: SearchConfig) -> Outcome:
-    """Train the baseline if it has no weights, and measure it as a trial would be."""
-    if config.weights is None:
-        text = f"training {config.model} on {config.data}: {config.baseline.epochs} epochs"
-        log_console(state).print(text, markup=False)
-        train_baseline(workload, config, lambda epoch: None)
+    """Train what has no weights, and measure the baseline as a trial would be."""
+    for name, weights in (
+        (config.model, config.weights),
+        (config.teacher, config.teacher_weights),
+    ):
+        if name is not None and weights is None:
+            text = f"training {name} on {config.data}: {config.baseline.epochs} epochs"
+            log_console(state).print(text, markup=False)
+    train_missing(workload, config, lambda what, epoch: None)
     untouched = Recipe(train=Train(epochs=0)).to_dict()
     return _finished(compress_once(workload, untouched, config.seed), "the baseline")
 

@@ -17,10 +17,12 @@ from slimtune.errors import SlimtuneError, did_you_mean
 VERBS: dict[str, tuple[str, str]] = {
     "search": ("slimtune.cli.search", "Search for small, fast versions of a model."),
     "front": ("slimtune.cli.front", "Show the Pareto front of a finished run."),
+    "summary": ("slimtune.cli.summary", "Show every pipeline of a run, averaged over seeds."),
     "export": ("slimtune.cli.export", "Copy one member of the front, ready to deploy."),
     "rerun": ("slimtune.cli.rerun", "Repeat one trial alone, to debug or to prove it."),
     "compress": ("slimtune.cli.compress", "Carry out one recipe, without a search."),
     "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
+    "compare": ("slimtune.cli.compare", "Put models side by side, ours and others'."),
     "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
 }
 

@@ -91,9 +91,10 @@ class Progress:
     def _on_epoch(self, values: Mapping[str, Any]) -> None:
         accuracy = words.accuracy(values["validation_accuracy"])
         text = f"epoch {values['epoch']}  loss {values['loss']:.4f}  validation {accuracy}"
-        self._bar.update(self._task, description="baseline", last=text)
+        what = values.get("what", "baseline")
+        self._bar.update(self._task, description=what, last=text)
         if self._verbose:
-            self._line(f"baseline  {text}")
+            self._line(f"{what:<8}  {text}")
 
     def _on_baseline(self, values: Mapping[str, Any]) -> None:
         self._line(
@@ -103,6 +104,12 @@ class Progress:
             f"{words.objective('latency_ms', values['latency_ms'])}"
         )
         self._bar.update(self._task, description="trials", total=self._total, last="")
+
+    def _on_teacher(self, values: Mapping[str, Any]) -> None:
+        self._line(
+            f"teacher   {values['model']} · accuracy {words.accuracy(values['accuracy'])} "
+            f"validation, {words.accuracy(values['test_accuracy'])} test"
+        )
 
     def _on_warning(self, values: Mapping[str, Any]) -> None:
         self._line(f"warning: {values['text']}", style="yellow")

@@ -15,7 +15,11 @@ from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
 from slimtune.cli.words import duration, program
+from slimtune.errors import UnknownNameError
+from slimtune.results.files import atomic_write
+from slimtune.results.plots import spread_figure
 from slimtune.results.run import Run
+from slimtune.results.summary import summarise, summary_table
 from slimtune.results.tables import front_table
 from slimtune.search.config import SearchConfig
 from slimtune.search.search import run_search
@@ -29,8 +33,15 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.option("--model", metavar="REF", help="Network: a zoo name or torchvision:NAME.")
 @click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
 @click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
+@click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
 @click.option("--trials", type=IntRange(min=1), metavar="N", help="How many recipes to try.")
 @click.option("--epochs", type=IntRange(min=0), metavar="N", help="Epochs of each fine-tuning.")
+@click.option(
+    "--sampler",
+    type=click.Choice(["tpe", "random", "grid"]),
+    help="Who proposes recipes: a model of the results, chance, or a full list.",
+)
 @click.option("--seed", type=IntRange(min=0), metavar="N", help="Fixes every random choice.")
 @click.option("--concurrency", type=IntRange(min=1), metavar="N", help="Trials at a time.")
 @click.option("--no-ray", is_flag=True, help="Run trials one after another, in this process.")
@@ -88,10 +99,28 @@ def run_and_show(state: State, config: SearchConfig, out: Path) -> None:
     started = time.monotonic()
     with Progress(log, out, verbose=state.verbosity > 0) as progress:
         run = run_search(config, out, progress)
+    if config.summary:
+        _show_summary(state, run, config)
     result_console(state).print(front_table(run))
     log.print(_summary(run, time.monotonic() - started), soft_wrap=True, markup=False)
     for line in _next_commands(run):
         log.print(line, soft_wrap=True, markup=False)
+
+
+def _show_summary(state: State, run: Run, config: SearchConfig) -> None:
+    """Print the table of all pipelines, and draw their spread where seeds repeat them."""
+    log = log_console(state)
+    try:
+        table = summarise(run, config.summary)
+    except UnknownNameError as error:  # the search is done: a wrong column must not hide its front
+        log.print(f"warning: no summary: {error}", soft_wrap=True, markup=False)
+        return
+    result_console(state).print(summary_table(table))
+    result_console(state).print()
+    if len(config.seeds) > 1:
+        figure = run.path / "summary.png"
+        atomic_write(figure, spread_figure(run))
+        log.print(f"mean and spread over the seeds: {figure}", soft_wrap=True, markup=False)
 
 
 def free_folder(name: str) -> Path:
@@ -105,9 +134,9 @@ def free_folder(name: str) -> Path:
 
 def _dotted(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options under the dotted names that the settings have."""
-    plain = ("model", "weights", "data", "trials", "seed", "concurrency", "ray_address")
+    plain = ("model", "weights", "data", "teacher", "teacher_weights", "trials", "sampler", "seed")
     return {
-        **{name: options[name] for name in plain},
+        **{name: options[name] for name in (*plain, "concurrency", "ray_address")},
         "objectives": options["objectives"] or None,
         "executor": "inline" if options["no_ray"] else None,
         "validation.source": options["validation_source"],

@@ -1,25 +1,75 @@
 """One recipe, carried out: the text to read first."""
 
 import copy
+import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from slimtune.compression.distillation import NoDistillation
+from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_onnx
-from slimtune.compression.pruning.stage import prune
+from slimtune.compression.pruning.masks import keep_zeros, removes_weights
+from slimtune.compression.pruning.soft import SoftPruning
+from slimtune.compression.pruning.stage import channel_groups, prune
+from slimtune.compression.quantization.baking import bake, halved
+from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import Epoch, train_network
+from slimtune.compression.stages import BASELINE, Train
+from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
+from slimtune.errors import ConfigError
+from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Architecture, Workload
 
 Report = Callable[[str, Mapping[str, float]], None]
+Build = Callable[[Architecture, str | None], nn.Module]
+Kept = dict[str, list[int]]
+SCORING_IMAGES = 256
+"""Training images on which pruning methods that want gradients get them."""
 
 
 def report_nothing(stage: str, values: Mapping[str, float]) -> None:
     """Ignore progress."""
+
+
+def build_nothing(architecture: Architecture, weights: str | None) -> nn.Module:
+    """Refuse: no model zoo is at hand.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(f"student.model: no way to build {architecture.name} was handed to compress")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A student between two stages, complete enough to go on from in another process.
+
+    Attributes:
+        done: the last stage that is finished, ``"prune"`` or ``"train"``; empty for none.
+        model: the student, plain layers, float weights.
+        architecture: how to build the student again, before pruning.
+        kept: for each layer that lost output channels, the indices that stayed.
+        history: one entry an epoch of fine-tuning.
+    """
+
+    done: str
+    model: nn.Module
+    architecture: Architecture
+    kept: Kept = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+
+
+Keep = Callable[[Progress], None]
+
+
+def keep_nothing(progress: Progress) -> None:
+    """Save no stage."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +77,20 @@ class Compressed:
     """What a recipe made of the baseline.
 
     Attributes:
-        model: the compressed network, in eval mode, on the CPU.
+        model: the compressed network with the weights of the file, in eval mode, on the CPU.
         onnx: the bytes of the one file that ships.
-        kept: for each pruned channel group, the indices that stayed.
+        architecture: how to build the student again, before pruning.
+        kept: for each layer that lost output channels, the indices that stayed.
         history: one entry an epoch of fine-tuning.
+        weight_bits: bits of each weight that is stored as integers, by qualified name.
     """
 
     model: nn.Module
     onnx: bytes
-    kept: dict[str, list[int]]
+    architecture: Architecture
+    kept: Kept
     history: list[Epoch]
+    weight_bits: dict[str, int]
 
 
 def compress(
@@ -45,88 +99,214 @@ def compress(
     *,
     seed: int,
     observe: Observe,
+    build: Build = build_nothing,
     device: str = "cpu",
     report: Report = report_nothing,
+    start: Progress | None = None,
+    keep: Keep = keep_nothing,
 ) -> Compressed:
-    """Carry out ``recipe`` on a copy of the workload's baseline.
+    """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
     Args:
-        workload: data and baseline; not modified.
+        workload: data, baseline and teacher; not modified.
         recipe: what to do.
         seed: fixes every random choice; with the same threads and device, every bit.
         observe: runs an ONNX file on images and returns the range of each named tensor; handed
             in because only the measurement side knows a runtime.
+        build: makes a student of another architecture, with weights or untrained.
         device: where to train.
         report: called with the name of each stage as it begins and with each epoch's numbers.
+        start: a student some of whose stages are done already; they are not done again.
+        keep: called with the student after the stages ``prune`` and ``train``.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    student = _copied(workload.baseline)
-    kept: dict[str, list[int]] = {}
-    history: list[Epoch] = []
+    bench = _Bench(workload, recipe, seed, device, report)
+    at = start or bench.student(build)
+    if recipe.order == "spq":
+        at = bench.fake_quantize(at)
+        at = bench.train(at)
+    else:
+        if not at.done:
+            at = bench.prune(bench.sparsify(at))
+            if at.done:
+                keep(at)
+        if at.done != "train":
+            at = bench.train(at)
+            keep(at)
+        at = bench.fake_quantize(at)
+    at = bench.train_quantized(at)
+    return bench.export(at, observe)
 
-    if recipe.prune is not None:
-        report("prune", {})
+
+@dataclass(frozen=True)
+class _Bench:
+    """The steps of one recipe, each from a student to a student."""
+
+    workload: Workload
+    recipe: Recipe
+    seed: int
+    device: str
+    report: Report
+
+    def student(self, build: Build) -> Progress:
+        """Return a copy of the baseline, or the other network that the recipe names."""
+        wanted, known = self.recipe.student, self.workload.architecture
+        self._seeded("student")
+        if wanted.model == BASELINE:
+            return Progress("", copied(self.workload.baseline).to(self.device), known)
+        architecture = dataclasses.replace(known, name=wanted.model)
+        network = copied(build(architecture, wanted.weights))
+        return Progress("", network.to(self.device), architecture)
+
+    def sparsify(self, at: Progress) -> Progress:
+        """Train with the penalty of a pruning method that wants one."""
+        prune = self.recipe.prune
+        if prune is None or not prune.method.sparsity_epochs:
+            return at
+        groups = channel_groups(at.model, self._images(2), self.seed)
+        return self._tuned(
+            at,
+            "sparsify",
+            dataclasses.replace(self.recipe.train, epochs=prune.method.sparsity_epochs),
+            hooks=Hooks(after_backward=lambda: prune.method.regularize(groups)),
+            distiller=NoDistillation(),
+        )
+
+    def prune(self, at: Progress) -> Progress:
+        """Remove channels or weights, at once or in steps with recovery between them."""
+        settings = self.recipe.prune
+        if settings is None or self.recipe.softly:
+            return at
+        self.report("prune", {})
+        history = list(at.history)
+
+        def recover(model: nn.Module, kept: Kept, step: int) -> None:
+            train = dataclasses.replace(self.recipe.train, epochs=settings.step_epochs)
+            now = dataclasses.replace(at, model=model, kept=kept, history=history)
+            history[:] = self._tuned(now, f"recover {step}", train).history
+
         kept = prune(
-            student,
-            method=recipe.prune.method,
-            amount=recipe.prune.amount,
-            scope=recipe.prune.scope,
-            round_to=recipe.prune.round_to,
-            example=_example(workload),
+            at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed, recover=recover
         )
+        return dataclasses.replace(at, done="prune", kept=kept, history=history)
 
-    if recipe.train.epochs > 0:
-        report("fine-tune", {})
+    def train(self, at: Progress) -> Progress:
+        """Fine-tune; with a soft schedule, prune at the end of each epoch and remove at last."""
+        settings, train = self.recipe.prune, self.recipe.train
+        if settings is None or not self.recipe.softly:
+            return dataclasses.replace(self._tuned(at, "fine-tune", train), done="train")
+        pruner = SoftPruning(at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed)
+        trained = self._tuned(at, "fine-tune", train, hooks=pruner.hooks())
+        self.report("prune", {})
+        return dataclasses.replace(trained, done="train", kept=pruner.remove())
+
+    def fake_quantize(self, at: Progress) -> Progress:
+        """Insert fake quantizers, if the quantizer learns."""
+        self._seeded("fake quantize")
+        images = self._images(self.recipe.quantize.calibration_images)
+        return dataclasses.replace(at, model=self.recipe.quantize.prepare(at.model, images))
+
+    def train_quantized(self, at: Progress) -> Progress:
+        """Fine-tune with the fake quantizers in place."""
+        quantize = self.recipe.quantize
+        train = dataclasses.replace(self.recipe.train, epochs=quantize.epochs, lr=quantize.lr)
+        return self._tuned(at, "quantize", train)
+
+    def export(self, at: Progress, observe: Observe) -> Compressed:
+        """Quantize the weights, write the file, and give the network that it computes."""
+        self.report("export", {})
+        self._seeded("export")
+        workload, quantizer = self.workload, self.recipe.quantize
+        trained = at.model.eval().to("cpu")
+        images = self._images(quantizer.calibration_images).to("cpu")
+        stored = quantizer.weights(trained, images)
+        model = bake(trained, stored)
+        model = halved(model) if quantizer.bits == 16 else model
+        if self.recipe.train.recalibrate:
+            recalibrate(model, workload, self._generator("recalibrate"))
+        onnx = export_onnx(
+            model,
+            image_shape=workload.image_shape,
+            mean=workload.mean,
+            std=workload.std,
+            classes=workload.classes,
+            stored=stored,
+            activations=quantizer.activations,
+            ranges=quantizer.ranges(trained),
+            float_bits=16 if quantizer.bits == 16 else 32,
+            calibration=workload.train.images[self._spread(quantizer.calibration_images)],
+            observe=observe,
+        )
+        bits = {name: weight.bits for name, weight in stored.items()}
+        return Compressed(model, onnx, at.architecture, at.kept, at.history, bits)
+
+    def _tuned(
+        self,
+        at: Progress,
+        stage: str,
+        train: Train,
+        hooks: Hooks = NO_HOOKS,
+        distiller: Distiller | None = None,
+    ) -> Progress:
+        """Return the student after ``train.epochs`` of fine-tuning."""
+        if train.epochs == 0:
+            return at
+        self.report(stage, {})
+        self._seeded(stage)
+        distiller = distiller or self.recipe.distill
+        if removes_weights(self.recipe.prune):
+            hooks = dataclasses.replace(hooks, after_step=keep_zeros(at.model, hooks.after_step))
         history = train_network(
-            student.to(device),
-            workload,
-            recipe.train,
-            recipe.distill,
-            teacher=_teacher(workload, device) if recipe.distill.needs_teacher else None,
-            generator=generator,
-            on_epoch=lambda e: report("fine-tune", {"epoch": e.epoch, "loss": e.loss}),
+            at.model,
+            self.workload,
+            train,
+            distiller,
+            teacher=self._teacher(distiller),
+            generator=self._generator(stage),
+            on_epoch=lambda e: self.report(stage, {"epoch": e.epoch, "loss": e.loss}),
+            kept=at.kept,
+            hooks=hooks,
         )
+        return dataclasses.replace(at, history=[*at.history, *history])
 
-    student = recipe.quantize.prepare(student.cpu()).eval()
+    def _teacher(self, distiller: Distiller) -> nn.Module | None:
+        if not distiller.needs_teacher:
+            return None
+        teacher = copied(self.workload.teacher or self.workload.baseline)
+        return teacher.requires_grad_(distiller.mutual).to(self.device)
 
-    report("export", {})
-    onnx = export_onnx(
-        student,
-        image_shape=workload.image_shape,
-        mean=workload.mean,
-        std=workload.std,
-        classes=workload.classes,
-        quantizer=recipe.quantize,
-        calibration=_calibration(workload, recipe.quantize.calibration_images),
-        observe=observe,
-    )
-    return Compressed(student, onnx, kept, history)
+    def _generator(self, stage: str) -> torch.Generator:
+        """Return randomness of the stage's own, so that a stage repeats without those before."""
+        digest = hashlib.sha256(f"{self.seed}/{stage}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+
+    def _seeded(self, stage: str) -> None:
+        torch.manual_seed(self._generator(stage).initial_seed())
+
+    def _batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Return ``n`` normalised training images as they are, and their labels."""
+        chosen = self._spread(n)
+        pixels = torch.from_numpy(self.workload.train.images[chosen]).to(self.device)
+        labels = torch.from_numpy(self.workload.train.labels[chosen]).to(self.device)
+        return normalise(pixels, self.workload.mean, self.workload.std), labels
+
+    def _images(self, n: int) -> Tensor:
+        """Return ``n`` normalised training images, but at least the two that tracing needs."""
+        return self._batch(max(2, n))[0]
+
+    def _spread(self, n: int) -> np.ndarray:
+        """Return ``n`` indices evenly spread over the training split: it may be sorted."""
+        count = len(self.workload.train)
+        return np.linspace(0, count - 1, min(n, count)).astype(np.int64)
 
 
-def _example(workload: Workload) -> torch.Tensor:
-    """Return two blank images to trace with: batch normalisation and flattening need a batch."""
-    return torch.zeros(2, *workload.image_shape)
-
-
-def _calibration(workload: Workload, n: int) -> np.ndarray:
-    """Return ``n`` training images as they are, evenly spread: files may be sorted by class."""
-    chosen = np.linspace(0, len(workload.train) - 1, min(n, len(workload.train)))
-    return workload.train.images[chosen.astype(np.int64)]
-
-
-def _teacher(workload: Workload, device: str) -> nn.Module:
-    return _copied(workload.baseline).requires_grad_(False).to(device)
-
-
-def _copied(baseline: nn.Module) -> nn.Module:
-    """Return a copy whose bits do not depend on where the baseline came from.
+def copied(network: nn.Module) -> nn.Module:
+    """Return a copy whose bits do not depend on where the network came from.
 
     A network that was trained here has its weights channels-last in memory, one that was read
     from a file does not, and torch picks its kernels, and so the last bits, by that.
     """
-    network = materialize_shortcuts(copy.deepcopy(baseline)).eval()
+    network = materialize_shortcuts(copy.deepcopy(network)).eval()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

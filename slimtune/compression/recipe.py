@@ -3,63 +3,35 @@
 As a mapping (JSON or YAML), each stage names its method and gives the method's own settings
 beside the stage's::
 
+    student:  {model: baseline}
     prune:    {method: fpgm, amount: 0.5, scope: local, round_to: 8}
     quantize: {method: int8_static}
     distill:  {method: base, alpha: 0.9, temperature: 4.0}
     train:    {epochs: 3, lr: 0.01}
+    order:    ppq
 
-``method: none`` skips a stage.
+``method: none`` skips a stage. Order ``ppq`` prunes, recovers, then quantizes; ``spq`` quantizes
+first and prunes at the end of each epoch while the quantized network is trained.
 """
 
 import dataclasses
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from slimtune.compression.distillation import DISTILLATION, NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION, NoQuantization
 from slimtune.compression.quantization.protocol import Quantizer
-from slimtune.compression.settings import settings
+from slimtune.compression.stages import BASELINE, Prune, Student, Train
 from slimtune.errors import ConfigError, UnknownNameError, did_you_mean, from_validation, shortened
 from slimtune.registry import Registry
 
-
-@settings
-class Prune:
-    """The pruning stage: which channels go, and how many."""
-
-    method: Annotated[Any, Field(description="how channels are scored")]
-    amount: Annotated[
-        float, Field(ge=0, lt=1, description="fraction of channels removed; 1 would leave none")
-    ] = 0.5
-    scope: Annotated[
-        Literal["local", "global"],
-        Field(description="remove the amount in every group, or over all groups together"),
-    ] = "local"
-    round_to: Annotated[
-        int,
-        Field(ge=1, le=64, description="channels kept are a multiple of this; latency wants 8"),
-    ] = 8
-
-
-@settings
-class Train:
-    """Fine-tuning after surgery: SGD with Nesterov momentum, cosine decay to zero."""
-
-    epochs: Annotated[int, Field(ge=0, le=1000, description="passes over the training split")] = 3
-    lr: Annotated[float, Field(gt=0, le=10, description="first learning rate")] = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1, description="Nesterov when above 0")] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights, not on norms")] = (
-        5e-4
-    )
-    batch_size: Annotated[int, Field(ge=2, le=65536, description="images a step")] = 128
-    label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of the target spread over all classes")
-    ] = 0.0
+Order = Literal["ppq", "spq"]
+_STAGES = ("student", "prune", "quantize", "distill", "train", "order")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,34 +39,54 @@ class Recipe:
     """One pipeline: prune, recover, quantize, distill, export.
 
     Attributes:
-        prune: the pruning stage, or None to keep every channel.
+        student: which network is compressed.
+        prune: the pruning stage, or None to keep every channel and weight.
         quantize: a registered quantizer.
         distill: a registered distillation method; acts in every fine-tune.
         train: the fine-tuning hyper-parameters.
+        order: ``"ppq"`` or ``"spq"``, see above.
 
     Raises:
         ConfigError: settings that contradict each other.
     """
 
+    student: Student = Student()
     prune: Prune | None = None
     quantize: Quantizer = NoQuantization()
     distill: Distiller = NoDistillation()
     train: Train = Train()
+    order: Order = "ppq"
 
     def __post_init__(self) -> None:
-        if self.distill.needs_teacher and self.train.epochs == 0:
-            raise ConfigError(
-                "train.epochs: must be at least 1 with distillation, but got 0; "
-                "train, or switch distillation off"
-            )
+        check_rules(self)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of fine-tuning in all, the quantizer's and those between steps included."""
+        between = 0
+        if self.prune is not None and self.in_steps:
+            between = self.prune.step_epochs * (self.prune.steps - 1)
+        return between + self.train.epochs + self.quantize.epochs
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether pruning goes in steps with recovery between them."""
+        return self.prune is not None and not self.softly and self.prune.schedule == "incremental"
+
+    @property
+    def softly(self) -> bool:
+        """Whether pruning goes on during the fine-tune: always so with order ``spq``."""
+        return self.prune is not None and (self.prune.schedule == "soft" or self.order == "spq")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; `from_dict` reads it back to an equal recipe."""
         return {
+            "student": dataclasses.asdict(self.student),  # type: ignore[call-overload]
             "prune": {"method": "none"} if self.prune is None else _prune_to_dict(self.prune),
             "quantize": _method_to_dict(self.quantize, QUANTIZATION),
             "distill": _method_to_dict(self.distill, DISTILLATION),
             "train": dataclasses.asdict(self.train),  # type: ignore[call-overload]
+            "order": self.order,
         }
 
     @classmethod
@@ -106,15 +98,19 @@ class Recipe:
             UnknownNameError: a method that is not registered.
         """
         stages = _mapping(mapping, "recipe")
-        known = ("prune", "quantize", "distill", "train")
         for key in stages:
-            if key not in known:
-                raise ConfigError(f"{key}: unknown key '{key}'.{did_you_mean(key, known)}")
+            if key not in _STAGES:
+                raise ConfigError(f"{key}: unknown key '{key}'.{did_you_mean(key, _STAGES)}")
+        order = stages.get("order", "ppq")
+        if order not in get_args(Order):
+            raise ConfigError(f"order: must be ppq or spq, but got {shortened(order)}")
         return cls(
+            student=_student_from_dict(stages.get("student", {})),
             prune=_prune_from_dict(stages.get("prune", {"method": "none"})),
             quantize=_method_from_dict(stages.get("quantize", {}), QUANTIZATION, "quantize"),
             distill=_method_from_dict(stages.get("distill", {}), DISTILLATION, "distill"),
             train=_build(Train, _mapping(stages.get("train", {}), "train"), "train"),
+            order=order,
         )
 
     def effective(self) -> "Recipe":
@@ -124,10 +120,14 @@ class Recipe:
         an epoch no training setting matters. Two recipes with one effective form give, with
         one seed, one and the same file.
         """
-        prune = self.prune if self.prune is not None and self.prune.amount > 0 else None
+        prune = _effective_prune(self)
+        train = self.train
+        bare = dataclasses.replace(self, prune=prune)
+        if bare.epochs == 0 and (prune is None or prune.method.sparsity_epochs == 0):
+            train = Train(epochs=0, recalibrate=train.recalibrate)
         distill = self.distill if self.distill.needs_teacher else NoDistillation()
-        train = self.train if self.train.epochs > 0 else Train(epochs=0)
-        return Recipe(prune=prune, quantize=self.quantize, distill=distill, train=train)
+        order = self.order if self.quantize.trains else "ppq"
+        return dataclasses.replace(bare, distill=distill, train=train, order=order)
 
     def key(self) -> str:
         """Return a hexadecimal name of the effective recipe: equal names, equal pipelines."""
@@ -136,17 +136,97 @@ class Recipe:
 
     def describe(self) -> str:
         """Return the pipeline in a few words, such as ``"fpgm 50% → int8_static → base T=4"``."""
-        words = []
+        words = [] if self.student.model == BASELINE else [self.student.model]
         if self.prune is not None:
-            words.append(f"{PRUNING.name_of(self.prune.method)} {self.prune.amount:.0%}")
+            amount = f" {self.prune.amount:.0%}" if self.prune.method.uses_amount else ""
+            words.append(f"{PRUNING.name_of(self.prune.method)}{amount}")
         if not isinstance(self.quantize, NoQuantization):
-            words.append(QUANTIZATION.name_of(self.quantize))
+            name = QUANTIZATION.name_of(self.quantize)
+            bits = "" if str(self.quantize.bits) in name else f" {self.quantize.bits}b"
+            words.append(name + bits)
+            if self.order == "spq" and self.prune is not None:
+                words = [*words[:-2], f"{words[-2]} with {words[-1]}"]
         if self.distill.needs_teacher:
-            values = dataclasses.asdict(self.distill)  # type: ignore[call-overload]
-            short = {"temperature": "T", "alpha": "α"}
-            detail = " ".join(f"{short.get(k, k)}={v:g}" for k, v in reversed(values.items()))
+            detail = " ".join(_telling(self.distill))
             words.append(f"KD {DISTILLATION.name_of(self.distill)} {detail}".rstrip())
-        return " → ".join(words) or ("fine-tuned" if self.train.epochs else "unchanged")
+        if self.epochs and self.train.mixup:
+            words.append(f"mixup {self.train.mixup:g}")
+        if self.epochs and self.train.optimizer != "sgd":
+            words.append(self.train.optimizer)
+        return " → ".join(words) or ("fine-tuned" if self.epochs else "unchanged")
+
+
+def _effective_prune(recipe: Recipe) -> Prune | None:
+    """Return the pruning stage with every setting that has no effect at its default."""
+    prune = recipe.prune
+    if prune is None or prune.amount == 0:
+        return None
+    idle: dict[str, Any] = {"schedule": "soft"} if recipe.softly else {}
+    if not recipe.in_steps:
+        idle |= {"steps": 3, "step_epochs": 1}
+    if prune.method.removes == "weights":
+        idle |= {"round_to": 8}
+    if not prune.method.uses_amount:
+        idle |= {"amount": 0.5, "scope": "local"}
+    return dataclasses.replace(prune, **idle)
+
+
+def check_rules(recipe: Recipe) -> None:
+    """Check the rules that hold between stages.
+
+    Raises:
+        ConfigError: the first that is broken.
+    """
+    if recipe.distill.needs_teacher and recipe.epochs == 0:
+        raise ConfigError(
+            "train.epochs: must be at least 1 with distillation, but got 0; "
+            "train, or switch distillation off"
+        )
+    if recipe.distill.hard_labels and recipe.train.label_smoothing > 0:
+        raise ConfigError(
+            f"distill.{DISTILLATION.name_of(recipe.distill)}: needs hard labels, but "
+            f"train.label_smoothing is {recipe.train.label_smoothing}; set it to 0"
+        )
+    if recipe.student.weights is not None and recipe.student.model == BASELINE:
+        raise ConfigError("student.weights: the baseline has its own; name another student.model")
+    if recipe.prune is not None:
+        _check_prune(recipe, recipe.prune)
+    if recipe.order == "spq" and not recipe.quantize.trains:
+        learned = ", ".join(name for name in QUANTIZATION if QUANTIZATION[name].trains)
+        raise ConfigError(
+            f"order: spq trains the quantized network, but quantize.method is "
+            f"{QUANTIZATION.name_of(recipe.quantize)}; use one of {learned}, or order ppq"
+        )
+
+
+def _check_prune(recipe: Recipe, prune: Prune) -> None:
+    name = PRUNING.name_of(prune.method)
+    if recipe.softly and recipe.train.epochs == 0:
+        raise ConfigError(
+            "train.epochs: must be at least 1 to prune during training (schedule soft, or "
+            "order spq), but got 0; train, or use another schedule"
+        )
+    if prune.method.removes == "weights" and recipe.softly:
+        raise ConfigError(
+            f"prune.schedule: {name} removes single weights, which the soft schedule and order "
+            "spq do not; use one_shot or incremental with order ppq"
+        )
+    if prune.method.removes == "weights" and prune.scope == "stage":
+        raise ConfigError(
+            f"prune.scope: {name} removes single weights, for which there is no scope stage; "
+            "use local or global"
+        )
+
+
+def _telling(distill: Distiller) -> list[str]:
+    """Return temperature and alpha, and what else differs from the method's defaults."""
+    short = {"temperature": "T", "alpha": "α"}
+    default = type(distill)()
+    return [
+        f"{short.get(field.name, field.name)}={getattr(distill, field.name):g}"
+        for field in reversed(dataclasses.fields(distill))  # type: ignore[arg-type]
+        if field.name in short or getattr(distill, field.name) != getattr(default, field.name)
+    ]
 
 
 def _mapping(value: object, where: str) -> dict[str, Any]:
@@ -180,6 +260,11 @@ def _method_from_dict(value: object, registry: Registry[Any], where: str) -> Any
 
 def _method_to_dict(method: object, registry: Registry[Any]) -> dict[str, Any]:
     return {"method": registry.name_of(method), **dataclasses.asdict(method)}  # type: ignore[call-overload]
+
+
+def _student_from_dict(value: object) -> Any:
+    values = {"model": value} if isinstance(value, str) else _mapping(value, "student")
+    return _build(Student, values, "student")
 
 
 def _prune_from_dict(value: object) -> Prune | None:

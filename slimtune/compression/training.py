@@ -1,9 +1,9 @@
-"""The training loop: resident uint8 images, batched augmentation, SGD, cosine decay."""
+"""The training loop: resident uint8 images, batched augmentation, one loss, one optimizer."""
 
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -11,8 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.distillation.protocol import Distiller
-from slimtune.compression.recipe import Train
+from slimtune.compression.distillation.features import StageFollower, follow_stages
+from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.optimizers import Learner
+from slimtune.compression.regularization import Mixed, dropping_out, mix, mixes_in
+from slimtune.compression.stages import Train
 from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import augment, normalise
 from slimtune.workload.types import Dataset, Split, Workload
@@ -35,6 +38,24 @@ class Epoch:
     validation_accuracy: float
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What else happens while a network is trained.
+
+    Attributes:
+        after_backward: called when gradients are there and no step has been made.
+        after_step: called after each step of the optimizer.
+        after_epoch: called with the epoch, from 1, and the number of epochs.
+    """
+
+    after_backward: Callable[[], None] = lambda: None
+    after_step: Callable[[], None] = lambda: None
+    after_epoch: Callable[[int, int], None] = lambda epoch, epochs: None
+
+
+NO_HOOKS = Hooks()
+
+
 def train_network(
     model: nn.Module,
     workload: Workload,
@@ -44,6 +65,8 @@ def train_network(
     teacher: nn.Module | None,
     generator: torch.Generator,
     on_epoch: Callable[[Epoch], None],
+    kept: Mapping[str, Sequence[int]] | None = None,
+    hooks: Hooks = NO_HOOKS,
 ) -> list[Epoch]:
     """Train ``model`` in place on the workload's training split and leave it in eval mode.
 
@@ -52,51 +75,116 @@ def train_network(
         workload: gives images, normalisation and augmentation.
         settings: epochs, learning rate and the rest.
         distiller: mixes the loss on the labels with the teacher's.
-        teacher: sees the same augmented images, in eval mode, without gradient; None if the
-            distiller needs none.
-        generator: the only source of randomness: order, crops and flips.
+        teacher: sees the same augmented images, in eval mode, without gradient (a mutual
+            distiller trains it along, in place); None if the distiller needs none.
+        generator: source of randomness: order, crops, flips and mixtures.
         on_epoch: called after every epoch.
+        kept: output channels of each pruned layer that stayed, for feature distillation.
+        hooks: called in between.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
+        TrialError: the distiller wants feature maps that the two networks do not share.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches_an_epoch = max(1, math.ceil(len(workload.train) / settings.batch_size))
-    optimizer = _sgd(model, settings)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, T_max=max(1, settings.epochs * batches_an_epoch)
+    example = normalise(
+        torch.from_numpy(workload.train.images[:2]).to(device), workload.mean, workload.std
     )
     history = []
-    for epoch in range(1, settings.epochs + 1):
-        model.train()
-        total = torch.zeros((), device=device)
-        steps = 0
-        for pixels, labels in _batches(workload, settings.batch_size, generator):
-            images = normalise(pixels.to(device), workload.mean, workload.std)
-            labels = labels.to(device)
-            with torch.no_grad():
-                soft = teacher(images) if teacher is not None else None
-            logits = model(images)
-            hard = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-            loss = distiller.loss(hard, logits, soft)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            lr = optimizer.param_groups[0]["lr"]
-            cosine.step()
-            total += loss.detach()
-            steps += 1
-        mean_loss = float(total) / max(steps, 1)
-        if not math.isfinite(mean_loss):
-            raise NonFiniteError(
-                f"the loss became {mean_loss} in epoch {epoch}; lower the learning rate"
-            )
-        accuracy = network_accuracy(model, workload.validation, workload)
-        history.append(Epoch(epoch, mean_loss, lr, accuracy))
-        on_epoch(history[-1])
+    with (
+        dropping_out(model, settings.dropout, example),
+        follow_stages(model, teacher, example, distiller.features, kept or {}) as follower,
+    ):
+        steps = math.ceil(len(workload.train) / settings.batch_size) * settings.epochs
+        student = Learner(model, settings, steps, follower.adapters)
+        peer = Learner(teacher, settings, steps) if teacher and distiller.mutual else None
+        for epoch in range(1, settings.epochs + 1):
+            student.train()
+            losses = []
+            lr = student.lr
+            for batch in _batches(workload, settings, epoch, generator, device):
+                lr = student.lr
+                losses.append(
+                    _step(student, teacher, peer, batch, settings, distiller, follower, hooks)
+                )
+            mean_loss = float(torch.stack(losses).mean()) if losses else 0.0
+            if not math.isfinite(mean_loss):
+                raise NonFiniteError(
+                    f"the loss became {mean_loss} in epoch {epoch}; lower the learning rate"
+                )
+            hooks.after_epoch(epoch, settings.epochs)
+            accuracy = network_accuracy(model, workload.validation, workload)
+            history.append(Epoch(epoch, mean_loss, lr, accuracy))
+            on_epoch(history[-1])
     model.eval()
     return history
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Normalised images, as they are fed, and what is known of them."""
+
+    images: Tensor
+    labels: Tensor
+    mixed_labels: Tensor
+    share: float
+    progress: float
+    epoch: int
+
+
+def _step(
+    student: Learner,
+    teacher: nn.Module | None,
+    peer: Learner | None,
+    batch: _Batch,
+    settings: Train,
+    distiller: Distiller,
+    follower: StageFollower,
+    hooks: Hooks,
+) -> Tensor:
+    """Make one step of the student, and of its peer if it has one; return the student's loss."""
+    theirs = None
+    if peer is not None:
+        peer.train()
+        theirs = peer.model(batch.images)
+    elif teacher is not None:
+        with torch.no_grad():
+            theirs = teacher(batch.images)
+    ours = student.model(batch.images)
+    fixed = theirs.detach() if theirs is not None else None
+    loss = distiller.loss(_seen(batch, ours, fixed, settings, follower.stages()))
+    if peer is not None and theirs is not None:
+        peer.step(distiller.loss(_seen(batch, theirs, ours.detach(), settings, ())))
+    student.step(loss, hooks.after_backward)
+    hooks.after_step()
+    return loss.detach()
+
+
+def _seen(
+    batch: _Batch,
+    student: Tensor,
+    teacher: Tensor | None,
+    settings: Train,
+    stages: tuple[Stage, ...],
+) -> Batch:
+    """Return what a distiller sees of one step."""
+    smoothing = settings.label_smoothing
+    hard = F.cross_entropy(student, batch.labels, label_smoothing=smoothing)
+    if batch.share < 1:
+        other = F.cross_entropy(student, batch.mixed_labels, label_smoothing=smoothing)
+        hard = batch.share * hard + (1 - batch.share) * other
+    return Batch(
+        hard=hard,
+        student=student,
+        teacher=teacher,
+        labels=batch.labels,
+        mixed_labels=batch.mixed_labels,
+        share=batch.share,
+        stages=stages,
+        progress=batch.progress,
+        epoch=batch.epoch,
+    )
 
 
 def network_logits(
@@ -135,29 +223,32 @@ def history_csv(history: list[Epoch]) -> str:
     return text.getvalue()
 
 
-def _sgd(model: nn.Module, settings: Train) -> torch.optim.SGD:
-    """Weight decay on matrices and filters only: decaying norms and biases helps nobody."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.SGD(
-        [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-    )
-
-
 def _batches(
-    workload: Workload, size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield augmented uint8 batches and labels in a new random order."""
-    order = torch.randperm(len(workload.train), generator=generator).numpy()
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+    workload: Workload,
+    settings: Train,
+    epoch: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Iterator[_Batch]:
+    """Yield augmented, normalised and perhaps mixed batches in a new random order."""
+    count = len(workload.train)
+    order = torch.randperm(count, generator=generator).numpy()
+    mixing = settings.mixup > 0 and mixes_in(epoch, settings.epochs)
+    for start in range(0, count, settings.batch_size):
+        chosen = order[start : start + settings.batch_size]
         if len(chosen) < 2:  # batch normalisation cannot be trained on one image
             continue
-        pixels = torch.from_numpy(workload.train.images[chosen])
-        labels = torch.from_numpy(workload.train.labels[chosen])
-        yield augment(pixels, workload.augmentation, generator), labels
+        pixels = augment(
+            torch.from_numpy(workload.train.images[chosen]), workload.augmentation, generator
+        )
+        images = normalise(pixels.to(device), workload.mean, workload.std)
+        labels = torch.from_numpy(workload.train.labels[chosen]).to(device)
+        mixed = mix(images, labels, settings.mixup, generator) if mixing else Mixed(images, labels)
+        yield _Batch(
+            images=mixed.images,
+            labels=labels,
+            mixed_labels=mixed.labels,
+            share=mixed.share,
+            progress=(epoch - 1 + start / count) / settings.epochs,
+            epoch=epoch,
+        )

@@ -1,6 +1,7 @@
 """What a network costs on paper: parameters, multiplications, bit operations, packed bytes."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +16,17 @@ class Cost:
 
     Attributes:
         params: learned numbers, with batch-norm scale and shift.
+        nonzero: how many of them are not 0.
+        sparsity: fraction of the weights of convolutions and linear layers that are 0, 0..1.
         macs: multiply-accumulates of convolutions and linear layers (one is two FLOPs).
         bops: bit operations, the sum over layers of MACs * weight bits * input bits.
-        packed_bytes: weights in their bits, plus 4 bytes for every other stored number.
+        packed_bytes: weights in their bits, those of a sparse layer as a bitmap and its non-zero
+            weights where that is less, plus 4 bytes for every other stored number.
     """
 
     params: int
+    nonzero: int
+    sparsity: float
     macs: int
     bops: int
     packed_bytes: int
@@ -42,14 +48,16 @@ def count_cost(
     activation_bits: int = 32,
     first_last_bits: int | None = None,
     input_bits: int | None = None,
+    bits_of: Mapping[str, int] | None = None,
 ) -> Cost:
     """Count the cost of ``model`` for one image; ``model`` is not modified.
 
     A convolution takes ``Hout * Wout * Cout * Cin/groups * kh * kw`` MACs, a linear layer
-    ``in * out``. ``packed_bytes`` has weights without bias at their bits, and as float32:
-    biases, batch-norm scale, shift, mean and variance (not folded), one scale a layer for
-    weights below 32 bits and one for activations below 32 bits. Modules with
-    ``counts_as_parameters = False`` (frozen selections) cost nothing.
+    ``in * out``. ``packed_bytes`` has the n weights of a layer at their b bits, ``n b`` or, with
+    a bitmap, ``n + b nonzero``, whichever is less, and as float32: biases, batch-norm scale,
+    shift, mean and variance (not folded), one scale a layer for weights below 32 bits and one
+    for activations below 32 bits. Modules with ``counts_as_parameters = False`` (frozen
+    selections) cost nothing.
 
     Args:
         model: maps (n, channels, height, width) to anything.
@@ -59,23 +67,30 @@ def count_cost(
         first_last_bits: bits of weights and inputs of the first and the last layer, in the
             order of execution, instead of the two above.
         input_bits: bits of the first layer's input instead: 8 when it reads uint8 images.
+        bits_of: bits of single weights instead, by qualified name.
     """
     network = copy.deepcopy(model).to("cpu").eval()
     layers = _run(network, image_shape)
     ends = {0, len(layers) - 1} if first_last_bits is not None else set()
     bops = 0
-    bits_of: dict[Tensor, tuple[int, int]] = {}
+    named = {id(network.get_parameter(name)): bits for name, bits in (bits_of or {}).items()}
+    found: dict[Tensor, tuple[int, int]] = {}
     for index, layer in enumerate(layers):
         w = first_last_bits if first_last_bits and index in ends else weight_bits
         a = first_last_bits if first_last_bits and index in ends else activation_bits
         a = input_bits if input_bits is not None and index == 0 else a
+        w = named.get(id(layer.weight), w)
         bops += layer.macs * w * a
-        bits_of[layer.weight] = (w, a)
+        found[layer.weight] = (w, a)
+    parameters = _numbers(network, parameters_only=True)
+    weights = max(1, sum(weight.numel() for weight in found))
     return Cost(
-        params=sum(p.numel() for p in _numbers(network, parameters_only=True)),
+        params=sum(p.numel() for p in parameters),
+        nonzero=sum(int(p.count_nonzero()) for p in parameters),
+        sparsity=sum(int((weight == 0).sum()) for weight in found) / weights,
         macs=sum(layer.macs for layer in layers),
         bops=bops,
-        packed_bytes=_packed_bytes(network, bits_of),
+        packed_bytes=_packed_bytes(network, found),
     )
 
 
@@ -115,6 +130,8 @@ def _packed_bytes(network: nn.Module, bits_of: dict[Tensor, tuple[int, int]]) ->
     bits = 0
     for tensor in _numbers(network, parameters_only=False):
         weight, activation = bits_of.get(tensor, (32, 32))
-        bits += tensor.numel() * weight
+        dense = tensor.numel() * weight
+        sparse = tensor.numel() + weight * int(tensor.count_nonzero())
+        bits += min(dense, sparse) if tensor in bits_of else dense
         bits += 32 * (weight < 32) + 32 * (activation < 32)
     return (bits + 7) // 8

@@ -174,6 +174,23 @@ def check_input(
     return wanted[0] if isinstance(wanted[0], int) else None
 
 
+def input_shape(file: Path | bytes) -> tuple[int, int, int]:
+    """Return the (channels, height, width) that a file takes.
+
+    Raises:
+        ModelError: the file cannot be loaded, is no image classifier, or leaves its size open.
+    """
+    session = open_session(file)
+    shape = session.get_inputs()[0].shape[1:]
+    if len(shape) != 3 or not all(isinstance(size, int) for size in shape):
+        raise ModelError(
+            f"{_name(file)}: must state the size of its images, but takes {shape}; "
+            "name a dataset that it was made for"
+        )
+    channels, height, width = shape
+    return channels, height, width
+
+
 def _batch_of(
     session: onnxruntime.InferenceSession, images: np.ndarray, file: Path | bytes
 ) -> int | None:

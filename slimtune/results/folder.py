@@ -6,6 +6,7 @@
       run.json                 what the run was started with (manifest.py)
       study.db                 Optuna's; not touched here
       baseline/                result.json and the baseline's files
+      teacher/                 the same, where another network than the baseline teaches
       trials/0017/             spec.json, result.json, error.txt if it failed, and its artifacts
       trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
       front/                   front.json, front.csv (final.py)
@@ -233,7 +234,20 @@ class RunFolder:
         Raises:
             RunError: the record has no objectives, or the disk refuses.
         """
-        path = self.path / "baseline"
+        return self._write_network("baseline", record, files)
+
+    def write_teacher(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
+        """Write the teacher as `write_baseline` does the baseline.
+
+        Raises:
+            RunError: the record has no objectives, or the disk refuses.
+        """
+        return self._write_network("teacher", record, files)
+
+    def _write_network(
+        self, name: str, record: Mapping[str, Any], files: Mapping[str, bytes]
+    ) -> bool:
+        path = self.path / name
         _check_baseline(record, str(path))
         result = to_json({**record, "artifacts": _hashes(files)})
         return publish_folder(path, {**files, "result.json": result})

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from slimtune.compression.recipe import Train
+from slimtune.compression.stages import Train
 from slimtune.errors import ConfigError, from_validation
 from slimtune.measurement.host import usable_cores
 from slimtune.results.objectives import parse_objectives
+from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
+
+DEFAULT_TRIALS = 20
 
 
 class _Settings(BaseModel):
@@ -56,7 +59,25 @@ class SearchConfig(_Settings):
     data: Annotated[
         str, Field(description="digits, cifar10, cifar100, parquet:DIR or folder:DIR")
     ] = "cifar10"
-    trials: Annotated[int, Field(ge=1, le=1_000_000, description="how many recipes to try")] = 20
+    teacher: Annotated[
+        str | None,
+        Field(description="network that students learn from, else the baseline"),
+    ] = None
+    teacher_weights: Annotated[
+        str | None, Field(description="checkpoint of the teacher; trained here if not given")
+    ] = None
+    trials: Annotated[
+        int | None,
+        Field(ge=1, le=1_000_000, description="how many to run; default 20, or all of a grid"),
+    ] = None
+    sampler: Annotated[
+        Literal["tpe", "random", "grid"],
+        Field(description="who proposes recipes: a model of the results, chance, or a full list"),
+    ] = "tpe"
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+        Field(description="a grid is run once with each; with none, each trial has its own"),
+    ] = ()
     seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes every random choice")] = 0
     concurrency: Annotated[
         int | None, Field(ge=1, description="trials at a time; one a core if not given")
@@ -75,6 +96,21 @@ class SearchConfig(_Settings):
     space: Annotated[
         dict[str, Any], Field(description="restriction of the default space, stage by stage")
     ] = {}
+    summary: Annotated[
+        tuple[str, ...],
+        Field(description="columns of the table of all trials at the end"),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        if self.teacher_weights is not None and self.teacher is None:
+            raise ValueError("teacher_weights: whose? name the network with teacher as well")
+        if self.seeds and self.sampler != "grid":
+            raise ValueError(
+                f"seeds: only a grid runs each recipe with given seeds, but sampler is "
+                f"{self.sampler}; use sampler grid, or seed for the whole run"
+            )
+        return self
 
     @property
     def validation_source(self) -> Literal["train", "test"]:
@@ -96,11 +132,16 @@ class SearchConfig(_Settings):
     def anchored(self) -> "SearchConfig":
         """Return the same with absolute paths, to be read again from any folder."""
         scheme, colon, path = self.data.partition(":")
-        changes = {}
+        changes: dict[str, Any] = {}
         if colon and Path(path).expanduser().exists():
             changes["data"] = f"{scheme}:{Path(path).expanduser().absolute()}"
-        if self.weights is not None:
-            changes["weights"] = str(Path(self.weights).expanduser().absolute())
+        for name in ("weights", "teacher_weights"):
+            if (file := getattr(self, name)) is not None:
+                changes[name] = str(Path(file).expanduser().absolute())
+        student = self.space.get("student")
+        if isinstance(student, dict) and isinstance(student.get("weights"), str):
+            file = str(Path(student["weights"]).expanduser().absolute())
+            changes["space"] = {**self.space, "student": {**student, "weights": file}}
         return self.model_copy(update=changes)
 
     def workers(self) -> int:
@@ -112,13 +153,28 @@ class SearchConfig(_Settings):
             return self.concurrency or cores
         return min(self.concurrency or cores, cores)
 
+    def points(self) -> list[dict[str, Any]]:
+        """Return the parameters of the grid's recipes; none if another sampler proposes.
+
+        Raises:
+            ConfigError: the space has too many recipes for a grid, or a range without a step.
+        """
+        return grid_points(self.resolved_space()) if self.sampler == "grid" else []
+
+    def total_trials(self) -> int:
+        """Return how many trials the search has: of a grid, all points with each seed."""
+        if self.sampler != "grid":
+            return self.trials or DEFAULT_TRIALS
+        size = len(self.points()) * max(1, len(self.seeds))
+        return min(self.trials or size, size)
+
     def resolved_space(self) -> Space:
         """Return the search space.
 
         Raises:
             ConfigError: the restriction breaks a rule.
         """
-        return Space.restricted(self.space)
+        return Space.restricted(self.space, listed=self.sampler == "grid")
 
 
 def make_config(settings: Mapping[str, Any], preset: str | None = None) -> SearchConfig:
@@ -138,7 +194,7 @@ def make_config(settings: Mapping[str, Any], preset: str | None = None) -> Searc
     except ValidationError as error:
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
-    config.resolved_space()
+    config.points() if config.sampler == "grid" else config.resolved_space()
     return config
 
 

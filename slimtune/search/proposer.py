@@ -84,7 +84,10 @@ class Proposer:
         threads: for every spec.
         device: for every spec.
         key: a recipe's identity; recipes with a known key are drawn again, up to `DRAWS` times.
-        start: parameters of the first trials, by number; what one leaves out is drawn.
+        start: parameters of the first trials, by number; what one leaves out is drawn. They are
+            run as they are, also when two make the same recipe.
+        seeds: of the first trials, by number; later ones get seeds of their own.
+        sampler: ``"tpe"``, or ``"random"`` for no model at all.
         again: specs to hand out before any new one, such as those of `unfinished`.
 
     Raises:
@@ -103,6 +106,8 @@ class Proposer:
         device: str = "cpu",
         key: Callable[[dict[str, Any]], str] | None = None,
         start: Sequence[dict[str, Any]] = (),
+        seeds: Sequence[int] = (),
+        sampler: str = "tpe",
         again: Sequence[TrialSpec] = (),
     ) -> None:
         if len(objectives) != len(study.directions):
@@ -118,6 +123,8 @@ class Proposer:
         self._device = device
         self._key = key
         self._start = tuple(start)
+        self._seeds = tuple(seeds)
+        self._modelled_draws = MODELLED_DRAWS if sampler == "tpe" else 0
         self._again = deque(again)
 
     def ask(self) -> TrialSpec | None:
@@ -135,7 +142,8 @@ class Proposer:
         if number >= self._trials:
             return None
         drawn, recipe = self._draw(history)
-        seed = trial_seed(self._seed, number)
+        own = number >= len(self._seeds)
+        seed = trial_seed(self._seed, number) if own else self._seeds[number]
         spec = TrialSpec(number, recipe, seed, self._threads, self._device)
         attrs: dict[str, Any] = {"spec": spec.to_dict()}
         if self._key is not None:
@@ -182,11 +190,11 @@ class Proposer:
         scratch.add_trials(history)
         number = len(history)
         for attempt in range(DRAWS):
-            scratch.sampler = _sampler(trial_seed(self._seed, number), attempt)
-            if attempt == 0 and number < len(self._start):
-                drawn, recipe = self._draw_start(scratch, number)
-            else:
-                drawn, recipe = self._draw_once(scratch)
+            seed = trial_seed(trial_seed(self._seed, number), attempt)
+            scratch.sampler = _sampler(seed, modelled=attempt < self._modelled_draws)
+            if number < len(self._start):
+                return self._draw_start(scratch, number)
+            drawn, recipe = self._draw_once(scratch)
             if self._key is None or self._key(recipe) not in known:
                 break
             scratch.tell(drawn.number, state=TrialState.FAIL)  # which TPE does not look at
@@ -216,9 +224,8 @@ class Proposer:
         return drawn, recipe
 
 
-def _sampler(seed: int, attempt: int) -> BaseSampler:
-    seed = trial_seed(seed, attempt)
-    if attempt >= MODELLED_DRAWS:
+def _sampler(seed: int, modelled: bool) -> BaseSampler:
+    if not modelled:
         return RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True

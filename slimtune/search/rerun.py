@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slimtune.compression.pipeline import Keep, Progress, keep_nothing
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
 from slimtune.results.files import read_json, sha256_bytes
@@ -90,9 +91,25 @@ def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
     ]
 
 
-def compress_once(workload: Workload, recipe: Mapping[str, Any], seed: int) -> Outcome:
-    """Run one recipe on a workload without any search, as trial 0."""
-    return run_trial(workload, TrialSpec(number=0, recipe=dict(recipe), seed=seed))
+def compress_once(
+    workload: Workload,
+    recipe: Mapping[str, Any],
+    seed: int,
+    *,
+    start: Progress | None = None,
+    keep: Keep = keep_nothing,
+) -> Outcome:
+    """Run one recipe on a workload without any search, as trial 0.
+
+    Args:
+        workload: data, baseline and teacher.
+        recipe: in its JSON form.
+        seed: of the trial.
+        start: a student some of whose stages are done already.
+        keep: called with the student after the stages ``prune`` and ``train``.
+    """
+    spec = TrialSpec(number=0, recipe=dict(recipe), seed=seed)
+    return run_trial(workload, spec, start=start, keep=keep)
 
 
 def find_run(path: Path) -> Path | None:

@@ -1,16 +1,13 @@
 """A whole search, top to bottom: workload, baseline, trials, the front measured together."""
 
-import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from slimtune.compression.pruning.surgery import check_prunable
-from slimtune.compression.recipe import Recipe, Train
-from slimtune.errors import ModelError, PruningError, SearchFailedError, TrialError
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Train
+from slimtune.errors import ModelError, SearchFailedError, TrialError
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.latency import measure_latency
@@ -19,17 +16,22 @@ from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import check_address
-from slimtune.search.setup import load_workload, train_baseline, workload_fingerprint
+from slimtune.search.setup import (
+    load_workload,
+    teacher_as_baseline,
+    train_missing,
+    workload_fingerprint,
+)
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import failed_outcome, run_trial
 from slimtune.spaces.space import suggest_recipe
 from slimtune.workload.datasets import load_dataset
-from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.splits import noise_warning
 from slimtune.workload.types import Workload
 
@@ -57,28 +59,33 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
         KeyboardInterrupt: interrupted; every finished trial is in the run folder.
     """
     refuse_existing(out)
+    config = config.anchored()
     if config.executor == "ray" and config.ray_address is not None:
         check_address(config.ray_address)
     workload = load_workload(config, load_dataset(config.data))
-    _check_space_fits(config, workload)
+    check_space(config, workload)
     listener("workload", _workload_words(config, workload))
     if (config.concurrency or 0) > config.workers():
         text = f"{config.concurrency} trials at a time asked for, {config.workers()} can run"
         listener("warning", {"text": text})
 
-    if config.weights is None:
-        train_baseline(workload, config, lambda epoch: listener("epoch", vars(epoch)))
-    baseline = run_trial(workload, _baseline_spec(config), tuple(config.objectives))
-    if baseline.status == "failed":
-        raise ModelError(f"{config.model}: the baseline itself fails: {baseline.payload.error}")
+    train_missing(
+        workload, config, lambda what, epoch: listener("epoch", {"what": what, **vars(epoch)})
+    )
+    baseline, test = _measured(workload, config, config.model)
     measured = {**baseline.objectives, **baseline.payload.metrics}
-    test = _test_accuracy(workload, baseline.files["model.onnx"])
     listener("baseline", {**measured, **test})
     for warning in _warnings(measured, test, workload):
         listener("warning", {"text": warning})
+    teacher = None
+    if workload.teacher is not None:
+        teacher, taught = _measured(teacher_as_baseline(workload, config), config, config.teacher)
+        listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
 
     folder = RunFolder.create(out, _manifest(config, workload, baseline.objectives))
     folder.write_baseline({**baseline.payload.to_dict(), **test}, baseline.files)
+    if teacher is not None:
+        folder.write_teacher({**teacher.payload.to_dict(), **taught}, teacher.files)
 
     _run_trials(config, folder, workload, listener)
 
@@ -99,13 +106,18 @@ def _run_trials(
     objectives = parse_objectives(config.objectives)
     study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
     specs: dict[int, TrialSpec] = {}
+    points = config.points()
+    repeats = max(1, len(config.seeds))
     proposer = Proposer(
         study,
         lambda trial: suggest_recipe(trial, space).to_dict(),
         objectives=list(config.objectives),
-        trials=config.trials,
+        trials=config.total_trials(),
         seed=config.seed,
         key=lambda recipe: Recipe.from_dict(recipe).key(),
+        start=[point for point in points for _ in range(repeats)],
+        seeds=[seed for _ in points for seed in config.seeds],
+        sampler=config.sampler,
     )
 
     def tell(outcome: Outcome) -> None:
@@ -168,28 +180,23 @@ def _test_accuracy(workload: Workload, file: bytes | Path) -> dict[str, float]:
     }
 
 
+def _measured(
+    workload: Workload, config: SearchConfig, name: str | None
+) -> tuple[Outcome, dict[str, float]]:
+    """Return the untouched baseline of ``workload`` as a trial, and its test accuracy.
+
+    Raises:
+        ModelError: it cannot be exported or measured.
+    """
+    outcome = run_trial(workload, _baseline_spec(config), tuple(config.objectives))
+    if outcome.status == "failed":
+        raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
+    return outcome, _test_accuracy(workload, outcome.files["model.onnx"])
+
+
 def _baseline_spec(config: SearchConfig) -> TrialSpec:
     recipe = Recipe(train=Train(epochs=0)).to_dict()
     return TrialSpec(number=BASELINE_NUMBER, recipe=recipe, seed=config.seed)
-
-
-def _check_space_fits(config: SearchConfig, workload: Workload) -> None:
-    """Refuse a network that cannot be pruned before the first trial, not in every trial.
-
-    Raises:
-        ModelError: the space prunes and the network cannot be pruned.
-    """
-    if not config.resolved_space().prunes():
-        return
-    network = materialize_shortcuts(copy.deepcopy(workload.baseline))
-    try:
-        noise = torch.randn(2, *workload.image_shape, generator=torch.Generator().manual_seed(0))
-        check_prunable(network, noise)
-    except PruningError as error:
-        raise ModelError(
-            f"pruning test failed for '{config.model}': {error}; "
-            "search without pruning: --set space.prune.method=none"
-        ) from None
 
 
 def _warnings(
@@ -212,7 +219,7 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "validation_source": config.validation_source,
         "model": config.model,
         "params": sum(p.numel() for p in workload.baseline.parameters()),
-        "trials": config.trials,
+        "trials": config.total_trials(),
         "workers": config.workers(),
         "seed": config.seed,
     }
@@ -224,7 +231,7 @@ def _manifest(
     """Return run.json's content; the reference point is fixed here, so that runs compare."""
     directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
     return {
-        "config": config.anchored().model_dump(mode="json"),
+        "config": config.model_dump(mode="json"),
         "objectives": list(config.objectives),
         "reference_point": {
             name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]

@@ -1,5 +1,6 @@
 """From a config to a workload: data, split once, and a trained baseline."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from torch import nn
 
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
-from slimtune.errors import ModelError, RunError
+from slimtune.errors import ModelError, RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
 from slimtune.search.saved import load_model
@@ -56,21 +57,71 @@ def load_network(config: SearchConfig, dataset: Dataset) -> nn.Module:
     Raises:
         ModelError: the weights cannot be used, or the network does not fit the data.
     """
-    torch.manual_seed(config.seed)
-    network = build(architecture_of(config, dataset))
-    if config.weights is not None:
-        load_weights(network, Path(config.weights))
-    _try_forward(network, config.model, dataset)
+    return _network(architecture_of(config, dataset), config.weights, config.seed, dataset)
+
+
+def load_teacher(config: SearchConfig, dataset: Dataset) -> nn.Module | None:
+    """Build the config's teacher in the same way; None if the baseline teaches.
+
+    Raises:
+        UserError: as `load_network`; the message begins with ``teacher:``.
+    """
+    if config.teacher is None:
+        return None
+    architecture = dataclasses.replace(architecture_of(config, dataset), name=config.teacher)
+    try:
+        return _network(architecture, config.teacher_weights, config.seed, dataset)
+    except UserError as error:
+        raise type(error)(f"teacher: {error}") from None
+
+
+def _network(
+    architecture: Architecture, weights: str | None, seed: int, dataset: Dataset
+) -> nn.Module:
+    torch.manual_seed(seed)
+    network = build(architecture)
+    if weights is not None:
+        load_weights(network, Path(weights))
+    _try_forward(network, architecture.name, dataset)
     return network.eval()
 
 
 def load_workload(config: SearchConfig, dataset: Dataset) -> Workload:
-    """Return the workload of a new search; its baseline is not trained yet without weights.
+    """Return the workload of a new search; what has no weights is not trained yet.
 
     Raises:
         UserError: the weights or the data cannot be used, or do not fit each other.
     """
-    return split_workload(config, dataset, load_network(config, dataset))
+    workload = split_workload(config, dataset, load_network(config, dataset))
+    return dataclasses.replace(workload, teacher=load_teacher(config, dataset))
+
+
+def train_missing(
+    workload: Workload, config: SearchConfig, on_epoch: Callable[[str, Epoch], None]
+) -> None:
+    """Train baseline and teacher in place where the config names no weights for them.
+
+    Args:
+        workload: from `load_workload`.
+        config: of the search.
+        on_epoch: called with ``"baseline"`` or ``"teacher"`` and the epoch.
+    """
+    if config.weights is None:
+        train_baseline(workload, config, lambda epoch: on_epoch("baseline", epoch))
+    if workload.teacher is not None and config.teacher_weights is None:
+        teacher = teacher_as_baseline(workload, config)
+        train_baseline(teacher, config, lambda epoch: on_epoch("teacher", epoch))
+
+
+def teacher_as_baseline(workload: Workload, config: SearchConfig) -> Workload:
+    """Return the workload with its teacher in the baseline's place."""
+    assert workload.teacher is not None and config.teacher is not None
+    return dataclasses.replace(
+        workload,
+        baseline=workload.teacher,
+        architecture=dataclasses.replace(workload.architecture, name=config.teacher),
+        teacher=None,
+    )
 
 
 def train_baseline(
@@ -103,6 +154,8 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     workload = split_workload(
         config, load_dataset(config.data), load_model(folder.path / "baseline")
     )
+    if config.teacher is not None:
+        workload = dataclasses.replace(workload, teacher=load_model(folder.path / "teacher"))
     recorded = folder.manifest["workload"]["fingerprint"]
     found = workload_fingerprint(workload)
     if found != recorded:

@@ -6,11 +6,13 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from slimtune.compression.pipeline import Compressed, compress
+from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, keep_nothing
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
@@ -22,8 +24,9 @@ from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import TrialRecord, checked
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.workload.checkpoints import weights_bytes
-from slimtune.workload.types import Workload
+from slimtune.workload.checkpoints import load_weights, weights_bytes
+from slimtune.workload.types import Architecture, Workload
+from slimtune.workload.zoo.build import build
 
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
@@ -66,6 +69,8 @@ def run_trial(
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     *,
     reraise: bool = False,
+    start: Progress | None = None,
+    keep: Keep = keep_nothing,
 ) -> Outcome:
     """Compress, export and measure one recipe.
 
@@ -77,11 +82,13 @@ def run_trial(
         spec: recipe, seed, threads and device.
         objectives: which of the measured quantities are optimised; the others are metrics.
         reraise: raise a failure instead, for a debugger to stop at.
+        start: a student some of whose stages are done already.
+        keep: called with the student after the stages ``prune`` and ``train``.
     """
     torch.set_num_threads(spec.threads)
     clock = StageClock()
     try:
-        outcome = _measured(workload, spec, objectives, clock)
+        outcome = _measured(workload, spec, objectives, clock, start, keep)
     except Exception as error:  # recorded: one bad recipe must not cost the search
         if reraise:
             raise
@@ -90,7 +97,12 @@ def run_trial(
 
 
 def _measured(
-    workload: Workload, spec: TrialSpec, objectives: tuple[str, ...], clock: StageClock
+    workload: Workload,
+    spec: TrialSpec,
+    objectives: tuple[str, ...],
+    clock: StageClock,
+    start: Progress | None,
+    keep: Keep,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
     made = compress(
@@ -99,7 +111,10 @@ def _measured(
         seed=spec.seed,
         device=spec.device,
         observe=observe_ranges,
+        build=build_student,
         report=clock.report,
+        start=start,
+        keep=keep,
     )
 
     clock.report("parity", {})
@@ -107,7 +122,7 @@ def _measured(
     check_parity(
         network_logits(made.model, images, workload).numpy(),
         predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=recipe.quantize.activation_bits < 32,
+        quantized=recipe.quantize.activations != "float",
     )
 
     clock.report("measure", {})
@@ -131,6 +146,18 @@ def _measured(
     )
 
 
+def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
+    """Return a network of the zoo, trained elsewhere or untrained.
+
+    Raises:
+        UserError: no such network, or weights that do not belong to it.
+    """
+    network = build(architecture)
+    if weights is not None:
+        load_weights(network, Path(weights).expanduser())
+    return network
+
+
 def measure(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, float]:
     """Return every measured quantity, all of the one exported file but for the counted costs."""
     validation = workload.validation
@@ -142,14 +169,17 @@ def measure(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, f
     cost = count_cost(
         made.model,
         workload.image_shape,
-        weight_bits=recipe.quantize.bits,
-        activation_bits=recipe.quantize.activation_bits,
+        weight_bits=16 if recipe.quantize.bits == 16 else 32,  # of those not in bits_of
+        activation_bits=32 if recipe.quantize.activations == "float" else 8,
+        bits_of=made.weight_bits,
     )
     return {
         "accuracy": score,
         "size_bytes": len(made.onnx),
         "latency_ms": latency.ms,
         "params": cost.params,
+        "nonzero": cost.nonzero,
+        "sparsity": cost.sparsity,
         "macs": cost.macs,
         "bops": cost.bops,
         "packed_bytes": cost.packed_bytes,
@@ -164,7 +194,7 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
     """Return what a trial folder holds of the model, by file name."""
     description = {
         "schema": 1,
-        "architecture": asdict(workload.architecture),
+        "architecture": asdict(made.architecture),
         "input": {"shape": list(workload.image_shape), "dtype": "uint8", "layout": "NCHW"},
         "mean": list(workload.mean),
         "std": list(workload.std),

@@ -1,11 +1,30 @@
 """The two kinds of dimension a search space has, and how each is drawn from an Optuna trial."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import optuna
+from typing import Any, Protocol
 
 from slimtune.errors import ConfigError, shortened
+
+
+class Drawing(Protocol):
+    """What a dimension needs of an Optuna trial, or of what stands in for one."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return one of ``choices``."""
+        ...
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Return a whole number from ``low`` to ``high``."""
+        ...
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return a number from ``low`` to ``high``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +41,7 @@ class Choice:
         if not self.values:
             raise ConfigError("give at least one value")
 
-    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+    def suggest(self, trial: Drawing, name: str) -> Any:
         """Return one of the values; a single value costs no dimension."""
         if len(self.values) == 1:
             return self.values[0]
@@ -68,7 +87,7 @@ class Range:
                 f"high {self.high} is not low {self.low} plus a number of steps of {self.step}"
             )
 
-    def suggest(self, trial: optuna.Trial, name: str) -> float:
+    def suggest(self, trial: Drawing, name: str) -> float:
         """Return a number of the range; a whole one if low, high and the step, if any, are."""
         if self.low == self.high:
             return self.low
@@ -92,11 +111,16 @@ class Range:
 Domain = Choice | Range
 
 
-def parse_domain(value: object, default: Domain | None) -> Domain:
+def parse_domain(value: object, default: Domain | None, listed: bool = False) -> Domain:
     """Read a dimension from YAML.
 
     A scalar fixes it; a list of two numbers where the default is a range is [low, high]; any
     other list is a choice; a mapping gives low, high, step and log.
+
+    Args:
+        value: what YAML holds.
+        default: the dimension that is replaced, if there is one.
+        listed: every list is a choice, as it is in a grid.
 
     Raises:
         ConfigError: as the domains' own rules.
@@ -107,7 +131,7 @@ def parse_domain(value: object, default: Domain | None) -> Domain:
             raise ConfigError(f"give low, high and optionally step or log, got {shortened(value)}")
         return Range(**value)
     if isinstance(value, list | tuple):
-        if isinstance(default, Range) and len(value) == 2:
+        if isinstance(default, Range) and len(value) == 2 and not listed:
             return _restricted(default, *value)
         return Choice(tuple(value))
     return Choice((value,))

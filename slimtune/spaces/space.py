@@ -1,25 +1,55 @@
 """The whole search space on one screen, and the recipe that a trial draws from it."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, get_args
 
-import optuna
-
-from slimtune.compression.recipe import Recipe
+from slimtune.compression.distillation import DISTILLATION
+from slimtune.compression.pruning import PRUNING
+from slimtune.compression.quantization import QUANTIZATION
+from slimtune.compression.recipe import Order, Recipe
+from slimtune.compression.stages import BASELINE
 from slimtune.errors import ConfigError, UnknownNameError, did_you_mean, shortened
-from slimtune.spaces.domains import Choice, Domain, Range, parse_domain
+from slimtune.registry import Registry
+from slimtune.spaces.domains import Choice, Domain, Drawing, Range, parse_domain
 
-# One row a method: the dimensions of its own. A method without a row is not searched.
+# One row a method: the dimensions of its own.
 METHODS: dict[str, dict[str, dict[str, Domain]]] = {
     "prune": {
         "none": {},
         "l1": {},
+        "l2": {},
         "fpgm": {},
+        "bn_scale": {"sparsity": Choice((1e-4,)), "sparsity_epochs": Choice((1,))},
+        "group_norm": {"sparsity": Choice((5e-4,)), "sparsity_epochs": Choice((0,))},
+        "taylor": {},
+        "lamp": {},
+        "random": {},
+        "l1_unstructured": {"ends": Choice((False,))},
+        "n_m": {"n": Choice((2,)), "m": Choice((4,))},
     },
     "quantize": {
         "none": {},
         "int8_static": {"calibration_images": Choice((512,))},
+        "int8_dynamic": {},
+        "float16": {},
+        "rtn": {"bits": Choice((8, 4)), "granularity": Choice(("channel",))},
+        "gpfq": {
+            "bits": Choice((4, 3)),
+            "c": Choice((0.9,)),
+            "stage_bits": Choice(("",)),
+            "first_last_bits": Choice((8,)),
+        },
+        "lsq": {"bits": Choice((4, 3)), "activation_bits": Choice((8,)), "epochs": Choice((3,))},
+        "pact": {"bits": Choice((4, 3)), "activation_bits": Choice((8,)), "epochs": Choice((3,))},
+        "dorefa": {
+            "bits": Choice((4, 3)),
+            "activation_bits": Choice((8,)),
+            "epochs": Choice((3,)),
+        },
+        "apot": {"bits": Choice((4, 3)), "activation_bits": Choice((8,)), "epochs": Choice((3,))},
     },
     "distill": {
         "none": {},
@@ -27,15 +57,53 @@ METHODS: dict[str, dict[str, dict[str, Domain]]] = {
             "alpha": Range(0.1, 0.9, step=0.1),
             "temperature": Range(1, 8, step=1),
         },
+        "fmse": {
+            "alpha": Choice((0.9,)),
+            "temperature": Choice((4.0,)),
+            "feature_weight": Range(1.0, 100.0, log=True),
+        },
+        "gram": {
+            "alpha": Choice((0.9,)),
+            "temperature": Choice((4.0,)),
+            "feature_weight": Range(1.0, 100.0, log=True),
+        },
+        "dkd": {
+            "rest_weight": Choice((1.0, 2.0, 4.0, 8.0)),
+            "temperature": Choice((4.0,)),
+        },
+        "dml": {"peer_weight": Choice((1.0,))},
+        "attention": {
+            "alpha": Choice((0.0, 0.9)),
+            "attention_weight": Range(100.0, 10000.0, log=True),
+        },
+        "dist": {"temperature": Choice((1.0, 4.0))},
+        "logit_std": {
+            "logit_weight": Range(1.0, 16.0, log=True),
+            "temperature": Range(2, 4, step=1),
+        },
     },
+}
+
+# What is searched unless a space says otherwise; `method: all` takes every row above.
+DEFAULT: dict[str, tuple[str, ...]] = {
+    "prune": ("none", "l1", "fpgm", "group_norm", "taylor"),
+    "quantize": ("none", "int8_static", "gpfq", "apot"),
+    "distill": ("none", "base", "dkd", "attention"),
 }
 
 # Dimensions that belong to a stage, whatever its method.
 STAGES: dict[str, dict[str, Domain]] = {
+    "student": {
+        "model": Choice(("baseline",)),
+        "weights": Choice((None,)),
+    },
     "prune": {
         "amount": Range(0.1, 0.8, step=0.05),
         "scope": Choice(("local", "global")),
         "round_to": Choice((8,)),
+        "schedule": Choice(("one_shot",)),
+        "steps": Choice((3,)),
+        "step_epochs": Choice((1,)),
     },
     "train": {
         "epochs": Choice((3,)),
@@ -44,8 +112,17 @@ STAGES: dict[str, dict[str, Domain]] = {
         "weight_decay": Choice((5e-4,)),
         "batch_size": Choice((128,)),
         "label_smoothing": Choice((0.0,)),
+        "optimizer": Choice(("sgd",)),
+        "schedule": Choice(("cosine",)),
+        "decay": Choice((0.1,)),
+        "mixup": Choice((0.0,)),
+        "dropout": Choice((0.0,)),
+        "recalibrate": Choice((False,)),
     },
 }
+
+ORDER = Choice(("ppq",))
+_UNFIT = {"scope": "stage", "schedule": "soft"}  # for methods that remove single weights
 
 
 @dataclass(frozen=True)
@@ -55,19 +132,25 @@ class Space:
     Attributes:
         methods: stage -> method -> the method's own dimensions.
         stages: stage -> dimensions that hold for all its methods.
+        order: ``"ppq"``, ``"spq"`` or both.
     """
 
     methods: Mapping[str, Mapping[str, Mapping[str, Domain]]] = field(
-        default_factory=lambda: METHODS
+        default_factory=lambda: _chosen(DEFAULT)
     )
     stages: Mapping[str, Mapping[str, Domain]] = field(default_factory=lambda: STAGES)
+    order: Domain = ORDER
 
     @classmethod
-    def restricted(cls, restriction: object) -> "Space":
+    def restricted(cls, restriction: object, listed: bool = False) -> "Space":
         """Return the default space, narrowed or widened by a mapping from YAML.
 
         ``{prune: {method: [none, l1], amount: [0.2, 0.6]}, train: {epochs: 1}}`` leaves every
         dimension that is not named as it is.
+
+        Args:
+            restriction: stage -> dimension -> values.
+            listed: a list of two numbers is two values, as in a grid, and not a range.
 
         Raises:
             ConfigError: an unknown stage or dimension, an empty choice, low above high, or a
@@ -76,17 +159,23 @@ class Space:
         """
         if not isinstance(restriction, Mapping):
             raise ConfigError(f"space: must be a mapping, but got {shortened(restriction)}")
-        methods = {stage: dict(rows) for stage, rows in METHODS.items()}
+        chosen = {s: _names(s, restriction.get(s), DEFAULT[s]) for s in METHODS}
+        methods = _chosen(chosen)
         stages = {stage: dict(row) for stage, row in STAGES.items()}
-        known = [*METHODS, "train"]
+        order: Domain = ORDER
+        known = [*METHODS, "student", "train", "order"]
         for stage, wanted in restriction.items():
             if stage not in known:
                 raise ConfigError(f"space.{stage}: unknown stage.{did_you_mean(stage, known)}")
+            if stage == "order":
+                order = parse_domain(wanted, ORDER)
+                continue
             if not isinstance(wanted, Mapping):
                 raise ConfigError(f"space.{stage}: must be a mapping, but got {shortened(wanted)}")
+            rows = (methods.get(stage, {}), stages.setdefault(stage, {}))
             for key, value in wanted.items():
-                _restrict(methods.get(stage, {}), stages.setdefault(stage, {}), stage, key, value)
-        space = cls(methods, stages)
+                _restrict(*rows, stage, key, partial(parse_domain, value, listed=listed))
+        space = cls(methods, stages, order)
         space.check()
         return space
 
@@ -96,81 +185,148 @@ class Space:
         Raises:
             ConfigError: a value that no recipe may have.
         """
+        for order in self.order.ends():
+            if order not in get_args(Order):
+                raise ConfigError(f"space.order: must be ppq or spq, but got {shortened(order)}")
         for stage, rows in self.methods.items():
             for method, own in rows.items():
                 shared = {} if method == "none" else self.stages.get(stage, {})
                 for name, domain in {**shared, **own}.items():
-                    _check_ends(stage, {"method": method}, name, domain)
-        for name, domain in self.stages["train"].items():
-            _check_ends("train", {}, name, domain)
+                    fitting = narrowed(domain, stage, name, method)
+                    _check_ends(stage, {"method": method}, name, fitting)
+        for stage in ("student", "train"):
+            for name, domain in self.stages[stage].items():
+                base = {"model": self.stages["student"]["model"].ends()[0]}
+                _check_ends(stage, base if stage == "student" else {}, name, domain)
         for epochs in self.stages["train"]["epochs"].ends():
             for method in self.methods["distill"]:
                 _check_recipe({"train": {"epochs": epochs}, "distill": {"method": method}})
 
-    def prunes(self) -> bool:
-        """Return whether any recipe of the space removes channels."""
-        return set(self.methods["prune"]) != {"none"}
 
-
-def suggest_recipe(trial: optuna.Trial, space: Space) -> Recipe:
+def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
     """Draw one recipe.
 
-    Nothing pruned and no teacher leaves nothing to recover and nothing to learn: such a recipe
-    is not fine-tuned, so that "quantize only" means the baseline's own weights.
+    Combinations that no recipe may have are never drawn: order ``spq`` needs a quantizer that
+    learns, and single weights are removed neither softly nor stage by stage. Nothing pruned,
+    no teacher and the baseline's own weights leave nothing to recover: such a recipe is not
+    trained before it is quantized, so that "quantize only" means the baseline's own weights.
     """
-    stages: dict[str, dict[str, Any]] = {}
+    stages: dict[str, Any] = {}
+    stages["student"] = _drawn(trial, space.stages["student"], "student")
     for stage, rows in space.methods.items():
         method = Choice(tuple(rows)).suggest(trial, f"{stage}.method")
         stages[stage] = {"method": method}
         if method == "none":
             continue
         for name, domain in space.stages.get(stage, {}).items():
-            stages[stage][name] = domain.suggest(trial, f"{stage}.{name}")
-        for name, domain in rows[method].items():
-            stages[stage][name] = domain.suggest(trial, f"{stage}.{method}.{name}")
-    if stages["prune"]["method"] == "none" and stages["distill"]["method"] == "none":
-        stages["train"] = {"epochs": 0}
-    else:
-        train = space.stages["train"].items()
-        stages["train"] = {name: domain.suggest(trial, f"train.{name}") for name, domain in train}
+            fitting = narrowed(domain, stage, name, method)
+            # Optuna knows one set of choices by one name.
+            owner = stage if fitting == domain else f"{stage}.{method}"
+            stages[stage] |= _drawn(trial, {name: fitting}, owner)
+        stages[stage] |= _drawn(trial, rows[method], f"{stage}.{method}")
+    stages["order"] = "ppq"
+    if QUANTIZATION[stages["quantize"]["method"]].trains and not _removes_weights(stages):
+        stages["order"] = space.order.suggest(trial, "order")
+    untouched = stages["prune"]["method"] == stages["distill"]["method"] == "none"
+    untouched &= stages["student"]["model"] == BASELINE and stages["order"] == "ppq"
+    stages["train"] = {"epochs": 0}
+    if not untouched or QUANTIZATION[stages["quantize"]["method"]].trains:
+        stages["train"] = _drawn(trial, space.stages["train"], "train")
+    if DISTILLATION[stages["distill"]["method"]].hard_labels:
+        stages["train"]["label_smoothing"] = 0.0
+    if untouched:
+        stages["train"]["epochs"] = 0
     return Recipe.from_dict(stages)
 
 
+def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
+    """Return ``domain`` without the values that do not fit ``method``.
+
+    Raises:
+        ConfigError: none fits.
+    """
+    if not isinstance(domain, Choice) or stage != "prune" or method == "none":
+        return domain
+    unfit = _UNFIT.get(name) if PRUNING[method].removes == "weights" else None
+    values = tuple(value for value in domain.values if unfit is None or value != unfit)
+    if not values:
+        raise ConfigError(
+            f"space.prune.{name}: {method} removes single weights, which cannot be with {unfit}; "
+            "give another value beside it, or leave the method out"
+        )
+    return Choice(values)
+
+
+def _removes_weights(stages: Mapping[str, Any]) -> bool:
+    method = stages["prune"]["method"]
+    return method != "none" and PRUNING[method].removes == "weights"
+
+
+def _drawn(trial: Drawing, row: Mapping[str, Domain], prefix: str) -> dict[str, Any]:
+    return {name: domain.suggest(trial, f"{prefix}.{name}") for name, domain in row.items()}
+
+
+def _chosen(names: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, Domain]]]:
+    """Return the rows of the named methods, in the order of `METHODS`."""
+    return {
+        stage: {name: dict(row) for name, row in rows.items() if name in names[stage]}
+        for stage, rows in METHODS.items()
+    }
+
+
+def _names(stage: str, wanted: object, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the methods that a restriction names, or the default's."""
+    value = wanted.get("method", default) if isinstance(wanted, Mapping) else default
+    names = value if isinstance(value, list | tuple) else [value]
+    if names == ["all"]:
+        return tuple(METHODS[stage])
+    if not names:
+        raise ConfigError(f"space.{stage}.method: give at least one method")
+    for name in names:
+        if not isinstance(name, str) or name not in METHODS[stage]:
+            known = METHODS[stage]
+            raise UnknownNameError(
+                f"space.{stage}.method: unknown method {shortened(name)}."
+                f"{did_you_mean(str(name), known)} Known: {', '.join(known)}, or all."
+            )
+    return tuple(names)
+
+
 def _restrict(
-    methods: dict[str, Any], row: dict[str, Domain], stage: str, key: str, value: object
+    methods: dict[str, Any],
+    row: dict[str, Domain],
+    stage: str,
+    key: str,
+    parse: Callable[[Domain | None], Domain],
 ) -> None:
     """Apply one ``stage: {key: value}`` of a restriction to the stage's rows, in place."""
     where = f"space.{stage}.{key}"
     if key == "method" and methods:
-        _choose_methods(methods, stage, value)
-        return
-    owners = [method for method, own in methods.items() if key in own]
+        return  # chosen already
+    settings = {m: _settings_of(stage, m) for m in methods} if stage in METHODS else {}
+    owners = [method for method, names in settings.items() if key in names]
     if key not in row and not owners:
-        names = ["method", *row, *(name for own in methods.values() for name in own)]
+        names = ["method", *row, *(name for known in settings.values() for name in known)]
         raise ConfigError(f"{where}: unknown dimension '{key}'.{did_you_mean(key, names)}")
     try:
         if key in row:
-            row[key] = parse_domain(value, row[key])
+            row[key] = parse(row[key])
         for method in owners:
-            methods[method] = {**methods[method], key: parse_domain(value, methods[method][key])}
+            methods[method] = {**methods[method], key: parse(methods[method].get(key))}
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _choose_methods(methods: dict[str, Any], stage: str, value: object) -> None:
-    names = value if isinstance(value, list | tuple) else [value]
-    if not names:
-        raise ConfigError(f"space.{stage}.method: give at least one method")
-    for name in names:
-        if not isinstance(name, str) or name not in methods:
-            guess = did_you_mean(str(name), methods)
-            raise UnknownNameError(
-                f"space.{stage}.method: unknown method {shortened(name)}.{guess} "
-                f"Known: {', '.join(methods)}."
-            )
-    for name in list(methods):
-        if name not in names:
-            del methods[name]
+def _settings_of(stage: str, method: str) -> tuple[str, ...]:
+    """Return the names of a method's own settings, searched by default or not."""
+    registries: dict[str, Registry[Any]] = {
+        "prune": PRUNING,
+        "quantize": QUANTIZATION,
+        "distill": DISTILLATION,
+    }
+    if stage == "prune" and method == "none":
+        return ()
+    return tuple(field.name for field in dataclasses.fields(registries[stage][method]))
 
 
 def _check_ends(stage: str, base: dict[str, Any], name: str, domain: Domain) -> None:

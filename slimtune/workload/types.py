@@ -92,6 +92,7 @@ class Workload:
         augmentation: what training does to each image.
         architecture: how to build the baseline's network again.
         baseline: the trained float network, in eval mode; never modified.
+        teacher: the network that students learn from; None: the baseline. Never modified.
     """
 
     dataset: str
@@ -104,6 +105,7 @@ class Workload:
     augmentation: Augmentation
     architecture: Architecture
     baseline: nn.Module
+    teacher: nn.Module | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -6,7 +6,8 @@ import torch
 
 from slimtune.cli.main import main
 from slimtune.compression.pipeline import compress
-from slimtune.compression.recipe import Recipe, Train
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.config import make_config

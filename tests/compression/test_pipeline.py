@@ -1,18 +1,24 @@
+import copy
 import hashlib
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import openvino
 import pytest
 import torch
+from torch import nn
 
-from slimtune.compression.pipeline import Compressed, compress
+from slimtune.compression.pipeline import Compressed, Progress, Report, compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import network_logits
+from slimtune.errors import ConfigError
 from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Architecture, Workload
 
 
 def made(workload: Workload, recipe: dict[str, Any], seed: int = 0, **more: Any) -> Compressed:
@@ -20,9 +26,22 @@ def made(workload: Workload, recipe: dict[str, Any], seed: int = 0, **more: Any)
     return compress(workload, Recipe.from_dict(recipe), seed=seed, observe=observe_ranges, **more)
 
 
+def reporter(stages: list[str]) -> Report:
+    return lambda stage, values: stages.append(stage)
+
+
 def conv_macs(file: bytes) -> int:
-    """Multiply-accumulates of all convolutions and matrix products, counted in the graph."""
-    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(file), data_prop=True)
+    """Multiply-accumulates of all convolutions and products, in the graph that the runtime runs.
+
+    Its constants are folded: a weight may be stored packed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = f"{folder}/folded.onnx"
+        onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        folded = onnx.load(options.optimized_model_filepath)
+    model = onnx.shape_inference.infer_shapes(folded, data_prop=True)
     shapes = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
         for v in [*model.graph.value_info, *model.graph.output]
@@ -93,6 +112,71 @@ def test_stages_are_reported_in_the_order_the_work_is_done(digits: Workload) -> 
     recipe = {"prune": {"method": "l1"}, "train": {"epochs": 1, "batch_size": 512}}
     made(digits, recipe, report=lambda stage, values: stages.append(stage))
     assert stages == ["prune", "fine-tune", "fine-tune", "export"]
+
+
+def test_a_saved_stage_goes_on_to_the_same_file(digits: Workload) -> None:
+    recipe = {
+        "prune": {"method": "l1", "amount": 0.4},
+        "quantize": "int8_static",
+        "distill": "base",
+        "train": {"epochs": 1, "batch_size": 256},
+    }
+    saved: list[Progress] = []
+
+    def keep(progress: Progress) -> None:
+        saved.append(replace(progress, model=copy.deepcopy(progress.model)))
+
+    whole = made(digits, recipe, keep=keep)
+    assert [progress.done for progress in saved] == ["prune", "train"]
+    for progress in saved:
+        stages: list[str] = []
+        again = made(digits, recipe, start=progress, report=reporter(stages))
+        assert again.onnx == whole.onnx and again.history == whole.history
+        assert "prune" not in stages and ("fine-tune" in stages) == (progress.done == "prune")
+
+
+def test_another_student_is_built_trained_and_named(digits: Workload) -> None:
+    recipe = {"student": "resnet14", "distill": "base", "train": {"epochs": 1, "batch_size": 256}}
+    asked: list[tuple[Architecture, str | None]] = []
+
+    def build(architecture: Architecture, weights: str | None) -> nn.Module:
+        asked.append((architecture, weights))
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    result = made(digits, recipe, build=build)
+    assert asked == [(replace(digits.architecture, name="resnet14"), None)]
+    assert result.architecture.name == "resnet14" and len(result.history) == 1
+    assert sum(p.numel() for p in result.model.parameters()) == 650
+
+
+def test_without_a_way_to_build_it_another_student_is_refused(digits: Workload) -> None:
+    with pytest.raises(ConfigError, match="student.model: no way to build resnet14"):
+        made(digits, {"student": "resnet14"})
+
+
+def test_another_teacher_teaches_something_else(digits: Workload) -> None:
+    recipe = {"distill": "base", "train": {"epochs": 1, "batch_size": 256}}
+    torch.manual_seed(1)
+    noise = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    taught = made(replace(digits, teacher=noise), recipe)
+    assert taught.history[0].loss > 2 * made(digits, recipe).history[0].loss
+
+
+def test_training_settings_each_change_the_result_and_repeat_it(digits: Workload) -> None:
+    base = {"epochs": 1, "batch_size": 256}
+    files = {}
+    for change in (
+        {},
+        {"mixup": 0.4},
+        {"dropout": 0.3},
+        {"optimizer": "adamw", "lr": 0.001},
+        {"schedule": "constant"},
+        {"label_smoothing": 0.1},
+    ):
+        first, second = (made(digits, {"train": {**base, **change}}).onnx for _ in range(2))
+        assert first == second
+        files[str(change)] = first
+    assert len(set(files.values())) == len(files)
 
 
 def test_without_epochs_nothing_is_trained(digits: Workload) -> None:

@@ -8,19 +8,22 @@ from hypothesis import strategies as st
 from slimtune.compression.distillation import DISTILLATION, BaseDistillation
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION, Int8Static
-from slimtune.compression.recipe import Prune, Recipe, Train
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Prune, Train
 from slimtune.errors import ConfigError, UnknownNameError
 
 recipes = st.builds(
-    lambda prune, amount, scope, quantize, distill, epochs: {
-        "prune": {"method": prune, "amount": amount, "scope": scope},
+    lambda prune, amount, scope, schedule, quantize, distill, epochs: {
+        "student": {"model": "resnet18"},
+        "prune": {"method": prune, "amount": amount, "scope": scope, "schedule": schedule},
         "quantize": {"method": quantize},
         "distill": {"method": distill},
-        "train": {"epochs": epochs},
+        "train": {"epochs": epochs, "mixup": 0.2},
     },
-    st.sampled_from(list(PRUNING)),
+    st.sampled_from([name for name in PRUNING if PRUNING[name].removes == "channels"]),
     st.floats(0, 0.99),
-    st.sampled_from(["local", "global"]),
+    st.sampled_from(["local", "stage", "global"]),
+    st.sampled_from(["one_shot", "incremental", "soft"]),
     st.sampled_from(list(QUANTIZATION)),
     st.sampled_from(list(DISTILLATION)),
     st.integers(1, 30),
@@ -79,7 +82,7 @@ def test_without_an_epoch_no_training_setting_matters() -> None:
         ({"prune": {"method": "l1", "amuont": 0.1}}, "prune.amuont: .* Did you mean 'amount'"),
         (
             {"prune": {"method": "l1", "scope": "everywhere"}},
-            "prune.scope: must be 'local' or 'global'",
+            "prune.scope: must be 'local', 'stage' or 'global'",
         ),
         (
             {"distill": {"method": "base", "temperature": 0}},
@@ -110,6 +113,72 @@ def test_a_broken_rule_is_named_with_its_value(mapping: Any, message: str) -> No
     with pytest.raises(ConfigError, match=message) as caught:
         Recipe.from_dict(mapping)
     assert "\n" not in str(caught.value)
+
+
+def a_quantizer(trains: bool) -> str:
+    return next(n for n in QUANTIZATION if QUANTIZATION[n].trains == trains and n != "none")
+
+
+def a_pruning_of(what: str) -> str:
+    return next(name for name in PRUNING if PRUNING[name].removes == what)
+
+
+def test_rules_between_stages_are_refused_in_one_line_with_a_way_out() -> None:
+    soft = {"method": a_pruning_of("channels"), "schedule": "soft"}
+    weights = {"method": a_pruning_of("weights")}
+    learned, fixed = a_quantizer(trains=True), a_quantizer(trains=False)
+    for mapping, message in (
+        ({"prune": soft, "train": {"epochs": 0}}, "train.epochs: must be at least 1 to prune"),
+        ({"prune": {**weights, "schedule": "soft"}}, "prune.schedule: .*use one_shot"),
+        ({"prune": {**weights, "scope": "stage"}}, "prune.scope: .*use local or global"),
+        ({"prune": weights, "quantize": learned, "order": "spq"}, "order spq"),
+        ({"quantize": fixed, "order": "spq"}, f"order: spq .* is {fixed}; use one of .*{learned}"),
+        ({"order": "qpp"}, "order: must be ppq or spq, but got 'qpp'"),
+        ({"student": {"weights": "a.pth"}}, "student.weights: the baseline has its own"),
+        (
+            {"distill": "dkd", "train": {"label_smoothing": 0.1}},
+            "distill.dkd: needs hard labels, but train.label_smoothing is 0.1; set it to 0",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            Recipe.from_dict(mapping)
+        assert "\n" not in str(caught.value)
+
+
+def test_order_spq_prunes_softly_whatever_the_schedule() -> None:
+    recipe = Recipe.from_dict(
+        {"prune": "l1", "quantize": a_quantizer(trains=True), "order": "spq"}
+    )
+    soft = Recipe.from_dict(
+        {
+            "prune": {"method": "l1", "schedule": "soft"},
+            "quantize": a_quantizer(trains=True),
+            "order": "spq",
+        }
+    )
+    assert recipe.softly and not recipe.in_steps and recipe.key() == soft.key()
+    assert " with " in recipe.describe()
+
+
+def test_settings_of_steps_matter_only_where_there_are_steps() -> None:
+    prune = {"method": "l1", "steps": 5}
+    at_once = Recipe.from_dict({"prune": prune})
+    assert at_once.key() == Recipe.from_dict({"prune": "l1"}).key()
+    in_steps = Recipe.from_dict({"prune": {**prune, "schedule": "incremental"}})
+    assert in_steps.epochs == 3 + 4 * 1 and in_steps.key() != at_once.key()
+
+
+def test_an_amount_that_a_method_does_not_use_makes_no_other_recipe() -> None:
+    keys = {
+        Recipe.from_dict({"prune": {"method": "n_m", "amount": amount}}).key()
+        for amount in (0.2, 0.5)
+    }
+    assert len(keys) == 1 and "%" not in Recipe.from_dict({"prune": "n_m"}).describe()
+
+
+def test_another_student_is_one_line_and_is_named_in_the_description() -> None:
+    recipe = Recipe.from_dict({"student": "resnet18", "distill": "base"})
+    assert recipe.student.model == "resnet18" and recipe.describe().startswith("resnet18 → KD")
 
 
 @pytest.mark.parametrize("stage", ["prune", "quantize", "distill"])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from slimtune.compression.distillation import BaseDistillation, NoDistillation
-from slimtune.compression.recipe import Train
+from slimtune.compression.stages import Train
 from slimtune.compression.training import (
     Epoch,
     history_csv,

@@ -69,6 +69,24 @@ def test_a_layer_that_runs_twice_counts_its_macs_twice_and_its_weights_once() ->
     assert (cost.params, cost.macs) == (9, 2 * 9 * 16)
 
 
+def test_zeros_are_counted_and_packed_as_a_bitmap() -> None:
+    """Reference 1.3: a bitmap of 1 bit a weight pays below a density of 1 - 1/b."""
+    model = nn.Sequential(nn.Conv2d(4, 16, 1), nn.Flatten(), nn.Linear(16, 10, bias=False))
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+        model[0].bias.fill_(2.0)
+        model[2].weight.fill_(1.0)
+        model[2].weight[:, :12] = 0.0  # 40 of 160 stay
+    cost = count_cost(model, (4, 1, 1), weight_bits=4)
+    assert (cost.params, cost.nonzero) == (64 + 16 + 160, 64 + 16 + 40)
+    assert cost.sparsity == 120 / 224
+    bits = 64 * 4 + 16 * 32 + (160 + 40 * 4) + 2 * 32
+    assert cost.packed_bytes == bits / 8
+    with torch.no_grad():
+        model[0].weight.view(-1)[:16] = 0.0  # density 0.75 = 1 - 1/4: both take the same
+    assert count_cost(model, (4, 1, 1), weight_bits=4).packed_bytes == bits / 8
+
+
 def test_counting_leaves_the_network_as_it_was() -> None:
     model = resnet(8).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -83,3 +83,52 @@ def test_a_stored_config_is_read_from_any_folder(
     assert config.data == f"folder:{tmp_path / 'data'}"
     assert config.weights == str(tmp_path / "w.th")
     assert SearchConfig(data="digits").anchored().data == "digits"
+
+
+GRID = {
+    "prune": {"method": ["none", "l1"], "amount": [0.25, 0.5, 0.75]},
+    "quantize": {"method": "int8_static"},
+    "distill": {"method": "none"},
+    "train": {"lr": 0.01},
+}
+
+
+def test_a_grid_has_as_many_trials_as_points_times_seeds() -> None:
+    grid = make_config({"sampler": "grid", "space": {**GRID, "order": "ppq"}})
+    scopes = 2  # local and global, as the space does not say
+    assert grid.total_trials() == 1 + 3 * scopes
+    assert grid.model_copy(update={"seeds": (0, 1)}).total_trials() == 2 * (1 + 3 * scopes)
+    assert grid.model_copy(update={"trials": 4}).total_trials() == 4
+    assert make_config({}).total_trials() == 20 and make_config({"trials": 3}).total_trials() == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher_weights": "a.th"}, "teacher_weights: whose\\? name the network"),
+        ({"seeds": [1, 2]}, "seeds: only a grid .* but sampler is tpe; use sampler grid"),
+        ({"seeds": [-1], "sampler": "grid"}, "seeds.0: must be greater than or equal to 0"),
+        ({"sampler": "cmaes"}, "sampler: must be 'tpe', 'random' or 'grid'"),
+        ({"sampler": "grid"}, "space.train.lr: a grid needs a list of values or a step"),
+        ({"space": {"order": "qpp"}}, "space.order: must be ppq or spq, but got 'qpp'"),
+        ({"space": {"student": {"model": ""}}}, "space.student.model: "),
+        ({"space": {"student": {"modle": "a"}}}, "space.student.modle: unknown dimension"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_in_one_line(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_config(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_teachers_weights_are_anchored_too(tmp_path: Path) -> None:
+    config = make_config({"teacher": "resnet56", "teacher_weights": "t.th"}).anchored()
+    assert config.teacher_weights == str(Path("t.th").absolute())
+
+
+def test_a_students_weights_are_anchored_so_that_recipes_can_be_rerun_from_anywhere() -> None:
+    space = {"student": {"model": "resnet8", "weights": "s.th"}}
+    config = make_config({"space": space}).anchored()
+    assert config.space["student"] == {"model": "resnet8", "weights": str(Path("s.th").absolute())}

@@ -203,6 +203,32 @@ def test_start_points_come_first_and_what_they_leave_out_is_drawn():
     assert 0.1 <= specs[1].recipe["amount"] <= 0.8
 
 
+def test_start_points_are_run_as_they_are_each_with_its_seed():
+    start = [{"bits": 4}, {"bits": 4}, {"bits": 2}]
+    options = {"suggest": suggest_one_of_four, "key": lambda r: str(r["bits"])}
+    specs = run_all(proposer(new_study(), trials=4, start=start, seeds=[5, 6, 5], **options))
+    assert [spec.recipe["bits"] for spec in specs[:3]] == [4, 4, 2]
+    assert [spec.seed for spec in specs[:3]] == [5, 6, 5]
+    assert specs[3].recipe["bits"] in (8, 32) and specs[3].seed not in (5, 6)
+
+
+def test_the_random_sampler_does_not_look_at_results():
+    """What TPE proposes after its start-up depends on the values told; chance does not."""
+
+    def proposed(sampler, sign):
+        study, specs = new_study(), []
+        asked = proposer(study, trials=30, sampler=sampler)
+        while (spec := asked.ask()) is not None:
+            specs.append(spec.recipe)
+            outcome = measure(spec)
+            values = {name: sign * value for name, value in outcome.objectives.items()}
+            asked.tell(Outcome(spec.number, "complete", values))
+        return specs
+
+    assert proposed("random", 1) == proposed("random", -1)
+    assert proposed("tpe", 1) != proposed("tpe", -1)
+
+
 @pytest.mark.parametrize(
     "start",
     [

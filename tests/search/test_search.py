@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import slimtune
-from slimtune.errors import RunError, SearchFailedError, SlimtuneError, UserError
+from slimtune.errors import ConfigError, RunError, SearchFailedError, SlimtuneError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
+from slimtune.results.summary import summarise
 from slimtune.search.config import SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.rerun import compare, rerun_trial
@@ -203,5 +204,38 @@ def test_a_cluster_that_is_not_there_is_refused_before_anything_is_trained(
 ) -> None:
     config = digits_config.model_copy(update={"executor": "ray", "ray_address": "127.0.0.1:1"})
     with pytest.raises(SlimtuneError, match="cannot reach Ray at 127.0.0.1:1"):
+        run_search(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_grid_runs_every_recipe_with_every_seed_under_another_teacher(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {
+        "prune": {"method": "l1", "amount": [0.25, 0.5], "scope": "local"},
+        "quantize": {"method": "none"},
+        "distill": {"method": "base", "alpha": 0.9, "temperature": 4},
+        "train": {"epochs": 1, "batch_size": 256, "lr": 0.01},
+    }
+    changes = {"sampler": "grid", "seeds": (3, 4), "space": space, "teacher": "resnet8b"}
+    config = digits_config.model_copy(update={**changes, "trials": None})
+    events: list[Event] = []
+    run = run_search(config, tmp_path / "g", lambda n, values: events.append((n, values)))
+    asked = [(r.recipe["prune"]["amount"], r.seed) for r in run.records]
+    assert asked == [(0.25, 3), (0.25, 4), (0.5, 3), (0.5, 4)]
+    assert [name for name, _ in events].count("teacher") == 1
+    assert (run.path / "teacher" / "model.onnx").is_file()
+    again = rerun_trial(run.folder, 3)  # under the stored teacher
+    assert all(c.identical for c in compare(run.folder, again))
+    table = summarise(run, ("prune.amount", "accuracy"))
+    assert table["runs"].tolist() == [1, 2, 2] and table["accuracy_sd"].notna().sum() == 2
+
+
+def test_a_space_that_contradicts_itself_is_refused_and_leaves_nothing(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {"prune": {"method": "l1", "schedule": "soft"}, "train": {"epochs": 0}}
+    config = digits_config.model_copy(update={"space": {**space, "distill": {"method": "none"}}})
+    with pytest.raises(ConfigError, match="at least 1 to prune during training"):
         run_search(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

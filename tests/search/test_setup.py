@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from slimtune.compression.training import network_accuracy
-from slimtune.errors import ModelError
+from slimtune.errors import ModelError, UserError
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.setup import (
     load_network,
     load_workload,
     split_workload,
     train_baseline,
+    train_missing,
 )
 from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial
@@ -81,3 +82,54 @@ def test_a_depthwise_network_read_from_its_file_makes_the_same_bytes_as_the_trai
     first, second = (run_trial(w, spec) for w in (trained, replace(trained, baseline=again)))
     assert first.status == "complete"
     assert first.payload.artifacts == second.payload.artifacts
+
+
+def test_a_teacher_of_another_architecture_is_loaded_or_trained(
+    digits: Workload, tmp_path: Path
+) -> None:
+    """Its weights are read where there are some; else it is trained like the baseline."""
+    settings = {
+        "model": "resnet8",
+        "data": "digits",
+        "teacher": "resnet8x2",
+        "baseline": {"epochs": 1, "batch_size": 256},
+    }
+    config = make_config(settings)
+    workload = load_workload(config, load_dataset("digits"))
+    assert workload.teacher is not None
+    seen: list[str] = []
+    train_missing(workload, config, lambda what, epoch: seen.append(what))
+    assert seen == ["baseline", "teacher"]
+    save_weights(workload.teacher, tmp_path / "t.safetensors")
+    given = make_config({**settings, "teacher_weights": str(tmp_path / "t.safetensors")})
+    again = load_workload(given, load_dataset("digits"))
+    assert again.teacher is not None
+    for name, value in again.teacher.state_dict().items():
+        assert torch.equal(value, workload.teacher.state_dict()[name]), name
+    seen.clear()
+    train_missing(again, given, lambda what, epoch: seen.append(what))
+    assert seen == ["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher": "resnet9"}, "teacher: unknown model 'resnet9'"),
+        ({"teacher": "resnet20", "teacher_weights": "nowhere.th"}, "teacher: .*nowhere.th"),
+    ],
+)
+def test_a_teacher_that_cannot_be_used_is_refused_in_one_line(
+    settings: dict[str, str], message: str
+) -> None:
+    config = make_config({"model": "resnet8", "data": "digits", **settings})
+    with pytest.raises(UserError, match=message) as caught:
+        load_workload(config, load_dataset("digits"))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_network_are_no_teacher(digits: Workload, tmp_path: Path) -> None:
+    save_weights(digits.baseline, tmp_path / "resnet8.safetensors")
+    settings = {"teacher": "resnet20", "teacher_weights": str(tmp_path / "resnet8.safetensors")}
+    config = make_config({"model": "resnet8", "data": "digits", **settings})
+    with pytest.raises(ModelError, match="teacher: .*resnet8.safetensors"):
+        load_workload(config, load_dataset("digits"))

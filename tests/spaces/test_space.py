@@ -6,7 +6,7 @@ import pytest
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, UnknownNameError
 from slimtune.spaces.domains import Choice, Range
-from slimtune.spaces.space import METHODS, STAGES, Space, suggest_recipe
+from slimtune.spaces.space import DEFAULT, METHODS, STAGES, Space, suggest_recipe
 
 
 def draws(space: Space, n: int = 60) -> list[Recipe]:
@@ -14,10 +14,33 @@ def draws(space: Space, n: int = 60) -> list[Recipe]:
     return [suggest_recipe(study.ask(), space) for _ in range(n)]
 
 
-def test_every_draw_of_the_default_space_is_a_valid_recipe_and_all_methods_occur() -> None:
+def test_every_draw_of_the_default_space_is_a_valid_recipe_and_all_its_methods_occur() -> None:
     recipes = [recipe.to_dict() for recipe in draws(Space(), 200)]
+    for stage, names in DEFAULT.items():
+        assert {recipe[stage]["method"] for recipe in recipes} == set(names)
+
+
+def test_every_draw_of_the_whole_space_is_a_valid_recipe_and_all_methods_occur() -> None:
+    every: dict[str, Any] = {stage: {"method": "all"} for stage in METHODS}
+    every["prune"]["schedule"] = ["one_shot", "incremental", "soft"]
+    every["prune"]["scope"] = ["local", "stage", "global"]
+    every["train"] = {"label_smoothing": [0.0, 0.1], "mixup": [0.0, 0.2]}
+    recipes = list(draws(Space.restricted({**every, "order": ["ppq", "spq"]}), 600))
     for stage, rows in METHODS.items():
-        assert {recipe[stage]["method"] for recipe in recipes} == set(rows)
+        assert {recipe.to_dict()[stage]["method"] for recipe in recipes} == set(rows)
+    assert {recipe.order for recipe in recipes} == {"ppq", "spq"}
+
+
+def test_a_setting_without_a_row_can_be_searched_too() -> None:
+    space = Space.restricted({"quantize": {"method": "gpfq", "activation_bits": [8, 32]}})
+    assert space.methods["quantize"]["gpfq"]["activation_bits"] == Choice((8, 32))
+    with pytest.raises(ConfigError, match="space.quantize.temperature: unknown dimension"):
+        Space.restricted({"quantize": {"method": "gpfq", "temperature": 2}})
+
+
+def test_a_value_that_no_chosen_method_can_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="space.prune.schedule: n_m removes single weights"):
+        Space.restricted({"prune": {"method": "n_m", "schedule": "soft"}})
 
 
 def test_what_is_neither_pruned_nor_taught_keeps_the_baselines_weights() -> None:
@@ -32,7 +55,7 @@ def test_a_restriction_narrows_only_what_it_names() -> None:
     space = Space.restricted({"prune": {"method": ["l1"], "amount": [0.2, 0.4]}})
     for recipe in draws(space):
         assert recipe.prune is not None and 0.2 <= recipe.prune.amount <= 0.4
-    assert space.methods["distill"] == METHODS["distill"]
+    assert space.methods["distill"] == {n: METHODS["distill"][n] for n in DEFAULT["distill"]}
     assert space.stages["train"] == STAGES["train"]
 
 
@@ -52,11 +75,6 @@ def test_a_methods_own_dimension_is_restricted_by_its_name() -> None:
     }
 
 
-def test_whether_anything_is_pruned_is_known_beforehand() -> None:
-    assert Space().prunes()
-    assert not Space.restricted({"prune": {"method": "none"}}).prunes()
-
-
 @pytest.mark.parametrize(
     ("restriction", "message"),
     [
@@ -66,7 +84,10 @@ def test_whether_anything_is_pruned_is_known_beforehand() -> None:
             "space.prune.amount: must be less than 1, but got 1.0",
         ),
         ({"prune": {"amount": -0.5}}, "space.prune.amount: must be greater than or equal to 0"),
-        ({"prune": {"scope": ["nowhere"]}}, "space.prune.scope: must be 'local' or 'global'"),
+        (
+            {"prune": {"scope": ["nowhere"]}},
+            "space.prune.scope: must be 'local', 'stage' or 'global'",
+        ),
         (
             {"distill": {"temperature": [0, 4]}},
             "space.distill.temperature: must be greater than 0",

@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.protocol import DISTILLATION
+from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Distiller
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("base")
 @settings
-class BaseDistillation:
+class BaseDistillation(Distiller):
     """Cross entropy on the labels plus the teacher's softened probabilities.
 
     ``loss = alpha * T^2 * KL(softmax(teacher / T) || softmax(student / T)) + (1 - alpha) * hard``,
@@ -37,14 +37,25 @@ class BaseDistillation:
         """True, unless ``alpha`` is 0."""
         return self.alpha > 0
 
-    def loss(self, hard: Tensor, student: Tensor, teacher: Tensor | None) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Return the mixed loss, a scalar."""
-        if teacher is None:
-            return hard
-        divergence = F.kl_div(
-            F.log_softmax(student / self.temperature, dim=1),
-            F.log_softmax(teacher / self.temperature, dim=1),
-            reduction="batchmean",
-            log_target=True,
-        )
-        return self.alpha * self.temperature**2 * divergence + (1 - self.alpha) * hard
+        if batch.teacher is None:
+            return batch.hard
+        soft = softened_divergence(batch.student, batch.teacher, self.temperature)
+        return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * batch.hard
+
+
+def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return ``KL(softmax(teacher / T) || softmax(student / T))``, mean over the batch.
+
+    Args:
+        student: logits, (n, classes).
+        teacher: logits, (n, classes).
+        temperature: T, above 0.
+    """
+    return F.kl_div(
+        F.log_softmax(student / temperature, dim=1),
+        F.log_softmax(teacher / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from slimtune.compression.distillation.protocol import DISTILLATION
+from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Distiller
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("none")
 @settings
-class NoDistillation:
+class NoDistillation(Distiller):
     """The loss on the labels alone; no teacher is run."""
 
     reference = "plain fine-tuning"
@@ -18,6 +18,6 @@ class NoDistillation:
         """False."""
         return False
 
-    def loss(self, hard: Tensor, student: Tensor, teacher: Tensor | None) -> Tensor:
-        """Return ``hard``."""
-        return hard
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the loss on the labels."""
+        return batch.hard

@@ -16,17 +16,12 @@ from slimtune.compression.export.graph import (
     shorten,
     to_model,
 )
-from slimtune.compression.export.qdq import (
-    activations,
-    dequantized,
-    fit_bias_range,
-    fit_grids,
-    fold_into_scales,
-    insert_qdq,
-    quantize_weights,
-)
+from slimtune.compression.export.grids import clipped_inputs, fit_grids, values_on_grids
+from slimtune.compression.export.kernels import half_weights, insert_dynamic, store_floats
+from slimtune.compression.export.qdq import insert_qdq
 from slimtune.compression.export.trace import trace
-from slimtune.compression.quantization.protocol import Quantizer
+from slimtune.compression.export.weights import fit_bias_range, fold_into_scales, storable
+from slimtune.compression.quantization.protocol import Activations, StoredWeight
 from slimtune.errors import ModelError, TrialError
 
 SCHEMA = 1
@@ -42,7 +37,10 @@ def export_onnx(
     mean: Sequence[float],
     std: Sequence[float],
     classes: Sequence[str],
-    quantizer: Quantizer,
+    stored: Mapping[str, StoredWeight],
+    activations: Activations = "float",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    float_bits: int = 32,
     calibration: np.ndarray,
     observe: Observe,
 ) -> bytes:
@@ -59,9 +57,14 @@ def export_onnx(
         mean: per channel, of pixels scaled to 0..1.
         std: per channel, of pixels scaled to 0..1, above 0.
         classes: one name a logit.
-        quantizer: gives the integers of each weight, or None to keep it in float32.
-        calibration: uint8 (n, height, width, channels); sets the ranges of activations, and is
-            not looked at when no weight is quantized.
+        stored: integers of weights, by qualified name; ``model`` has the same values. Others
+            stay float.
+        activations: how the file computes, see `Quantizer.activations`.
+        ranges: learned (low, high) of the input of layers, by the name of their weight.
+        float_bits: 16 stores float weights in half precision, those of ``model`` that are half
+            precision numbers exactly; computed in float32.
+        calibration: uint8 (n, height, width, channels); sets the ranges of static activations,
+            and is not looked at otherwise.
         observe: runs a float file on the calibration images.
 
     Raises:
@@ -71,17 +74,40 @@ def export_onnx(
     traced = trace(model, image_shape)
     _check_classes(traced, classes)
     graph = open_graph(traced)
-    stored = quantize_weights(graph, quantizer)
-    stored = fold_into_scales(stored, fold_batch_norms(graph))
+    integers = storable(graph, stored)
+    halves = half_weights(graph) if float_bits == 16 else {}
+    factors = fold_batch_norms(graph)
+    integers = fold_into_scales(integers, factors)
     prepend_normalisation(graph, mean, std)
-    if stored:
+    graph.constants |= {name: weight.dequantized() for name, weight in integers.items()}
+    if activations == "static" and integers:
         # Ranges are observed with the weights that the file will have.
-        graph.constants |= {name: dequantized(weight) for name, weight in stored.items()}
-        names = activations(graph, stored, float_values(graph, image_shape, len(classes)))
+        names = values_on_grids(graph, integers, float_values(graph, image_shape, len(classes)))
         float_file = to_model(graph, image_shape, len(classes), names).SerializeToString()
-        grids = fit_grids(graph, stored, observe(float_file, calibration, names))
-        graph = insert_qdq(graph, fit_bias_range(graph, stored, grids), grids)
+        seen = observe(float_file, calibration, names)
+        graph = _on_grids(graph, integers, seen, ranges or {})
+    elif activations == "dynamic":
+        graph = insert_dynamic(graph, integers)
+    graph = store_floats(graph, integers, halves, factors)
     return _to_bytes(graph, image_shape, mean, std, classes)
+
+
+def _on_grids(
+    graph: Graph,
+    integers: Mapping[str, StoredWeight],
+    seen: Mapping[str, tuple[float, float]],
+    learned: Mapping[str, tuple[float, float]],
+) -> Graph:
+    """Return the graph on static uint8 grids."""
+    grids = fit_grids(graph, integers, seen, learned)
+    clipped = clipped_inputs(graph, integers, grids, learned)
+    steps: dict[str, float] = {}
+    for node in graph.nodes:
+        if node.op_type in ("Conv", "Gemm") and node.input[1] in integers:
+            weight, grid = node.input[1], grids[node.input[0]]
+            step = clipped.get(weight, grid).scale
+            steps[weight] = min(step, steps.get(weight, step))
+    return insert_qdq(graph, fit_bias_range(graph, integers, steps), grids, clipped)
 
 
 def _to_bytes(

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup
+from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
 from slimtune.compression.pruning.scoring import mean_over_producers
 from slimtune.compression.settings import settings
 
 
 @PRUNING.register("fpgm")
 @settings
-class FPGM:
+class FPGM(ChannelPruning):
     """Score of filter i: its distance to all others, ``g_i = sum_j ||F_i - F_j||_2``.
 
     He, Liu, Wang, Hu, Yang, "Filter Pruning via Geometric Median for Deep Convolutional Neural

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup
+from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
 from slimtune.compression.pruning.scoring import mean_over_producers
 from slimtune.compression.settings import settings
 
 
 @PRUNING.register("l1")
 @settings
-class L1:
+class L1(ChannelPruning):
     """Score of filter i: the sum of its absolute weights, ``s_i = sum |F_i|``.
 
     Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets", ICLR 2017,

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from slimtune.compression.pruning.protocol import Scope
 from slimtune.compression.pruning.scoring import relative
 from slimtune.errors import ConfigError, PruningError
 
@@ -35,8 +36,12 @@ def keep_count(channels: int, amount: float, round_to: int, minimum: int = 1) ->
 def choose(
     groups_scores: Mapping[str, Tensor],
     amount: float,
-    scope: Literal["local", "global"],
+    scope: Scope,
     round_to: int,
+    *,
+    comparable: bool = False,
+    stages: Mapping[str, int] | None = None,
+    originals: Mapping[str, int] | None = None,
 ) -> dict[str, list[int]]:
     """Return the indices to remove from every group, ascending; the lowest scores go.
 
@@ -46,26 +51,42 @@ def choose(
     Args:
         groups_scores: one score a channel, (channels,), by group name.
         amount: fraction to remove, in [0, 1).
-        scope: "local" removes the amount in every group; "global" ranks all channels together,
-            each group's scores divided by their mean, and rounds each group's count.
+        scope: "local" removes the amount in every group; "stage" ranks all channels of a stage
+            together and "global" all channels, and then each group's count is rounded.
         round_to: counts kept are multiples of this, or all channels; at least 1.
+        comparable: whether scores of different groups are ranked together as they are; else
+            each group's are divided by their mean first.
+        stages: stage of each group; needed for scope "stage".
+        originals: channels of each group before anything was removed, of which ``amount`` is a
+            fraction; without it, of the channels that are there.
 
     Raises:
-        ConfigError: an amount, scope or round_to outside its range.
+        ConfigError: an amount, scope or round_to outside its range, or no stages.
         PruningError: a score is NaN or infinite.
     """
     _check(amount, round_to)
-    if scope not in ("local", "global"):
-        raise ConfigError(f"scope: must be local or global, but got {scope!r}")
+    if scope not in get_args(Scope):
+        raise ConfigError(f"scope: must be local, stage or global, but got {scope!r}")
+    if scope == "stage" and stages is None:
+        raise ConfigError("scope: stage needs to be told the stage of every group")
     for name, scores in groups_scores.items():
         if not torch.isfinite(scores).all():
             raise PruningError(f"{name}: scores must be finite, but some are NaN or infinite")
     if amount == 0:
         return {name: [] for name in groups_scores}
+    sizes = originals or {name: len(scores) for name, scores in groups_scores.items()}
     if scope == "local":
-        keep = {n: keep_count(len(s), amount, round_to) for n, s in groups_scores.items()}
+        keep = {n: keep_count(sizes[n], amount, round_to) for n in groups_scores}
     else:
-        keep = _keep_globally(groups_scores, amount, round_to)
+        weighed = {n: s if comparable else relative(s) for n, s in groups_scores.items()}
+        pools: dict[int, dict[str, Tensor]] = {}
+        for name, scores in weighed.items():
+            pool = (stages or {})[name] if scope == "stage" else 0
+            pools.setdefault(pool, {})[name] = scores
+        keep = {}
+        for together in pools.values():
+            wanted = _kept(sum(sizes[name] for name in together), amount)
+            keep |= _keep_together(together, wanted, round_to)
     return {name: _lowest(s, len(s) - keep[name]) for name, s in groups_scores.items()}
 
 
@@ -87,22 +108,28 @@ def _rounded(keep: int, channels: int, round_to: int) -> int:
 
 
 def _lowest(scores: Tensor, count: int) -> list[int]:
-    order: list[int] = torch.argsort(scores, stable=True)[:count].tolist()
+    order: list[int] = torch.argsort(scores, stable=True)[: max(0, count)].tolist()
     return sorted(order)
 
 
-def _keep_globally(
-    groups_scores: Mapping[str, Tensor], amount: float, round_to: int
+def _keep_together(
+    groups_scores: Mapping[str, Tensor], wanted: int, round_to: int
 ) -> dict[str, int]:
-    sizes = {name: len(scores) for name, scores in groups_scores.items()}
-    if not sizes:
-        return {}
-    total = sum(sizes.values())
-    everything = torch.cat([relative(scores) for scores in groups_scores.values()])
-    removed = set(_lowest(everything, total - _kept(total, amount)))
+    """Return how many channels of each group stay, when about ``wanted`` stay of all of them."""
+    guarded = [_guarded(scores, round_to) for scores in groups_scores.values()]
+    everything = torch.cat(guarded)
+    free = int(torch.isfinite(everything).sum())
+    removed = set(_lowest(everything, min(len(everything) - wanted, free)))
     keep, start = {}, 0
-    for name, size in sizes.items():
-        left = sum(index not in removed for index in range(start, start + size))
-        keep[name] = _rounded(left, size, round_to)
-        start += size
+    for name, scores in groups_scores.items():
+        left = sum(index not in removed for index in range(start, start + len(scores)))
+        keep[name] = _rounded(left, len(scores), round_to)
+        start += len(scores)
     return keep
+
+
+def _guarded(scores: Tensor, count: int) -> Tensor:
+    """Return the scores with the ``count`` highest raised out of reach: others go instead."""
+    guarded = scores.double()
+    guarded[torch.argsort(scores, stable=True)[-count:]] = torch.inf
+    return guarded

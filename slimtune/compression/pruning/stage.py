@@ -1,50 +1,185 @@
-"""The pruning stage: score, choose, remove."""
+"""The pruning stage: score, choose, remove; at once or step by step."""
 
-from typing import Literal
+import dataclasses
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from slimtune.compression.pruning.protocol import ChannelGroup, PruningMethod
+from slimtune.compression.layers import weight_layers
+from slimtune.compression.pruning.gradients import clear_gradients, mean_gradients
+from slimtune.compression.pruning.masks import removes_weights, zero
+from slimtune.compression.pruning.protocol import ChannelGroup, ChannelPruning
 from slimtune.compression.pruning.ranking import choose
+from slimtune.compression.pruning.schedules import linear_targets
 from slimtune.compression.pruning.surgery import find_groups, remove_channels
+from slimtune.compression.stages import Prune
 from slimtune.errors import PruningError
+
+Kept = dict[str, list[int]]
+"""For each layer that lost output channels, the indices that stayed, ascending."""
+
+Recover = Callable[[nn.Module, Kept, int], None]
+"""Trains the network a little, in place, after the step of that number, counted from 1."""
+
+
+def recover_nothing(model: nn.Module, kept: Kept, step: int) -> None:
+    """Do not train."""
 
 
 def prune(
     model: nn.Module,
+    settings: Prune,
     *,
-    method: PruningMethod,
-    amount: float,
-    scope: Literal["local", "global"],
-    round_to: int,
-    example: Tensor,
-) -> dict[str, list[int]]:
-    """Remove the ``amount`` of channels that ``method`` scores lowest, in place.
+    batch: tuple[Tensor, Tensor],
+    seed: int = 0,
+    recover: Recover = recover_nothing,
+) -> Kept:
+    """Remove the ``amount`` of channels or weights that the method scores lowest, in place.
+
+    Channels are removed physically, so the network becomes smaller; weights become exactly 0.
+    The incremental schedule goes to ``amount * i / steps`` of the original channels or weights
+    in step i, and never gives back what went before.
 
     Args:
         model: the network, with option-A shortcuts materialised.
-        method: a registered pruning method.
-        amount: fraction of channels to remove, in [0, 1); 0 changes nothing.
-        scope: "local" or "global", see `choose`.
-        round_to: counts kept are multiples of this, or all channels.
-        example: one batch, (n, channels, height, width), on the model's device.
+        settings: method, amount, scope, rounding and schedule; the schedule is not soft.
+        batch: normalised calibration images, (n, channels, height, width), and their labels,
+            on the model's device; for gradients, and to trace with.
+        seed: of the trial, for methods that draw.
+        recover: called after every step of the incremental schedule but the last.
 
     Returns:
-        The indices kept, ascending, by group name; also for groups that lost nothing.
+        For every layer whose output channels were cut, the original indices of those that
+        stayed, ascending; empty if single weights were removed.
 
     Raises:
-        ConfigError: an amount, scope or round_to outside its range.
         PruningError: the network cannot be pruned, or the method's scores are unusable.
     """
-    groups = find_groups(model, example)
-    removals = choose({g.name: _scores(method, g) for g in groups}, amount, scope, round_to)
+    steps = settings.steps if settings.schedule == "incremental" else 1
+    left = _Left()
+    for step, amount in enumerate(linear_targets(settings.amount, steps), start=1):
+        if removes_weights(settings):
+            _zero_weights(model, settings, amount, batch[0][:2])
+        else:
+            _cut_channels(model, dataclasses.replace(settings, amount=amount), batch, seed, left)
+        if step < steps:
+            recover(model, left.kept(), step)
+    return left.kept()
+
+
+def channel_groups(model: nn.Module, example: Tensor, seed: int) -> list[ChannelGroup]:
+    """Return the prunable groups of ``model`` with their stage and the trial's seed.
+
+    Args:
+        model: the network, with option-A shortcuts materialised; not changed.
+        example: one batch, (n, channels, height, width), on the model's device.
+        seed: of the trial.
+    """
+    stages = {layer.name: layer.stage for layer in weight_layers(model, example)}
+    return [
+        dataclasses.replace(group, stage=stages.get(group.name, 0), seed=seed)
+        for group in find_groups(model, example)
+    ]
+
+
+def channels_to_remove(
+    model: nn.Module,
+    groups: Sequence[ChannelGroup],
+    settings: Prune,
+    batch: tuple[Tensor, Tensor],
+    originals: dict[str, int] | None = None,
+) -> dict[str, list[int]]:
+    """Return the channels of each group that the settings' method and amount remove.
+
+    Args:
+        model: holds the groups; only gradients change, and they are dropped.
+        groups: what may go.
+        settings: method, amount, scope and rounding.
+        batch: normalised calibration images and their labels.
+        originals: how many channels each group had before anything was removed; the amount is
+            of those. None: as many as now.
+
+    Returns:
+        Indices, ascending, by the group's name.
+
+    Raises:
+        PruningError: the method's scores are unusable.
+    """
+    settings.method.check(groups)
+    if settings.method.needs_gradients:
+        mean_gradients(model, *batch)
+    try:
+        scores = {group.name: _scores(settings.method, group) for group in groups}
+    finally:
+        if settings.method.needs_gradients:
+            clear_gradients(model)
+    return choose(
+        scores,
+        settings.amount,
+        settings.scope,
+        settings.round_to,
+        comparable=settings.method.comparable,
+        stages={group.name: group.stage for group in groups},
+        originals=originals,
+    )
+
+
+class _Left:
+    """Which of the original channels are left, step after step."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, list[int]] = {}
+        self.originals: dict[str, int] = {}
+        self._producers: dict[str, list[str]] = {}
+
+    def see(self, groups: Sequence[ChannelGroup]) -> None:
+        """Take the groups' sizes before anything was removed."""
+        for group in groups:
+            self.groups.setdefault(group.name, list(range(group.channels)))
+            self.originals.setdefault(group.name, group.channels)
+            self._producers.setdefault(group.name, [name for name, _ in group.producers])
+
+    def remove(self, name: str, indices: Sequence[int]) -> None:
+        """Note that channels went; ``indices`` count among those that were left."""
+        gone = set(indices)
+        self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in gone]
+
+    def kept(self) -> Kept:
+        """Return the original channels left of each layer that lost some."""
+        return {
+            layer: list(left)
+            for name, left in self.groups.items()
+            if len(left) < self.originals[name]
+            for layer in self._producers[name]
+        }
+
+
+def _cut_channels(
+    model: nn.Module, settings: Prune, batch: tuple[Tensor, Tensor], seed: int, left: _Left
+) -> None:
+    """Remove channels until ``settings.amount`` of the original ones is gone."""
+    example = batch[0][:2]
+    groups = channel_groups(model, example, seed)
+    left.see(groups)
+    removals = channels_to_remove(model, groups, settings, batch, left.originals)
     if any(removals.values()):
         remove_channels(model, example, removals)
-    gone = {name: set(indices) for name, indices in removals.items()}
-    return {g.name: [i for i in range(g.channels) if i not in gone[g.name]] for g in groups}
+    for name, indices in removals.items():
+        left.remove(name, indices)
 
 
-def _scores(method: PruningMethod, group: ChannelGroup) -> Tensor:
+@torch.no_grad()
+def _zero_weights(model: nn.Module, settings: Prune, amount: float, example: Tensor) -> None:
+    """Set ``amount`` of the weights to 0, those that are 0 already included."""
+    if amount == 0:
+        return
+    layers = weight_layers(model, example)
+    weights = {layer.weight_name: layer.weight.detach().float() for layer in layers}
+    zero(model, settings.method.masks(weights, amount, settings.scope))
+
+
+def _scores(method: ChannelPruning, group: ChannelGroup) -> Tensor:
     scores = method.scores(group).detach().float().cpu()
     if scores.shape != (group.channels,):
         raise PruningError(

@@ -31,7 +31,7 @@ def find_groups(model: nn.Module, example: Tensor) -> list[ChannelGroup]:
     1 < groups < channels, bare parameters, every normalisation across channels, and couplings
     in which channel i of one layer is not channel i of the next. Depthwise convolutions are cut
     with their group but are neither producers nor consumers. A batch norm that also covers
-    other groups (after a concatenation) is cut but not listed in ``norms``.
+    other groups (after a concatenation) is listed in ``shared_norms``.
 
     Args:
         model: the network, with option-A shortcuts materialised; it is not changed.
@@ -214,9 +214,9 @@ def _find(trace: _Trace) -> list[_Found]:
         if root in seen or not _produces(root) or root not in trace.graph.module2node:
             continue
         channels = _channels(root)
-        items = [(item.dep, sorted(item.idxs)) for item in trace.coupled(root, range(channels))]
-        seen |= {dep.target.module for dep, _ in items if _cuts_outputs(trace, dep)}
-        if all(_exact(trace, dep, indices, channels) for dep, indices in items):
+        items = list(trace.coupled(root, range(channels)))
+        seen |= {item.dep.target.module for item in items if _cuts_outputs(trace, item.dep)}
+        if all(_exact(trace, item.dep, _by_channel(item), channels) for item in items):
             found.append(_Found(_group(trace, root, items, channels), root))
     return found
 
@@ -238,7 +238,7 @@ def _cuts_outputs(trace: _Trace, dep: Any) -> bool:
     return bool(dep.handler == cutter.prune_out_channels)
 
 
-def _exact(trace: _Trace, dep: Any, indices: list[int], channels: int) -> bool:
+def _exact(trace: _Trace, dep: Any, indices: Sequence[int], channels: int) -> bool:
     """Return whether this member of a group can be cut without changing what the rest computes."""
     node, module = dep.target, dep.target.module
     if node.grad_fn is trace.entry or isinstance(module, (nn.Parameter, tp.ops._OutputOp)):
@@ -252,28 +252,45 @@ def _exact(trace: _Trace, dep: Any, indices: list[int], channels: int) -> bool:
     if not _cuts_outputs(trace, dep):
         return True
     whole = isinstance(module, (_BatchNorm, nn.PReLU)) or (
-        indices == list(range(channels)) and _channels(module) == channels
+        list(indices) == list(range(channels)) and _channels(module) == channels
     )
     return whole and bool(node.outputs)  # without outputs it is the classifier
 
 
-def _group(
-    trace: _Trace, root: nn.Module, items: list[tuple[Any, list[int]]], channels: int
-) -> ChannelGroup:
-    position = {module: number for number, module in enumerate(trace.order)}
+def _group(trace: _Trace, root: nn.Module, items: Sequence[Any], channels: int) -> ChannelGroup:
+    order = {module: number for number, module in enumerate(trace.order)}
 
     def named(keep: Callable[[Any, nn.Module], bool]) -> tuple[tuple[str, nn.Module], ...]:
-        modules = {dep.target.module for dep, _ in items if keep(dep, dep.target.module)}
-        ordered = sorted(modules & position.keys(), key=position.__getitem__)
+        modules = {i.dep.target.module for i in items if keep(i.dep, i.dep.target.module)}
+        ordered = sorted(modules & order.keys(), key=order.__getitem__)
         return tuple((trace.names[module], module) for module in ordered)
+
+    def consumes(dep: Any, module: nn.Module) -> bool:
+        return _reads(module) and not _cuts_outputs(trace, dep)
+
+    def shares(_: Any, module: nn.Module) -> bool:
+        return isinstance(module, _BatchNorm) and module.num_features != channels
 
     return ChannelGroup(
         name=trace.names[root],
         producers=named(lambda dep, m: _produces(m) and _cuts_outputs(trace, dep)),
         norms=named(lambda _, m: isinstance(m, _BatchNorm) and m.num_features == channels),
-        consumers=named(lambda dep, m: _reads(m) and not _cuts_outputs(trace, dep)),
+        consumers=named(consumes),
         channels=channels,
+        shared_norms=named(shares),
+        positions={
+            trace.names[item.dep.target.module]: _by_channel(item)
+            for item in items
+            if consumes(item.dep, item.dep.target.module)
+            or shares(item.dep, item.dep.target.module)
+        },
     )
+
+
+def _by_channel(item: Any) -> tuple[int, ...]:
+    """Return the indices that a member of a whole group holds, ordered by the group's channels."""
+    pairs = sorted(zip(item.root_idxs, item.idxs, strict=True))
+    return tuple(index for _, index in pairs)
 
 
 def _reads(module: nn.Module) -> bool:

@@ -1,5 +1,7 @@
 """Fitting an integer grid to a float weight."""
 
+from typing import Literal
+
 import numpy as np
 from torch import Tensor
 
@@ -12,9 +14,8 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 def fit_max(weight: Tensor, bits: int) -> StoredWeight:
     """Round each output channel to a symmetric uniform grid that reaches its largest weight.
 
-    ``K = 2^(bits-1) - 1``, ``scale = max|w| / K``, ``integer = round(w / scale)`` in [-K, K],
-    ties to even, as ONNX `QuantizeLinear` and torch round. The error of a weight is at most
-    half a scale. A channel of zeros gets integers 0 and a scale above 0.
+    See `fit_scale` and `round_to_grid`. The error of a weight is at most half a scale. A channel
+    of zeros gets integers 0 and a scale above 0.
 
     Args:
         weight: float32, (out, ...), finite.
@@ -23,10 +24,54 @@ def fit_max(weight: Tensor, bits: int) -> StoredWeight:
     Returns:
         Integers shaped like ``weight`` and one scale a channel.
     """
-    values = weight.detach().cpu().numpy().astype(np.float64)
-    largest = 2 ** (bits - 1) - 1
-    peak = np.abs(values).reshape(len(values), -1).max(axis=1)
-    scale = np.maximum(peak / largest, SMALLEST_SCALE).astype(np.float32)
+    return round_to_grid(weight, fit_scale(weight, bits, "channel"), bits)
+
+
+def fit_scale(
+    weight: Tensor, bits: int, granularity: Literal["channel", "tensor"], factor: float = 1.0
+) -> np.ndarray:
+    """Return the step ``factor * R / K`` of each output channel's grid, ``K = 2^(bits-1) - 1``.
+
+    ``R`` is ``max|w|`` of the channel. With granularity ``"tensor"`` all channels share the mean
+    of these maxima, which clips the largest filters: the rule of Zhang, Zhou, Saab
+    (arXiv:2201.11113).
+
+    Args:
+        weight: float32, (out, ...), finite.
+        bits: bits of one integer, 2..8.
+        granularity: whether each channel has a scale of its own.
+        factor: how far the grid reaches, in units of R.
+
+    Returns:
+        float32, (out,), all above 0.
+    """
+    values = _values(weight)
+    radius = np.abs(values).reshape(len(values), -1).max(axis=1)
+    if granularity == "tensor":
+        radius = np.full_like(radius, radius.mean())
+    scale = factor * radius / largest_integer(bits)
+    return np.maximum(scale, SMALLEST_SCALE).astype(np.float32)
+
+
+def round_to_grid(weight: Tensor, scale: np.ndarray, bits: int) -> StoredWeight:
+    """Return ``round(w / scale)`` cut to [-K, K]; ties go to even, as in ONNX and torch.
+
+    Args:
+        weight: float32, (out, ...), finite.
+        scale: float32, (out,), all above 0.
+        bits: bits of one integer, 2..8.
+    """
+    values, largest = _values(weight), largest_integer(bits)
     per_channel = scale.astype(np.float64).reshape(-1, *[1] * (values.ndim - 1))
     integers = np.clip(np.rint(values / per_channel), -largest, largest).astype(np.int8)
     return StoredWeight(integers, scale, bits)
+
+
+def largest_integer(bits: int) -> int:
+    """Return K = 2^(bits-1) - 1, so that the 2K + 1 integers -K..K fit into ``bits`` bits."""
+    return int(2 ** (bits - 1)) - 1
+
+
+def _values(weight: Tensor) -> np.ndarray:
+    values: np.ndarray = weight.detach().cpu().numpy().astype(np.float64)
+    return values

@@ -5,14 +5,20 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from slimtune.compression.layers import weight_layers
 from slimtune.compression.quantization.fit import fit_max
-from slimtune.compression.quantization.protocol import QUANTIZATION, StoredWeight
+from slimtune.compression.quantization.protocol import (
+    QUANTIZATION,
+    Activations,
+    Quantizer,
+    StoredWeight,
+)
 from slimtune.compression.settings import settings
 
 
 @QUANTIZATION.register("int8_static")
 @settings
-class Int8Static:
+class Int8Static(Quantizer):
     """Weights int8, activations uint8, both fixed after training from observed ranges.
 
     Weights: one symmetric scale an output channel, ``max|w| / 127``, integers in [-127, 127].
@@ -28,22 +34,17 @@ class Int8Static:
         int, Field(ge=16, le=4096, description="training images that set the activation ranges")
     ] = 512
 
+    bits = 8
     reference = "Jacob et al., CVPR 2018, arXiv:1712.05877"
 
     @property
-    def bits(self) -> int:
-        """8."""
-        return 8
+    def activations(self) -> Activations:
+        """``"static"``."""
+        return "static"
 
-    @property
-    def activation_bits(self) -> int:
-        """8."""
-        return 8
-
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """Return ``model`` itself: nothing is learned."""
-        return model
-
-    def weight(self, name: str, weight: Tensor) -> StoredWeight | None:
+    def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
         """Return the nearest integers at ``scale = max|w| / 127`` of each output channel."""
-        return fit_max(weight, bits=8)
+        return {
+            layer.weight_name: fit_max(layer.weight, self.bits)
+            for layer in weight_layers(model, images[:2])
+        }

@@ -1,60 +1,96 @@
 """What a quantizer is: fake quantizers for training, and integers for the exporter."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from slimtune.registry import Registry
 
+Activations = Literal["static", "dynamic", "float"]
+
 
 @dataclass(frozen=True)
 class StoredWeight:
     """A weight as the file holds it: ``weight = scale * integers``, out-channel by out-channel.
 
+    The exporter stores n-bit integers where all fit into -2^(bits-1)..2^(bits-1)-1, and otherwise
+    n-bit indices into a codebook of the distinct integers, of which there are 2^bits at most.
+
     Attributes:
-        integers: int8, shaped like the weight, (out, in/groups, ...).
+        integers: int8, shaped like the weight, (out, in/groups, ...), in [-127, 127].
         scale: float32, (out,), all above 0.
-        bits: how many bits one integer takes in the file, 2..8.
+        bits: how many bits one weight takes in the file, 2..8.
     """
 
     integers: np.ndarray
     scale: np.ndarray
     bits: int
 
+    def dequantized(self) -> np.ndarray:
+        """Return ``scale * integers`` in float32."""
+        shape = (-1, *[1] * (self.integers.ndim - 1))
+        return self.scale.reshape(shape) * self.integers.astype(np.float32)
 
-class Quantizer(Protocol):
-    """Decides how weights and activations are stored and computed."""
+
+class Quantizer:
+    """Decides how weights and activations are stored and computed.
+
+    Attributes:
+        bits: of a weight in the file, 2..8; 16 or 32 for float. Single layers may differ.
+        calibration_images: training images handed to `prepare` and `weights`, and that set the
+            ranges of activations; 0 if none are needed.
+        trains: whether `prepare` inserts fake quantizers that learn.
+        epochs: of fine-tuning with the fake quantizers in place; 0 for post-training methods.
+        lr: first learning rate of that fine-tuning.
+    """
+
+    bits: int = 32
+    calibration_images: int = 0
+    trains: bool = False
+    epochs: int = 0
+    lr: float = 0.01
 
     @property
-    def bits(self) -> int:
-        """Bits of one weight in the file; 32 for float."""
-        ...
+    def activations(self) -> Activations:
+        """How the file computes.
 
-    @property
-    def activation_bits(self) -> int:
-        """Bits of one activation at run time; 32 for float."""
-        ...
+        ``"static"``: uint8 activations on grids that are fixed from calibration images;
+        ``"dynamic"``: uint8 activations on a grid found at run time; ``"float"``.
+        """
+        return "float"
 
-    @property
-    def calibration_images(self) -> int:
-        """Training images that set the ranges of activations; 0 if none are needed."""
-        ...
-
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """Return the network to train: with fake quantizers, or ``model`` itself."""
-        ...
-
-    def weight(self, name: str, weight: Tensor) -> StoredWeight | None:
-        """Return the integers of the weight called ``name``, or None to store it in float32.
+    def prepare(self, model: nn.Module, images: Tensor) -> nn.Module:
+        """Return the network to train: with fake quantizers (see `layers.py`), or ``model``.
 
         Args:
-            name: qualified name of the parameter, such as ``"layer1.0.conv1.weight"``.
-            weight: float32, (out, in/groups, kh, kw) or (out, in), before batch-norm folding:
-                folding multiplies the scale, never the integers.
+            model: plain float network; may be changed in place.
+            images: normalised calibration images, float32 (n, channels, height, width), on the
+                model's device; to find first and last layer, stages and first ranges.
         """
-        ...
+        return model
+
+    def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
+        """Return the integers of every weight that is quantized, by its qualified name.
+
+        Weights of exactly 0 have been pruned and must get integer 0. Weights that are left out
+        stay float. Batch normalisations are not folded yet: folding multiplies the scale, never
+        the integers.
+
+        Args:
+            model: what `prepare` returned, trained, in eval mode; not modified.
+            images: as for `prepare`.
+        """
+        return {}
+
+    def ranges(self, model: nn.Module) -> Mapping[str, tuple[float, float]]:
+        """Return the learned (low, high) range of the input of layers, by the weight's name.
+
+        Layers that are left out get the range that calibration images show.
+        """
+        return {}
 
 
 QUANTIZATION: Registry[type[Quantizer]] = Registry("quantizer")

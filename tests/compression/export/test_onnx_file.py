@@ -1,10 +1,13 @@
+import copy
 import io
 import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,15 +17,24 @@ import pyarrow.parquet
 import pytest
 import torch
 import torchvision
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnx import TensorProto
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.quantization import Int8Static, NoQuantization
-from slimtune.compression.quantization.protocol import Quantizer
-from slimtune.errors import ModelError
+from slimtune.compression.quantization.baking import bake, halved
+from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
+from slimtune.errors import ModelError, TrialError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
@@ -33,15 +45,28 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), np.uint8)
 
 
 def export(model: nn.Module, quantizer: Quantizer, images: np.ndarray = IMAGES) -> bytes:
+    stored = quantizer.weights(model, normalised(images[:2]))
+    return export_stored(bake(model, stored), stored, quantizer.activations, images)
+
+
+def export_stored(
+    model: nn.Module,
+    stored: Mapping[str, StoredWeight],
+    activations: Activations,
+    images: np.ndarray = IMAGES,
+    **more: Any,
+) -> bytes:
     return export_onnx(
         model,
         image_shape=(3, *images.shape[1:3]),
         mean=MEAN,
         std=STD,
         classes=CLASSES,
-        quantizer=quantizer,
+        stored=stored,
+        activations=activations,
         calibration=images,
         observe=observe_ranges,
+        **more,
     )
 
 
@@ -81,6 +106,12 @@ def as_if_trained(model: nn.Module) -> nn.Module:
         model.train()
         model(normalised(IMAGES))
     return model.eval()
+
+
+@pytest.fixture(scope="module")
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return as_if_trained(CifarResNet(10, 3, depth=8))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +199,7 @@ import hashlib
 import numpy as np
 import torch
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization import Int8Static, NoQuantization
+from slimtune.compression.quantization.fit import fit_max
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 
@@ -176,11 +207,13 @@ def digests():
     torch.manual_seed(0)
     model = CifarResNet(10, 3, depth=8)
     images = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), np.uint8)
-    for quantizer in (NoQuantization(), Int8Static()):
+    weights = {n: p for n, p in model.named_parameters() if p.ndim > 1}
+    for bits in (32, 8, 3):
         content = export_onnx(
             model, image_shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.5,) * 3,
-            classes=list("abcdefghij"), quantizer=quantizer, calibration=images,
-            observe=observe_ranges,
+            classes=list("abcdefghij"), calibration=images, observe=observe_ranges,
+            stored={n: fit_max(w, bits) for n, w in weights.items() if bits < 32},
+            activations="static" if bits < 32 else "float",
         )
         yield hashlib.sha256(content).hexdigest()
 
@@ -191,12 +224,9 @@ found = list(digests())
 def test_the_same_network_gives_the_same_bytes_in_any_process() -> None:
     command = [sys.executable, "-c", SCRIPT + "print(*found)"]
     other = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    here: list[list[str]] = []
-    for _ in range(2):
-        names: dict[str, list[str]] = {}
-        exec(SCRIPT, names)
-        here.append(names["found"])
-    assert here[0] == here[1] == other
+    names: dict[str, list[str]] = {}
+    exec(SCRIPT, names)
+    assert names["found"] == other
 
 
 def test_the_file_describes_itself(resnet: nn.Module) -> None:
@@ -264,6 +294,287 @@ def test_torchvision_networks_export_with_every_convolution_on_integers(
     check_parity(expected, run(content), quantized=True)
     ops = optimised_ops(content, tmp_path)
     assert (ops["QLinearConv"], ops["Conv"]) == (convolutions, 0)
+
+
+def rounded(model: nn.Module, bits: int) -> dict[str, StoredWeight]:
+    """Round every weight to the nearest, one symmetric grid a channel."""
+    weights = {n: p for n, p in model.named_parameters() if p.ndim > 1 and "shortcut" not in n}
+    return {name: fit_max(weight, bits) for name, weight in weights.items()}
+
+
+def with_levels(model: nn.Module, levels: tuple[int, ...], bits: int) -> dict[str, StoredWeight]:
+    """Round every weight to ``levels`` times one scale a tensor."""
+    found, choices = {}, np.asarray(levels)
+    for name, weight in rounded(model, 8).items():
+        values = weight.dequantized()
+        scale = np.full(len(values), np.abs(values).max() / max(abs(v) for v in levels))
+        steps = values[..., None] / scale[0]
+        integers = choices[np.abs(steps - choices).argmin(-1)].astype(np.int8)
+        found[name] = StoredWeight(integers, scale.astype(np.float32), bits)
+    return found
+
+
+def as_int8(stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
+    return {name: replace(weight, bits=8) for name, weight in stored.items()}
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
+def test_n_bit_weights_take_n_bits_and_run_on_the_same_integer_kernels(
+    small: nn.Module, bits: int, tmp_path: Path
+) -> None:
+    """Oracle 19, for every width: bytes a weight, kernels, and the output of int8 storage."""
+    generator = torch.Generator().manual_seed(bits)
+    largest = 2 ** (bits - 1) - 1
+    stored = {}
+    for name, weight in rounded(small, 8).items():  # few zeros, so that none is left out
+        shape = weight.integers.shape
+        integers = torch.randint(1, largest + 1, shape, generator=generator).numpy()
+        signs = np.sign(weight.dequantized()) + (weight.integers == 0)
+        stored[name] = replace(weight, integers=(integers * signs).astype(np.int8), bits=bits)
+    model = bake(small, stored)
+    content = export_stored(model, stored, "static")
+    plain = export_stored(model, as_int8(stored), "static")
+    ops = optimised_ops(content, tmp_path)
+    assert ops == optimised_ops(plain, tmp_path)
+    assert (ops["QLinearConv"], ops["QGemm"], ops["Conv"]) == (9, 1, 0)
+    assert np.array_equal(run(content), run(plain))
+    weights = sum(weight.integers.size for weight in stored.values())
+    selections = 32 * 16 + 64 * 32
+    tensors = onnx.load_from_string(content).graph.initializer
+    bulk = [t for t in tensors if t.data_type in (TensorProto.INT8, TensorProto.UINT8)]
+    stored_bytes = sum(len(t.raw_data) for t in bulk if np.prod(t.dims) > 64)
+    assert stored_bytes / (weights + selections) <= bits / 8 * 1.02
+    unpacking = (len(content) - stored_bytes) - (len(plain) - weights - selections)
+    assert unpacking < 1200
+
+
+APOT4 = (-10, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 10)
+
+
+@pytest.mark.parametrize(
+    ("levels", "bits"),
+    [(APOT4, 4), ((-3, -1, 1, 3), 2), ((-100, -7, -1, 0, 2, 50, 127), 3), ((-2, -1, 0, 1), 2)],
+    ids=["apot 4 bits", "no level at 0", "any seven", "asymmetric"],
+)
+def test_any_2_to_the_b_integers_take_b_bits(
+    small: nn.Module, levels: tuple[int, ...], bits: int, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(small)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):  # channels that folding flips, or empties
+                module.weight[::3] *= -1
+                module.weight[1] = 0.0
+                module.weight[2] = 1e-12
+    stored = with_levels(model, levels, bits)
+    model = bake(model, stored)
+    content = export_stored(model, stored, "static")
+    plain = export_stored(model, as_int8(stored), "static")
+    assert optimised_ops(content, tmp_path)["QLinearConv"] == 9
+    assert np.array_equal(run(content), run(plain)) or -2 in levels
+    check_parity(torch_logits(model), run(content), quantized=True)
+    weights = sum(weight.integers.size for weight in stored.values())
+    assert len(content) < weights * bits / 8 + 10_000
+
+
+def test_more_integers_than_bits_can_tell_apart_are_refused(small: nn.Module) -> None:
+    stored = with_levels(small, APOT4, 3)
+    with pytest.raises(TrialError, match=r"3 bits must have at most 8 .* conv1.weight has 1\d;"):
+        export_stored(small, stored, "static")
+
+
+def test_depthwise_grouped_and_linear_weights_of_4_bits_run_on_integer_kernels(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU6(),
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.ReLU(),
+        nn.Conv2d(8, 12, 3, groups=2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, 10),
+    ).eval()
+    stored = rounded(model, 4)
+    model = bake(model, stored)
+    content = export_stored(model, stored, "static")
+    ops = optimised_ops(content, tmp_path)
+    assert (ops["QLinearConv"], ops["QGemm"]) == (3, 1)
+    assert np.array_equal(run(content), run(export_stored(model, as_int8(stored), "static")))
+
+
+def openvino_logits(content: bytes, images: np.ndarray = IMAGES) -> np.ndarray:
+    """Run the file in another runtime, in float32 where it may choose."""
+    core = openvino.Core()
+    exact = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(content), "CPU", exact)
+    logits: np.ndarray = compiled(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0]
+    return logits
+
+
+def test_openvino_unpacks_every_form_to_the_same_logits(small: nn.Module) -> None:
+    model = halved(pruned(small, 0.6))
+    for stored, more in (
+        (rounded(model, 5), {}),
+        (with_levels(model, APOT4, 4), {}),
+        ({}, {"float_bits": 16}),
+        ({}, {}),
+    ):
+        content = export_stored(bake(model, stored), stored, "float", **more)
+        other = openvino_logits(content)
+        np.testing.assert_allclose(other, run(content), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_integers_for_float_kernels_become_float_when_the_file_is_loaded(
+    small: nn.Module, bits: int, tmp_path: Path
+) -> None:
+    stored = rounded(small, bits)
+    model = bake(small, stored)
+    content = export_stored(model, stored, "float")
+    ops = optimised_ops(content, tmp_path)
+    assert ops == optimised_ops(export(small, NoQuantization()), tmp_path)
+    check_parity(torch_logits(model), run(content), quantized=False)
+    assert len(content) < 77_000 * bits / 8 + 15_000
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_dynamic_grids_run_every_layer_on_integers(
+    small: nn.Module, bits: int, tmp_path: Path
+) -> None:
+    stored = rounded(small, bits)
+    model = bake(small, stored)
+    content = export_stored(model, stored, "dynamic")
+    ops = optimised_ops(content, tmp_path)
+    assert (ops["ConvInteger"], ops["Conv"], ops["Gemm"]) == (7, 2, 0)  # 2: the selections
+    assert ops["MatMulInteger"] + ops["DynamicQuantizeMatMul"] == 1
+    check_parity(torch_logits(model), run(content), quantized=True)
+    assert top1_agreement(torch_logits(model), run(content)) > 0.9
+    assert len(content) < 77_000 * bits / 8 + 17_000
+
+
+def test_a_dynamic_file_computes_what_onnx_runtimes_own_dynamic_quantizer_computes(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(432, 20), nn.ReLU(), nn.Linear(20, 10))
+    images = np.random.default_rng(1).integers(0, 256, (6, 12, 12, 3), np.uint8)
+    stored = {n: fit_max(p, 8) for n, p in model.named_parameters() if p.ndim > 1}
+    baked = bake(model, stored)
+    (tmp_path / "float.onnx").write_bytes(export_stored(baked, {}, "float", images))
+    quantize_dynamic(
+        tmp_path / "float.onnx",
+        tmp_path / "int8.onnx",
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        extra_options={"WeightSymmetric": True},
+    )
+    theirs = run((tmp_path / "int8.onnx").read_bytes(), images)
+    ours = run(export_stored(baked, stored, "dynamic", images), images)
+    np.testing.assert_allclose(ours, theirs, atol=2e-2)
+
+
+def test_half_precision_weights_take_two_bytes_and_lose_nothing_more(
+    small: nn.Module, tmp_path: Path
+) -> None:
+    model = halved(small)
+    content = export_stored(model, {}, "float", float_bits=16)
+    np.testing.assert_allclose(run(content), torch_logits(model), rtol=1e-4, atol=1e-4)
+    assert optimised_ops(content, tmp_path)["Conv"] == 9
+    assert len(content) < 2 * 77_360 + 12_000
+
+
+def pruned(model: nn.Module, amount: float) -> nn.Module:
+    """Set the smallest weights of each layer to 0."""
+    sparse = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in sparse.parameters():
+            if parameter.ndim > 1:
+                parameter[parameter.abs() < parameter.abs().quantile(amount)] = 0
+    return sparse
+
+
+@pytest.mark.parametrize(("bits", "nonzero"), [(32, 32), (16, 16), (8, 8), (4, 4)])
+def test_zeros_take_one_bit(small: nn.Module, bits: int, nonzero: int, tmp_path: Path) -> None:
+    model = pruned(small, 0.75)
+    stored = rounded(model, bits) if bits < 16 else {}
+    model = halved(model) if bits == 16 else bake(model, stored)
+    activations: Activations = "static" if stored else "float"
+    content = export_stored(model, stored, activations, float_bits=max(16, bits))
+    dense = copy.deepcopy(small)
+    plain = export_stored(dense, rounded(dense, 8) if stored else {}, activations)
+    assert optimised_ops(content, tmp_path) == optimised_ops(plain, tmp_path)
+    check_parity(torch_logits(model), run(content), quantized=bool(stored))
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    kept = sum(int((p != 0).sum()) for p in weights)
+    selections = 32 * 16 + 64 * 32  # each with one 1 an input channel
+    bitmap = (sum(p.numel() for p in weights) + selections) / 8
+    graph = len(plain) - (1 if stored else 4) * 77_360
+    factors = 4 * 208 if bits == 16 else 0
+    assert len(content) <= bitmap + kept * nonzero / 8 + graph + factors + 2000
+
+
+class Residual(nn.Module):
+    """A value that two layers read, one of them through an addition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.c, self.fc = nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = self.a(x).relu()
+        w = self.b(v).relu()
+        y = (self.c(w) + v).relu()
+        return self.fc(y.mean((2, 3), keepdim=True).flatten(1))
+
+
+def onto_range(x: Tensor, low: float, high: float) -> Tensor:
+    return onto_grid(x, torch.tensor([low, high]))
+
+
+def test_a_file_cuts_the_input_of_layers_as_they_learned(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Residual().eval()
+    stored = {n: fit_max(p, 8) for n, p in model.named_parameters() if p.ndim > 1}
+    model = bake(model, stored)
+    ranges = {
+        "a.weight": (-1.0, 1.5),  # the image, below its range on both sides
+        "b.weight": (0.0, 0.4),  # shared with an addition, which reads all of it
+        "c.weight": (-1.0, 0.2),  # behind a ReLU: the ReLU stays
+        "fc.weight": (0.0, 0.3),
+    }
+    content = export_stored(model, stored, "static", ranges=ranges)
+    plain = export_stored(model, stored, "static")
+    with torch.no_grad():
+        images = normalised(IMAGES)
+        exact_v = model.a(images).relu()
+        exact_c = model.c(model.b(exact_v).relu())
+        exact_y = (exact_c + exact_v).relu()
+        v = onto_grid(model.a(onto_range(images, -1.0, 1.5)).relu(), exact_v)
+        w = onto_range(model.b(onto_range(v, 0.0, 0.4)).relu(), 0.0, 0.2)
+        y = onto_grid(onto_grid(model.c(w), exact_c) + v, exact_y).relu()
+        simulated = model.fc(onto_range(y.mean((2, 3)), 0.0, 0.3)).numpy()
+    difference = np.abs(run(content) - simulated)
+    moved = np.abs(run(plain) - simulated)
+    assert difference.max() < 0.1 * moved.mean()
+    ops, before = optimised_ops(content, tmp_path), optimised_ops(plain, tmp_path)
+    assert (ops["QLinearConv"], ops["QGemm"], ops["Conv"]) == (3, 1, 0)
+    assert ops["QuantizeLinear"] == before["QuantizeLinear"] + 1  # only b has its own
+
+
+def test_ranges_that_cover_what_is_seen_change_no_kernel(
+    resnet: nn.Module, tmp_path: Path
+) -> None:
+    stored = rounded(resnet, 8)
+    wide = {name: (-100.0, 100.0) for name in stored}
+    content = export_stored(bake(resnet, stored), stored, "static", ranges=wide)
+    assert optimised_ops(content, tmp_path) == optimised_ops(
+        export(resnet, Int8Static()), tmp_path
+    )
 
 
 class Calibration(CalibrationDataReader):

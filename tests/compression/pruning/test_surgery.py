@@ -152,9 +152,13 @@ def test_removal_before_a_concatenation_takes_the_right_positions() -> None:
     assert (cut.norm.num_features, cut.c.in_channels, cut.head.in_features) == (9, 9, 9)
 
 
-def test_a_norm_shared_with_another_group_is_cut_but_not_listed() -> None:
+def test_a_norm_shared_with_another_group_is_listed_apart_with_its_positions() -> None:
     groups = {group.name: group for group in find_groups(lively(Dense), EXAMPLE)}
     assert [groups[name].norms for name in "abc"] == [(), (), ()]
+    shared = [[name for name, _ in groups[key].shared_norms] for key in "abc"]
+    assert shared == [["norm"], ["norm"], []]
+    assert groups["a"].positions["norm"] == groups["a"].positions["c"] == tuple(range(6, 14))
+    assert groups["b"].positions["norm"] == tuple(range(6))
     assert [name for name, _ in groups["a"].consumers] == ["b", "c"]
 
 
@@ -163,6 +167,7 @@ def test_a_flattened_convolution_takes_its_positions_with_it() -> None:
     silenced = copy.deepcopy(cut)
     (conv, hidden) = find_groups(cut, EXAMPLE)
     assert (conv.channels, hidden.channels) == (8, 12)
+    assert conv.positions["hidden"] == tuple(range(32))  # four to a channel
     remove_channels(cut, EXAMPLE, {"conv": [2, 3], "hidden": [11]})
     silence(find_groups(silenced, EXAMPLE)[0], [2, 3])
     silence(find_groups(silenced, EXAMPLE)[1], [11])

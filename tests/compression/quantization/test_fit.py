@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from slimtune.compression.quantization.fit import SMALLEST_SCALE, fit_max
+from slimtune.compression.quantization.fit import (
+    SMALLEST_SCALE,
+    fit_max,
+    fit_scale,
+    largest_integer,
+    round_to_grid,
+)
 
 weights = hnp.arrays(
     np.float32,
@@ -53,3 +59,22 @@ def test_a_channel_of_zeros_stays_zero() -> None:
 def test_a_tensor_that_is_not_contiguous_is_read_rightly() -> None:
     weight = torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last)
     assert np.array_equal(fit_max(weight, 8).integers, fit_max(weight.contiguous(), 8).integers)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_one_scale_a_tensor_comes_from_the_mean_of_the_filters_maxima(bits: int) -> None:
+    weight = torch.tensor([[0.5, -1.0], [4.0, 1.0], [0.0, 1.0]])  # maxima 1, 4, 1: mean 2
+    scale = fit_scale(weight, bits, "tensor", 1.5)
+    assert scale == pytest.approx([3 / (2 ** (bits - 1) - 1)] * 3)
+    stored = round_to_grid(weight, scale, bits)
+    assert stored.integers[1, 0] == 2 ** (bits - 1) - 1  # 4 lies beyond the grid: clipped
+
+
+def test_each_channel_has_a_grid_of_its_own_that_reaches_factor_times_its_maximum() -> None:
+    weight = torch.tensor([[0.5, -1.0], [4.0, 1.0]])
+    assert fit_scale(weight, 3, "channel", 0.9) == pytest.approx([0.3, 1.2])
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(2, 1), (3, 3), (4, 7), (8, 127)])
+def test_the_grid_has_one_level_less_than_the_bits_hold(bits: int, largest: int) -> None:
+    assert largest_integer(bits) == largest

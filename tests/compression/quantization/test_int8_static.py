@@ -8,9 +8,10 @@ from slimtune.compression.quantization.protocol import QUANTIZATION
 
 
 def test_weights_agree_with_torchs_own_fake_quantizer() -> None:
-    weight = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
-    stored = Int8Static().weight("conv1.weight", weight)
-    assert stored is not None
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(4, 8, 3)
+    stored = Int8Static().weights(conv, torch.zeros(2, 4, 8, 8))["weight"]
+    weight = conv.weight.detach()
     scale = torch.from_numpy(stored.scale)
     zeros = torch.zeros(8, dtype=torch.int32)
     expected = torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -127, 127)
@@ -21,13 +22,13 @@ def test_weights_agree_with_torchs_own_fake_quantizer() -> None:
     assert stored.scale == pytest.approx(weight.abs().amax(dim=(1, 2, 3)).numpy() / 127)
 
 
-def test_weights_and_activations_take_8_bits() -> None:
-    assert (Int8Static().bits, Int8Static().activation_bits) == (8, 8)
+def test_weights_take_8_bits_and_activations_are_on_fixed_grids() -> None:
+    assert (Int8Static().bits, Int8Static().activations) == (8, "static")
 
 
 def test_the_network_is_trained_as_it_is() -> None:
     model = torch.nn.Linear(2, 2)
-    assert Int8Static().prepare(model) is model
+    assert Int8Static().prepare(model, torch.zeros(2, 2)) is model
 
 
 @pytest.mark.parametrize("images", [15, 4097])

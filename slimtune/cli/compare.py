@@ -1,0 +1,116 @@
+"""``slimtune compare``: models side by side, ours and others'."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from slimtune.cli import words
+from slimtune.cli.console import plain_table, result_console
+from slimtune.cli.state import State
+from slimtune.search.compare import Compared, compare_models
+
+EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data cifar10"
+
+
+@click.command("compare", epilog=EPILOG)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--run", type=Path, metavar="RUN", help="Use the data and the splits of this run.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "csv"]),
+    default="text",
+    help="A table for people, or every number in JSON or CSV.",
+)
+@click.pass_obj
+def command(
+    state: State,
+    models: tuple[str, ...],
+    data: str | None,
+    run: Path | None,
+    threads: int,
+    style: str,
+) -> None:
+    """Compare models: bytes, parameters, operations, accuracy and latency side by side.
+
+    A MODEL is an ONNX file, a trial's or an export's folder, or a checkpoint as NAME=FILE. Files
+    inside a run folder are measured on that run's test split if neither --data nor --run is
+    given; without any data, accuracy is left out.
+    """
+    if data is not None and run is not None:
+        raise click.UsageError("Give --data or --run, not both.")
+    rows = compare_models(models, data, run, threads)
+    if style == "json":
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    elif style == "csv":
+        click.echo(_csv(rows), nl=False)
+    else:
+        result_console(state).print(_table(rows, threads))
+        if rows[0].test_accuracy is None:
+            click.echo("no accuracy: give --data or --run", err=True)
+
+
+def _csv(rows: Sequence[Compared]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Compared)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+_Show = Callable[[Compared], str]
+
+
+def _table(rows: Sequence[Compared], threads: int) -> Table:
+    table = plain_table("", "")
+    table.title = None
+    for name in _short_names([row.model for row in rows]):
+        table.add_column(name, justify="right", overflow="fold")
+    lines: list[tuple[str, _Show]] = [
+        ("file", lambda row: words.size(row.size_bytes)),
+        ("compression", lambda row: f"{row.compression_ratio:.2f} x"),
+        ("params", lambda row: f"{row.params:,}"),
+        ("non-zero", lambda row: f"{row.nonzero:,}"),
+        ("sparsity", lambda row: f"{row.sparsity:.3f}"),
+        ("MACs", lambda row: _count(row.macs)),
+        ("BOPs", lambda row: _count(row.bops)),
+        ("packed", lambda row: words.size(row.packed_bytes)),
+        ("test accuracy", lambda row: _fraction(row.test_accuracy)),
+        ("± standard error", lambda row: _fraction(row.test_standard_error)),
+        ("latency", lambda row: words.latency(row.latency_ms, row.latency_stable)),
+    ]
+    for title, show in lines:
+        table.add_row(title, *(Text(show(row)) for row in rows))
+    images = rows[0].test_images
+    tested = "" if images is None else f"accuracy on {images} images; "
+    plural = "s" if threads > 1 else ""
+    table.caption = f"{tested}latency of 1 image on {threads} thread{plural}, in turn"
+    return table
+
+
+def _fraction(share: float | None) -> str:
+    return "-" if share is None else f"{share:.4f}"
+
+
+def _count(number: float | None) -> str:
+    return "-" if number is None else words.count(number)
+
+
+def _short_names(models: Sequence[str]) -> list[Text]:
+    """Return the last part of each path, or as much of it as tells the models apart."""
+    for parts in (1, 2, 3):
+        names = ["/".join(Path(model).parts[-parts:]) for model in models]
+        if len(set(names)) == len(names):
+            return [Text(name) for name in names]
+    return [Text(model) for model in models]

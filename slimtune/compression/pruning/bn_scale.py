@@ -1,0 +1,66 @@
+"""Network slimming: channels by the scale of their batch normalisation."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from slimtune.compression.pruning.members import filters, scales
+from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
+from slimtune.compression.settings import settings
+from slimtune.errors import PruningError
+
+
+@PRUNING.register("bn_scale")
+@settings
+class BNScale(ChannelPruning):
+    """Score of channel i: ``s_i = |gamma_i|``, after training with ``sparsity * sum |gamma|``.
+
+    Liu, Li, Shen, Huang, Yan, Zhang, "Learning Efficient Convolutional Networks through Network
+    Slimming", ICCV 2017, arXiv:1708.06519. The penalty's subgradient is added to gamma's
+    gradient after each backward pass, and beta has none. With scope global one threshold on raw
+    ``|gamma|`` cuts all layers, as in the paper. Where several norms share a group, or norms
+    after concatenations hold its channels, theirs are averaged. Channels without any norm are
+    scored by their filters' lengths, which is what gamma would be under weight normalisation.
+    """
+
+    reference = "Liu et al., ICCV 2017, arXiv:1708.06519"
+    comparable = True
+
+    sparsity: Annotated[
+        float, Field(ge=0, le=0.1, description="lambda, the weight of sum |gamma| in the loss")
+    ] = 1e-4
+    sparsity_epochs: Annotated[
+        int, Field(ge=0, le=1000, description="training with the penalty before channels go")
+    ] = 1
+
+    def check(self, groups: Sequence[ChannelGroup]) -> None:
+        """Refuse a network without batch normalisation.
+
+        Raises:
+            PruningError: none of the groups has a batch norm with a scale.
+        """
+        if not any(scales(group) for group in groups):
+            raise PruningError(
+                "bn_scale: needs batch normalisation with a scale after the layers that are "
+                "pruned, but this network has none; use l1, l2 or fpgm"
+            )
+
+    def scores(self, group: ChannelGroup) -> Tensor:
+        """Return the mean absolute scales, (channels,)."""
+        gammas = [member.rows(member.parameter)[:, 0].abs() for member in scales(group)]
+        lengths = [member.rows(member.parameter).norm(dim=1) for member in filters(group)]
+        return torch.stack(gammas or lengths).mean(dim=0)
+
+    @torch.no_grad()
+    def regularize(self, groups: Sequence[ChannelGroup]) -> None:
+        """Add ``sparsity * sign(gamma)`` to the gradient of every scale of the groups."""
+        self.check(groups)
+        for group in groups:
+            rate = torch.full((group.channels,), self.sparsity)
+            for member in scales(group):
+                gamma = member.parameter
+                if gamma.grad is not None:
+                    gamma.grad += member.spread(rate.to(gamma)) * gamma.sign()

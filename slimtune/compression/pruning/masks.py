@@ -1,0 +1,49 @@
+"""Weights that were removed but keep their place, and how they stay 0."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from slimtune.compression.stages import Prune
+
+
+def removes_weights(prune: Prune | None) -> bool:
+    """Return whether the stage removes single weights rather than channels."""
+    return prune is not None and prune.method.removes == "weights"
+
+
+@torch.no_grad()
+def zero(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Set parameters to exactly 0 where their mask is False, in place.
+
+    Args:
+        model: the network.
+        masks: boolean, True where a value stays, by the parameter's name and shaped like it.
+    """
+    for name, mask in masks.items():
+        parameter = model.get_parameter(name)
+        parameter.masked_fill_(~mask.to(parameter.device), 0.0)
+
+
+def keep_zeros(model: nn.Module, then: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that sets weights which are exactly 0 now to 0 again, then calls ``then``.
+
+    To be called after each step of an optimizer: momentum, weight decay and preconditioning move
+    weights whatever their gradient is.
+
+    Args:
+        model: its convolutions' and linear layers' weights are watched.
+        then: called after.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    watched = [(layer.weight, layer.weight.detach() == 0) for layer in layers]
+    watched = [(weight, gone) for weight, gone in watched if bool(gone.any())]
+
+    def apply() -> None:
+        with torch.no_grad():
+            for weight, gone in watched:
+                weight.masked_fill_(gone, 0.0)
+        then()
+
+    return apply

@@ -1,0 +1,38 @@
+"""How much has been removed at each point of a schedule."""
+
+
+def linear_targets(amount: float, steps: int) -> list[float]:
+    """Return the cumulative amount after each step: ``amount * i / steps``, i = 1..steps.
+
+    The last is exactly ``amount``.
+
+    Args:
+        amount: fraction removed at the end, in [0, 1).
+        steps: at least 1.
+    """
+    return [amount * (step / steps) for step in range(1, steps + 1)]
+
+
+def cubic(amount: float, share: float) -> float:
+    """Return the cumulative amount of automated gradual pruning: ``amount * (1 - (1 - t)^3)``.
+
+    Much goes early, while the network still has what replaces it, and little at the end. Zhu,
+    Gupta, "To prune, or not to prune", 2017, arXiv:1710.01878, equation 1 from sparsity 0.
+
+    Args:
+        amount: fraction removed at the end, in [0, 1).
+        share: t, the share of the schedule that is over; from 1 on everything is removed.
+    """
+    return amount * (1 - (1 - min(share, 1.0)) ** 3)
+
+
+def ramp_epochs(epochs: int) -> int:
+    """Return the epoch, from 1, at whose end the soft schedule reaches its full amount.
+
+    Half of the epochs, rounded down: the learning rate falls, and what goes late has no time to
+    recover. Always before the last epoch, unless that is the only one.
+
+    Args:
+        epochs: of the whole fine-tune, at least 1.
+    """
+    return max(1, epochs // 2)

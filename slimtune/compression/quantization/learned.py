@@ -1,0 +1,190 @@
+"""What quantization-aware training methods share: where quantizers go, and what they see first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from slimtune.compression.layers import WeightLayer, weight_layers
+from slimtune.compression.quantization.fit import SMALLEST_SCALE
+from slimtune.compression.quantization.layer_bits import (
+    Bits,
+    CalibrationImages,
+    FirstLastBits,
+    StageBits,
+    layer_bits,
+)
+from slimtune.compression.quantization.layers import (
+    InputQuantizer,
+    WeightQuantizer,
+    can_be_fake_quantized,
+    fake_quantized,
+    insert,
+)
+from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
+from slimtune.compression.settings import settings
+
+_CHUNK = 64
+_SAMPLE = 2**20
+"""Values of one layer's input, at most, that are sorted for each chunk of images."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What calibration images showed of a layer's input.
+
+    Attributes:
+        limit: the 99.9th percentile of the absolute values, above 0.
+        mean: of the absolute values, above 0.
+        signed: whether there were values below 0.
+        features: how many values one image gives.
+    """
+
+    limit: float
+    mean: float
+    signed: bool
+    features: int
+
+
+@settings
+class LearnedQuantizer(Quantizer):
+    """Trains with fake quantizers in every layer.
+
+    All inputs but the image are rounded to ``activation_bits``, the last layer's to 8 bits. The
+    file computes with uint8 on the same learned range, which is finer when the bits are fewer.
+    """
+
+    bits: Bits = 4
+    activation_bits: Annotated[
+        int,
+        Field(
+            ge=2,
+            le=8,
+            description="of a layer's input in training; the file has 8 on the learned range",
+        ),
+    ] = 8
+    first_last_bits: FirstLastBits = 8
+    stage_bits: StageBits = ""
+    calibration_images: CalibrationImages = 256
+    epochs: Annotated[
+        int, Field(ge=0, le=1000, description="of training with the fake quantizers in place")
+    ] = 3
+    lr: Annotated[float, Field(gt=0, le=10, description="first learning rate of these epochs")] = (
+        0.01
+    )
+
+    trains = True
+
+    @property
+    def activations(self) -> Activations:
+        """``"static"``."""
+        return "static"
+
+    def weight_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
+        """Return the quantizer of a layer between the first and the last."""
+        raise NotImplementedError
+
+    def end_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
+        """Return the quantizer of the first or last layer's weight."""
+        return self.weight_quantizer(weight, bits)
+
+    def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
+        """Return the quantizer of what a layer reads."""
+        raise NotImplementedError
+
+    def prepare(self, model: nn.Module, images: Tensor) -> nn.Module:
+        """Insert fake quantizers that fit the weights and what ``images`` show, in place.
+
+        Subclasses of the usual layers are left alone and stay float in the file.
+        """
+        layers = weight_layers(model, images[:2])
+        bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
+        layers = [layer for layer in layers if can_be_fake_quantized(layer.module)]
+        seen = _inputs(model, images, layers)
+        for layer in layers:
+            weight = layer.weight.detach()
+            fit = self.end_quantizer if layer.first or layer.last else self.weight_quantizer
+            inputs = None
+            if not layer.first:
+                width = 8 if layer.last else self.activation_bits
+                inputs = self.input_quantizer(seen[layer.name], width).to(weight.device)
+            insert(layer.module, fit(weight, bits[layer.weight_name]).to(weight.device), inputs)
+        return model
+
+    def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
+        """Return the integers that the fake quantizers compute with."""
+        return {
+            name: layer.weight_quantizer.stored(layer.weight)
+            for name, layer in fake_quantized(model)
+        }
+
+    def ranges(self, model: nn.Module) -> Mapping[str, tuple[float, float]]:
+        """Return the learned range of every input but the image."""
+        return {
+            name: layer.input_quantizer.range()
+            for name, layer in fake_quantized(model)
+            if layer.input_quantizer is not None
+        }
+
+
+class MaxWeight(WeightQuantizer):
+    """One symmetric scale an output channel, ``max|w| / (2^(bits-1) - 1)``; nothing learned."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the nearest values; their gradient is the weight's."""
+        with torch.no_grad():
+            integers, scale = self.integers(weight)
+            difference = integers * _by_channel(scale, weight) - weight
+        return weight + difference
+
+    def integers(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return integers shaped like ``weight``, as floats, and their scale, (out,)."""
+        largest = 2 ** (self.bits - 1) - 1
+        scale = weight.abs().flatten(1).amax(dim=1).div(largest).clamp_min(SMALLEST_SCALE)
+        return torch.round(weight / _by_channel(scale, weight)), scale
+
+
+def _by_channel(scale: Tensor, weight: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (weight.ndim - 1))
+
+
+def _inputs(model: nn.Module, images: Tensor, layers: list[WeightLayer]) -> dict[str, Seen]:
+    """Return what each layer reads when ``model`` sees ``images`` in eval mode."""
+    found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    features: dict[str, int] = {}
+
+    def watch(layer: WeightLayer) -> torch.utils.hooks.RemovableHandle:
+        def note(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            found[layer.name].append(_summary(args[0]))
+            features[layer.name] = args[0][0].numel()
+
+        return layer.module.register_forward_pre_hook(note)
+
+    hooks = [watch(layer) for layer in layers]
+    try:
+        with torch.no_grad():
+            model.eval()
+            for chunk in images.split(_CHUNK):
+                model(chunk)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: _merged(parts, features[name]) for name, parts in found.items()}
+
+
+def _summary(x: Tensor) -> Tensor:
+    """Return the 99.9th percentile and the mean of |x|, and the smallest x, (3,)."""
+    sizes = x.abs().flatten()
+    sample = sizes[:: -(-sizes.numel() // _SAMPLE)]
+    percentile = sample.kthvalue(-(-sample.numel() * 999 // 1000)).values
+    return torch.stack([percentile, sizes.mean(), x.min()])
+
+
+def _merged(parts: list[Tensor], features: int) -> Seen:
+    limit, mean, _ = torch.stack(parts).mean(dim=0).tolist()
+    smallest = min(float(part[2]) for part in parts)
+    dead = max(limit, mean) <= 0  # nothing but zeros: any range will do
+    return Seen(1.0 if dead else max(limit, mean), mean or 1.0, smallest < 0, features)

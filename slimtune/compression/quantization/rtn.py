@@ -1,0 +1,64 @@
+"""Round to nearest: post-training quantization without correction."""
+
+from torch import Tensor, nn
+
+from slimtune.compression.layers import weight_layers
+from slimtune.compression.quantization.fit import fit_scale, round_to_grid
+from slimtune.compression.quantization.layer_bits import (
+    ActivationBits,
+    Bits,
+    CalibrationImages,
+    FirstLastBits,
+    Granularity,
+    StageBits,
+    layer_bits,
+)
+from slimtune.compression.quantization.protocol import (
+    QUANTIZATION,
+    Activations,
+    Quantizer,
+    StoredWeight,
+)
+from slimtune.compression.settings import settings
+
+
+@QUANTIZATION.register("rtn")
+@settings
+class RoundToNearest(Quantizer):
+    """Each weight goes to the nearest point of a symmetric uniform grid, by itself.
+
+    ``w' = s * clip(round(w / s), -K, K)`` with ``K = 2^(bits-1) - 1`` and ``s = R / K``; R is the
+    largest ``|w|`` of the output channel, or the mean of these over the layer's channels with
+    granularity ``tensor``, which clips. What GPFQ is compared with.
+
+    Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam, Kalenichenko, "Quantization and Training of
+    Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018,
+    arXiv:1712.05877; the radius of granularity ``tensor``: Zhang, Zhou, Saab, "Post-training
+    Quantization for Neural Networks with Provable Guarantees", SIAM J. Math. Data Sci. 2023,
+    arXiv:2201.11113.
+    """
+
+    bits: Bits = 4
+    granularity: Granularity = "channel"
+    first_last_bits: FirstLastBits = 8
+    stage_bits: StageBits = ""
+    activation_bits: ActivationBits = 8
+    calibration_images: CalibrationImages = 512
+
+    reference = "Jacob et al., CVPR 2018, arXiv:1712.05877"
+
+    @property
+    def activations(self) -> Activations:
+        """``"static"`` with 8 activation bits, ``"float"`` with 32."""
+        return "static" if self.activation_bits == 8 else "float"
+
+    def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
+        """Return the nearest integers of every convolution and linear layer."""
+        layers = weight_layers(model, images[:2])
+        bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
+        stored = {}
+        for layer in layers:
+            width = bits[layer.weight_name]
+            scale = fit_scale(layer.weight, width, self.granularity)
+            stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
+        return stored

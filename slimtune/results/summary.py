@@ -1,0 +1,181 @@
+"""All trials of a run, one row a pipeline: what a grid over methods and seeds was run for."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from slimtune.errors import UnknownNameError, did_you_mean
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run
+
+DEFAULT_COLUMNS = ("pipeline", "accuracy", "size_bytes", "compression_ratio", "latency_ms")
+_RATIO_OF = {
+    "compression_ratio": "size_bytes",
+    "speedup": "latency_ms",
+    "macs_ratio": "macs",
+    "bops_ratio": "bops",
+}
+_TITLES = {
+    "size_bytes": "size KiB",
+    "compression_ratio": "ratio",
+    "latency_ms": "latency ms",
+    "accuracy_change": "change",
+    "nonzero": "non-zero",
+    "packed_bytes": "packed KiB",
+    "macs": "MACs",
+    "bops": "BOPs",
+    "macs_ratio": "MACs ratio",
+    "bops_ratio": "BOPs ratio",
+}
+
+
+def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFrame:
+    """Return one row a pipeline, the baseline first, then in the order of the trials.
+
+    Args:
+        run: a finished run, or one that goes on.
+        columns: ``pipeline``; settings of the recipe by their dotted name, such as
+            ``prune.amount``; objectives and metrics; ``compression_ratio``, ``speedup``,
+            ``macs_ratio`` and ``bops_ratio``: the baseline's value over this one's;
+            ``accuracy_change``: the difference to the baseline's.
+
+    Returns:
+        The columns, measured values as means over the trials of the pipeline, and beside them
+        ``runs``, the number of trials, and ``accuracy_sd``, their sample standard deviation
+        (NaN for a single one). A setting that a recipe does not have is empty.
+
+    Raises:
+        UnknownNameError: a column that no trial of the run has.
+        RunError: a record is damaged.
+    """
+    groups = repeats(run)
+    baseline = _measured([run.baseline]) if (run.path / "baseline").is_dir() else {}
+    _check_columns(columns, [records[0] for records in groups], baseline)
+    rows = [_row(columns, {}, baseline, baseline, runs=1)] if baseline else []
+    if rows and "." in columns[0]:
+        rows[0][columns[0]] = "baseline"
+    for records in groups:
+        values = _measured([record.to_dict() for record in records])
+        rows.append(_row(columns, records[0].to_dict(), values, baseline, runs=len(records)))
+    return pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd"])
+
+
+def repeats(run: Run) -> list[list[TrialRecord]]:
+    """Return the complete trials, those of one recipe together, in the order of the first.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in run.records:
+        if record.status == "complete":
+            groups.setdefault(json.dumps(record.recipe, sort_keys=True), []).append(record)
+    return list(groups.values())
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """Return a summary as a table for people: sizes in KiB, accuracies with their spread."""
+    spread = bool(summary["accuracy_sd"].notna().any())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = [name for name in summary.columns if name not in ("runs", "accuracy_sd")]
+    for name in shown:
+        left = name == "pipeline" or "." in name
+        table.add_column(_title(name), justify="left" if left else "right", overflow="fold")
+    if spread:
+        table.add_column("runs", justify="right")
+    for row in summary.to_dict("records"):
+        cells = [Text(_cell(name, row)) for name in shown]
+        table.add_row(*cells, *([Text(str(row["runs"]))] if spread else []))
+    if spread:
+        table.caption = "accuracy: mean ± sample standard deviation over the runs, on validation"
+    return table
+
+
+def _row(
+    columns: Sequence[str],
+    record: Mapping[str, Any],
+    values: Mapping[str, float],
+    baseline: Mapping[str, float],
+    runs: int,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"runs": runs, "accuracy_sd": values.get("accuracy_sd", math.nan)}
+    for name in columns:
+        if name == "pipeline":
+            row[name] = record.get("pipeline", "baseline")
+        elif "." in name:
+            row[name] = _setting(record.get("recipe", {}), name)
+        elif name in _RATIO_OF:
+            row[name] = _over(baseline, values, _RATIO_OF[name])
+        elif name == "accuracy_change":
+            row[name] = values.get("accuracy", math.nan) - baseline.get("accuracy", math.nan)
+        else:
+            row[name] = values.get(name, math.nan)
+    return row
+
+
+def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the means of what was measured, and the spread of accuracy."""
+    table = pd.DataFrame([{**r["objectives"], **r.get("metrics", {})} for r in records])
+    numbers = table.select_dtypes("number")
+    means = {str(name): float(value) for name, value in numbers.mean().items()}
+    return {**means, "accuracy_sd": float(table["accuracy"].std(ddof=1))}
+
+
+def _setting(recipe: Mapping[str, Any], dotted: str) -> Any:
+    value: Any = recipe
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return "" if value is None or value == "none" else value
+
+
+def _over(baseline: Mapping[str, float], values: Mapping[str, float], name: str) -> float:
+    below = values.get(name, math.nan)
+    return baseline.get(name, math.nan) / below if below else math.nan
+
+
+def _check_columns(
+    columns: Sequence[str], records: Sequence[TrialRecord], baseline: Mapping[str, float]
+) -> None:
+    measured = {name for r in records for name in (*r.objectives, *r.metrics)} | set(baseline)
+    known = {"pipeline", "accuracy_change", *_RATIO_OF, *measured}
+    stages = {stage for record in records for stage in record.recipe}
+    for name in columns:
+        if name not in known and name.split(".")[0] not in stages:
+            raise UnknownNameError(
+                f"no trial has the column '{name}'.{did_you_mean(name, known)} "
+                f"Known: {', '.join(sorted(known))}, and settings such as prune.amount."
+            )
+
+
+def _title(name: str) -> str:
+    stage, _, key = name.partition(".")
+    if key:
+        return stage if key == "method" else key
+    return _TITLES.get(name, name)
+
+
+_FORMS: dict[str, Callable[[float], str]] = {
+    "accuracy": lambda value: f"{value:.4f}",
+    "accuracy_change": lambda value: f"{value:+.4f}",
+    "sparsity": lambda value: f"{value:.1%}",
+    "size_bytes": lambda value: f"{value / 1024:.1f}",
+    "packed_bytes": lambda value: f"{value / 1024:.1f}",
+    "latency_ms": lambda value: f"{value:.3f}",
+    **{name: (lambda value: f"{value:.2f}×") for name in _RATIO_OF},
+}
+
+
+def _cell(name: str, row: Mapping[Any, Any]) -> str:
+    value = row[name]
+    if isinstance(value, str) or "." in name:
+        return str(value)
+    if value is None or math.isnan(value):
+        return ""
+    text = _FORMS[name](value) if name in _FORMS else f"{value:,.0f}"
+    spread = row["accuracy_sd"]
+    return f"{text} ± {spread:.4f}" if name == "accuracy" and not math.isnan(spread) else text

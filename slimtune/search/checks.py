@@ -1,0 +1,133 @@
+"""What can be known to fail is refused before the baseline is trained, not in every trial."""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+
+import optuna
+import torch
+from torch import Tensor, nn
+
+from slimtune.compression.distillation import DISTILLATION
+from slimtune.compression.distillation.features import check_features
+from slimtune.compression.layers import weight_layers
+from slimtune.compression.pruning import PRUNING
+from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
+from slimtune.compression.pruning.surgery import check_prunable, find_groups
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import BASELINE
+from slimtune.errors import ConfigError, ModelError, PruningError, TrialError, UserError
+from slimtune.search.config import SearchConfig
+from slimtune.search.trial import build_student
+from slimtune.spaces.space import Space, suggest_recipe
+from slimtune.workload.shortcut import materialize_shortcuts
+from slimtune.workload.types import Workload
+
+DRAWS = 50
+"""Recipes drawn to see whether the space holds any that no recipe may be."""
+
+
+def check_space(config: SearchConfig, workload: Workload) -> None:
+    """Check that every part of the space can be carried out on this workload.
+
+    Raises:
+        ConfigError: the space holds recipes that contradict themselves.
+        ModelError: a network of the space cannot be built, pruned or taught as the space wants.
+    """
+    space = config.resolved_space()
+    _draw_some(space)
+    methods = [PRUNING[name]() for name in space.methods["prune"] if name != "none"]
+    students = space.stages["student"]
+    for name in students["model"].ends():
+        for weights in students["weights"].ends():
+            file = None if weights is None else str(weights)
+            student = _student(str(name), file, workload, "space.student.model")
+            _check_prunable(str(name), methods, student, workload)
+            for method in space.methods["distill"]:
+                _check_features(str(name), method, student, workload)
+
+
+def check_recipe(recipe: Recipe, workload: Workload) -> None:
+    """Check that one recipe can be carried out on this workload.
+
+    Raises:
+        ModelError: the student cannot be built, pruned or taught as the recipe wants.
+    """
+    name = recipe.student.model
+    student = _student(name, recipe.student.weights, workload, "student.model")
+    if recipe.prune is not None:
+        _check_prunable(name, [recipe.prune.method], student, workload)
+    _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)
+
+
+def _draw_some(space: Space) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(DRAWS):
+        try:
+            suggest_recipe(study.ask(), space)
+        except ConfigError as error:
+            raise ConfigError(f"space.{error}") from None
+
+
+def _student(name: str, weights: str | None, workload: Workload, where: str) -> nn.Module:
+    """Return a network that recipes start from, as pruning sees it."""
+    if name == BASELINE:
+        return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+    try:
+        network = build_student(dataclasses.replace(workload.architecture, name=name), weights)
+    except UserError as error:
+        raise type(error)(f"{where}: {error}") from None
+    network = materialize_shortcuts(network).eval()
+    try:
+        with torch.no_grad():
+            network(_noise(workload))
+    except Exception as error:  # whatever torch raises for sizes that do not fit
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{where}: {name} cannot run on {workload.image_shape} images: {reason}"
+        ) from None
+    return network
+
+
+def _noise(workload: Workload) -> Tensor:
+    return torch.randn(2, *workload.image_shape, generator=torch.Generator().manual_seed(0))
+
+
+def _check_prunable(
+    name: str,
+    methods: Sequence[ChannelPruning | WeightPruning],
+    network: nn.Module,
+    workload: Workload,
+) -> None:
+    """Check the surgery once, and that each method finds something to look at."""
+    noise = _noise(workload)
+    try:
+        if any(isinstance(method, ChannelPruning) for method in methods):
+            check_prunable(network, noise)
+        groups = find_groups(network, noise)
+        layers = weight_layers(network, noise)
+        weights = {layer.weight_name: layer.weight.detach() for layer in layers}
+        for method in methods:
+            if isinstance(method, WeightPruning):
+                method.masks(weights, 0.5, "local")
+            else:
+                method.check(groups)
+    except PruningError as error:
+        raise ModelError(
+            f"pruning test failed for '{_known_as(name, workload)}': {error}; "
+            "use another method, or none: --set space.prune.method=none in a search"
+        ) from None
+
+
+def _check_features(name: str, method: str, student: nn.Module, workload: Workload) -> None:
+    teacher = workload.teacher if workload.teacher is not None else workload.baseline
+    try:
+        check_features(student, teacher, _noise(workload), DISTILLATION[method].features)
+    except TrialError as error:
+        known = _known_as(name, workload)
+        raise ModelError(f"distillation {method} of '{known}': {error}") from None
+
+
+def _known_as(student: str, workload: Workload) -> str:
+    return workload.architecture.name if student == BASELINE else student

@@ -1,0 +1,92 @@
+"""A student between two stages, as files: what ``compress --from-stage`` goes on from."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from slimtune.compression.pipeline import Progress
+from slimtune.compression.rebuild import resize_to
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.training import Epoch
+from slimtune.errors import ConfigError, ModelError, UserError, shortened
+from slimtune.results.files import read_json, to_json
+from slimtune.workload.checkpoints import read_weights, weights_bytes
+from slimtune.workload.types import Architecture
+from slimtune.workload.zoo.build import build
+
+_PARTS = {"prune": ("student", "prune"), "train": ("student", "prune", "distill", "train")}
+"""What of a recipe has been carried out when a stage is done."""
+
+
+class StageFiles:
+    """Collects what `compress` keeps, as files to be written with the result.
+
+    Args:
+        recipe: being carried out.
+
+    Attributes:
+        folders: stage -> file name -> content.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe.effective().to_dict()
+        self.folders: dict[str, dict[str, bytes]] = {}
+
+    def keep(self, progress: Progress) -> None:
+        """Take the student as it is now."""
+        description = {
+            "schema": 1,
+            "done": progress.done,
+            "architecture": dataclasses.asdict(progress.architecture),
+            "kept_channels": progress.kept,
+            "history": [dataclasses.asdict(epoch) for epoch in progress.history],
+            "recipe": {part: self._recipe[part] for part in _PARTS[progress.done]},
+        }
+        self.folders[progress.done] = {
+            "stage.json": to_json(description),
+            "model.safetensors": weights_bytes(progress.model),
+        }
+
+
+def read_stage(folder: Path, recipe: Recipe) -> Progress:
+    """Return the student that a stage folder holds.
+
+    Args:
+        folder: such as ``small/stages/prune``.
+        recipe: to go on with; up to the saved stage it must be the one that was carried out.
+
+    Raises:
+        UserError: no stage is there, or the recipe begins in another way; names the first
+            difference.
+        RunError: stage.json is damaged.
+    """
+    file = folder / "stage.json"
+    if not file.is_file():
+        raise UserError(f"{folder}: holds no saved stage (no stage.json); give DIR/stages/NAME")
+    saved = read_json(file)
+    try:
+        done, architecture = saved["done"], Architecture(**saved["architecture"])
+        history = [Epoch(**epoch) for epoch in saved["history"]]
+        kept, known = saved["kept_channels"], saved["recipe"]
+        parts = _PARTS[done]
+    except (KeyError, TypeError):
+        raise ModelError(f"{file}: describes no stage; save it again with compress") from None
+    if recipe.order != "ppq":
+        raise ConfigError("order: spq has no stages to go on from; use order ppq")
+    wanted = recipe.effective().to_dict()
+    _check_same({part: wanted[part] for part in parts}, known, file)
+    model = resize_to(build(architecture), read_weights(folder / "model.safetensors"))
+    return Progress(done, model, architecture, kept, history)
+
+
+def _check_same(wanted: dict[str, Any], saved: dict[str, Any], file: Path, path: str = "") -> None:
+    for key in [*wanted, *(saved.keys() - wanted.keys())]:
+        dotted = f"{path}.{key}".lstrip(".")
+        ours, theirs = wanted.get(key), saved.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            _check_same(ours, theirs, file, dotted)
+        elif ours != theirs:
+            raise ConfigError(
+                f"{dotted}: is {shortened(ours)} in the recipe, but {file.parent} was made with "
+                f"{shortened(theirs)}; make them equal, or start without --from-stage"
+            )

@@ -1,0 +1,88 @@
+"""Zeros that stay zero."""
+
+import pytest
+import torch
+from torch import nn
+
+from slimtune.compression.optimizers import Learner
+from slimtune.compression.pruning import FPGM, L1Unstructured
+from slimtune.compression.pruning.masks import keep_zeros, removes_weights, zero
+from slimtune.compression.stages import Prune, Train
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 5),
+    )  # fmt: skip
+
+
+def half_of_the_middle(model: nn.Sequential) -> torch.Tensor:
+    mask = torch.rand(model[3].weight.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    zero(model, {"3.weight": mask})
+    return mask
+
+
+def steps(model: nn.Module, settings: Train, count: int, after: object = None) -> None:
+    learner = Learner(model, settings, count)
+    learner.train()
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(count):
+        images = torch.randn(8, 3, 8, 8, generator=generator)
+        labels = torch.randint(0, 5, (8,), generator=generator)
+        learner.step(nn.functional.cross_entropy(model(images), labels))
+        if after is not None:
+            after()  # type: ignore[operator]
+
+
+def test_only_masked_values_become_zero_and_the_rest_keeps_its_bits() -> None:
+    model = network()
+    before = model[3].weight.detach().clone()
+    mask = half_of_the_middle(model)
+    assert torch.equal(model[3].weight != 0, mask)
+    assert torch.equal(model[3].weight[mask], before[mask])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "shampoo"])
+def test_masked_weights_stay_zero_for_many_steps_and_others_move_oracle_10(optimizer: str) -> None:
+    model = network()
+    mask = half_of_the_middle(model)
+    before = model[3].weight.detach().clone()
+    settings = Train(optimizer=optimizer, lr=0.01, momentum=0.9, weight_decay=0.1)  # type: ignore[arg-type]
+    steps(model, settings, 45, keep_zeros(model, lambda: None))  # Shampoo's roots begin at 20
+    assert (model[3].weight[~mask] == 0).all()
+    assert (model[3].weight[mask] != before[mask]).float().mean() > 0.99
+
+
+def test_without_it_they_move() -> None:
+    model = network()
+    mask = half_of_the_middle(model)
+    steps(model, Train(lr=0.01), 10)
+    assert (model[3].weight[~mask] != 0).any()
+
+
+def test_momentum_from_before_does_not_move_them() -> None:
+    model = network()
+    learner = Learner(model, Train(lr=0.1, momentum=0.9), 20)
+    learner.step(model(torch.randn(4, 3, 8, 8)).square().mean())
+    mask = half_of_the_middle(model)
+    hold = keep_zeros(model, lambda: None)
+    for _ in range(10):
+        learner.step(model(torch.randn(4, 3, 8, 8)).square().mean())
+        hold()
+        assert (model[3].weight[~mask] == 0).all()
+
+
+def test_what_comes_after_is_called_each_time() -> None:
+    calls: list[int] = []
+    hold = keep_zeros(network(), lambda: calls.append(1))
+    hold()
+    hold()
+    assert len(calls) == 2
+
+
+def test_a_stage_says_whether_it_removes_weights() -> None:
+    assert removes_weights(Prune(method=L1Unstructured()))
+    assert not removes_weights(Prune(method=FPGM()))
+    assert not removes_weights(None)

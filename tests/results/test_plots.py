@@ -1,0 +1,57 @@
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from slimtune.errors import UserError
+from slimtune.results.folder import RunFolder
+from slimtune.results.plots import spread_figure
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import open_run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    manifest = {
+        "config": {},
+        "objectives": ["accuracy", "size_bytes"],
+        "reference_point": {"accuracy": 0.0, "size_bytes": 1100},
+        "workload": {"fingerprint": "0" * 64},
+    }
+    return RunFolder.create(tmp_path / "a", manifest)
+
+
+def add(folder: RunFolder, number: int, pipeline: str, accuracy: float) -> None:
+    record = TrialRecord(
+        number=number,
+        status="complete",
+        recipe={"prune": {"method": pipeline}},
+        pipeline=pipeline,
+        seed=number,
+        objectives={"accuracy": accuracy, "size_bytes": 100},
+    )
+    folder.write_trial(record, {}, {})
+
+
+def test_more_pipelines_make_a_taller_png(folder: RunFolder) -> None:
+    folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
+    add(folder, 0, "l1", 0.9)
+    add(folder, 1, "l1", 0.92)
+    small = Image.open(io.BytesIO(spread_figure(open_run(folder.path))))
+    assert small.format == "PNG" and small.width >= 1000
+    for number in range(2, 12):
+        add(folder, number, f"a pipeline of <many> $words$ and a number {number}" * 2, 0.8)
+    large = Image.open(io.BytesIO(spread_figure(open_run(folder.path))))
+    assert large.height > small.height and len(large.getcolors(1 << 24)) > 10
+
+
+def test_the_same_run_gives_the_same_picture(folder: RunFolder) -> None:
+    add(folder, 0, "l1", 0.9)
+    assert spread_figure(open_run(folder.path)) == spread_figure(open_run(folder.path))
+
+
+def test_a_run_without_a_trial_has_nothing_to_draw(folder: RunFolder) -> None:
+    folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
+    with pytest.raises(UserError, match="no complete trial to draw"):
+        spread_figure(open_run(folder.path))

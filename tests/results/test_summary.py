@@ -1,0 +1,84 @@
+import math
+import statistics
+from pathlib import Path
+
+import pytest
+
+from slimtune.errors import UnknownNameError
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run, open_run
+from slimtune.results.summary import summarise, summary_table
+
+L1 = {"prune": {"method": "l1", "amount": 0.3}, "quantize": {"method": "none"}}
+FPGM = {"prune": {"method": "fpgm", "amount": 0.4}, "quantize": {"method": "none"}}
+TRIALS = [(L1, 0.90, 500), (L1, 0.92, 500), (L1, 0.97, 500), (FPGM, 0.8, 250), (FPGM, None, 0)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    manifest = {
+        "config": {},
+        "objectives": ["accuracy", "size_bytes"],
+        "reference_point": {"accuracy": 0.0, "size_bytes": 1100},
+        "workload": {"fingerprint": "0" * 64},
+    }
+    folder = RunFolder.create(tmp_path / "a", manifest)
+    for number, (recipe, accuracy, size) in enumerate(TRIALS):
+        record = TrialRecord(
+            number=number,
+            status="failed" if accuracy is None else "complete",
+            recipe=recipe,
+            pipeline=f"{recipe['prune']['method']}",
+            seed=number,
+            objectives={} if accuracy is None else {"accuracy": accuracy, "size_bytes": size},
+            metrics={} if accuracy is None else {"macs": size * 2},
+            error="diverged" if accuracy is None else None,
+        )
+        folder.write_trial(record, {}, {})
+    folder.write_baseline(
+        {"objectives": {"accuracy": 0.95, "size_bytes": 1000}, "metrics": {"macs": 4000}}, {}
+    )
+    return open_run(folder.path)
+
+
+def test_repeats_of_a_recipe_are_one_row_with_mean_and_sample_deviation(run: Run) -> None:
+    table = summarise(run, ("pipeline", "accuracy", "size_bytes"))
+    assert table["pipeline"].tolist() == ["baseline", "l1", "fpgm"]
+    assert table["runs"].tolist() == [1, 3, 1]  # the failed trial is no run
+    assert table["accuracy"][1] == pytest.approx(statistics.mean([0.90, 0.92, 0.97]))
+    assert table["accuracy_sd"][1] == pytest.approx(statistics.stdev([0.90, 0.92, 0.97]))
+    assert math.isnan(table["accuracy_sd"][2])
+
+
+def test_ratios_and_changes_are_against_the_baseline(run: Run) -> None:
+    columns = ("compression_ratio", "macs_ratio", "accuracy_change")
+    table = summarise(run, columns)
+    assert table["compression_ratio"].tolist() == [1.0, 2.0, 4.0]
+    assert table["macs_ratio"].tolist() == [1.0, 4.0, 8.0]
+    assert table["accuracy_change"].tolist() == pytest.approx([0.0, -0.02, -0.15])
+
+
+def test_settings_of_the_recipe_are_columns_and_none_is_empty(run: Run) -> None:
+    table = summarise(run, ("prune.method", "prune.amount", "quantize.method"))
+    assert table["prune.method"].tolist() == ["baseline", "l1", "fpgm"]
+    assert table["prune.amount"].tolist() == ["", 0.3, 0.4]
+    assert table["quantize.method"].tolist() == ["", "", ""]
+
+
+def test_an_unknown_column_is_refused_with_the_nearest(run: Run) -> None:
+    with pytest.raises(UnknownNameError, match="'acuracy'. Did you mean 'accuracy'"):
+        summarise(run, ("acuracy",))
+    with pytest.raises(UnknownNameError, match="no trial has the column 'prone.method'"):
+        summarise(run, ("prone.method",))
+
+
+def test_the_table_shows_the_spread_only_where_there_is_one(run: Run) -> None:
+    table = summary_table(summarise(run, ("prune.method", "accuracy", "size_bytes")))
+    assert [str(column.header) for column in table.columns] == [
+        "prune", "accuracy", "size KiB", "runs",
+    ]  # fmt: skip
+    cells = [str(cell) for cell in table.columns[1].cells]
+    assert cells == ["0.9500", "0.9300 ± 0.0361", "0.8000"]
+    single = summarise(run, ("accuracy",))[:1]
+    assert [str(column.header) for column in summary_table(single).columns] == ["accuracy"]

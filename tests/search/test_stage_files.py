@@ -1,0 +1,70 @@
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slimtune.compression.pipeline import Progress
+from slimtune.compression.recipe import Recipe
+from slimtune.errors import ConfigError, ModelError, UserError
+from slimtune.search.rerun import compress_once
+from slimtune.search.stage_files import StageFiles, read_stage
+from slimtune.workload.types import Workload
+
+RECIPE: dict[str, Any] = {
+    "prune": {"method": "l1", "amount": 0.5},
+    "quantize": "int8_static",
+    "train": {"epochs": 1, "batch_size": 256},
+}
+
+
+@pytest.fixture(scope="module")
+def saved(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compress whose stages were saved, with the file that it ended in."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("small")
+    stages = StageFiles(Recipe.from_dict(RECIPE))
+
+    def keep(progress: Progress) -> None:
+        stages.keep(replace(progress, model=copy.deepcopy(progress.model)))
+
+    outcome = compress_once(digits, RECIPE, 3, keep=keep)
+    (folder / "model.onnx").write_bytes(outcome.files["model.onnx"])
+    for name, files in stages.folders.items():
+        (folder / name).mkdir()
+        for file, content in files.items():
+            (folder / name / file).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["prune", "train"])
+def test_going_on_from_a_saved_stage_ends_in_the_same_file(
+    digits: Workload, saved: Path, stage: str
+) -> None:
+    start = read_stage(saved / stage, Recipe.from_dict(RECIPE))
+    assert start.done == stage and len(start.history) == (stage == "train")
+    outcome = compress_once(digits, RECIPE, 3, start=start)
+    assert outcome.files["model.onnx"] == (saved / "model.onnx").read_bytes()
+
+
+def test_another_end_may_follow_but_no_other_beginning(saved: Path) -> None:
+    read_stage(saved / "train", Recipe.from_dict({**RECIPE, "quantize": "none"}))
+    other = Recipe.from_dict({**RECIPE, "prune": {"method": "l1", "amount": 0.3}})
+    message = "prune.amount: is 0.3 in the recipe, but .* was made with 0.5; make them equal"
+    with pytest.raises(ConfigError, match=message):
+        read_stage(saved / "prune", other)
+    longer = Recipe.from_dict({**RECIPE, "train": {"epochs": 2}})
+    assert read_stage(saved / "prune", longer).done == "prune"  # training comes after it
+    with pytest.raises(ConfigError, match="train.epochs: is 2 in the recipe"):
+        read_stage(saved / "train", longer)
+
+
+def test_a_folder_that_is_no_stage_is_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no saved stage \(no stage.json\)"):
+        read_stage(tmp_path, Recipe.from_dict(RECIPE))
+    (tmp_path / "stage.json").write_text(json.dumps({"done": "prune"}))
+    with pytest.raises(ModelError, match="describes no stage"):
+        read_stage(tmp_path, Recipe.from_dict(RECIPE))
