@@ -53,7 +53,7 @@ def _listing(entries: list[Entry]) -> str:
         if entry.kind != kind:
             kind = entry.kind
             lines += ["", f"{kind}:"] if lines else [f"{kind}:"]
-        lines.append(f"  {entry.name:<14} {entry.summary}")
+        lines.append(f"  {entry.name:<16} {entry.summary}")
     return "\n".join(lines)
 
 

@@ -129,7 +129,7 @@ class _Inspection:
         zeros = [zero for node in nodes if (zero := self._zero_point(node))]
         others = self._other_numbers(nodes)
         values = self._evaluated({*map(_weight, nodes), *zeros, *others})
-        nodes = [node for node in nodes if not is_selection(values[_weight(node)])]
+        nodes = [node for node in nodes if not _selects(values[_weight(node)])]
         layers = [self._layer(node, values) for node in nodes]
         distinct = {_weight(node): one for node, one in zip(nodes, layers, strict=True)}
         biases = [values[name] for name in others]
@@ -284,6 +284,12 @@ class _Inspection:
 
 def _weight(node: NodeProto) -> str:
     return str(node.input[_WEIGHT[node.op_type]])
+
+
+def _selects(weight: np.ndarray) -> bool:
+    """Whether ``weight`` is a frozen 0/1 selection, of which other tools' integers are 0/255."""
+    largest = weight.max(initial=1) if weight.dtype.kind in "iu" else 1
+    return is_selection(weight / largest)
 
 
 def _channels(node: NodeProto, weight: np.ndarray) -> tuple[int, ...]:

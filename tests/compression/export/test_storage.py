@@ -121,5 +121,5 @@ def test_bit_planes_by_hand() -> None:
     planes = bit_planes(values, 2)
     # place i of column j is number 2 i + j; the low bits are 1 0 0 1 1 0 0 0 1, the high 0 1 ... 1
     assert planes.shape == (2, 1, 2)
-    assert planes[0, 0].tolist() == [0b10100 & 0b10101 | 0b1, 0b00010]
+    assert planes[0, 0].tolist() == [0b10101, 0b00010]
     assert planes[1, 0].tolist() == [0b10000, 0b00001]

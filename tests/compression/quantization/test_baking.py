@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from slimtune.compression.quantization.baking import bake
+from slimtune.compression.quantization.baking import bake, halved
 from slimtune.compression.quantization.lsq import Lsq
 from slimtune.compression.quantization.protocol import StoredWeight
 
@@ -24,3 +24,17 @@ def test_a_baked_network_has_the_stored_weights_and_all_else_as_it_was() -> None
     expected = scale[:, None, None, None] * integers
     np.testing.assert_array_equal(after["0.weight"].numpy(), expected)
     assert [type(module) for module in model.modules()] == prepared
+
+
+def test_halved_weights_are_half_precision_numbers_and_biases_stay() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(50, 20)
+    with torch.no_grad():
+        model.weight[0, 0] = -1e6
+    rounded = halved(model)
+    assert torch.equal(rounded.weight, rounded.weight.half().float())
+    assert rounded.weight[0, 0] == -65504 and model.weight[0, 0] == -1e6
+    error = (rounded.weight - model.weight)[1:].abs()
+    assert (error <= 2**-11 * model.weight[1:].abs() + 2**-25).all()
+    assert torch.equal(rounded.bias, model.bias)
+    assert rounded.weight.dtype == torch.float32
