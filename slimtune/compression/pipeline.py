@@ -16,7 +16,7 @@ from slimtune.compression.export.onnx_file import Observe, export_onnx
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.soft import SoftPruning
 from slimtune.compression.pruning.stage import channel_groups, prune
-from slimtune.compression.quantization.baking import bake, halved
+from slimtune.compression.quantization.baking import as_in_file, bake, halved
 from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
@@ -77,7 +77,10 @@ class Compressed:
     """What a recipe made of the baseline.
 
     Attributes:
-        model: the compressed network with the weights of the file, in eval mode, on the CPU.
+        model: the compressed network with the weights of the file, in plain layers, in eval
+            mode, on the CPU.
+        computed: what the file computes: ``model``, or the network with its fake quantizers,
+            whose learned input ranges clip.
         onnx: the bytes of the one file that ships.
         architecture: how to build the student again, before pruning.
         kept: for each layer that lost output channels, the indices that stayed.
@@ -86,6 +89,7 @@ class Compressed:
     """
 
     model: nn.Module
+    computed: nn.Module
     onnx: bytes
     architecture: Architecture
     kept: Kept
@@ -107,6 +111,8 @@ def compress(
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
+    What has no effect in it (`Recipe.effective`) is not carried out.
+
     Args:
         workload: data, baseline and teacher; not modified.
         recipe: what to do.
@@ -122,10 +128,11 @@ def compress(
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
+    recipe = recipe.effective()
     bench = _Bench(workload, recipe, seed, device, report)
-    at = start or bench.student(build)
+    at = bench.student(build) if start is None else bench.resumed(start)
     if recipe.order == "spq":
-        at = bench.fake_quantize(at)
+        at = bench.fake_quantize(bench.sparsify(at))
         at = bench.train(at)
     else:
         if not at.done:
@@ -160,6 +167,10 @@ class _Bench:
         network = copied(build(architecture, wanted.weights))
         return Progress("", network.to(self.device), architecture)
 
+    def resumed(self, start: Progress) -> Progress:
+        """Return a saved student as it was before it was saved: device and layout in memory."""
+        return dataclasses.replace(start, model=laid_out(start.model.to(self.device)))
+
     def sparsify(self, at: Progress) -> Progress:
         """Train with the penalty of a pruning method that wants one."""
         prune = self.recipe.prune
@@ -190,7 +201,9 @@ class _Bench:
         kept = prune(
             at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed, recover=recover
         )
-        return dataclasses.replace(at, done="prune", kept=kept, history=history)
+        return dataclasses.replace(
+            at, done="prune", model=laid_out(at.model), kept=kept, history=history
+        )
 
     def train(self, at: Progress) -> Progress:
         """Fine-tune; with a soft schedule, prune at the end of each epoch and remove at last."""
@@ -200,7 +213,8 @@ class _Bench:
         pruner = SoftPruning(at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed)
         trained = self._tuned(at, "fine-tune", train, hooks=pruner.hooks())
         self.report("prune", {})
-        return dataclasses.replace(trained, done="train", kept=pruner.remove())
+        kept = pruner.remove()
+        return dataclasses.replace(trained, done="train", model=laid_out(trained.model), kept=kept)
 
     def fake_quantize(self, at: Progress) -> Progress:
         """Insert fake quantizers, if the quantizer learns."""
@@ -222,10 +236,11 @@ class _Bench:
         trained = at.model.eval().to("cpu")
         images = self._images(quantizer.calibration_images).to("cpu")
         stored = quantizer.weights(trained, images)
-        model = bake(trained, stored)
-        model = halved(model) if quantizer.bits == 16 else model
+        computed = as_in_file(trained, stored)
+        computed = halved(computed) if quantizer.bits == 16 else computed
         if self.recipe.train.recalibrate:
-            recalibrate(model, workload, self._generator("recalibrate"))
+            recalibrate(computed, workload, self._generator("recalibrate"))
+        model = bake(computed, stored)
         onnx = export_onnx(
             model,
             image_shape=workload.image_shape,
@@ -240,7 +255,7 @@ class _Bench:
             observe=observe,
         )
         bits = {name: weight.bits for name, weight in stored.items()}
-        return Compressed(model, onnx, at.architecture, at.kept, at.history, bits)
+        return Compressed(model, computed, onnx, at.architecture, at.kept, at.history, bits)
 
     def _tuned(
         self,
@@ -266,7 +281,7 @@ class _Bench:
             teacher=self._teacher(distiller),
             generator=self._generator(stage),
             on_epoch=lambda e: self.report(stage, {"epoch": e.epoch, "loss": e.loss}),
-            kept=at.kept,
+            kept=at.kept if self._taught_by_itself() else {},
             hooks=hooks,
         )
         return dataclasses.replace(at, history=[*at.history, *history])
@@ -275,7 +290,13 @@ class _Bench:
         if not distiller.needs_teacher:
             return None
         teacher = copied(self.workload.teacher or self.workload.baseline)
-        return teacher.requires_grad_(distiller.mutual).to(self.device)
+        if not distiller.mutual:  # a peer's frozen selections stay frozen
+            teacher.requires_grad_(False)
+        return teacher.to(self.device)
+
+    def _taught_by_itself(self) -> bool:
+        """Return whether the teacher is what the student was cut out of."""
+        return self.workload.teacher is None and self.recipe.student.model == BASELINE
 
     def _generator(self, stage: str) -> torch.Generator:
         """Return randomness of the stage's own, so that a stage repeats without those before."""
@@ -308,5 +329,9 @@ def copied(network: nn.Module) -> nn.Module:
     A network that was trained here has its weights channels-last in memory, one that was read
     from a file does not, and torch picks its kernels, and so the last bits, by that.
     """
-    network = materialize_shortcuts(copy.deepcopy(network)).eval()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out(materialize_shortcuts(copy.deepcopy(network)).eval())
+
+
+def laid_out(network: nn.Module) -> nn.Module:
+    """Lay the weights of ``network`` channels-last in memory, in place, and return it."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -28,7 +28,7 @@ def recalibrate(model: nn.Module, workload: Workload, generator: torch.Generator
     ECCV 2020, arXiv:2007.02491 (adaptive batch normalisation).
 
     Args:
-        model: plain layers; left in eval mode. Changed in nothing but its statistics.
+        model: left in eval mode. Changed in nothing but its statistics.
         workload: training images, and how training augments and normalises them.
         generator: source of randomness: which images, and their augmentation.
 

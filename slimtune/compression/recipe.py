@@ -117,17 +117,23 @@ class Recipe:
         """Return the recipe that does the same with nothing left that has no effect.
 
         Pruning nothing is no pruning, distilling with weight 0 is not distilling, and without
-        an epoch no training setting matters. Two recipes with one effective form give, with
-        one seed, one and the same file.
+        an epoch no training setting matters. `compress` carries out the effective form, so two
+        recipes with the same one give, with one seed, one and the same file.
         """
-        prune = _effective_prune(self)
-        train = self.train
-        bare = dataclasses.replace(self, prune=prune)
-        if bare.epochs == 0 and (prune is None or prune.method.sparsity_epochs == 0):
-            train = Train(epochs=0, recalibrate=train.recalibrate)
-        distill = self.distill if self.distill.needs_teacher else NoDistillation()
-        order = self.order if self.quantize.trains else "ppq"
-        return dataclasses.replace(bare, distill=distill, train=train, order=order)
+        untaught = dataclasses.replace(
+            self,
+            prune=_effective_prune(self),
+            quantize=_effective_quantizer(self.quantize),
+            distill=NoDistillation(),
+        )
+        taught = self.distill.needs_teacher and untaught.epochs > 0
+        together = untaught.prune is not None or self.train.epochs > 0
+        return dataclasses.replace(
+            untaught,
+            train=_effective_train(untaught),
+            distill=self.distill if taught else NoDistillation(),
+            order=self.order if self.quantize.trains and together else "ppq",
+        )
 
     def key(self) -> str:
         """Return a hexadecimal name of the effective recipe: equal names, equal pipelines."""
@@ -142,7 +148,8 @@ class Recipe:
             words.append(f"{PRUNING.name_of(self.prune.method)}{amount}")
         if not isinstance(self.quantize, NoQuantization):
             name = QUANTIZATION.name_of(self.quantize)
-            bits = "" if str(self.quantize.bits) in name else f" {self.quantize.bits}b"
+            width = getattr(self.quantize, "stage_bits", "") or str(self.quantize.bits)
+            bits = "" if width in name else f" {width}b"
             words.append(name + bits)
             if self.order == "spq" and self.prune is not None:
                 words = [*words[:-2], f"{words[-2]} with {words[-1]}"]
@@ -168,7 +175,37 @@ def _effective_prune(recipe: Recipe) -> Prune | None:
         idle |= {"round_to": 8}
     if not prune.method.uses_amount:
         idle |= {"amount": 0.5, "scope": "local"}
+    if not prune.method.sparsity_epochs:
+        idle |= {"method": _without(prune.method, "sparsity")}
     return dataclasses.replace(prune, **idle)
+
+
+def _effective_quantizer(quantize: Quantizer) -> Quantizer:
+    """Return the quantizer with every setting that has no effect at its default."""
+    if quantize.trains and not quantize.epochs:
+        quantize = _without(quantize, "lr")
+    if getattr(quantize, "stage_bits", ""):  # says it of every layer but the first and the last
+        quantize = _without(quantize, "bits")
+    return quantize
+
+
+def _effective_train(recipe: Recipe) -> Train:
+    """Return the training settings with every one that has no effect at its default."""
+    train, prune = recipe.train, recipe.prune
+    sparse = prune.method.sparsity_epochs if prune is not None else 0
+    if recipe.epochs + sparse == 0:
+        return Train(epochs=0, recalibrate=train.recalibrate)
+    if recipe.epochs + sparse == recipe.quantize.epochs:
+        train = _without(train, "lr")  # the quantizer has its own
+    if train.schedule not in ("step", "exponential"):
+        train = _without(train, "decay")
+    return train
+
+
+def _without(settings: Any, name: str) -> Any:
+    """Return ``settings`` with the one of that name, if there is one, at its default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    return dataclasses.replace(settings, **{name: defaults[name]} if name in defaults else {})
 
 
 def check_rules(recipe: Recipe) -> None:

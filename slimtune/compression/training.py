@@ -20,6 +20,9 @@ from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import augment, normalise
 from slimtune.workload.types import Dataset, Split, Workload
 
+_PIXELS_AT_A_TIME = 500 * 64 * 64
+"""Of images that are only looked at: 500 of 224x224 would fill gigabytes in a ResNet-50."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -188,7 +191,7 @@ def _seen(
 
 
 def network_logits(
-    model: nn.Module, images: np.ndarray, workload: Workload | Dataset, batch: int = 500
+    model: nn.Module, images: np.ndarray, workload: Workload | Dataset, batch: int | None = None
 ) -> Tensor:
     """Return the float logits of ``model`` in eval mode, (n, classes), on the CPU.
 
@@ -196,11 +199,13 @@ def network_logits(
         model: left in eval mode.
         images: uint8, (n, height, width, channels).
         workload: gives the normalisation.
-        batch: images at a time.
+        batch: images at a time; 500, and fewer of large images, if not given.
     """
     model.eval()
     device = next(model.parameters()).device
     parts = []
+    if batch is None:
+        batch = max(1, min(500, _PIXELS_AT_A_TIME // (images.shape[1] * images.shape[2])))
     with torch.no_grad():
         for start in range(0, len(images), batch):
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))

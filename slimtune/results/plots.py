@@ -2,6 +2,8 @@
 
 import io
 import statistics
+from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ def spread_figure(run: Run) -> bytes:
         UserError: the run has no complete trial.
         RunError: a record is damaged.
     """
-    groups = [[r.objectives["accuracy"] for r in records] for records in repeats(run)]
+    groups = [[_accuracy(r.to_dict()) for r in records] for records in repeats(run)]
     labels = [_short(records[0].pipeline) for records in repeats(run)]
     if not groups:
         raise UserError(f"{run.path}: has no complete trial to draw; let the search go on")
@@ -33,7 +35,7 @@ def spread_figure(run: Run) -> bytes:
     for height, index in enumerate(order):
         _draw_row(axes, groups[index], height)
     if (run.path / "baseline").is_dir():
-        score = run.baseline["objectives"]["accuracy"]
+        score = _accuracy(run.baseline)
         axes.axvline(score, linestyle="--", color="grey", linewidth=1, label="baseline")
     axes.set_yticks(range(len(order)), [labels[i] for i in order], fontsize=8, parse_math=False)
     axes.set_xlabel(f"validation accuracy, {_runs_words([len(scores) for scores in groups])}")
@@ -44,6 +46,11 @@ def spread_figure(run: Run) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
     return png.getvalue()
+
+
+def _accuracy(record: Mapping[str, Any]) -> float:
+    """Return the accuracy of a record, whether it was optimised or measured alone."""
+    return float({**record.get("metrics", {}), **record["objectives"]}["accuracy"])
 
 
 def _draw_row(axes: Axes, scores: list[float], height: int) -> None:

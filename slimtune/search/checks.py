@@ -102,10 +102,11 @@ def _check_prunable(
 ) -> None:
     """Check the surgery once, and that each method finds something to look at."""
     noise = _noise(workload)
+    cuts = any(isinstance(method, ChannelPruning) for method in methods)
     try:
-        if any(isinstance(method, ChannelPruning) for method in methods):
+        if cuts:
             check_prunable(network, noise)
-        groups = find_groups(network, noise)
+        groups = find_groups(network, noise) if cuts else []
         layers = weight_layers(network, noise)
         weights = {layer.weight_name: layer.weight.detach() for layer in layers}
         for method in methods:

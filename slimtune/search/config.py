@@ -139,9 +139,9 @@ class SearchConfig(_Settings):
             if (file := getattr(self, name)) is not None:
                 changes[name] = str(Path(file).expanduser().absolute())
         student = self.space.get("student")
-        if isinstance(student, dict) and isinstance(student.get("weights"), str):
-            file = str(Path(student["weights"]).expanduser().absolute())
-            changes["space"] = {**self.space, "student": {**student, "weights": file}}
+        if isinstance(student, dict) and "weights" in student:
+            files = _absolute(student["weights"])
+            changes["space"] = {**self.space, "student": {**student, "weights": files}}
         return self.model_copy(update=changes)
 
     def workers(self) -> int:
@@ -175,6 +175,13 @@ class SearchConfig(_Settings):
             ConfigError: the restriction breaks a rule.
         """
         return Space.restricted(self.space, listed=self.sampler == "grid")
+
+
+def _absolute(files: Any) -> Any:
+    """Return a path, or each of a list, from the root; what is no path as it is."""
+    if isinstance(files, list | tuple):
+        return [_absolute(file) for file in files]
+    return str(Path(files).expanduser().absolute()) if isinstance(files, str) else files
 
 
 def make_config(settings: Mapping[str, Any], preset: str | None = None) -> SearchConfig:

@@ -14,6 +14,7 @@ from slimtune.search.config import SearchConfig, make_config, merged, set_path
 from slimtune.search.setup import reopen_workload
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
+from slimtune.spaces.space import STAGES
 from slimtune.workload.types import Workload
 
 
@@ -71,7 +72,7 @@ def rerun_trial(
     folder.record(number)  # says which numbers exist
     spec = TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
     config = run_config(folder)
-    spec = _changed(spec, changes or {})
+    spec = changed(spec, changes or {})
     workload = reopen_workload(folder, config)
     return run_trial(workload, spec, tuple(config.objectives), reraise=reraise)
 
@@ -120,8 +121,21 @@ def find_run(path: Path) -> Path | None:
     return None
 
 
-def _changed(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
+def changed(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
+    """Return ``spec`` with other settings in its recipe.
+
+    Args:
+        spec: of a trial.
+        changes: dotted recipe settings; another method takes the defaults of its own settings.
+
+    Raises:
+        UserError: the result is no valid recipe.
+    """
     recipe = merged(spec.recipe, {})
+    for stage in ("prune", "quantize", "distill"):
+        if f"{stage}.method" in changes:  # the settings of another method mean nothing to it
+            row = {} if changes[f"{stage}.method"] == "none" else STAGES.get(stage, {})
+            recipe[stage] = {k: v for k, v in recipe[stage].items() if k in row}
     for dotted, value in changes.items():
         set_path(recipe, dotted, value)
     Recipe.from_dict(recipe)  # a wrong change is the user's mistake, not a failed trial

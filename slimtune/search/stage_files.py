@@ -14,9 +14,6 @@ from slimtune.workload.checkpoints import read_weights, weights_bytes
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 
-_PARTS = {"prune": ("student", "prune"), "train": ("student", "prune", "distill", "train")}
-"""What of a recipe has been carried out when a stage is done."""
-
 
 class StageFiles:
     """Collects what `compress` keeps, as files to be written with the result.
@@ -29,7 +26,7 @@ class StageFiles:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe.effective().to_dict()
+        self._recipe = recipe.effective()
         self.folders: dict[str, dict[str, bytes]] = {}
 
     def keep(self, progress: Progress) -> None:
@@ -40,7 +37,7 @@ class StageFiles:
             "architecture": dataclasses.asdict(progress.architecture),
             "kept_channels": progress.kept,
             "history": [dataclasses.asdict(epoch) for epoch in progress.history],
-            "recipe": {part: self._recipe[part] for part in _PARTS[progress.done]},
+            "recipe": _carried_out(self._recipe, progress.done),
         }
         self.folders[progress.done] = {
             "stage.json": to_json(description),
@@ -68,15 +65,27 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
         done, architecture = saved["done"], Architecture(**saved["architecture"])
         history = [Epoch(**epoch) for epoch in saved["history"]]
         kept, known = saved["kept_channels"], saved["recipe"]
-        parts = _PARTS[done]
+        if done not in ("prune", "train"):
+            raise KeyError(done)
     except (KeyError, TypeError):
         raise ModelError(f"{file}: describes no stage; save it again with compress") from None
     if recipe.order != "ppq":
         raise ConfigError("order: spq has no stages to go on from; use order ppq")
-    wanted = recipe.effective().to_dict()
-    _check_same({part: wanted[part] for part in parts}, known, file)
+    _check_same(_carried_out(recipe.effective(), done), known, file)
     model = resize_to(build(architecture), read_weights(folder / "model.safetensors"))
     return Progress(done, model, architecture, kept, history)
+
+
+def _carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
+    """Return what of an effective recipe has been carried out when a stage is done."""
+    whole = recipe.to_dict()
+    taught = done == "train" or recipe.in_steps
+    sparse = recipe.prune is not None and recipe.prune.method.sparsity_epochs > 0
+    del whole["train"]["recalibrate"]  # acts at the end
+    if done == "prune":
+        del whole["train"]["epochs"]  # come after
+    parts = ["student", "prune", *["distill"] * taught, *["train"] * (taught or sparse)]
+    return {part: whole[part] for part in parts}
 
 
 def _check_same(wanted: dict[str, Any], saved: dict[str, Any], file: Path, path: str = "") -> None:

@@ -120,7 +120,7 @@ def _measured(
     clock.report("parity", {})
     images = workload.validation.images[:PARITY_IMAGES]
     check_parity(
-        network_logits(made.model, images, workload).numpy(),
+        network_logits(made.computed, images, workload).numpy(),
         predict(made.onnx, images, mean=workload.mean, std=workload.std),
         quantized=recipe.quantize.activations != "float",
     )

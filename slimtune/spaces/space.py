@@ -201,6 +201,20 @@ class Space:
         for epochs in self.stages["train"]["epochs"].ends():
             for method in self.methods["distill"]:
                 _check_recipe({"train": {"epochs": epochs}, "distill": {"method": method}})
+            self._check_soft(epochs)
+
+    def _check_soft(self, epochs: Any) -> None:
+        """Check that there are epochs to prune in, if any recipe prunes while it is trained."""
+        cuts = (m for m in self.methods["prune"] if m != "none" and not _removes_weights(m))
+        learned = (m for m in self.methods["quantize"] if QUANTIZATION[m].trains)
+        cut, quantizer = next(cuts, None), next(learned, None)
+        stages: dict[str, Any] = {"train": {"epochs": epochs}, "prune": {"method": cut}}
+        if cut is not None:
+            for schedule in self.stages["prune"]["schedule"].ends():
+                _check_recipe({**stages, "prune": {"method": cut, "schedule": schedule}})
+        if cut is not None and quantizer is not None:
+            for order in self.order.ends():
+                _check_recipe({**stages, "quantize": quantizer, "order": order})
 
 
 def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
@@ -225,12 +239,13 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
             stages[stage] |= _drawn(trial, {name: fitting}, owner)
         stages[stage] |= _drawn(trial, rows[method], f"{stage}.{method}")
     stages["order"] = "ppq"
-    if QUANTIZATION[stages["quantize"]["method"]].trains and not _removes_weights(stages):
+    learned = QUANTIZATION[stages["quantize"]["method"]].trains
+    if learned and not _removes_weights(stages["prune"]["method"]):
         stages["order"] = space.order.suggest(trial, "order")
     untouched = stages["prune"]["method"] == stages["distill"]["method"] == "none"
     untouched &= stages["student"]["model"] == BASELINE and stages["order"] == "ppq"
     stages["train"] = {"epochs": 0}
-    if not untouched or QUANTIZATION[stages["quantize"]["method"]].trains:
+    if not untouched or learned:
         stages["train"] = _drawn(trial, space.stages["train"], "train")
     if DISTILLATION[stages["distill"]["method"]].hard_labels:
         stages["train"]["label_smoothing"] = 0.0
@@ -257,8 +272,7 @@ def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
     return Choice(values)
 
 
-def _removes_weights(stages: Mapping[str, Any]) -> bool:
-    method = stages["prune"]["method"]
+def _removes_weights(method: str) -> bool:
     return method != "none" and PRUNING[method].removes == "weights"
 
 

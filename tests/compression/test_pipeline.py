@@ -11,14 +11,27 @@ import onnxruntime
 import openvino
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from slimtune.compression.pipeline import Compressed, Progress, Report, compress
+from slimtune.compression.distillation import FeatureMse, MutualLearning
+from slimtune.compression.distillation.protocol import Batch
+from slimtune.compression.pipeline import (
+    Compressed,
+    Progress,
+    Report,
+    _Bench,
+    compress,
+    report_nothing,
+)
+from slimtune.compression.pruning import L1
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training import network_logits
 from slimtune.errors import ConfigError
 from slimtune.measurement.runtime import observe_ranges, predict
+from slimtune.workload.shortcut import SelectionConv2d
 from slimtune.workload.types import Architecture, Workload
+from slimtune.workload.zoo.build import build
 
 
 def made(workload: Workload, recipe: dict[str, Any], seed: int = 0, **more: Any) -> Compressed:
@@ -214,3 +227,87 @@ def test_a_second_runtime_names_the_same_classes(digits: Workload, quantizer: st
     compiled = core.compile_model(core.read_model(file), "CPU", settings)
     theirs = compiled(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0].argmax(axis=1)
     assert (ours == theirs).mean() >= 0.995
+
+
+@pytest.mark.parametrize(
+    "prune",
+    [
+        {"method": "l1", "amount": 0, "schedule": "incremental"},
+        {"method": "bn_scale", "amount": 0, "sparsity_epochs": 1},
+    ],
+)
+def test_recipes_of_one_key_end_in_one_file(digits: Workload, prune: dict[str, Any]) -> None:
+    plain = {"train": {"epochs": 0, "batch_size": 256}}
+    idle = {**plain, "prune": prune}
+    assert Recipe.from_dict(idle).key() == Recipe.from_dict(plain).key()
+    assert made(digits, idle).onnx == made(digits, plain).onnx
+
+
+def test_a_penalty_before_pruning_acts_in_every_order(digits: Workload) -> None:
+    stages: list[str] = []
+    recipe = {
+        "prune": {"method": "bn_scale", "sparsity_epochs": 1},
+        "quantize": {"method": "lsq", "epochs": 0},
+        "train": {"epochs": 1, "batch_size": 512},
+        "order": "spq",
+    }
+    made(digits, recipe, report=reporter(stages))
+    assert list(dict.fromkeys(stages)) == ["sparsify", "fine-tune", "prune", "export"]
+
+
+def test_a_students_layout_in_memory_moves_no_bit(digits: Workload) -> None:
+    recipe = {
+        "quantize": {"method": "apot", "epochs": 0},
+        "train": {"epochs": 1, "batch_size": 512},
+    }
+    saved: list[Progress] = []
+    whole = made(
+        digits, recipe, keep=lambda at: saved.append(replace(at, model=copy.deepcopy(at.model)))
+    )
+    start = saved[-1]
+    start.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    assert made(digits, recipe, start=start).onnx == whole.onnx
+
+
+def test_recalibration_sees_the_clipping_of_the_file(digits: Workload) -> None:
+    """A 2-bit LSQ range cuts much off; statistics without that would fit another network."""
+    recipe = {
+        "quantize": {"method": "lsq", "bits": 3, "activation_bits": 2, "epochs": 2, "lr": 0.05},
+        "train": {"epochs": 0, "batch_size": 64, "recalibrate": True},
+    }
+    result = made(digits, recipe)
+    images = digits.validation.images
+    ours = network_logits(result.computed, images, digits).numpy()
+    theirs = predict(result.onnx, images, mean=digits.mean, std=digits.std)
+    assert np.sqrt(np.square(ours - theirs).mean()) < 0.1 * ours.std()
+    assert np.mean(theirs.argmax(1) == digits.validation.labels) > 0.9
+
+
+def test_a_wider_teachers_channels_are_not_picked_by_the_students_keep_list(
+    digits: Workload,
+) -> None:
+    """They are other channels; an adapter must learn which belong together."""
+    widths: list[int] = []
+
+    class Looking(FeatureMse):
+        def loss(self, batch: Batch) -> Tensor:
+            widths.append(batch.stages[-1].teacher_out.shape[1])
+            return FeatureMse.loss(self, batch)
+
+    torch.manual_seed(0)
+    wide = build(replace(digits.architecture, name="resnet8x2")).eval()
+    recipe = Recipe(prune=Prune(method=L1()), distill=Looking(), train=Train(epochs=1))
+    for workload in (replace(digits, teacher=wide), digits):
+        compress(workload, recipe, seed=0, observe=observe_ranges)
+    assert widths[0] == 128 and widths[-1] == 32
+
+
+def test_a_peers_frozen_selections_stay_frozen(digits: Workload) -> None:
+    """Option-A shortcuts are 0/1 selections, for a peer that is trained along too."""
+    bench = _Bench(digits, Recipe(distill=MutualLearning()), 0, "cpu", report_nothing)
+    peer = bench._teacher(MutualLearning())
+    assert peer is not None
+    for module in peer.modules():
+        for parameter in module.parameters(recurse=False):
+            assert parameter.requires_grad == (not isinstance(module, SelectionConv2d))
+    assert any(isinstance(module, SelectionConv2d) for module in peer.modules())

@@ -197,8 +197,40 @@ def test_a_pipeline_is_described_in_the_order_it_runs() -> None:
     )
     assert recipe.describe() == "l1 50% → int8_static → KD base T=4 α=0.7"
     assert Recipe(train=Train(epochs=0)).describe() == "unchanged"
+    mixed = {"quantize": {"method": "gpfq", "stage_bits": "8-4-2"}, "train": {"epochs": 0}}
+    assert Recipe.from_dict(mixed).describe() == "gpfq 8-4-2b"
 
 
 def test_a_stage_built_in_python_is_checked_too() -> None:
     with pytest.raises(ValueError):
         Prune(method=PRUNING["l1"](), amount=2)
+
+
+@pytest.mark.parametrize(
+    ("stages", "stage", "name", "values"),
+    [
+        ({"train": {"epochs": 0}, "quantize": {"method": "lsq"}}, "train", "lr", (0.01, 0.1)),
+        ({"quantize": {"method": "lsq", "epochs": 0}}, "quantize", "lr", (0.01, 0.1)),
+        ({"quantize": {"method": "gpfq", "stage_bits": "8-4"}}, "quantize", "bits", (3, 4)),
+        ({"train": {"schedule": "constant"}}, "train", "decay", (0.1, 0.2)),
+        ({"prune": {"method": "group_norm"}}, "prune", "sparsity", (1e-3, 1e-4)),
+    ],
+)
+def test_a_setting_without_effect_makes_no_other_pipeline(
+    stages: dict[str, Any], stage: str, name: str, values: tuple[float, float]
+) -> None:
+    keys = set()
+    for value in values:
+        own = {**stages.get(stage, {}), name: value}
+        keys.add(Recipe.from_dict({**stages, stage: own}).key())
+    assert len(keys) == 1
+
+
+def test_pruning_nothing_is_nothing_whatever_its_schedule() -> None:
+    plain = Recipe.from_dict({"train": {"epochs": 0}})
+    steps = {"prune": {"method": "l1", "amount": 0, "schedule": "incremental"}}
+    for idle in (
+        {**steps, "train": {"epochs": 0}, "distill": "base"},
+        {"prune": {"method": "bn_scale", "amount": 0}, "train": {"epochs": 0}},
+    ):
+        assert Recipe.from_dict(idle).key() == plain.key()

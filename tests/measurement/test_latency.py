@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization import NoQuantization
 from slimtune.errors import DataError
 from slimtune.measurement import latency
 from slimtune.measurement.latency import PROBE_TOLERANCE, _accepted, _Round, measure_latency
@@ -30,7 +29,7 @@ def file(width: int) -> bytes:
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
         classes=("a", "b"),
-        quantizer=NoQuantization(),
+        stored={},
         calibration=np.zeros((1, 16, 16, 3), np.uint8),
         observe=observe_ranges,
     )

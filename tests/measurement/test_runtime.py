@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization import NoQuantization
 from slimtune.errors import DataError, ModelError
 from slimtune.measurement.runtime import observe_ranges, open_session, predict
 
@@ -47,7 +46,7 @@ def our_file() -> bytes:
         mean=MEAN,
         std=STD,
         classes=list("abcde"),
-        quantizer=NoQuantization(),
+        stored={},
         calibration=IMAGES,
         observe=observe_ranges,
     )

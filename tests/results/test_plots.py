@@ -55,3 +55,17 @@ def test_a_run_without_a_trial_has_nothing_to_draw(folder: RunFolder) -> None:
     folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
     with pytest.raises(UserError, match="no complete trial to draw"):
         spread_figure(open_run(folder.path))
+
+
+def test_an_accuracy_that_was_not_optimised_is_drawn_too(folder: RunFolder) -> None:
+    record = TrialRecord(
+        number=0,
+        status="complete",
+        recipe={},
+        pipeline="l1",
+        seed=0,
+        objectives={"size_bytes": 100, "latency_ms": 1.0},
+        metrics={"accuracy": 0.9},
+    )
+    folder.write_trial(record, {}, {})
+    assert spread_figure(open_run(folder.path)).startswith(b"\x89PNG")

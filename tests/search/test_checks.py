@@ -2,13 +2,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from slimtune.errors import ConfigError, ModelError, UnknownNameError, UserError
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Workload
+from slimtune.workload.zoo.build import build
 
 
 def config(**space: Any) -> SearchConfig:
@@ -69,3 +70,21 @@ def test_a_network_that_cannot_be_pruned_or_matched_is_refused(digits: Workload)
     space = {"prune": {"method": "none"}, "distill": {"method": ["none", "fmse"]}}
     with pytest.raises(ModelError, match="distillation fmse of 'resnet8'"):
         check_space(config(**space), flat)
+
+
+def test_a_network_that_cannot_be_traced_is_not_asked_to_be_where_no_channel_goes(
+    digits: Workload,
+) -> None:
+    class Untraceable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = build(digits.architecture)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x).detach()
+
+    odd = replace(digits, baseline=Untraceable().eval())
+    for method in ("none", "l1_unstructured"):
+        check_space(config(prune={"method": method}, distill={"method": "none"}), odd)
+    with pytest.raises(ModelError, match="one differentiable tensor"):
+        check_space(config(prune={"method": "l1"}, distill={"method": "none"}), odd)

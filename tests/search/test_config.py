@@ -132,3 +132,6 @@ def test_a_students_weights_are_anchored_so_that_recipes_can_be_rerun_from_anywh
     space = {"student": {"model": "resnet8", "weights": "s.th"}}
     config = make_config({"space": space}).anchored()
     assert config.space["student"] == {"model": "resnet8", "weights": str(Path("s.th").absolute())}
+    several = make_config({"space": {"student": {"model": "resnet8", "weights": ["s.th", None]}}})
+    expected = [str(Path("s.th").absolute()), None]
+    assert several.anchored().space["student"]["weights"] == expected

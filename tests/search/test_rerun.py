@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from slimtune.search.rerun import Comparison, compress_once, find_run
+from slimtune.compression.recipe import Recipe
+from slimtune.search.rerun import Comparison, changed, compress_once, find_run
+from slimtune.search.spec import TrialSpec
 from slimtune.workload.types import Workload
 
 
@@ -20,3 +22,16 @@ def test_equal_hashes_are_identical() -> None:
 def test_one_recipe_runs_without_a_search(digits: Workload) -> None:
     outcome = compress_once(digits, {"prune": {"method": "l1"}, "train": {"epochs": 0}}, seed=0)
     assert outcome.status == "complete" and outcome.number == 0
+
+
+def test_another_method_takes_its_own_defaults_and_keeps_the_stages() -> None:
+    recipe = {
+        "prune": {"method": "bn_scale", "amount": 0.4, "sparsity": 0.01},
+        "distill": {"method": "attention", "attention_weight": 50.0},
+    }
+    spec = TrialSpec(0, Recipe.from_dict(recipe).to_dict(), seed=1)
+    other = changed(spec, {"prune.method": "l1", "distill.method": "base"})
+    made = Recipe.from_dict(other.recipe)
+    assert made.prune is not None and made.prune.amount == 0.4 and made.distill.alpha == 0.9
+    bare = Recipe.from_dict(changed(spec, {"prune.method": "none"}).recipe)
+    assert bare.prune is None and other.seed == 1

@@ -12,7 +12,8 @@ from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, ModelError, UserError
 from slimtune.search.rerun import compress_once
 from slimtune.search.stage_files import StageFiles, read_stage
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Architecture, Workload
+from slimtune.workload.zoo.build import build
 
 RECIPE: dict[str, Any] = {
     "prune": {"method": "l1", "amount": 0.5},
@@ -68,3 +69,18 @@ def test_a_folder_that_is_no_stage_is_refused(saved: Path, tmp_path: Path) -> No
     (tmp_path / "stage.json").write_text(json.dumps({"done": "prune"}))
     with pytest.raises(ModelError, match="describes no stage"):
         read_stage(tmp_path, Recipe.from_dict(RECIPE))
+
+
+def test_settings_that_acted_between_the_steps_belong_to_the_beginning(tmp_path: Path) -> None:
+    def recipe(**train: Any) -> Recipe:
+        prune = {"method": "l1", "schedule": "incremental"}
+        return Recipe.from_dict({"prune": prune, "train": {"batch_size": 256, **train}})
+
+    stages = StageFiles(recipe())
+    network = build(Architecture("resnet8", 10, 1))
+    stages.keep(Progress("prune", network, Architecture("resnet8", 10, 1)))
+    for file, content in stages.folders["prune"].items():
+        (tmp_path / file).write_bytes(content)
+    assert read_stage(tmp_path, recipe(epochs=9, recalibrate=True)).done == "prune"
+    with pytest.raises(ConfigError, match="train.lr: is 0.1 in the recipe, but .* with 0.01"):
+        read_stage(tmp_path, recipe(lr=0.1))

@@ -102,6 +102,18 @@ def test_a_methods_own_dimension_is_restricted_by_its_name() -> None:
         ({"prune": 0.5}, "space.prune: must be a mapping"),
         ({"train": {"epochs": [1.5]}}, "space.train.epochs: "),
         ({"train": {"epochs": 0}}, "space.train.epochs: must be at least 1 with distillation"),
+        (
+            {
+                "train": {"epochs": [0, 3]},
+                "prune": {"schedule": ["one_shot", "soft"]},
+                "distill": {"method": "none"},
+            },
+            "space.train.epochs: must be at least 1 to prune during training",
+        ),
+        (
+            {"train": {"epochs": [0, 3]}, "order": ["ppq", "spq"], "distill": {"method": "none"}},
+            "space.train.epochs: must be at least 1 to prune during training",
+        ),
         ([], "space: must be a mapping"),
         ({1: {}}, "space.1: unknown stage"),
         ({"train": {"epochs": {"low": 1, "high": 3, "step": 0.5}}}, "space.train.epochs: "),

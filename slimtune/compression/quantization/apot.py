@@ -112,7 +112,7 @@ class ApotWeight(WeightQuantizer):
 
     def __init__(self, weight: Tensor, bits: int) -> None:
         super().__init__(bits)
-        self.levels = signed_levels(bits)
+        self.levels = signed_levels(bits).to(weight.device)
         self.register_buffer("factor", statistics(weight)[1])
         self.register_buffer("held", None)
         self.alpha = nn.Parameter(torch.tensor(_best_alpha(self._normalised(weight), self.levels)))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from slimtune.compression.quantization.layers import strip
+from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
+from slimtune.compression.quantization.layers import InputQuantizer, fake_quantized, strip
 from slimtune.compression.quantization.protocol import StoredWeight
 
 
@@ -25,6 +26,30 @@ def bake(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
     return plain.eval()
 
 
+def as_in_file(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
+    """Return a copy that computes what the file will, as far as training settled it.
+
+    Weights without fake quantizers are ``scale * integers``, as in `bake`. Layers with them keep
+    them, but round their inputs to the file's 8 bits on the range that was learned: what lies
+    beyond is clipped, which a plain layer would let through.
+
+    Args:
+        model: with or without fake quantizers; not modified.
+        stored: integers by the weight's qualified name.
+    """
+    network = copy.deepcopy(model).eval()
+    learned = dict(fake_quantized(network))
+    for layer in learned.values():
+        if layer.input_quantizer is not None:
+            layer.input_quantizer = _eight_bits(layer.input_quantizer)
+    parameters = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, weight in stored.items():
+            if name not in learned:
+                parameters[name].copy_(torch.from_numpy(weight.dequantized()))
+    return network
+
+
 def halved(model: nn.Module) -> nn.Module:
     """Return a copy whose weights are half precision numbers, still in float32.
 
@@ -41,3 +66,8 @@ def halved(model: nn.Module) -> nn.Module:
             if parameter.ndim > 1:
                 parameter.copy_(parameter.clamp(-largest, largest).half().float())
     return rounded
+
+
+def _eight_bits(learned: InputQuantizer) -> InputQuantizer:
+    low, high = learned.range()
+    return ClippedInput(high, uniform_levels(8, signed=low < 0), learned=False)

@@ -33,8 +33,8 @@ class Levels(nn.Module):
             return torch.div(x, step).clamp_(self.low, self.high).round_()
         halves = torch.mul(x, 2 / step).clamp_(2 * self.low, 2 * self.high)
         if self.low == 0:
-            return _looked_up(self.table, halves.int())
-        return torch.copysign(_looked_up(self.table, halves.abs().int()), halves)
+            return _looked_up(self.table, _index(halves))
+        return torch.copysign(_looked_up(self.table, _index(halves.abs())), halves)
 
 
 def _table(levels: Sequence[int]) -> Tensor:
@@ -47,6 +47,11 @@ def _table(levels: Sequence[int]) -> Tensor:
     borders = (known[1:] + known[:-1]) / 2
     middles = (torch.arange(2 * levels[-1] + 1) + 0.5) / 2
     return known[torch.bucketize(middles, borders)]
+
+
+def _index(halves: Tensor) -> Tensor:
+    """Return whole numbers from 0 up; NaN, whose integer may be anything, becomes 0."""
+    return halves.int().clamp_(min=0)
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:

@@ -124,3 +124,10 @@ def test_before_training_weights_keep_their_size_and_the_clip_is_the_best() -> N
 def test_levels_with_a_sign_have_one_bit_less() -> None:
     assert signed_levels(2).high == 1 and signed_levels(4).high == 10
     assert unsigned_levels(4).high == 48 and unsigned_levels(4).low == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_levels_lie_where_the_weight_does() -> None:
+    weight = weights().cuda()
+    quantizer = ApotWeight(weight, 4).to(weight.device)
+    torch.testing.assert_close(quantizer(weight).cpu(), ApotWeight(weights(), 4)(weights()))

@@ -127,3 +127,11 @@ def test_levels_survive_a_pickle() -> None:
     levels = pickle.loads(pickle.dumps(Levels(4, signed=True, only=(0, 1, 2, 4))))
     x = torch.tensor([2.9, 3.1, -9.0])
     assert levels.nearest(x, torch.tensor(1.0)).tolist() == [2, 4, -4]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_is_no_number_is_looked_up_without_an_error(signed: bool) -> None:
+    """Training that diverges is told by its loss, not by an index out of range."""
+    levels = Levels(10, signed=signed, only=apot_levels(3))
+    x = torch.tensor([float("nan"), float("inf"), 1.0])
+    assert torch.isfinite(levels.nearest(x, torch.tensor(1.0))[1:]).all()
