@@ -20,7 +20,7 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import compress_once
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome
-from slimtune.search.stage_files import StageFiles, read_stage
+from slimtune.search.stage_files import StageFiles, check_origin, read_stage, stage_origin
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
@@ -69,7 +69,10 @@ def command(
     workload = load_workload(config, load_dataset(config.data))
     check_recipe(recipe, workload)
     baseline = _baseline(state, workload, config)
-    stages = StageFiles(recipe)
+    origin = stage_origin(workload, config.seed)
+    if stage is not None:
+        check_origin(stage, origin)
+    stages = StageFiles(recipe, origin)
     made = compress_once(workload, recipe.to_dict(), config.seed, start=saved, keep=stages.keep)
     made = _finished(made, "the recipe")
     content = {

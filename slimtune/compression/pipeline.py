@@ -21,7 +21,7 @@ from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
-from slimtune.errors import ConfigError
+from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture, Workload
@@ -29,6 +29,7 @@ from slimtune.workload.types import Architecture, Workload
 Report = Callable[[str, Mapping[str, float]], None]
 Build = Callable[[Architecture, str | None], nn.Module]
 Kept = dict[str, list[int]]
+_CHECKED_IMAGES = 32
 SCORING_IMAGES = 256
 """Training images on which pruning methods that want gradients get them."""
 
@@ -235,6 +236,7 @@ class _Bench:
         workload, quantizer = self.workload, self.recipe.quantize
         trained = at.model.eval().to("cpu")
         images = self._images(quantizer.calibration_images).to("cpu")
+        check_finite(trained, images[:_CHECKED_IMAGES])
         stored = quantizer.weights(trained, images)
         computed = as_in_file(trained, stored)
         computed = halved(computed) if quantizer.bits == 16 else computed
@@ -321,6 +323,21 @@ class _Bench:
         """Return ``n`` indices evenly spread over the training split: it may be sorted."""
         count = len(self.workload.train)
         return np.linspace(0, count - 1, min(n, count)).astype(np.int64)
+
+
+def check_finite(network: nn.Module, images: Tensor) -> None:
+    """Check that a trained network still computes numbers.
+
+    Raises:
+        NonFiniteError: some logits are NaN or infinite.
+    """
+    with torch.no_grad():
+        logits = network(images)
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError(
+            "the network's logits must be finite, but training made some NaN or infinite; lower "
+            "train.lr or quantize.lr"
+        )
 
 
 def copied(network: nn.Module) -> nn.Module:

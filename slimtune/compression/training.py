@@ -133,7 +133,6 @@ class _Batch:
     mixed_labels: Tensor
     share: float
     progress: float
-    epoch: int
 
 
 def _step(
@@ -186,7 +185,6 @@ def _seen(
         share=batch.share,
         stages=stages,
         progress=batch.progress,
-        epoch=batch.epoch,
     )
 
 
@@ -255,5 +253,4 @@ def _batches(
             mixed_labels=mixed.labels,
             share=mixed.share,
             progress=(epoch - 1 + start / count) / settings.epochs,
-            epoch=epoch,
         )

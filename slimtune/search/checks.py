@@ -36,7 +36,7 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
     """
     space = config.resolved_space()
     _draw_some(space)
-    methods = [PRUNING[name]() for name in space.methods["prune"] if name != "none"]
+    methods = _pruning_methods(space)
     students = space.stages["student"]
     for name in students["model"].ends():
         for weights in students["weights"].ends():
@@ -58,6 +58,16 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     if recipe.prune is not None:
         _check_prunable(name, [recipe.prune.method], student, workload)
     _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)
+
+
+def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
+    """Return every pruning method of the space, with each end of each of its own dimensions."""
+    found: list[ChannelPruning | WeightPruning] = []
+    for name, row in space.methods["prune"].items():
+        if name != "none":
+            found.append(PRUNING[name](**{key: d.ends()[0] for key, d in row.items()}))
+            found += [PRUNING[name](**{k: end}) for k, d in row.items() for end in d.ends()[1:]]
+    return found
 
 
 def _draw_some(space: Space) -> None:

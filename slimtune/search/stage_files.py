@@ -1,6 +1,7 @@
 """A student between two stages, as files: what ``compress --from-stage`` goes on from."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from slimtune.compression.rebuild import resize_to
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
-from slimtune.results.files import read_json, to_json
+from slimtune.results.files import read_json, sha256_bytes, to_json
+from slimtune.search.setup import workload_fingerprint
 from slimtune.workload.checkpoints import read_weights, weights_bytes
-from slimtune.workload.types import Architecture
+from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 
 
@@ -21,12 +23,15 @@ class StageFiles:
     Args:
         recipe: being carried out.
 
+        origin: from `stage_origin`.
+
     Attributes:
         folders: stage -> file name -> content.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, origin: Mapping[str, Any]) -> None:
         self._recipe = recipe.effective()
+        self._origin = dict(origin)
         self.folders: dict[str, dict[str, bytes]] = {}
 
     def keep(self, progress: Progress) -> None:
@@ -38,6 +43,7 @@ class StageFiles:
             "kept_channels": progress.kept,
             "history": [dataclasses.asdict(epoch) for epoch in progress.history],
             "recipe": _carried_out(self._recipe, progress.done),
+            "origin": self._origin,
         }
         self.folders[progress.done] = {
             "stage.json": to_json(description),
@@ -76,6 +82,29 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
     return Progress(done, model, architecture, kept, history)
 
 
+def stage_origin(workload: Workload, seed: int) -> dict[str, Any]:
+    """Return what a stage depends on beside its recipe: seed, data, baseline and teacher."""
+    teacher = workload.teacher
+    return {
+        "model": workload.architecture.name,
+        "seed": seed,
+        "data": workload_fingerprint(workload),
+        "baseline": sha256_bytes(weights_bytes(workload.baseline)),
+        "teacher": None if teacher is None else sha256_bytes(weights_bytes(teacher)),
+    }
+
+
+def check_origin(folder: Path, origin: Mapping[str, Any]) -> None:
+    """Check that a saved stage was made from this baseline and data, with this seed.
+
+    Raises:
+        ConfigError: it was not; names the first difference.
+        RunError: stage.json is damaged.
+    """
+    file = folder / "stage.json"
+    _check_same(dict(origin), read_json(file).get("origin", {}), file)
+
+
 def _carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
     """Return what of an effective recipe has been carried out when a stage is done."""
     whole = recipe.to_dict()
@@ -96,6 +125,6 @@ def _check_same(wanted: dict[str, Any], saved: dict[str, Any], file: Path, path:
             _check_same(ours, theirs, file, dotted)
         elif ours != theirs:
             raise ConfigError(
-                f"{dotted}: is {shortened(ours)} in the recipe, but {file.parent} was made with "
+                f"{dotted}: is {shortened(ours)} here, but {file.parent} was made with "
                 f"{shortened(theirs)}; make them equal, or start without --from-stage"
             )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, get_args
 
+from pydantic import ValidationError
+
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
@@ -122,6 +124,11 @@ STAGES: dict[str, dict[str, Domain]] = {
 }
 
 ORDER = Choice(("ppq",))
+_REGISTRIES: dict[str, Registry[Any]] = {
+    "prune": PRUNING,
+    "quantize": QUANTIZATION,
+    "distill": DISTILLATION,
+}
 _UNFIT = {"scope": "stage", "schedule": "soft"}  # for methods that remove single weights
 
 
@@ -325,22 +332,41 @@ def _restrict(
     try:
         if key in row:
             row[key] = parse(row[key])
+        wanted = {method: parse(methods[method].get(key)) for method in owners}
         for method in owners:
-            methods[method] = {**methods[method], key: parse(methods[method].get(key))}
+            fitting = _shared_out(wanted, stage, method, key)
+            methods[method] = {**methods[method], key: fitting}
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
+def _shared_out(wanted: Mapping[str, Domain], stage: str, method: str, key: str) -> Domain:
+    """Return a method's share of a choice: without what it refuses and another method takes.
+
+    Not every quantizer has every bit width; a value that none has is left for `Space.check`.
+    """
+    domain = wanted[method]
+    if not isinstance(domain, Choice):
+        return domain
+    own = tuple(v for v in domain.values if _takes(stage, method, key, v))
+    taken = {v for other in wanted for v in domain.values if _takes(stage, other, key, v)}
+    values = tuple(v for v in domain.values if v in own or v not in taken)
+    return Choice(values) if values else domain
+
+
+def _takes(stage: str, method: str, key: str, value: Any) -> bool:
+    try:
+        _REGISTRIES[stage][method](**{key: value})
+    except (ValidationError, ValueError):
+        return False
+    return True
+
+
 def _settings_of(stage: str, method: str) -> tuple[str, ...]:
     """Return the names of a method's own settings, searched by default or not."""
-    registries: dict[str, Registry[Any]] = {
-        "prune": PRUNING,
-        "quantize": QUANTIZATION,
-        "distill": DISTILLATION,
-    }
     if stage == "prune" and method == "none":
         return ()
-    return tuple(field.name for field in dataclasses.fields(registries[stage][method]))
+    return tuple(field.name for field in dataclasses.fields(_REGISTRIES[stage][method]))
 
 
 def _check_ends(stage: str, base: dict[str, Any], name: str, domain: Domain) -> None:

@@ -57,7 +57,14 @@ def test_a_run_without_a_trial_has_nothing_to_draw(folder: RunFolder) -> None:
         spread_figure(open_run(folder.path))
 
 
-def test_an_accuracy_that_was_not_optimised_is_drawn_too(folder: RunFolder) -> None:
+def test_an_accuracy_that_was_not_optimised_is_drawn_too(tmp_path: Path) -> None:
+    manifest = {
+        "config": {},
+        "objectives": ["size_bytes", "latency_ms"],
+        "reference_point": {"size_bytes": 1100, "latency_ms": 2.0},
+        "workload": {"fingerprint": "0" * 64},
+    }
+    folder = RunFolder.create(tmp_path / "b", manifest)
     record = TrialRecord(
         number=0,
         status="complete",

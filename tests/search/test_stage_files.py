@@ -11,7 +11,7 @@ from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, ModelError, UserError
 from slimtune.search.rerun import compress_once
-from slimtune.search.stage_files import StageFiles, read_stage
+from slimtune.search.stage_files import StageFiles, check_origin, read_stage, stage_origin
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 
@@ -27,7 +27,7 @@ def saved(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compress whose stages were saved, with the file that it ended in."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("small")
-    stages = StageFiles(Recipe.from_dict(RECIPE))
+    stages = StageFiles(Recipe.from_dict(RECIPE), stage_origin(digits, 3))
 
     def keep(progress: Progress) -> None:
         stages.keep(replace(progress, model=copy.deepcopy(progress.model)))
@@ -54,12 +54,12 @@ def test_going_on_from_a_saved_stage_ends_in_the_same_file(
 def test_another_end_may_follow_but_no_other_beginning(saved: Path) -> None:
     read_stage(saved / "train", Recipe.from_dict({**RECIPE, "quantize": "none"}))
     other = Recipe.from_dict({**RECIPE, "prune": {"method": "l1", "amount": 0.3}})
-    message = "prune.amount: is 0.3 in the recipe, but .* was made with 0.5; make them equal"
+    message = "prune.amount: is 0.3 here, but .* was made with 0.5; make them equal"
     with pytest.raises(ConfigError, match=message):
         read_stage(saved / "prune", other)
     longer = Recipe.from_dict({**RECIPE, "train": {"epochs": 2}})
     assert read_stage(saved / "prune", longer).done == "prune"  # training comes after it
-    with pytest.raises(ConfigError, match="train.epochs: is 2 in the recipe"):
+    with pytest.raises(ConfigError, match="train.epochs: is 2 here"):
         read_stage(saved / "train", longer)
 
 
@@ -76,11 +76,21 @@ def test_settings_that_acted_between_the_steps_belong_to_the_beginning(tmp_path:
         prune = {"method": "l1", "schedule": "incremental"}
         return Recipe.from_dict({"prune": prune, "train": {"batch_size": 256, **train}})
 
-    stages = StageFiles(recipe())
+    stages = StageFiles(recipe(), {})
     network = build(Architecture("resnet8", 10, 1))
     stages.keep(Progress("prune", network, Architecture("resnet8", 10, 1)))
     for file, content in stages.folders["prune"].items():
         (tmp_path / file).write_bytes(content)
     assert read_stage(tmp_path, recipe(epochs=9, recalibrate=True)).done == "prune"
-    with pytest.raises(ConfigError, match="train.lr: is 0.1 in the recipe, but .* with 0.01"):
+    with pytest.raises(ConfigError, match="train.lr: is 0.1 here, but .* with 0.01"):
         read_stage(tmp_path, recipe(lr=0.1))
+
+
+def test_a_stage_of_another_seed_or_baseline_is_refused(digits: Workload, saved: Path) -> None:
+    check_origin(saved / "train", stage_origin(digits, 3))
+    with pytest.raises(ConfigError, match="seed: is 4 here, but .* was made with 3"):
+        check_origin(saved / "train", stage_origin(digits, 4))
+    other = copy.deepcopy(digits.baseline)
+    next(other.parameters()).data.mul_(2.0)
+    with pytest.raises(ConfigError, match="baseline: is .* here, but .* was made with"):
+        check_origin(saved / "train", stage_origin(replace(digits, baseline=other), 3))

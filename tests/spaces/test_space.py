@@ -38,6 +38,16 @@ def test_a_setting_without_a_row_can_be_searched_too() -> None:
         Space.restricted({"quantize": {"method": "gpfq", "temperature": 2}})
 
 
+def test_each_method_gets_the_bits_that_it_has() -> None:
+    space = Space.restricted({"quantize": {"method": ["gpfq", "apot"], "bits": [4, 8]}})
+    assert space.methods["quantize"]["gpfq"]["bits"] == Choice((4, 8))
+    assert space.methods["quantize"]["apot"]["bits"] == Choice((4,))
+    with pytest.raises(ConfigError, match="space.quantize.bits: .*but got 1"):
+        Space.restricted({"quantize": {"method": ["gpfq", "apot"], "bits": [1, 4]}})
+    with pytest.raises(ConfigError, match="space.quantize.bits: "):
+        Space.restricted({"quantize": {"method": "apot", "bits": [4, 8]}})
+
+
 def test_a_value_that_no_chosen_method_can_have_is_refused() -> None:
     with pytest.raises(ConfigError, match="space.prune.schedule: n_m removes single weights"):
         Space.restricted({"prune": {"method": "n_m", "schedule": "soft"}})

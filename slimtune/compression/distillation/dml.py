@@ -17,7 +17,8 @@ class MutualLearning(Distiller):
 
     ``loss = hard + w * KL(softmax(peer) || softmax(student))``; the peer, a copy of the teacher,
     minimises the same with the roles swapped. Each takes the other's probabilities of the step as
-    they are, without gradient. Only the student is kept; training costs both.
+    they are, without gradient. Only the student is kept; training costs both. Each fine-tune
+    (recovery, then quantization) begins with a new peer.
 
     Zhang, Xiang, Hospedales, Lu, "Deep Mutual Learning", CVPR 2018, arXiv:1706.00384, whose w
     is 1; the paper updates the peers in turns, here both steps follow from one forward pass.

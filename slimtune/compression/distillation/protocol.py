@@ -41,7 +41,6 @@ class Batch:
         share: weight of ``labels`` against ``mixed_labels``, in [0, 1]; 1 without mixup.
         stages: feature maps, early to late; empty unless the method asks for them.
         progress: how far the fine-tuning is, 0 at its first step and 1 at its end.
-        epoch: counted from 1.
     """
 
     hard: Tensor
@@ -52,7 +51,6 @@ class Batch:
     share: float = 1.0
     stages: tuple[Stage, ...] = ()
     progress: float = 0.0
-    epoch: int = 1
 
 
 class Distiller:
