@@ -127,10 +127,12 @@ def _refuse_existing(output: Path) -> None:
 
 
 def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
-    table = plain_table(made.pipeline, "", "baseline", "compressed", "ratio")
+    console = result_console(state)
+    console.print(made.pipeline, markup=False, soft_wrap=True)
+    table = plain_table("", "", "baseline", "compressed", "ratio")
     for name, before in baseline.objectives.items():
         after = made.objectives[name]
         ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"
         title = "validation accuracy" if name == "accuracy" else name
         table.add_row(title, words.value(name, before), words.value(name, after), ratio)
-    result_console(state).print(table)
+    console.print(table)

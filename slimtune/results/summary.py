@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from rich.table import Table
@@ -85,7 +85,8 @@ def summary_table(summary: pd.DataFrame) -> Table:
     shown = [name for name in summary.columns if name not in ("runs", "accuracy_sd")]
     for name in shown:
         left = name == "pipeline" or "." in name
-        table.add_column(_title(name), justify="left" if left else "right", overflow="fold")
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(_title(name), justify=justify, overflow="fold", no_wrap=not left)
     if spread:
         table.add_column("runs", justify="right")
     for row in summary.to_dict("records"):

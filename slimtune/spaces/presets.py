@@ -70,7 +70,7 @@ PRESETS.register("pruning-kd")(
             "distill": {
                 "method": ["base", "fmse", "gram"],
                 **_HINTON,
-                "feature_weight": 1.0,
+                "feature_weight": 10.0,
             },
             "train": _TRAIN,
         },
