@@ -11,6 +11,8 @@
     ├── NothingMatchesError      3   a selection that leaves no trial
     ├── SearchFailedError        4   a search in which no trial finished
     ├── RunError                 5   a run folder that is missing, damaged, in use or incompatible
+    │   ├── DiskFullError        5   a file that does not fit on the disk
+    │   └── RunChangedError      5   a run that was started with other settings; lists them
     └── TrialError               1   one trial cannot be finished; the search goes on
         ├── PruningError             the network cannot be pruned as asked
         ├── NonFiniteError           the loss or an objective is not a finite number
@@ -69,6 +71,14 @@ class RunError(SlimtuneError):
     """A run folder that is missing, damaged, in use or written by another version."""
 
     exit_code = 5
+
+
+class DiskFullError(RunError):
+    """A file that does not fit on the disk, or is larger than the process may write."""
+
+
+class RunChangedError(RunError):
+    """A run that cannot go on with these settings: after the first line, one a difference."""
 
 
 class TrialError(SlimtuneError):

@@ -1,6 +1,7 @@
 """The entry point: global options, verbs that load when asked for, and the one error boundary."""
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ import click
 
 from slimtune import __version__
 from slimtune.cli.state import State
-from slimtune.errors import SlimtuneError, did_you_mean
+from slimtune.cli.words import program
+from slimtune.errors import RunChangedError, SlimtuneError, did_you_mean
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
 # here so that listing the verbs imports none of them.
@@ -99,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _report(state, _usage_line(error), error.exit_code)
+    except RunChangedError as error:
+        return _report_changes(state, error)
     except SlimtuneError as error:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -117,6 +121,15 @@ def _report(state: State, message: str, code: int, prefix: str = "error: ") -> i
     return code
 
 
+def _report_changes(state: State, error: RunChangedError) -> int:
+    """Print the error in one line, and the differences below it, one a line."""
+    first, *differences = str(error).splitlines()
+    code = _report(state, first, error.exit_code)
+    for line in differences:
+        click.echo(line, err=True)
+    return code
+
+
 def _usage_line(error: click.ClickException) -> str:
     """Return click's message and where help is to be found, in one line."""
     context = getattr(error, "ctx", None)
@@ -126,7 +139,8 @@ def _usage_line(error: click.ClickException) -> str:
 
 def _interrupted_line(state: State) -> str:
     if state.run is not None and (state.run / "run.json").is_file():
-        return f"interrupted; finished trials are kept in {state.run}"
+        command = f"{program()} search --resume {shlex.quote(str(state.run))}"
+        return f"interrupted; finished trials are kept; go on with: {command}"
     return "interrupted; nothing was written"
 
 

@@ -114,6 +114,20 @@ class Progress:
     def _on_warning(self, values: Mapping[str, Any]) -> None:
         self._line(f"warning: {values['text']}", style="yellow")
 
+    def _on_resumed(self, values: Mapping[str, Any]) -> None:
+        records: list[TrialRecord] = values["records"]
+        self._finished, self._total = len(records), values["total"]
+        self._failed = sum(record.status == "failed" for record in records)
+        again = f", {values['again']} will run again" if values["again"] else ""
+        self._line(f"resumed   {self._finished} of {self._total} trials are finished{again}")
+        self._show_count("")
+
+    def _on_stopping(self, values: Mapping[str, Any]) -> None:
+        self._line(
+            f"stopping: no new trials; those that run have {values['grace']:g} s to end "
+            "(once more: at once)"
+        )
+
     def _on_started(self, values: Mapping[str, Any]) -> None:
         if self._verbose:
             self._line(f"trial {values['number']:4d}  started  {values['pipeline']}")
@@ -122,14 +136,23 @@ class Progress:
         record: TrialRecord = values["record"]
         self._finished += 1
         self._failed += record.status == "failed"
-        label = f"trials, {self._failed} failed" if self._failed else "trials"
         told = _outcome(record)
-        self._bar.update(self._task, completed=self._finished, description=label, last=told)
-        if self._finished == self._total:
-            self._bar.update(self._task, description="measuring the front")
+        self._show_count(told)
         if not self._live or self._verbose:
             counted = f"{self._finished}/{self._total}"
             self._line(f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}")
+
+    def _show_count(self, last: str) -> None:
+        label = f"trials, {self._failed} failed" if self._failed else "trials"
+        if self._finished == self._total:
+            label = "measuring the front"
+        self._bar.update(
+            self._task,
+            completed=self._finished,
+            total=self._total,
+            description=label,
+            last=last,
+        )
 
     def _on_final(self, values: Mapping[str, Any]) -> None:
         self._line(

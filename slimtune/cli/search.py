@@ -15,13 +15,14 @@ from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
 from slimtune.cli.words import duration, program
-from slimtune.errors import UnknownNameError
+from slimtune.errors import RunError, UnknownNameError
 from slimtune.results.files import atomic_write
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import Run
 from slimtune.results.summary import summarise, summary_table
 from slimtune.results.tables import front_table
 from slimtune.search.config import SearchConfig
+from slimtune.search.resume import recorded_settings
 from slimtune.search.search import run_search
 
 EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parquet:DIR --out runs/a"
@@ -62,6 +63,13 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
     help="Any setting by its dotted name, the value as YAML; repeat for more.",
 )
 @click.option("--out", type=Path, metavar="DIR", help="New folder of the run; default runs/NAME.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with RUN, or with the run in --out if there is one.",
+)
 @click.option("--print-config", is_flag=True, help="Print the merged settings as YAML and stop.")
 @click.pass_obj
 def command(
@@ -71,6 +79,7 @@ def command(
     preset: str | None,
     assignments: tuple[str, ...],
     out: Path | None,
+    resume: str | None,
     print_config: bool,
     **options: Any,
 ) -> None:
@@ -79,16 +88,39 @@ def command(
     An option counts before --set, --set before the config file, the file before the preset.
     Prints the Pareto front; the run folder holds a model.onnx for every trial.
     """
-    config = search_config(_dotted(options), assignments, file, preset)
+    run = _run_to_resume(out, resume)
+    recorded = {} if run is None else recorded_settings(run)
+    config = search_config(_dotted(options), assignments, file, preset, recorded)
     if print_config:
         settings = config.model_dump(mode="json", exclude_none=True)
         click.echo(dump_yaml(settings), nl=False)
         return
-    out = out if out is not None else free_folder(preset or f"{config.model}-{config.data}")
-    run_and_show(state, config, out)
+    out = run or out or free_folder(preset or f"{config.model}-{config.data}")
+    run_and_show(state, config, out, resume=run is not None)
 
 
-def run_and_show(state: State, config: SearchConfig, out: Path) -> None:
+def _run_to_resume(out: Path | None, resume: str | None) -> Path | None:
+    """Return the folder that ``--resume`` means; None if it is not given.
+
+    ``--resume RUN`` needs a run that has begun, for it may be all that is given; ``--out RUN
+    --resume`` is given in every start of a search that may be stopped, the first one too.
+    """
+    if resume is None:
+        return None
+    if not resume and out is None:
+        raise click.UsageError("--resume needs the run: give --resume RUN, or --out as well.")
+    if resume and out is not None and out.absolute() != Path(resume).absolute():
+        raise click.UsageError(f"--resume {resume} and --out {out} are two runs; give one.")
+    run = Path(resume) if resume else out
+    if resume and not (Path(resume) / "run.json").is_file():
+        raise RunError(
+            f"{resume!r} is not a slimtune run (no run.json); to start it, or one that was "
+            f"stopped before it had a baseline, give all settings, --out {resume} and --resume"
+        )
+    return run
+
+
+def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = False) -> None:
     """Run the search with progress on standard error and the front on standard output.
 
     Raises:
@@ -98,7 +130,7 @@ def run_and_show(state: State, config: SearchConfig, out: Path) -> None:
     log = log_console(state)
     started = time.monotonic()
     with Progress(log, out, verbose=state.verbosity > 0) as progress:
-        run = run_search(config, out, progress)
+        run = run_search(config, out, progress, resume=resume)
     if config.summary:
         _show_summary(state, run, config)
     result_console(state).print(front_table(run))

@@ -31,6 +31,7 @@ def search_config(
     assignments: Iterable[str] = (),
     file: Path | None = None,
     preset: str | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> SearchConfig:
     """Return the config; the first of option, ``--set``, file, preset and default counts.
 
@@ -40,6 +41,7 @@ def search_config(
         file: YAML config. It must be valid by itself, over the preset, so that every message
             about it can name its line.
         preset: name of a ready-made search.
+        run: the settings of a run to go on with; they count least.
 
     Raises:
         UserError: a setting that breaks a rule.
@@ -58,7 +60,7 @@ def search_config(
     for dotted, value in options.items():
         if value is not None:
             set_path(over, dotted, value)
-    return make_config(merged(layers, over), preset)
+    return make_config(merged(layers, over), preset, run)
 
 
 class Quantity(click.ParamType):

@@ -13,13 +13,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
 
-from slimtune.errors import RunError, UserError, shortened
+from slimtune.errors import DiskFullError, RunError, UserError, shortened
 
 JSON_CAP = 64 * 2**20
 """Largest JSON file that is read, in bytes: a damaged or planted file must not fill memory."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_TEMPORARY = re.compile(r"\.tmp-[0-9]+$")
+_TEMPORARY = re.compile(r"\.tmp-([0-9]+)$")
 
 
 def plain_name(name: str) -> str:
@@ -39,6 +39,42 @@ def plain_name(name: str) -> str:
 def is_temporary(path: Path) -> bool:
     """Return whether ``path`` is named like something that was still being written."""
     return _TEMPORARY.search(path.name) is not None
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether ``path`` was still being written by a process that is gone by now.
+
+    What this process wrote counts as abandoned: a number may be used again after its death.
+    """
+    found = _TEMPORARY.search(path.name)
+    if found is None:
+        return False
+    pid = int(found[1])
+    if pid != os.getpid():
+        try:
+            os.kill(pid, 0)
+            return False
+        except PermissionError:
+            return False
+        except (ProcessLookupError, OverflowError):
+            pass
+    return True
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Rename a file or folder to ``NAME.WHY-1``, or the next number, and return the new path.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{why}-{number}")):
+        number += 1
+    try:
+        path.rename(aside)
+    except OSError as error:
+        _raise_unwritable(aside, error)
+    return aside
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -184,7 +220,7 @@ def _rename_folder(source: Path, target: Path) -> bool:
 def _raise_unwritable(path: Path, error: OSError) -> NoReturn:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     reason = f"disk full ({error.strerror})" if full else error.strerror
-    raise RunError(
+    raise (DiskFullError if full else RunError)(
         f"{path} cannot be written: {reason}; nothing finished is lost, "
         "make room or fix the permissions and run again"
     ) from None

@@ -5,10 +5,12 @@
     runs/a/
       run.json                 what the run was started with (manifest.py)
       study.db                 Optuna's; not touched here
+      lock                     who writes (lock.py)
       baseline/                result.json and the baseline's files
       teacher/                 the same, where another network than the baseline teaches
       trials/0017/             spec.json, result.json, error.txt if it failed, and its artifacts
       trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
+      trials/0016.damaged-1/   set aside, for its record could not be read
       front/                   front.json, front.csv (final.py)
 """
 
@@ -22,8 +24,9 @@ from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
 from slimtune.results.files import (
+    atomic_write,
     discard,
-    is_temporary,
+    is_abandoned,
     plain_name,
     publish_folder,
     read_bytes,
@@ -32,11 +35,16 @@ from slimtune.results.files import (
     sha256_file,
     to_json,
 )
+from slimtune.results.lock import NAME as LOCK
+from slimtune.results.lock import holder_of, in_use
 from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
 from slimtune.results.objectives import is_number
 from slimtune.results.record import TrialRecord, checked
 
 _OURS = ("spec.json", "result.json", "error.txt")
+
+Network = tuple[Mapping[str, Any], Mapping[str, bytes]]
+"""The record of a baseline or a teacher, with its objectives, and its files."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,29 @@ class RunFolder:
         if not publish_folder(path, {"run.json": to_json(complete)}):
             raise _taken(path)
         return cls(path, complete)
+
+    @classmethod
+    def begin(
+        cls, path: Path, manifest: Mapping[str, Any], networks: Mapping[str, "Network"]
+    ) -> "RunFolder":
+        """Fill a folder that `lock.claimed` made: the networks first, run.json last.
+
+        So a folder with a run.json has all that a search needs to go on.
+
+        Args:
+            path: the folder.
+            manifest: as in `create`.
+            networks: ``"baseline"``, and ``"teacher"`` if there is one.
+
+        Raises:
+            UserError: the manifest is not complete.
+            RunError: the disk refuses.
+        """
+        folder = cls(path, complete_manifest(manifest))
+        for name, network in networks.items():
+            folder._write_network(name, *network)
+        atomic_write(path / "run.json", to_json(folder.manifest))
+        return folder
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -263,13 +294,26 @@ class RunFolder:
         _check_baseline(record, str(path))
         return record
 
+    def with_config(self, config: Mapping[str, Any]) -> "RunFolder":
+        """Return the folder with another ``config``, written into run.json if it differs.
+
+        Raises:
+            RunError: the disk refuses.
+        """
+        if config == self.manifest["config"]:
+            return self
+        changed = {**self.manifest, "config": dict(config)}
+        atomic_write(self.path / "run.json", to_json(changed))
+        return replace(self, manifest=changed)
+
     def sweep(self) -> list[Path]:
         """Remove what killed processes left half written, and return what was removed.
 
-        Only the run's one writer may call this, and not while it writes.
+        What a live process is writing, such as a figure, stays. Only the run's one writer may
+        call this, and not while it writes.
         """
         found = (path for where in ("*", "trials/*", "front/*") for path in self.path.glob(where))
-        leftovers = sorted(path for path in found if is_temporary(path))
+        leftovers = sorted(path for path in found if is_abandoned(path))
         for path in leftovers:
             discard(path)
         return leftovers
@@ -280,7 +324,10 @@ def refuse_existing(path: Path) -> None:
 
     Raises:
         UserError: something is there already, or the folder above cannot be written to.
+        RunError: a search is writing there now.
     """
+    if (holder := holder_of(path)) is not None:
+        raise in_use(path, holder)
     if os.path.lexists(path):
         raise _taken(path)
     parent = next(p for p in path.absolute().parents if p.exists())
@@ -289,7 +336,9 @@ def refuse_existing(path: Path) -> None:
 
 
 def _taken(path: Path) -> UserError:
-    return UserError(f"{path} already exists: choose another --out, or move it away")
+    ours = (path / "run.json").is_file() or (path / LOCK).is_file()
+    resume = "go on with it by --resume, " if ours else ""
+    return UserError(f"{path} already exists: {resume}choose another --out, or move it away")
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:

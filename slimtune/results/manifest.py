@@ -1,4 +1,4 @@
-"""run.json: what a run was started with, written once and never changed."""
+"""run.json: what a run was started with; later only ``config`` may change, by a resume."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,7 +19,8 @@ class Manifest(TypedDict):
 
     ``objectives`` are names; ``reference_point`` gives each of them the value, in its own unit,
     that hypervolume is counted from; ``workload`` holds at least the fingerprint, and the
-    ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with.
+    ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with;
+    ``space`` has every dimension of the search space in words, for a resume to compare.
     """
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)  # type: ignore[misc]
@@ -30,6 +31,7 @@ class Manifest(TypedDict):
     objectives: list[str]
     reference_point: dict[str, float]
     workload: dict[str, Any]
+    space: NotRequired[dict[str, str]]
     host: NotRequired[dict[str, Any]]
 
 

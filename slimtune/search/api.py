@@ -5,6 +5,7 @@ from typing import Any
 
 from slimtune.results.run import Run
 from slimtune.search.config import make_config
+from slimtune.search.resume import recorded_settings
 from slimtune.search.search import Listener, ignore_events, run_search
 
 
@@ -13,20 +14,25 @@ def search(
     out: str | Path,
     preset: str | None = None,
     listener: Listener = ignore_events,
+    resume: bool = False,
     **settings: Any,
 ) -> Run:
     """Search for compressed versions of a model and return the finished run.
 
     Args:
-        out: folder of the run; must not exist.
+        out: folder of the run; must not exist, unless ``resume``.
         preset: name of a ready-made search to start from, such as ``"demo"``.
         listener: told what happens while it happens.
+        resume: go on with the run in ``out``, if there is one; settings that are not given are
+            the run's.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
             ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``space``.
 
     Raises:
         UserError: a setting that breaks a rule, or data and weights that cannot be used.
+        RunError: with ``resume``, a run that is in use, damaged, or was made with other settings.
         SearchFailedError: not one trial finished.
     """
-    return run_search(make_config(settings, preset), Path(out), listener)
+    base = recorded_settings(Path(out)) if resume else {}
+    return run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)

@@ -184,18 +184,21 @@ def _absolute(files: Any) -> Any:
     return str(Path(files).expanduser().absolute()) if isinstance(files, str) else files
 
 
-def make_config(settings: Mapping[str, Any], preset: str | None = None) -> SearchConfig:
+def make_config(
+    settings: Mapping[str, Any], preset: str | None = None, run: Mapping[str, Any] | None = None
+) -> SearchConfig:
     """Build a config from nested settings laid over a preset.
 
     Args:
         settings: nested mapping; what is None is left to the preset or the default.
         preset: name of a registered preset.
+        run: the settings of a run to go on with, over which the preset is laid.
 
     Raises:
         ConfigError: an unknown key or a value that breaks a rule; begins with the dotted key.
         UnknownNameError: an unknown preset, objective or method.
     """
-    base: dict[str, Any] = {} if preset is None else PRESETS[preset]
+    base = merged(run or {}, {} if preset is None else PRESETS[preset])
     try:
         config = SearchConfig(**merged(base, settings))
     except ValidationError as error:

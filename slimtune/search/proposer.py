@@ -21,6 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.errors import ConfigError, RunError, shortened
+from slimtune.search.recall import Recall, recall
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
 
 STARTUP_TRIALS = 10
@@ -37,7 +38,8 @@ def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study
     Args:
         path: the database file; made absolute, so a later change of folder does no harm.
         directions: ``"minimize"`` or ``"maximize"``, one per objective.
-        name: the study's name within the file.
+        name: of a new study; one that is there already keeps its own, also in a folder that
+            was renamed.
 
     Raises:
         RunError: the file cannot be opened, is damaged, or has other directions.
@@ -47,10 +49,11 @@ def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study
     url = f"sqlite:///{str(path).replace('{', '{{').replace('}', '}}')}"  # Optuna formats it
     with _study_errors(str(path)):
         storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+        there = optuna.get_all_study_names(storage)
         study = optuna.create_study(
             storage=storage,
             directions=[StudyDirection[direction.upper()] for direction in directions],
-            study_name=name,
+            study_name=there[0] if len(there) == 1 else name,
             load_if_exists=True,
         )
         found = [direction.name.lower() for direction in study.directions]
@@ -145,9 +148,26 @@ class Proposer:
         own = number >= len(self._seeds)
         seed = trial_seed(self._seed, number) if own else self._seeds[number]
         spec = TrialSpec(number, recipe, seed, self._threads, self._device)
+        self._add(spec, drawn)
+        return spec
+
+    def run_again(self, specs: Sequence[TrialSpec]) -> None:
+        """Hand these out before any new one."""
+        self._again.extend(specs)
+
+    def restore(self, spec: TrialSpec, outcome: Outcome) -> None:
+        """Add a finished trial that the study has lost, as its next number.
+
+        Raises:
+            RunError: the study cannot be written.
+        """
+        self._add(spec, recall(spec.recipe, self._suggest))
+        self.tell(outcome)
+
+    def _add(self, spec: TrialSpec, drawn: FrozenTrial | Recall) -> None:
         attrs: dict[str, Any] = {"spec": spec.to_dict()}
         if self._key is not None:
-            attrs["key"] = self._key(recipe)
+            attrs["key"] = self._key(spec.recipe)
         with _study_errors(self._study.study_name):
             self._study.add_trial(
                 optuna.trial.create_trial(
@@ -157,7 +177,6 @@ class Proposer:
                     user_attrs=attrs,
                 )
             )
-        return spec
 
     def tell(self, outcome: Outcome) -> None:
         """Record an outcome. A failure, or an objective that is not finite, leaves a reason.

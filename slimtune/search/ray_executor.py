@@ -107,6 +107,9 @@ def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folde
         tuner.fit()
     except Exception as error:
         failure = error
+    except KeyboardInterrupt:
+        search.tell_what_arrived()
+        raise
     search.tell_what_arrived()
     if search.error is not None:  # of `ask` or `tell`: more precise than what Tune makes of it
         raise search.error

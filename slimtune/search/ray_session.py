@@ -5,7 +5,9 @@ import logging
 import math
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +27,7 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # never: the study is the only truth
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the caller's
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 """Environment of the driver while Tune runs."""
@@ -104,9 +107,17 @@ def _join(address: str) -> None:
 
 
 def _init(**kwargs: Any) -> None:
-    ray.init(
-        include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **kwargs
-    )
+    # Ray takes SIGTERM over, and ends the process without a word to whoever runs a search.
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **kwargs
+        )
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _probe(address: str) -> None:

@@ -7,29 +7,35 @@ from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.errors import ModelError, SearchFailedError, TrialError
+from slimtune.errors import ModelError, SearchFailedError
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
+from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
+from slimtune.search.interrupts import Interrupts
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import check_address
+from slimtune.search.reconcile import reconcile, set_damaged_study_aside
+from slimtune.search.recorder import Recorder
+from slimtune.search.resume import check_same_search, space_words
 from slimtune.search.setup import (
     load_workload,
+    reopen_workload,
     teacher_as_baseline,
     train_missing,
     workload_fingerprint,
 )
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import failed_outcome, run_trial
+from slimtune.search.trial import run_trial
 from slimtune.spaces.space import suggest_recipe
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
@@ -44,53 +50,107 @@ def ignore_events(event: str, values: Mapping[str, Any]) -> None:
     """Show nothing."""
 
 
-def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_events) -> Run:
+def run_search(
+    config: SearchConfig,
+    out: Path,
+    listener: Listener = ignore_events,
+    *,
+    resume: bool = False,
+) -> Run:
     """Run a search and return the run.
 
     Args:
         config: what to search, on what.
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
-            ``epoch``, ``baseline``, ``warning``, ``started``, ``finished``, ``final``.
+            ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
+            ``stopping`` (from another thread), ``final``.
+        resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
+            those that were running are run again as they were.
 
     Raises:
         UserError: bad input; nothing has been written then.
+        RunError: the run is in use or damaged, or was made with other settings or data.
         SearchFailedError: not one trial finished.
-        KeyboardInterrupt: interrupted; every finished trial is in the run folder.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; see `Interrupts`. Every finished trial is in the
+            run folder.
     """
-    refuse_existing(out)
     config = config.anchored()
-    if config.executor == "ray" and config.ray_address is not None:
-        check_address(config.ray_address)
+    with Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts:
+        if resume and (out / "run.json").is_file():
+            return _go_on(config, out, listener, interrupts)
+        return _begin(config, out, listener, interrupts, again=resume)
+
+
+def _begin(
+    config: SearchConfig, out: Path, listener: Listener, interrupts: Interrupts, again: bool
+) -> Run:
+    """Train and measure the baseline, make the folder, run all trials."""
+    if not again:
+        refuse_existing(out)
+    _check_cluster(config)
     workload = load_workload(config, load_dataset(config.data))
     check_space(config, workload)
-    listener("workload", _workload_words(config, workload))
-    if (config.concurrency or 0) > config.workers():
-        text = f"{config.concurrency} trials at a time asked for, {config.workers()} can run"
-        listener("warning", {"text": text})
+    with claimed(out, again):
+        params = sum(p.numel() for p in workload.baseline.parameters())
+        _tell_workload(config, workload, listener, params)
+        train_missing(
+            workload, config, lambda what, epoch: listener("epoch", {"what": what, **vars(epoch)})
+        )
+        baseline, test = _measured(workload, config, config.model)
+        networks = {"baseline": ({**baseline.payload.to_dict(), **test}, baseline.files)}
+        _tell_baseline(networks["baseline"][0], workload, listener)
+        if workload.teacher is not None:
+            teacher, taught = _measured(
+                teacher_as_baseline(workload, config), config, config.teacher
+            )
+            networks["teacher"] = ({**teacher.payload.to_dict(), **taught}, teacher.files)
+            listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
+        manifest = _manifest(config, workload, baseline.objectives)
+        folder = RunFolder.begin(out, manifest, networks)
+        return _finish(config, folder, workload, listener, interrupts)
 
-    train_missing(
-        workload, config, lambda what, epoch: listener("epoch", {"what": what, **vars(epoch)})
-    )
-    baseline, test = _measured(workload, config, config.model)
-    measured = {**baseline.objectives, **baseline.payload.metrics}
-    listener("baseline", {**measured, **test})
+
+def _go_on(config: SearchConfig, out: Path, listener: Listener, interrupts: Interrupts) -> Run:
+    """Run what a run lacks, with the baseline that it has."""
+    folder = RunFolder.open(out)
+    check_same_search(folder, config)
+    _check_cluster(config)
+    with RunLock(out):
+        workload = reopen_workload(folder, config)
+        folder = folder.with_config(config.model_dump(mode="json"))
+        folder.sweep()
+        baseline = folder.baseline()
+        _tell_workload(config, workload, listener, baseline["metrics"]["params"])
+        _tell_baseline(baseline, workload, listener)
+        return _finish(config, folder, workload, listener, interrupts)
+
+
+def _check_cluster(config: SearchConfig) -> None:
+    if config.executor == "ray" and config.ray_address is not None:
+        check_address(config.ray_address)
+
+
+def _tell_baseline(record: Mapping[str, Any], workload: Workload, listener: Listener) -> None:
+    test = {name: record[name] for name in ("test_accuracy", "test_standard_error")}
+    measured = {**record["objectives"], **record["metrics"], **test}
+    listener("baseline", measured)
     for warning in _warnings(measured, test, workload):
         listener("warning", {"text": warning})
-    teacher = None
-    if workload.teacher is not None:
-        teacher, taught = _measured(teacher_as_baseline(workload, config), config, config.teacher)
-        listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
 
-    folder = RunFolder.create(out, _manifest(config, workload, baseline.objectives))
-    folder.write_baseline({**baseline.payload.to_dict(), **test}, baseline.files)
-    if teacher is not None:
-        folder.write_teacher({**teacher.payload.to_dict(), **taught}, teacher.files)
 
-    _run_trials(config, folder, workload, listener)
-
-    if not any(record.status == "complete" for record in folder.records()):
-        first = folder.records()[0].error if folder.records() else "no trial was run"
+def _finish(
+    config: SearchConfig,
+    folder: RunFolder,
+    workload: Workload,
+    listener: Listener,
+    interrupts: Interrupts,
+) -> Run:
+    """Run the trials that are left, and measure the front."""
+    _run_trials(config, folder, workload, listener, interrupts)
+    records = folder.records()
+    if not any(record.status == "complete" for record in records):
+        first = records[0].error if records else "no trial was run"
         raise SearchFailedError(f"no trial finished; the first failed with: {first}")
     measure_front(folder, workload)
     run = open_run(folder.path)
@@ -99,34 +159,22 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
 
 
 def _run_trials(
-    config: SearchConfig, folder: RunFolder, workload: Workload, listener: Listener
+    config: SearchConfig,
+    folder: RunFolder,
+    workload: Workload,
+    listener: Listener,
+    interrupts: Interrupts,
 ) -> None:
     """Propose, run and record until all trials are finished; files come before the study."""
-    space = config.resolved_space()
-    objectives = parse_objectives(config.objectives)
-    study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
+    proposer = _proposer(config, folder, listener)
+    recorder = Recorder(folder)
     specs: dict[int, TrialSpec] = {}
-    points = config.points()
-    repeats = max(1, len(config.seeds))
-    proposer = Proposer(
-        study,
-        lambda trial: suggest_recipe(trial, space).to_dict(),
-        objectives=list(config.objectives),
-        trials=config.total_trials(),
-        seed=config.seed,
-        key=lambda recipe: Recipe.from_dict(recipe).key(),
-        start=[point for point in points for _ in range(repeats)],
-        seeds=[seed for _ in points for seed in config.seeds],
-        sampler=config.sampler,
-    )
+
+    def ask() -> TrialSpec | None:
+        return None if interrupts.requested else proposer.ask()
 
     def tell(outcome: Outcome) -> None:
-        spec = specs[outcome.number]
-        if outcome.payload is None:  # the process died; nothing came back but the reason
-            trace = outcome.files.get("error.txt", b"").decode()
-            outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
-        folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
-        proposer.tell(outcome)
+        proposer.tell(recorder.record(specs[outcome.number], outcome))
 
     def on_event(event: str, what: TrialSpec | Outcome) -> None:
         if isinstance(what, TrialSpec):
@@ -137,18 +185,50 @@ def _run_trials(
             listener("finished", {"record": folder.record(what.number)})
 
     work = partial(run_trial, objectives=tuple(config.objectives))
-    if config.executor == "inline":
-        run_inline(work, workload, proposer.ask, tell, on_event=on_event)
-        return
-    run_ray(
-        work,
-        workload,
-        proposer.ask,
-        tell,
-        concurrency=config.workers(),
-        address=config.ray_address,
-        on_event=on_event,
+    with interrupts.patient():
+        if config.executor == "inline":
+            run_inline(work, workload, ask, tell, on_event=on_event)
+            return
+        run_ray(
+            work,
+            workload,
+            ask,
+            tell,
+            concurrency=config.workers(),
+            address=config.ray_address,
+            on_event=on_event,
+        )
+
+
+def _proposer(config: SearchConfig, folder: RunFolder, listener: Listener) -> Proposer:
+    """Open the study, put it in order with the folder, and return its proposer."""
+
+    def warn(text: str) -> None:
+        listener("warning", {"text": text})
+
+    space = config.resolved_space()
+    objectives = parse_objectives(config.objectives)
+    set_damaged_study_aside(folder.study_path, warn)
+    study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
+    points = config.points()
+    repeats = max(1, len(config.seeds))
+    total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)
+    proposer = Proposer(
+        study,
+        lambda trial: suggest_recipe(trial, space).to_dict(),
+        objectives=list(config.objectives),
+        trials=total,
+        seed=config.seed,
+        key=lambda recipe: Recipe.from_dict(recipe).key(),
+        start=[point for point in points for _ in range(repeats)],
+        seeds=[seed for _ in points for seed in config.seeds],
+        sampler=config.sampler,
     )
+    again = reconcile(folder, study, proposer, warn)
+    if study.get_trials(deepcopy=False):
+        known = {"records": folder.records(), "again": again, "total": total}
+        listener("resumed", known)
+    return proposer
 
 
 def measure_front(folder: RunFolder, workload: Workload) -> None:
@@ -208,6 +288,15 @@ def _warnings(
     return [] if text is None else [text]
 
 
+def _tell_workload(
+    config: SearchConfig, workload: Workload, listener: Listener, params: int
+) -> None:
+    listener("workload", {**_workload_words(config, workload), "params": params})
+    if (config.concurrency or 0) > config.workers():
+        text = f"{config.concurrency} trials at a time asked for, {config.workers()} can run"
+        listener("warning", {"text": text})
+
+
 def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
     return {
         "data": workload.dataset,
@@ -218,7 +307,6 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "test": len(workload.test),
         "validation_source": config.validation_source,
         "model": config.model,
-        "params": sum(p.numel() for p in workload.baseline.parameters()),
         "trials": config.total_trials(),
         "workers": config.workers(),
         "seed": config.seed,
@@ -232,6 +320,7 @@ def _manifest(
     directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
     return {
         "config": config.model_dump(mode="json"),
+        "space": space_words(config.resolved_space()),
         "objectives": list(config.objectives),
         "reference_point": {
             name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]

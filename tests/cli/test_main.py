@@ -115,11 +115,13 @@ def test_an_interrupt_before_anything_was_written_says_so() -> None:
     assert done.stderr.strip() == "interrupted; nothing was written"
 
 
-def test_an_interrupt_says_where_finished_trials_are_kept(tmp_path: Path) -> None:
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     done = boom("KeyboardInterrupt", run=str(tmp_path))
     assert done.returncode == 130
-    assert done.stderr.strip() == f"interrupted; finished trials are kept in {tmp_path}"
+    line = done.stderr.strip()
+    assert line.startswith("interrupted; finished trials are kept; go on with: ")
+    assert line.endswith(f"search --resume {tmp_path}")
 
 
 def test_a_bug_is_one_line_that_names_the_way_to_the_traceback() -> None:
@@ -134,3 +136,10 @@ def test_a_bug_with_debug_shows_its_traceback() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.splitlines()[-1] == "internal error: ZeroDivisionError: a"
+
+
+def test_a_run_that_was_made_otherwise_is_refused_with_a_line_a_difference() -> None:
+    text = "runs/a was\\n  seed: 1 in the run, 2 now"
+    done = boom(f"__import__('slimtune.errors').errors.RunChangedError('{text}')")
+    assert done.returncode == 5
+    assert done.stderr == "error: runs/a was\n  seed: 1 in the run, 2 now\n"

@@ -89,3 +89,16 @@ def test_a_quiet_console_shows_nothing() -> None:
         progress("workload", WORKLOAD)
         progress("finished", {"record": record(0)})
     assert file.getvalue() == ""
+
+
+def test_a_resumed_run_counts_on_from_what_is_finished() -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=60, highlight=False), Path("runs/a")) as progress:
+        progress("workload", {**WORKLOAD, "trials": 3})
+        progress("resumed", {"records": [record(0), record(2)], "again": 1, "total": 4})
+        progress("finished", {"record": record(1)})
+        progress("stopping", {"grace": 10.0})
+    lines = file.getvalue().splitlines()[3:]
+    assert lines[0] == "resumed   2 of 4 trials are finished, 1 will run again"
+    assert lines[1].startswith("trial    1      3/4  ")
+    assert lines[2].startswith("stopping: no new trials; those that run have 10 s to end")

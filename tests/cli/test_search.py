@@ -83,3 +83,55 @@ def test_the_default_folder_lies_right_below_runs(name: str) -> None:
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
     )
     assert len(folder.name) <= 60
+
+
+def test_a_run_goes_on_by_its_name_alone_and_by_the_same_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a"
+    command = [*QUICK, "--set", "space.prune.method=l1", "--out", str(out), "--resume"]
+    assert main([*command, "--trials", "1"]) == 0  # nothing there yet: it starts
+    assert "resumed" not in capsys.readouterr().err
+    assert main(["search", "--resume", str(out), "--trials", "2"]) == 0
+    log = capsys.readouterr().err.splitlines()
+    assert "resumed   1 of 2 trials are finished" in log
+    assert sum(line.startswith("trial ") for line in log) == 1
+    assert any(line.startswith("trial    1      2/2  ") for line in log)
+    assert main([*command, "--trials", "1"]) == 0  # fewer than there are: nothing to do
+    log = capsys.readouterr().err.splitlines()
+    assert "resumed   2 of 2 trials are finished" in log
+    assert not any(line.startswith("trial ") for line in log)
+    assert main([*command, "--epochs", "2", "--seed", "5"]) == 5
+    error = capsys.readouterr().err.splitlines()
+    assert error[0].startswith(f"error: {out} was started with other settings; ")
+    assert error[1:] == [
+        "  seed: 0 in the run, 5 now",
+        "  space.train.epochs: 1 in the run, 2 now",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--resume"], 2, "--resume needs the run"),
+        (["--resume", "runs/a", "--out", "runs/b"], 2, "are two runs; give one"),
+        (["--resume", "runs/a"], 5, "'runs/a' is not a slimtune run (no run.json)"),
+        (["--resume", "."], 5, "'.' is not a slimtune run (no run.json)"),
+        (["--out", ".", "--resume", "--data", "digits"], 5, "is not a slimtune run"),
+    ],
+)
+def test_a_resume_of_nothing_is_refused_in_one_line(
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holiday.jpg").touch()
+    assert main(["search", *arguments]) == code
+    error = capsys.readouterr().err
+    assert message in error.splitlines()[-1]
+    assert error.splitlines()[-1].startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]

@@ -4,13 +4,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from slimtune.errors import RunError, UserError
+from slimtune.errors import DiskFullError, RunError, UserError
 from slimtune.results.files import (
     atomic_write,
+    is_abandoned,
     plain_name,
     publish_folder,
     read_bytes,
     read_json,
+    set_aside,
     sha256_file,
     to_json,
 )
@@ -43,7 +45,7 @@ def test_a_full_disk_keeps_the_old_file_and_removes_the_half_written_one(tmp_pat
 
 
 def test_a_full_disk_leaves_no_part_of_a_folder(tmp_path):
-    with full_disk(1000), pytest.raises(RunError, match="disk full"):
+    with full_disk(1000), pytest.raises(DiskFullError, match="disk full"):
         publish_folder(tmp_path / "0001", {"small": b"x", "large": b"x" * 5000})
     assert os.listdir(tmp_path) == []
 
@@ -133,3 +135,24 @@ def test_the_digest_is_the_published_one_for_abc(tmp_path):
 def test_json_without_words_for_infinity_is_never_written():
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"a": float("inf")})
+
+
+def test_what_a_live_process_writes_is_not_abandoned(tmp_path):
+    assert not is_abandoned(tmp_path / f"a.tmp-{os.getppid()}")
+    assert not is_abandoned(tmp_path / "a.tmp-1")
+    assert not is_abandoned(tmp_path / "a")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    for pid in (child, os.getpid(), 10**30):
+        assert is_abandoned(tmp_path / f"a.tmp-{pid}")
+
+
+def test_what_is_set_aside_replaces_nothing(tmp_path):
+    for content in ("1", "2"):
+        (tmp_path / "a").write_text(content)
+        assert set_aside(tmp_path / "a", "damaged").read_text() == content
+    assert sorted(os.listdir(tmp_path)) == ["a.damaged-1", "a.damaged-2"]
+    with pytest.raises(RunError, match="cannot be written"):
+        set_aside(tmp_path / "gone", "damaged")

@@ -9,6 +9,7 @@ import pytest
 
 from slimtune.errors import RunError, UserError
 from slimtune.results.folder import RunFolder
+from slimtune.results.lock import RunLock
 from slimtune.results.record import TrialRecord
 
 MANIFEST = {
@@ -134,13 +135,15 @@ def test_something_else_in_a_trials_place_is_neither_overwritten_nor_taken_for_o
 def test_records_are_sorted_and_half_written_folders_ignored_and_swept(folder):
     for number in (10, 2, 12345):
         folder.write_trial(make_record(number), {}, {})
-    leftover = folder.path / "trials" / "0003.tmp-99"
+    dead = 10**9
+    leftover = folder.path / "trials" / f"0003.tmp-{dead}"
     leftover.mkdir()
     (leftover / "model.onnx").write_bytes(b"part")
     (folder.path / "trials" / "3").mkdir()
-    (folder.path / "run.json.tmp-99").write_bytes(b"part")
+    (folder.path / f"run.json.tmp-{dead}").write_bytes(b"part")
+    (folder.path / f"summary.png.tmp-{os.getppid()}").write_bytes(b"being drawn")
     assert [record.number for record in folder.records()] == [2, 10, 12345]
-    assert folder.sweep() == [folder.path / "run.json.tmp-99", leftover]
+    assert folder.sweep() == [folder.path / f"run.json.tmp-{dead}", leftover]
     assert folder.sweep() == []
     assert [record.number for record in folder.records()] == [2, 10, 12345]
 
@@ -273,3 +276,32 @@ def test_whatever_moment_the_writer_is_killed_every_trial_is_whole(folder):
             assert len(os.listdir(again.trial_path(number))) == 6
         leftovers += len(again.sweep())
     assert len(folder.numbers()) >= attempt
+
+
+def test_a_run_begins_with_its_networks_and_ends_with_run_json(tmp_path):
+    baseline = ({"objectives": {"accuracy": 0.9, "size_bytes": 5}}, {"model.onnx": b"x"})
+    folder = RunFolder.begin(tmp_path, MANIFEST, {"baseline": baseline, "teacher": baseline})
+    again = RunFolder.open(tmp_path)
+    assert again.manifest == folder.manifest
+    assert again.baseline()["objectives"] == baseline[0]["objectives"]
+    assert sorted(os.listdir(tmp_path)) == ["baseline", "run.json", "teacher"]
+
+
+def test_a_network_that_cannot_be_written_leaves_no_run_json(tmp_path):
+    with pytest.raises(RunError):
+        RunFolder.begin(tmp_path, MANIFEST, {"baseline": ({}, {})})
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_config_is_written_down_and_the_rest_of_run_json_stays(folder):
+    assert folder.with_config({}) is folder
+    changed = folder.with_config({"trials": 9})
+    assert RunFolder.open(folder.path).manifest == changed.manifest
+    assert changed.manifest == {**folder.manifest, "config": {"trials": 9}}
+
+
+def test_a_run_that_exists_is_refused_with_the_way_to_go_on(folder):
+    with pytest.raises(UserError, match="already exists: go on with it by --resume, choose"):
+        RunFolder.create(folder.path, MANIFEST)
+    with RunLock(folder.path), pytest.raises(RunError, match="is in use by process"):
+        RunFolder.create(folder.path, MANIFEST)

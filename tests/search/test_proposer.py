@@ -309,3 +309,31 @@ def test_any_folder_name_can_hold_a_study(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert proposer(study).ask().number == 0
     assert (folder / "study.db").is_file()
+
+
+def test_specs_to_run_again_come_before_new_ones():
+    study = new_study()
+    first = proposer(study, trials=2)
+    spec = first.ask()
+    second = proposer(study, trials=2)
+    second.run_again([spec])
+    assert [again.number for again in run_all(second)] == [0, 1]
+
+
+def test_a_restored_trial_is_the_trial_that_was_lost():
+    """What is proposed after it is the same, so the sampler sees the same history."""
+    whole = new_study()
+    specs = run_all(proposer(whole, trials=14))
+    lost = new_study()
+    restored = proposer(lost, trials=14)
+    for spec in specs[:12]:
+        restored.restore(spec, measure(spec))
+    assert run_all(restored) == specs[12:]
+    for one, other in zip(whole.trials, lost.trials, strict=True):
+        assert (one.params, one.distributions) == (other.params, other.distributions)
+        assert (one.values, one.user_attrs) == (other.values, other.user_attrs)
+
+
+def test_a_run_folder_that_was_renamed_keeps_its_study(tmp_path):
+    run_all(proposer(open_study(tmp_path / "study.db", DIRECTIONS, "before"), trials=2))
+    assert len(open_study(tmp_path / "study.db", DIRECTIONS, "after").trials) == 2

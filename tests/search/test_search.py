@@ -11,8 +11,16 @@ import pytest
 import torch
 
 import slimtune
-from slimtune.errors import ConfigError, RunError, SearchFailedError, SlimtuneError, UserError
+from slimtune.errors import (
+    ConfigError,
+    RunChangedError,
+    RunError,
+    SearchFailedError,
+    SlimtuneError,
+    UserError,
+)
 from slimtune.results.folder import RunFolder
+from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
 from slimtune.search.config import SearchConfig
@@ -239,3 +247,105 @@ def test_a_space_that_contradicts_itself_is_refused_and_leaves_nothing(
     with pytest.raises(ConfigError, match="at least 1 to prune during training"):
         run_search(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_search_stopped_and_resumed_makes_what_one_in_one_go_makes(
+    searched, digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    whole, _ = searched
+    out = tmp_path / "run"
+
+    def stop(event: str, values: Mapping[str, Any]) -> None:
+        if event == "started" and values["number"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(digits_config, out, stop)
+    events: list[Event] = []
+    run = run_search(digits_config, out, lambda n, v: events.append((n, v)), resume=True)
+    assert [r.recipe for r in run.records] == [r.recipe for r in whole.records]
+    assert [r.artifacts for r in run.records] == [r.artifacts for r in whole.records]
+    names = [name for name, _ in events]
+    assert "epoch" not in names  # the baseline is not trained again
+    assert [v["number"] for n, v in events if n == "started"] == [2, 3]
+    resumed = next(values for name, values in events if name == "resumed")
+    assert (len(resumed["records"]), resumed["again"], resumed["total"]) == (2, 1, 4)
+    told = {n: v for n, v in events if n in ("workload", "baseline")}
+    assert told["workload"]["params"] == told["baseline"]["params"]
+    assert set(run.front()["trial"]) <= {0, 1, 2, 3} and run.front()["test_accuracy"].notna().all()
+
+    more = digits_config.model_copy(update={"trials": 6})
+    longer = run_search(more, out, resume=True)
+    assert [r.artifacts for r in longer.records[:4]] == [r.artifacts for r in whole.records]
+    assert [r.number for r in longer.records] == list(range(6))
+    assert len({json.dumps(r.recipe) for r in longer.records}) == 6
+    assert RunFolder.open(out).manifest["config"]["trials"] == 6
+
+
+def test_a_resume_with_another_setting_or_other_data_writes_nothing(
+    searched, digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    run, _ = searched
+    copy = copy_of(run, tmp_path / "copy", fingerprint="0" * 64)
+    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file() and p.name != "lock"}
+    with pytest.raises(RunChangedError, match="  seed: 0 in the run, 1 now"):
+        run_search(digits_config.model_copy(update={"seed": 1}), copy, resume=True)
+    with pytest.raises(RunError, match="the data of digits has changed"):
+        run_search(digits_config.model_copy(update={"trials": 9}), copy, resume=True)
+    after = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file() and p.name != "lock"}
+    assert before == after
+
+
+def test_a_run_that_another_process_writes_is_refused(
+    searched, digits_config: SearchConfig
+) -> None:
+    run, _ = searched
+    with RunLock(run.path):
+        for resume in (False, True):
+            with pytest.raises(RunError, match="is in use by process"):
+                run_search(digits_config, run.path, resume=resume)
+
+
+def test_a_search_stopped_before_its_baseline_leaves_no_folder_and_one_killed_starts_over(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    def stop(event: str, values: Mapping[str, Any]) -> None:
+        if event == "epoch":
+            raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_search(digits_config, out, stop)
+    assert not out.exists()
+    out.mkdir()
+    (out / "lock").touch()
+    (out / "baseline").mkdir()
+    short = digits_config.model_copy(update={"trials": 1})
+    assert len(run_search(short, out, resume=True).records) == 1
+    assert (out / "baseline.left-1").is_dir()
+
+
+def test_a_grid_can_be_begun_with_a_part_of_it_and_completed(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {
+        "prune": {"method": "l1", "amount": [0.25, 0.5], "scope": "local"},
+        "quantize": {"method": "none"},
+        "distill": {"method": "none"},
+        "train": {"epochs": 0, "batch_size": 256, "lr": 0.01},
+    }
+    part = digits_config.model_copy(update={"sampler": "grid", "seeds": (3, 4), "space": space})
+    first = run_search(part.model_copy(update={"trials": 3}), tmp_path / "g")
+    assert [r.seed for r in first.records] == [3, 4, 3]
+    run = run_search(part.model_copy(update={"trials": None}), tmp_path / "g", resume=True)
+    asked = [(r.recipe["prune"]["amount"], r.seed) for r in run.records]
+    assert asked == [(0.25, 3), (0.25, 4), (0.5, 3), (0.5, 4)]
+
+
+def test_python_resumes_with_the_runs_own_settings(tmp_path: Path) -> None:
+    settings = {"model": "resnet8", "data": "digits", "executor": "inline"}
+    space = {"train": {"epochs": 0}, "distill": {"method": "none"}}
+    settings |= {"baseline": {"epochs": 1}, "space": space}
+    out = tmp_path / "run"
+    slimtune.search(**settings, trials=1, out=out, resume=True)  # nothing there yet
+    assert len(slimtune.search(trials=2, out=out, resume=True).records) == 2

@@ -1,0 +1,44 @@
+"""From outcomes to trial folders; a full disk costs trials, and is not let cost many."""
+
+from slimtune.errors import DiskFullError, TrialError
+from slimtune.results.folder import RunFolder
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial import failed_outcome
+
+ENOUGH = 3
+"""Trials in a row that the disk has no room for; the next would most likely be in vain too."""
+
+
+class Recorder:
+    """Writes what trials made into the run folder.
+
+    Args:
+        folder: whose lock this process holds.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._unwritten = 0
+
+    def record(self, spec: TrialSpec, outcome: Outcome) -> Outcome:
+        """Write an outcome, and return it as it was written.
+
+        A trial whose files do not fit on the disk is recorded as failed, without them.
+
+        Raises:
+            DiskFullError: not even the failure fits (the trial is then run again by a resume),
+                or `ENOUGH` trials in a row did not.
+        """
+        if outcome.payload is None:  # the process died; nothing came back but the reason
+            trace = outcome.files.get("error.txt", b"").decode()
+            outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
+        try:
+            self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
+            self._unwritten = 0
+        except DiskFullError as error:
+            self._unwritten += 1
+            if self._unwritten == ENOUGH:
+                raise DiskFullError(f"{ENOUGH} trials in a row; the last: {error}") from None
+            outcome = failed_outcome(spec, error)
+            self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
+        return outcome

@@ -1,0 +1,77 @@
+"""What a run may go on with: its own settings, but for how much is run, and where."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from slimtune.errors import RunChangedError, shortened
+from slimtune.results.folder import RunFolder
+from slimtune.search.config import SearchConfig
+from slimtune.search.rerun import run_config
+from slimtune.spaces.space import Space
+
+MAY_CHANGE = ("trials", "concurrency", "executor", "ray_address", "summary")
+"""Settings that decide no trial's result."""
+
+
+def recorded_settings(run: Path) -> dict[str, Any]:
+    """Return the settings a run goes on with where none are given; none if it never began.
+
+    Raises:
+        RunError: it is damaged, or of another version.
+    """
+    if not (run / "run.json").is_file():
+        return {}
+    return run_config(RunFolder.open(run)).model_dump(mode="json")
+
+
+def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
+    """Refuse to go on with a run by other settings than its own.
+
+    Args:
+        folder: the run.
+        config: with absolute paths.
+
+    Raises:
+        RunChangedError: something else than `MAY_CHANGE` differs; one line each.
+    """
+    recorded = run_config(folder).model_dump(mode="json")
+    found = differences(recorded, config.model_dump(mode="json"))
+    changes = [change for change in found if change[0] not in MAY_CHANGE]
+    if not changes:  # the same settings: do they still mean the same space?
+        space = folder.manifest.get("space", {})
+        now = space_words(config.resolved_space())
+        changes = list(differences(space, now, "space ")) if space else []
+    if changes:
+        lines = [f"  {name}: {old} in the run, {new} now" for name, old, new in changes]
+        raise RunChangedError(
+            f"{folder.path} was started with other settings; go on without them, or give another "
+            f"--out (what may change: {', '.join(MAY_CHANGE)})\n" + "\n".join(lines)
+        )
+
+
+def space_words(space: Space) -> dict[str, str]:
+    """Return every dimension of a space by its dotted name, in words that compare."""
+    rows = {stage: row for stage, row in space.stages.items()}
+    rows |= {f"{s}.{m}": row for s, methods in space.methods.items() for m, row in methods.items()}
+    words = {f"{s}.method": ", ".join(methods) for s, methods in space.methods.items()}
+    words["order"] = str(space.order)
+    return words | {f"{row}.{n}": str(d) for row, dims in rows.items() for n, d in dims.items()}
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (dotted name, old value, new value) wherever two nested mappings differ."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key}", _words(key in old, before), _words(key in new, after)
+
+
+def _words(given: bool, value: Any) -> str:
+    if not given:
+        return "not given"
+    return shortened(value, 120) if not isinstance(value, str) else value

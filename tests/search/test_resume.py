@@ -1,0 +1,100 @@
+import pytest
+
+from slimtune.errors import RunChangedError
+from slimtune.results.folder import RunFolder
+from slimtune.search.config import make_config
+from slimtune.search.resume import (
+    check_same_search,
+    differences,
+    recorded_settings,
+    space_words,
+)
+
+SETTINGS = {"model": "resnet8", "data": "digits", "seed": 3, "space": {"train": {"epochs": 1}}}
+
+
+def folder_of(path, config):
+    manifest = {
+        "config": config.model_dump(mode="json"),
+        "space": space_words(config.resolved_space()),
+        "objectives": list(config.objectives),
+        "reference_point": dict.fromkeys(config.objectives, 1.0),
+        "workload": {"fingerprint": "0" * 64},
+    }
+    return RunFolder.create(path, manifest)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return folder_of(tmp_path / "run", make_config(SETTINGS))
+
+
+def test_what_is_not_given_is_taken_from_the_run(folder):
+    again = make_config({"trials": 30}, run=recorded_settings(folder.path))
+    assert again == make_config({**SETTINGS, "trials": 30})
+
+
+def test_a_preset_lies_over_the_run_and_the_settings_over_both(tmp_path):
+    folder = folder_of(tmp_path / "run", make_config({"trials": 7}, "demo"))
+    run = recorded_settings(folder.path)
+    assert make_config({}, run=run).trials == 7
+    assert make_config({}, "demo", run) == make_config({}, "demo")
+    check_same_search(folder, make_config({"trials": 9}, "demo", run))
+
+
+def test_how_much_is_run_and_where_may_change(folder):
+    changes = {"trials": 99, "concurrency": 2, "executor": "inline", "ray_address": "auto"}
+    check_same_search(folder, make_config({**SETTINGS, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"seed": 4}, "  seed: 3 in the run, 4 now"),
+        ({"model": "resnet20"}, "  model: resnet8 in the run, resnet20 now"),
+        ({"weights": "/w.pt"}, "  weights: None in the run, /w.pt now"),
+        ({"sampler": "random"}, "  sampler: tpe in the run, random now"),
+        ({"space": {"train": {"epochs": 2}}}, "  space.train.epochs: 1 in the run, 2 now"),
+        (
+            {"space": {"prune": {"method": "l1"}}},
+            "  space.prune: not given in the run, {'method': 'l1'} now",
+        ),
+        ({"baseline": {"epochs": 2}}, "  baseline.epochs: 30 in the run, 2 now"),
+        ({"validation": {"fraction": 0.3}}, "  validation.fraction: None in the run, 0.3 now"),
+        (
+            {"objectives": ["accuracy", "macs"]},
+            "  objectives: ['accuracy', 'size_bytes', 'latency_ms'] in the run, "
+            "['accuracy', 'macs'] now",
+        ),
+    ],
+)
+def test_anything_else_is_refused_with_a_line_a_change(folder, changes, line):
+    settings = {**recorded_settings(folder.path), **changes}
+    with pytest.raises(RunChangedError) as caught:
+        check_same_search(folder, make_config(settings))
+    assert caught.value.exit_code == 5
+    first, *lines = str(caught.value).splitlines()
+    assert "was started with other settings" in first
+    assert line in lines
+
+
+def test_the_same_settings_that_mean_another_space_by_now_are_refused(folder):
+    space = {**folder.manifest["space"], "prune.method": "none, l1"}
+    del space["prune.round_to"]
+    older = RunFolder(folder.path, {**folder.manifest, "space": space})
+    with pytest.raises(RunChangedError) as caught:
+        check_same_search(older, make_config(SETTINGS))
+    lines = str(caught.value).splitlines()[1:]
+    assert lines == [
+        "  space prune.method: none, l1 in the run, none, l1, fpgm, group_norm, taylor now",
+        "  space prune.round_to: not given in the run, Choice(values=(8,)) now",
+    ]
+
+
+def test_differences_are_found_at_any_depth():
+    old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": [5]}
+    assert list(differences(old, new)) == [
+        ("a.c", "2", "4"),
+        ("d", "3", "not given"),
+        ("e", "not given", "[5]"),
+    ]
