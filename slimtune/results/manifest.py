@@ -20,6 +20,7 @@ class Manifest(TypedDict):
     ``objectives`` are names; ``reference_point`` gives each of them the value, in its own unit,
     that hypervolume is counted from; ``workload`` holds at least the fingerprint, and the
     ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with.
+    ``limits`` are the search's constraints, resolved: measured quantity -> limit, in its unit.
     """
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)  # type: ignore[misc]
@@ -30,6 +31,7 @@ class Manifest(TypedDict):
     objectives: list[str]
     reference_point: dict[str, float]
     workload: dict[str, Any]
+    limits: NotRequired[dict[str, float]]
     host: NotRequired[dict[str, Any]]
 
 
