@@ -131,6 +131,10 @@ class Progress:
             counted = f"{self._finished}/{self._total}"
             self._line(f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}")
 
+    def _on_stopped(self, values: Mapping[str, Any]) -> None:
+        self._line(f"stopped   {values['reason']} · {self._finished}/{self._total} trials")
+        self._bar.update(self._task, description="measuring the front")
+
     def _on_final(self, values: Mapping[str, Any]) -> None:
         self._line(
             f"front     {values['members']} members · hypervolume {values['hypervolume']:.4g}"

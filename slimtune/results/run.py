@@ -106,15 +106,9 @@ class Run:
         Raises:
             RunError: a record is damaged.
         """
-        complete = self._complete()
-        mask = self._mask(self._values(complete))
-        table = self._table([record for record, kept in zip(complete, mask, strict=True) if kept])
-        table = _with_final(table, read_final(self.path))
-        if "trial_latency_ms" in table:
-            names = [o.name for o in self.objectives]
-            table = table[self._mask(table[names].to_numpy(float))]
-            limits = {name: limit for name, limit in self.limits.items() if name in table}
-            table = table[[keeps(limits, row) for row in table.to_dict("records")]]  # type: ignore[arg-type]
+        table = self._members()
+        limits = self._limits_of(table)
+        table = table[np.array([keeps(limits, row) for row in _rows(table)], dtype=bool)]
         maximized = [o.name for o in self.objectives if o.direction == "maximize"]
         table = table.sort_values(
             [*maximized, "trial"], ascending=[False] * len(maximized) + [True], ignore_index=True
@@ -192,10 +186,27 @@ class Run:
         Empty if one does, or if there is nothing to tell of.
         """
         complete = [record for record in self.records if record.status == "complete"]
-        if not self.limits or not complete or self._complete():
+        if not self.limits or not complete or not self.front().empty:
             return ""
+        members = self._members()  # kept the limits until they were measured together
+        if not members.empty:
+            return nearest_miss(members, self._limits_of(members))
         measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in complete]
         return nearest_miss(pd.DataFrame(measured), self.limits)
+
+    def _members(self) -> pd.DataFrame:
+        """Return the front in any order, with members that the final measurement excludes."""
+        complete = self._complete()
+        mask = self._mask(self._values(complete))
+        table = self._table([record for record, kept in zip(complete, mask, strict=True) if kept])
+        table = _with_final(table, read_final(self.path))
+        if "trial_latency_ms" in table:
+            names = [o.name for o in self.objectives]
+            table = table[self._mask(table[names].to_numpy(float))]
+        return table
+
+    def _limits_of(self, table: pd.DataFrame) -> dict[str, float]:
+        return {name: limit for name, limit in self.limits.items() if name in table}
 
     def _complete(self) -> list[TrialRecord]:
         """Return the complete trials that keep the constraints."""
@@ -255,6 +266,10 @@ def open_run(path: str | Path) -> Run:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
     return Run(RunFolder.open(path))
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:

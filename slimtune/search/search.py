@@ -14,14 +14,17 @@ from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
+from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import check_address
+from slimtune.search.samplers import FLAT
 from slimtune.search.setup import (
     load_workload,
     teacher_as_baseline,
@@ -30,6 +33,7 @@ from slimtune.search.setup import (
 )
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import failed_outcome, run_trial
+from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
@@ -51,13 +55,15 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
         config: what to search, on what.
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
-            ``epoch``, ``baseline``, ``warning``, ``started``, ``finished``, ``final``.
+            ``epoch``, ``baseline``, ``warning``, ``started``, ``finished``, ``stopped``,
+            ``final``.
 
     Raises:
         UserError: bad input; nothing has been written then.
         SearchFailedError: not one trial finished.
         KeyboardInterrupt: interrupted; every finished trial is in the run folder.
     """
+    budget = Budget.of(config)  # what the user waits for begins here, with the baseline's training
     refuse_existing(out)
     config = config.anchored()
     if config.executor == "ray" and config.ray_address is not None:
@@ -82,27 +88,35 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
         teacher, taught = _measured(teacher_as_baseline(workload, config), config, config.teacher)
         listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
 
-    folder = RunFolder.create(out, _manifest(config, workload, baseline.objectives))
+    folder = RunFolder.create(out, _manifest(config, workload, measured))
     folder.write_baseline({**baseline.payload.to_dict(), **test}, baseline.files)
     if teacher is not None:
         folder.write_teacher({**teacher.payload.to_dict(), **taught}, teacher.files)
 
-    _run_trials(config, folder, workload, listener)
+    _run_trials(config, folder, workload, listener, budget)
 
     if not any(record.status == "complete" for record in folder.records()):
         first = folder.records()[0].error if folder.records() else "no trial was run"
         raise SearchFailedError(f"no trial finished; the first failed with: {first}")
     measure_front(folder, workload)
     run = open_run(folder.path)
+    if missed := run.nearest_miss():
+        listener("warning", {"text": missed})
     listener("final", {"hypervolume": run.hypervolume(), "members": len(run.front())})
     return run
 
 
 def _run_trials(
-    config: SearchConfig, folder: RunFolder, workload: Workload, listener: Listener
+    config: SearchConfig,
+    folder: RunFolder,
+    workload: Workload,
+    listener: Listener,
+    budget: Budget,
 ) -> None:
     """Propose, run and record until all trials are finished; files come before the study."""
     space = config.resolved_space()
+    suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
+    limits = folder.manifest["limits"]
     objectives = parse_objectives(config.objectives)
     study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
     specs: dict[int, TrialSpec] = {}
@@ -110,7 +124,7 @@ def _run_trials(
     repeats = max(1, len(config.seeds))
     proposer = Proposer(
         study,
-        lambda trial: suggest_recipe(trial, space).to_dict(),
+        lambda trial: suggest(trial, space).to_dict(),
         objectives=list(config.objectives),
         trials=config.total_trials(),
         seed=config.seed,
@@ -118,6 +132,7 @@ def _run_trials(
         start=[point for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,
+        enough=budget.judge(objectives, folder.manifest["reference_point"]),
     )
 
     def tell(outcome: Outcome) -> None:
@@ -126,7 +141,8 @@ def _run_trials(
             trace = outcome.files.get("error.txt", b"").decode()
             outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
         folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
-        proposer.tell(outcome)
+        measured = {} if outcome.payload is None else outcome.payload.metrics
+        proposer.tell(outcome, violations(limits, {**measured, **outcome.objectives}))
 
     def on_event(event: str, what: TrialSpec | Outcome) -> None:
         if isinstance(what, TrialSpec):
@@ -139,16 +155,18 @@ def _run_trials(
     work = partial(run_trial, objectives=tuple(config.objectives))
     if config.executor == "inline":
         run_inline(work, workload, proposer.ask, tell, on_event=on_event)
-        return
-    run_ray(
-        work,
-        workload,
-        proposer.ask,
-        tell,
-        concurrency=config.workers(),
-        address=config.ray_address,
-        on_event=on_event,
-    )
+    else:
+        run_ray(
+            work,
+            workload,
+            proposer.ask,
+            tell,
+            concurrency=config.workers(),
+            address=config.ray_address,
+            on_event=on_event,
+        )
+    if proposer.stopped:
+        listener("stopped", {"reason": proposer.stopped})
 
 
 def measure_front(folder: RunFolder, workload: Workload) -> None:
@@ -226,9 +244,9 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
 
 
 def _manifest(
-    config: SearchConfig, workload: Workload, baseline: Mapping[str, float]
+    config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return run.json's content; the reference point is fixed here, so that runs compare."""
+    """Return run.json's content; limits and reference point are fixed here, for good."""
     directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
     return {
         "config": config.model_dump(mode="json"),
@@ -237,6 +255,7 @@ def _manifest(
             name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]
             for name in config.objectives
         },
+        "limits": resolve_limits(config.constraints.model_dump(), baseline),
         "workload": {
             "fingerprint": workload_fingerprint(workload),
             "validation_source": config.validation_source,

@@ -108,7 +108,7 @@ def test_a_grid_has_as_many_trials_as_points_times_seeds() -> None:
         ({"teacher_weights": "a.th"}, "teacher_weights: whose\\? name the network"),
         ({"seeds": [1, 2]}, "seeds: only a grid .* but sampler is tpe; use sampler grid"),
         ({"seeds": [-1], "sampler": "grid"}, "seeds.0: must be greater than or equal to 0"),
-        ({"sampler": "cmaes"}, "sampler: must be 'tpe', 'random' or 'grid'"),
+        ({"sampler": "cmaes"}, "sampler: must be 'tpe', 'nsga2', 'nsga3', 'random', 'grid' or 'qmc'"),
         ({"sampler": "grid"}, "space.train.lr: a grid needs a list of values or a step"),
         ({"space": {"order": "qpp"}}, "space.order: must be ppq or spq, but got 'qpp'"),
         ({"space": {"student": {"model": ""}}}, "space.student.model: "),
