@@ -10,7 +10,8 @@ proposals that it would have made (a seeded sampler that is made once would begi
 """
 
 import warnings
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import optuna
 import torch
@@ -33,6 +34,7 @@ from torch.quasirandom import SobolEngine
 
 from slimtune.search.spec import trial_seed
 
+_Sampler = TypeVar("_Sampler", bound=BaseSampler)
 SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "grid", "qmc"]
 
 FLAT = ("nsga2", "nsga3", "qmc")
@@ -79,15 +81,14 @@ def generation(drawn: FrozenTrial) -> dict[str, Any]:
 
 
 def _tpe(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True
-        return TPESampler(
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            seed=seed,
-        )
+    return _stated(
+        TPESampler,
+        n_startup_trials=STARTUP_TRIALS,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        seed=seed,
+    )
 
 
 def _nsga(name: str, run_seed: int, seed: int, mutation: float | None) -> BaseSampler:
@@ -97,19 +98,26 @@ def _nsga(name: str, run_seed: int, seed: int, mutation: float | None) -> BaseSa
     them must not depend on the proposal: NSGA-III, which draws in it, does that with a seed
     of the run's.
     """
+    settings: dict[str, Any] = {
+        "population_size": POPULATION,
+        "mutation_prob": mutation,
+        "seed": seed,
+    }
     if name == "nsga2":
-        return NSGAIISampler(population_size=POPULATION, mutation_prob=mutation, seed=seed)
+        return NSGAIISampler(**settings)
 
     def elite(study: Study, population: list[FrozenTrial]) -> list[FrozenTrial]:
-        fixed = NSGAIIISampler(population_size=POPULATION, seed=run_seed)
+        fixed = _stated(NSGAIIISampler, population_size=POPULATION, seed=run_seed)
         return fixed._elite_population_selection_strategy(study, population)
 
-    return NSGAIIISampler(
-        population_size=POPULATION,
-        mutation_prob=mutation,
-        seed=seed,
-        elite_population_selection_strategy=elite,
-    )
+    return _stated(NSGAIIISampler, elite_population_selection_strategy=elite, **settings)
+
+
+def _stated(sampler: Callable[..., _Sampler], **settings: Any) -> _Sampler:
+    """Return a sampler without Optuna's word that it, or one of its settings, is young."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return sampler(**settings)
 
 
 class _Sobol(BaseSampler):

@@ -93,10 +93,12 @@ def run_search(config: SearchConfig, out: Path, listener: Listener = ignore_even
     if teacher is not None:
         folder.write_teacher({**teacher.payload.to_dict(), **taught}, teacher.files)
 
-    _run_trials(config, folder, workload, listener, budget)
+    stopped = _run_trials(config, folder, workload, listener, budget)
 
     if not any(record.status == "complete" for record in folder.records()):
-        first = folder.records()[0].error if folder.records() else "no trial was run"
+        if not folder.records():
+            raise SearchFailedError(f"no trial was run: {stopped}")
+        first = folder.records()[0].error
         raise SearchFailedError(f"no trial finished; the first failed with: {first}")
     measure_front(folder, workload)
     run = open_run(folder.path)
@@ -112,8 +114,8 @@ def _run_trials(
     workload: Workload,
     listener: Listener,
     budget: Budget,
-) -> None:
-    """Propose, run and record until all trials are finished; files come before the study."""
+) -> str:
+    """Propose, run and record; files come before the study; return what stopped it early."""
     space = config.resolved_space()
     suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     limits = folder.manifest["limits"]
@@ -167,6 +169,7 @@ def _run_trials(
         )
     if proposer.stopped:
         listener("stopped", {"reason": proposer.stopped})
+    return proposer.stopped
 
 
 def measure_front(folder: RunFolder, workload: Workload) -> None:

@@ -89,3 +89,12 @@ def test_a_quiet_console_shows_nothing() -> None:
         progress("workload", WORKLOAD)
         progress("finished", {"record": record(0)})
     assert file.getvalue() == ""
+
+
+def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
+        progress("workload", WORKLOAD)
+        progress("finished", {"record": record(0)})
+        progress("stopped", {"reason": "the time budget of 1m is spent"})
+    assert "stopped   the time budget of 1m is spent · 1/2 trials\n" in file.getvalue()
