@@ -26,7 +26,7 @@ from slimtune.search.samplers import SamplerName
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
-from slimtune.spaces.start import LEAST, SHARE, read_points, single_points
+from slimtune.spaces.start import SHARE, read_points, single_points
 
 DEFAULT_TRIALS = 20
 
@@ -245,7 +245,7 @@ class SearchConfig(_Settings):
         if isinstance(self.start, tuple):
             return read_points(self.start, space)
         # Of a quasi-random sequence, each point is where the ones before have left a gap.
-        if self.start == "none" or self.sampler == "qmc" or self.total_trials() < LEAST:
+        if self.start == "none" or self.sampler == "qmc":
             return []
         return single_points(space, self.total_trials() // SHARE)
 
