@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from slimtune.cli.console import result_console, write_or_echo
+from slimtune.cli.console import log_console, result_console, write_or_echo
 from slimtune.cli.state import State
 from slimtune.results.run import Run, open_run
 from slimtune.results.tables import front_csv, front_json, front_table
@@ -26,6 +26,8 @@ EPILOG = "Example: slimtune front runs/demo --format csv -o front.csv"
 def command(state: State, run: Path, style: str, output: Path | None) -> None:
     """Show the Pareto front of RUN: the trials that no other trial dominates."""
     opened = open_run(run)
+    if missed := opened.nearest_miss():
+        log_console(state).print(f"warning: {missed}", soft_wrap=True, markup=False)
     if style == "table" and output is None:
         result_console(state).print(front_table(opened))
     else:

@@ -154,6 +154,10 @@ class Progress:
             last=last,
         )
 
+    def _on_stopped(self, values: Mapping[str, Any]) -> None:
+        self._line(f"stopped   {values['reason']} · {self._finished}/{self._total} trials")
+        self._bar.update(self._task, description="measuring the front")
+
     def _on_final(self, values: Mapping[str, Any]) -> None:
         self._line(
             f"front     {values['members']} members · hypervolume {values['hypervolume']:.4g}"

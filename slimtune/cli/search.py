@@ -14,6 +14,7 @@ from slimtune.cli.console import log_console, result_console
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
+from slimtune.cli.steering import STEERING, steering_options
 from slimtune.cli.words import duration, program
 from slimtune.errors import RunError, UnknownNameError
 from slimtune.results.files import atomic_write
@@ -38,11 +39,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
 @click.option("--trials", type=IntRange(min=1), metavar="N", help="How many recipes to try.")
 @click.option("--epochs", type=IntRange(min=0), metavar="N", help="Epochs of each fine-tuning.")
-@click.option(
-    "--sampler",
-    type=click.Choice(["tpe", "random", "grid"]),
-    help="Who proposes recipes: a model of the results, chance, or a full list.",
-)
+@steering_options
 @click.option("--seed", type=IntRange(min=0), metavar="N", help="Fixes every random choice.")
 @click.option("--concurrency", type=IntRange(min=1), metavar="N", help="Trials at a time.")
 @click.option("--no-ray", is_flag=True, help="Run trials one after another, in this process.")
@@ -166,9 +163,10 @@ def free_folder(name: str) -> Path:
 
 def _dotted(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options under the dotted names that the settings have."""
-    plain = ("model", "weights", "data", "teacher", "teacher_weights", "trials", "sampler", "seed")
+    plain = ("model", "weights", "data", "teacher", "teacher_weights", "trials", "seed")
     return {
         **{name: options[name] for name in (*plain, "concurrency", "ray_address")},
+        **{setting: options[name] for name, setting in STEERING.items()},
         "objectives": options["objectives"] or None,
         "executor": "inline" if options["no_ray"] else None,
         "validation.source": options["validation_source"],
@@ -189,9 +187,11 @@ def _summary(run: Run, seconds: float) -> str:
 
 def _next_commands(run: Run) -> list[str]:
     """Return what to type next; the second with a limit that this front can keep."""
+    front = run.front()
+    if front.empty:
+        return []
     path = shlex.quote(str(run.path))
     commands = [f"next: {program()} export {path} --pick knee -o deploy/"]
-    front = run.front()
     if "accuracy" in front and "size_bytes" in front and len(front) > 1:
         middle = float(front["accuracy"].iloc[len(front) // 2])
         floor = int(middle * 1000) / 1000

@@ -62,6 +62,28 @@ def hypervolume(
     return _volume(costs[better], corner)
 
 
+def gains(
+    values: np.ndarray,
+    before: np.ndarray,
+    reference: Sequence[float],
+    directions: Sequence[Direction],
+) -> bool:
+    """Return whether ``values`` add any volume to what the points ``before`` dominate.
+
+    Told by dominance, not as a difference of volumes, which rounding would make positive.
+
+    Args:
+        values: (n, m), in natural units.
+        before: (k, m).
+        reference: (m,), the worst corner.
+        directions: m times "minimize" or "maximize".
+    """
+    corner = _costs(np.asarray(reference, dtype=float).reshape(1, -1), directions)[0]
+    costs, known = _costs(values, directions), _costs(before, directions)
+    inside = costs[np.isfinite(costs).all(axis=1) & (costs < corner).all(axis=1)]
+    return any(not (known <= point).all(axis=1).any() for point in inside)
+
+
 def _costs(values: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
     """Return the values with every objective to be minimized, float64, (n, m)."""
     if not set(directions) <= {"minimize", "maximize"}:

@@ -19,8 +19,10 @@ class Manifest(TypedDict):
 
     ``objectives`` are names; ``reference_point`` gives each of them the value, in its own unit,
     that hypervolume is counted from; ``workload`` holds at least the fingerprint, and the
-    ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with;
-    ``space`` has every dimension of the search space in words, for a resume to compare.
+    ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with.
+    ``space`` has every dimension of the search space in words, for a resume to compare;
+    ``limits`` are the search's constraints, resolved: measured quantity -> limit, in its unit;
+    ``start_points`` is how many of the first trials were fixed when the search began.
     """
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)  # type: ignore[misc]
@@ -32,6 +34,8 @@ class Manifest(TypedDict):
     reference_point: dict[str, float]
     workload: dict[str, Any]
     space: NotRequired[dict[str, str]]
+    limits: NotRequired[dict[str, float]]
+    start_points: NotRequired[int]
     host: NotRequired[dict[str, Any]]
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slimtune.errors import UserError
+from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.delivery import export_member, failed_message
 from slimtune.results.final import FinalRow, read_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
+from slimtune.results.limits import keeps
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
-from slimtune.results.selection import front_knee, pick
+from slimtune.results.selection import front_knee, nearest_miss, pick
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 
@@ -72,6 +73,11 @@ class Run:
         return tuple(OBJECTIVES[name] for name in self.manifest["objectives"])
 
     @property
+    def limits(self) -> dict[str, float]:
+        """What every member of the front keeps: measured quantity -> limit, in its unit."""
+        return self.manifest.get("limits", {})
+
+    @property
     def records(self) -> list[TrialRecord]:
         """The records of all finished trials, complete and failed, by number."""
         return self.folder.records()
@@ -83,6 +89,9 @@ class Run:
 
     def front(self) -> pd.DataFrame:
         """Return the trials that no other trial dominates, the most accurate first.
+
+        Of a search with constraints, trials that break one take no part; `nearest_miss` tells of
+        them when no trial is left.
 
         Columns: ``trial``; one an objective, in its unit; ``test_accuracy`` if it was measured;
         ``pipeline``; ``knee`` (True in one row); ``size_ratio`` and ``latency_ratio``, how many
@@ -97,13 +106,9 @@ class Run:
         Raises:
             RunError: a record is damaged.
         """
-        complete = [record for record in self.records if record.status == "complete"]
-        mask = self._mask(self._values(complete))
-        table = self._table([record for record, kept in zip(complete, mask, strict=True) if kept])
-        table = _with_final(table, read_final(self.path))
-        if "trial_latency_ms" in table:
-            names = [o.name for o in self.objectives]
-            table = table[self._mask(table[names].to_numpy(float))]
+        table = self._members()
+        limits = self._limits_of(table)
+        table = table[np.array([keeps(limits, row) for row in _rows(table)], dtype=bool)]
         maximized = [o.name for o in self.objectives if o.direction == "maximize"]
         table = table.sort_values(
             [*maximized, "trial"], ascending=[False] * len(maximized) + [True], ignore_index=True
@@ -163,14 +168,54 @@ class Run:
             UserError: an unknown ``how``, or a limit that makes no sense for this run.
             NothingMatchesError: no member keeps the limits; names the nearest miss.
         """
+        front = self.front()
+        if front.empty and (missed := self.nearest_miss()):
+            raise NothingMatchesError(missed)
         number = pick(
-            self.front(),
+            front,
             how,
             min_accuracy=min_accuracy,
             max_latency_ms=max_latency_ms,
             max_size_bytes=max_size_bytes,
         )
         return self.trial(number)
+
+    def nearest_miss(self) -> str:
+        """Return which complete trial comes nearest to the constraints, if none keeps them.
+
+        Empty if one does, or if there is nothing to tell of.
+        """
+        complete = [record for record in self.records if record.status == "complete"]
+        if not self.limits or not complete or not self.front().empty:
+            return ""
+        members = self._members()  # kept the limits until they were measured together
+        if not members.empty:
+            return nearest_miss(members, self._limits_of(members))
+        measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in complete]
+        return nearest_miss(pd.DataFrame(measured), self.limits)
+
+    def _members(self) -> pd.DataFrame:
+        """Return the front in any order, with members that the final measurement excludes."""
+        complete = self._complete()
+        mask = self._mask(self._values(complete))
+        table = self._table([record for record, kept in zip(complete, mask, strict=True) if kept])
+        table = _with_final(table, read_final(self.path))
+        if "trial_latency_ms" in table:
+            names = [o.name for o in self.objectives]
+            table = table[self._mask(table[names].to_numpy(float))]
+        return table
+
+    def _limits_of(self, table: pd.DataFrame) -> dict[str, float]:
+        return {name: limit for name, limit in self.limits.items() if name in table}
+
+    def _complete(self) -> list[TrialRecord]:
+        """Return the complete trials that keep the constraints."""
+        return [
+            record
+            for record in self.records
+            if record.status == "complete"
+            and keeps(self.limits, {**record.metrics, **record.objectives})
+        ]
 
     def trial(self, number: int) -> Member:
         """Return a complete trial, on the front or not.
@@ -189,9 +234,10 @@ class Run:
         """Return the volume between the trials and the run's fixed reference point.
 
         From the values that the trials reported, never from the final measurement, so that it
-        only grows while a search goes on. In the product of the objectives' units.
+        only grows while a search goes on. In the product of the objectives' units. Trials that
+        break a constraint of the search count nothing.
         """
-        complete = [record for record in self.records if record.status == "complete"]
+        complete = self._complete()
         reference = [self.manifest["reference_point"][o.name] for o in self.objectives]
         directions = [o.direction for o in self.objectives]
         return hypervolume(self._values(complete), reference, directions)
@@ -220,6 +266,10 @@ def open_run(path: str | Path) -> Run:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
     return Run(RunFolder.open(path))
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Choosing one member of a front: the knee, or the best in one objective, under limits."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +140,17 @@ def pick(
         worst = -by.to_numpy(float) if how == "accuracy" else by.to_numpy(float)
         order = [(worst[i], round(far[i], 12), i) for i in allowed]
     return int(front["trial"].iloc[min(order)[-1]])
+
+
+def nearest_miss(measured: pd.DataFrame, limits: Mapping[str, float]) -> str:
+    """Return, in one line, which of some trials breaks the limits by the least.
+
+    Args:
+        measured: at least one row: ``trial``, and a column for each limit.
+        limits: measured quantity -> limit, in its unit.
+    """
+    known = [Limit(OBJECTIVES[name], value) for name, value in limits.items()]
+    return _nearest_miss(measured, known, _excesses(measured, known))
 
 
 def _picked(how: str) -> Objective:

@@ -1,4 +1,4 @@
-"""Sizes and times as people write them."""
+"""Sizes, latencies and durations as people write them."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from slimtune.errors import UserError, shortened
 
 _QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\s0-9.]*)\s*")
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
 
 
@@ -39,6 +40,24 @@ def parse_latency(text: str) -> float:
     if latency <= 0:
         raise UserError(f"a latency must be above 0, but got {shortened(text)}")
     return latency
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``text`` stands for.
+
+    Args:
+        text: numbers with units, the largest first: s, m (or min), h, d, such as ``1h30m``.
+
+    Raises:
+        UserError: no number, no unit, another unit, or zero.
+    """
+    parts = re.findall(r"[0-9.]+\s*[^\s0-9.]*", text) or [text]
+    if "".join(parts).replace(" ", "") != text.replace(" ", ""):
+        parts = [text]
+    seconds = sum(_parse(part, _SECONDS, "10m", "s, m, h or d") for part in parts)
+    if seconds <= 0:
+        raise UserError(f"a duration must be above 0, but got {shortened(text)}")
+    return seconds
 
 
 def _parse(text: str, units: dict[str, float] | dict[str, int], example: str, names: str) -> float:

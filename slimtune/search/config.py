@@ -4,15 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from slimtune.compression.stages import Train
-from slimtune.errors import ConfigError, from_validation
+from slimtune.errors import ConfigError, UserError, from_validation, shortened
 from slimtune.measurement.host import usable_cores
+from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.units import parse_duration
+from slimtune.search.samplers import SamplerName
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
+from slimtune.spaces.start import SHARE, read_points, single_points
 
 DEFAULT_TRIALS = 20
 
@@ -49,6 +63,40 @@ class BaselineSettings(_Settings):
         return Train(**self.model_dump())
 
 
+def _as_text(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number else value
+
+
+_Text = Annotated[str | None, BeforeValidator(_as_text)]
+
+
+class ConstraintSettings(_Settings):
+    """What every answer must keep, absolute or relative to the baseline; see `parse_limit`."""
+
+    max_latency: Annotated[_Text, Field(description="such as 2ms, 0.5x or -20%")] = None
+    min_accuracy: Annotated[_Text, Field(description="validation: 0.9, or -1% for a point")] = None
+    max_size: Annotated[_Text, Field(description="such as 500KiB, 0.25x or -20%")] = None
+
+    @field_validator("*")
+    @classmethod
+    def _check_limit(cls, text: str | None, info: ValidationInfo) -> str | None:
+        try:
+            if text is not None:
+                parse_limit(str(info.field_name), text)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+
+def _start(value: object) -> object:
+    if isinstance(value, list | tuple) and all(isinstance(recipe, dict) for recipe in value):
+        return tuple(value)
+    if value not in ("auto", "none"):
+        raise ValueError(f"must be auto, none or a list of recipes, but got {shortened(value)}")
+    return value
+
+
 class SearchConfig(_Settings):
     """One search. Precedence: option, ``--set``, config file, preset, these defaults."""
 
@@ -71,9 +119,22 @@ class SearchConfig(_Settings):
         Field(ge=1, le=1_000_000, description="how many to run; default 20, or all of a grid"),
     ] = None
     sampler: Annotated[
-        Literal["tpe", "random", "grid"],
-        Field(description="who proposes recipes: a model of the results, chance, or a full list"),
+        SamplerName,
+        Field(description="who proposes: a model, a genetic algorithm, chance or a full list"),
     ] = "tpe"
+    start: Annotated[
+        Any,  # Literal["auto", "none"] | tuple[dict[str, Any], ...], which would not read well
+        PlainValidator(_start),
+        Field(description="first recipes; auto: the baseline and each technique alone"),
+    ] = "auto"
+    constraints: ConstraintSettings = ConstraintSettings()
+    time_budget: Annotated[
+        str | None, Field(description="no new trial after it, such as 10m or 1h30m")
+    ] = None
+    stop_when_flat: Annotated[
+        int | None,
+        Field(ge=1, description="stop when so many trials in a row gained no hypervolume"),
+    ] = None
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
         Field(description="a grid is run once with each; with none, each trial has its own"),
@@ -101,6 +162,16 @@ class SearchConfig(_Settings):
         Field(description="columns of the table of all trials at the end"),
     ] = ()
 
+    @field_validator("time_budget")
+    @classmethod
+    def _check_budget(cls, text: str | None) -> str | None:
+        try:
+            if text is not None:
+                parse_duration(text)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return text
+
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
         if self.teacher_weights is not None and self.teacher is None:
@@ -109,6 +180,15 @@ class SearchConfig(_Settings):
             raise ValueError(
                 f"seeds: only a grid runs each recipe with given seeds, but sampler is "
                 f"{self.sampler}; use sampler grid, or seed for the whole run"
+            )
+        if isinstance(self.start, tuple) and self.sampler == "grid":
+            raise ValueError(
+                "start: a grid runs every recipe of the space anyway, but got a list; leave it out"
+            )
+        if isinstance(self.start, tuple) and len(self.start) > (self.trials or DEFAULT_TRIALS):
+            raise ValueError(
+                f"start: has {len(self.start)} recipes, but trials is "
+                f"{self.trials or DEFAULT_TRIALS}; give more trials"
             )
         return self
 
@@ -138,10 +218,9 @@ class SearchConfig(_Settings):
         for name in ("weights", "teacher_weights"):
             if (file := getattr(self, name)) is not None:
                 changes[name] = str(Path(file).expanduser().absolute())
-        student = self.space.get("student")
-        if isinstance(student, dict) and "weights" in student:
-            files = _absolute(student["weights"])
-            changes["space"] = {**self.space, "student": {**student, "weights": files}}
+        changes["space"] = _anchored_student(self.space)
+        if isinstance(self.start, tuple):
+            changes["start"] = tuple(map(_anchored_student, self.start))
         return self.model_copy(update=changes)
 
     def workers(self) -> int:
@@ -154,12 +233,21 @@ class SearchConfig(_Settings):
         return min(self.concurrency or cores, cores)
 
     def points(self) -> list[dict[str, Any]]:
-        """Return the parameters of the grid's recipes; none if another sampler proposes.
+        """Return the parameters of the first trials: all of a grid, else the start points.
 
         Raises:
-            ConfigError: the space has too many recipes for a grid, or a range without a step.
+            ConfigError: the space has too many recipes for a grid, or a range without a step; a
+                start recipe is not in the space.
         """
-        return grid_points(self.resolved_space()) if self.sampler == "grid" else []
+        space = self.resolved_space()
+        if self.sampler == "grid":
+            return grid_points(space)
+        if isinstance(self.start, tuple):
+            return read_points(self.start, space)
+        # Of a quasi-random sequence, each point is where the ones before have left a gap.
+        if self.start == "none" or self.sampler == "qmc":
+            return []
+        return single_points(space, self.total_trials() // SHARE)
 
     def total_trials(self) -> int:
         """Return how many trials the search has: of a grid, all points with each seed."""
@@ -184,6 +272,13 @@ def _absolute(files: Any) -> Any:
     return str(Path(files).expanduser().absolute()) if isinstance(files, str) else files
 
 
+def _anchored_student(stages: dict[str, Any]) -> dict[str, Any]:
+    student = stages.get("student")
+    if not isinstance(student, dict) or "weights" not in student:
+        return stages
+    return {**stages, "student": {**student, "weights": _absolute(student["weights"])}}
+
+
 def make_config(
     settings: Mapping[str, Any], preset: str | None = None, run: Mapping[str, Any] | None = None
 ) -> SearchConfig:
@@ -204,7 +299,7 @@ def make_config(
     except ValidationError as error:
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
-    config.points() if config.sampler == "grid" else config.resolved_space()
+    config.points()
     return config
 
 

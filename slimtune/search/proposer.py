@@ -7,29 +7,23 @@ means to run it again.
 
 import math
 import numbers
+import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy.exc
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.errors import ConfigError, RunError, shortened
 from slimtune.search.recall import Recall, recall
+from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
-
-STARTUP_TRIALS = 10
-"""Finished trials before TPE models anything; until then draws are uniform."""
-DRAWS = 20
-"""Tries for a recipe that was not proposed before; then a repeat is accepted."""
-MODELLED_DRAWS = 10
-"""Of these, the tries by TPE: concentrated as it is, it may never leave what it has seen."""
 
 
 def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study:
@@ -72,6 +66,11 @@ def unfinished(study: optuna.Study) -> list[TrialSpec]:
     return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]
 
 
+def never_enough(_history: Sequence[FrozenTrial]) -> str:
+    """Return an empty string: the default of ``enough``."""
+    return ""
+
+
 class Proposer:
     """Ask it for the next trial, tell it what came out.
 
@@ -90,8 +89,13 @@ class Proposer:
         start: parameters of the first trials, by number; what one leaves out is drawn. They are
             run as they are, also when two make the same recipe.
         seeds: of the first trials, by number; later ones get seeds of their own.
-        sampler: ``"tpe"``, or ``"random"`` for no model at all.
+        sampler: see `make_sampler`; those in `FLAT` need a ``suggest`` that always draws all.
         again: specs to hand out before any new one, such as those of `unfinished`.
+        enough: given all trials, why no new one shall be proposed, or an empty string.
+
+    Attributes:
+        stopped: why no new trial was proposed though there were some left; empty until then.
+            Also kept as the study's user attribute ``stopped``.
 
     Raises:
         ConfigError: the study has another number of objectives.
@@ -112,6 +116,7 @@ class Proposer:
         seeds: Sequence[int] = (),
         sampler: str = "tpe",
         again: Sequence[TrialSpec] = (),
+        enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
     ) -> None:
         if len(objectives) != len(study.directions):
             raise ConfigError(
@@ -127,8 +132,10 @@ class Proposer:
         self._key = key
         self._start = tuple(start)
         self._seeds = tuple(seeds)
-        self._modelled_draws = MODELLED_DRAWS if sampler == "tpe" else 0
+        self._sampler = sampler
         self._again = deque(again)
+        self._enough = enough
+        self.stopped = ""
 
     def ask(self) -> TrialSpec | None:
         """Return the next trial, recorded as running, or None when the study is full.
@@ -139,49 +146,104 @@ class Proposer:
         """
         if self._again:
             return self._again.popleft()
-        with _study_errors(self._study.study_name):
-            history = self._study.get_trials(deepcopy=False)
-        number = len(history)
-        if number >= self._trials:
+        history = self._history()
+        if len(history) >= self._trials or self._stops(history):
             return None
-        drawn, recipe = self._draw(history)
+        return self._propose(history)
+
+    def fill(self) -> None:
+        """Record the next number as running, with a new proposal, whether it is enough or not.
+
+        Raises:
+            ConfigError: as `ask`.
+            RunError: as `ask`.
+        """
+        self._propose(self._history())
+
+    def _history(self) -> list[FrozenTrial]:
+        with _study_errors(self._study.study_name):
+            return self._study.get_trials(deepcopy=False)
+
+    def _propose(self, history: list[FrozenTrial]) -> TrialSpec:
+        drawn, recipe, draws = self._draw(history)
+        number = len(history)
         own = number >= len(self._seeds)
         seed = trial_seed(self._seed, number) if own else self._seeds[number]
         spec = TrialSpec(number, recipe, seed, self._threads, self._device)
-        self._add(spec, drawn)
+        self._add(spec, drawn, draws, drawn)
         return spec
 
     def run_again(self, specs: Sequence[TrialSpec]) -> None:
         """Hand these out before any new one."""
         self._again.extend(specs)
 
-    def restore(self, spec: TrialSpec, outcome: Outcome) -> None:
+    def restore(
+        self, spec: TrialSpec, outcome: Outcome, violations: Mapping[str, float] | None = None
+    ) -> None:
         """Add a finished trial that the study has lost, as its next number.
+
+        Where the sampler needs every dimension, also those that left no trace in the recipe, the
+        draw is made again. If it makes another recipe (of trials side by side, the sampler knew
+        less then), those dimensions are drawn by chance.
+
+        Args:
+            spec: of the trial.
+            outcome: what came out.
+            violations: see `tell`.
 
         Raises:
             RunError: the study cannot be written.
         """
-        self._add(spec, recall(spec.recipe, self._suggest))
-        self.tell(outcome)
+        if self._sampler not in FLAT:
+            self._add(spec, recall(spec.recipe, self._suggest))
+        else:
+            drawn, recipe, draws = self._draw(self._history())
+            fill = random.Random(trial_seed(self._seed, spec.number))
+            same = recipe == spec.recipe
+            found = drawn if same else recall(spec.recipe, self._suggest, fill)
+            self._add(spec, found, draws, drawn)
+        self.tell(outcome, violations)
 
-    def _add(self, spec: TrialSpec, drawn: FrozenTrial | Recall) -> None:
+    def _add(
+        self,
+        spec: TrialSpec,
+        found: FrozenTrial | Recall,
+        draws: int = 1,
+        drawn: FrozenTrial | None = None,
+    ) -> None:
         attrs: dict[str, Any] = {"spec": spec.to_dict()}
+        if self._sampler in FLAT:
+            attrs["draws"] = draws
         if self._key is not None:
             attrs["key"] = self._key(spec.recipe)
         with _study_errors(self._study.study_name):
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=TrialState.RUNNING,
-                    params=drawn.params,
-                    distributions=drawn.distributions,
+                    params=found.params,
+                    distributions=found.distributions,
                     user_attrs=attrs,
+                    system_attrs={} if drawn is None else generation(drawn),
                 )
             )
 
-    def tell(self, outcome: Outcome) -> None:
+    def _stops(self, history: Sequence[FrozenTrial]) -> bool:
+        """Ask whether it is enough, until it is, and write down an answer that is new."""
+        self.stopped = self.stopped or self._enough(history)
+        with _study_errors(self._study.study_name):
+            if self.stopped != self._study.user_attrs.get("stopped", ""):
+                self._study.set_user_attr("stopped", self.stopped)
+        return bool(self.stopped)
+
+    def tell(self, outcome: Outcome, violations: Mapping[str, float] | None = None) -> None:
         """Record an outcome. A failure, or an objective that is not finite, leaves a reason.
 
         A second outcome of the same trial is ignored: the first stands.
+
+        Args:
+            outcome: of a trial that was asked for.
+            violations: by how much it breaks each constraint, above 0 if it does, in units that
+                can be added up; the sampler prefers trials that break none.
 
         Raises:
             RunError: the study has no such trial, or cannot be written.
@@ -195,6 +257,9 @@ class Proposer:
                 return
             reason = _reason(outcome, self._objectives)
             if reason is None:
+                for name, value in (violations or {}).items():  # before it counts as finished
+                    key = f"constraints:{name}"  # what `Trial.set_constraint` writes
+                    self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
                 values = [float(outcome.objectives[name]) for name in self._objectives]
                 self._study.tell(trial.number, values)
                 return
@@ -202,22 +267,26 @@ class Proposer:
             self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
             self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def _draw(self, history: list[FrozenTrial]) -> tuple[FrozenTrial, dict[str, Any]]:
-        """Draw on a copy in memory, so that the draws thrown away take no numbers."""
+    def _draw(self, history: list[FrozenTrial]) -> tuple[FrozenTrial, dict[str, Any], int]:
+        """Draw on a copy in memory, so that the draws thrown away take no numbers.
+
+        Returns:
+            The trial of the copy, the recipe, and how many draws it took.
+        """
         known = {trial.user_attrs.get("key") for trial in history}
         scratch = optuna.create_study(directions=self._study.directions)
         scratch.add_trials(history)
         number = len(history)
         for attempt in range(DRAWS):
-            seed = trial_seed(trial_seed(self._seed, number), attempt)
-            scratch.sampler = _sampler(seed, modelled=attempt < self._modelled_draws)
+            sampler = make_sampler(self._sampler, self._seed, number, attempt, history)
+            scratch.sampler = sampler
             if number < len(self._start):
-                return self._draw_start(scratch, number)
+                return *self._draw_start(scratch, number), attempt + 1
             drawn, recipe = self._draw_once(scratch)
             if self._key is None or self._key(recipe) not in known:
                 break
-            scratch.tell(drawn.number, state=TrialState.FAIL)  # which TPE does not look at
-        return drawn, recipe
+            scratch.tell(drawn.number, state=TrialState.FAIL)  # which no sampler looks at
+        return drawn, recipe, attempt + 1
 
     def _draw_once(self, scratch: optuna.Study) -> tuple[FrozenTrial, dict[str, Any]]:
         trial = scratch.ask()
@@ -241,20 +310,6 @@ class Proposer:
                 f"it has {', '.join(drawn.params)}"
             )
         return drawn, recipe
-
-
-def _sampler(seed: int, modelled: bool) -> BaseSampler:
-    if not modelled:
-        return RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True
-        return TPESampler(
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            seed=seed,
-        )
 
 
 def _reason(outcome: Outcome, objectives: Sequence[str]) -> str | None:

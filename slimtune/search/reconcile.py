@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from slimtune.errors import RunError
 from slimtune.results.files import read_json, set_aside
 from slimtune.results.folder import RunFolder
+from slimtune.results.limits import violations
 from slimtune.results.record import TrialRecord
 from slimtune.search.proposer import Proposer
 from slimtune.search.spec import Outcome, TrialSpec
@@ -62,16 +63,16 @@ def reconcile(folder: RunFolder, study: optuna.Study, proposer: Proposer, warn: 
     for number in range(known, max(records, default=-1) + 1):
         record = records[number] if number in records else None
         if record is None:
-            proposer.ask()
+            proposer.fill()
         else:
-            proposer.restore(_spec(folder, number), _outcome(record))
+            proposer.restore(_spec(folder, number), _outcome(record), _violations(folder, record))
     again = []
     for trial in study.get_trials(deepcopy=False):
         record = records.get(trial.number)
         if record is None:
             again.append(TrialSpec.from_dict(trial.user_attrs["spec"]))
         elif trial.state == TrialState.RUNNING:
-            proposer.tell(_outcome(record))
+            proposer.tell(_outcome(record), _violations(folder, record))
     proposer.run_again(again)
     return len(again)
 
@@ -108,3 +109,8 @@ def _spec(folder: RunFolder, number: int) -> TrialSpec:
 def _outcome(record: TrialRecord) -> Outcome:
     reason = record.error or ""
     return Outcome(record.number, record.status, record.objectives, reason=reason)
+
+
+def _violations(folder: RunFolder, record: TrialRecord) -> dict[str, float]:
+    limits = folder.manifest.get("limits", {})
+    return violations(limits, {**record.metrics, **record.objectives})

@@ -10,7 +10,15 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import run_config
 from slimtune.spaces.space import Space
 
-MAY_CHANGE = ("trials", "concurrency", "executor", "ray_address", "summary")
+MAY_CHANGE = (
+    "trials",
+    "time_budget",
+    "stop_when_flat",
+    "concurrency",
+    "executor",
+    "ray_address",
+    "summary",
+)
 """Settings that decide no trial's result."""
 
 
@@ -64,11 +72,17 @@ def differences(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield (dotted name, old value, new value) wherever two nested mappings differ."""
     for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
+        before, after = _by_index(old.get(key)), _by_index(new.get(key))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from differences(before, after, f"{prefix}{key}.")
         elif before != after:
             yield f"{prefix}{key}", _words(key in old, before), _words(key in new, after)
+
+
+def _by_index(value: Any) -> Any:
+    """Return a list of mappings, such as start recipes, as a mapping; others as they are."""
+    listed = isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value)
+    return {str(index): each for index, each in enumerate(value)} if listed else value
 
 
 def _words(given: bool, value: Any) -> str:

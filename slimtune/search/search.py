@@ -14,9 +14,11 @@ from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
+from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
@@ -27,6 +29,7 @@ from slimtune.search.ray_session import check_address
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
 from slimtune.search.resume import check_same_search, space_words
+from slimtune.search.samplers import FLAT
 from slimtune.search.setup import (
     load_workload,
     reopen_workload,
@@ -36,6 +39,7 @@ from slimtune.search.setup import (
 )
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
+from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
@@ -64,9 +68,9 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stopping`` (from another thread), ``final``.
+            ``stopping`` (from another thread), ``stopped``, ``final``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
-            those that were running are run again as they were.
+            those that were running are run again as they were; a time budget begins anew.
 
     Raises:
         UserError: bad input; nothing has been written then.
@@ -75,15 +79,22 @@ def run_search(
         KeyboardInterrupt: Ctrl-C or SIGTERM; see `Interrupts`. Every finished trial is in the
             run folder.
     """
+    budget = Budget.of(config)  # what the user waits for begins here, with the baseline's training
     config = config.anchored()
     with Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts:
         if resume and (out / "run.json").is_file():
-            return _go_on(config, out, listener, interrupts)
-        return _begin(config, out, listener, interrupts, again=resume)
+            return _go_on(config, out, listener, interrupts, budget)
+        return _begin(config, out, listener, interrupts, budget, again=resume)
 
 
 def _begin(
-    config: SearchConfig, out: Path, listener: Listener, interrupts: Interrupts, again: bool
+    config: SearchConfig,
+    out: Path,
+    listener: Listener,
+    interrupts: Interrupts,
+    budget: Budget,
+    *,
+    again: bool,
 ) -> Run:
     """Train and measure the baseline, make the folder, run all trials."""
     if not again:
@@ -106,12 +117,15 @@ def _begin(
             )
             networks["teacher"] = ({**teacher.payload.to_dict(), **taught}, teacher.files)
             listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
-        manifest = _manifest(config, workload, baseline.objectives)
+        measured = {**baseline.payload.metrics, **baseline.objectives}
+        manifest = _manifest(config, workload, measured)
         folder = RunFolder.begin(out, manifest, networks)
-        return _finish(config, folder, workload, listener, interrupts)
+        return _finish(config, folder, workload, listener, interrupts, budget)
 
 
-def _go_on(config: SearchConfig, out: Path, listener: Listener, interrupts: Interrupts) -> Run:
+def _go_on(
+    config: SearchConfig, out: Path, listener: Listener, interrupts: Interrupts, budget: Budget
+) -> Run:
     """Run what a run lacks, with the baseline that it has."""
     folder = RunFolder.open(out)
     check_same_search(folder, config)
@@ -123,7 +137,7 @@ def _go_on(config: SearchConfig, out: Path, listener: Listener, interrupts: Inte
         baseline = folder.baseline()
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
-        return _finish(config, folder, workload, listener, interrupts)
+        return _finish(config, folder, workload, listener, interrupts, budget)
 
 
 def _check_cluster(config: SearchConfig) -> None:
@@ -145,15 +159,20 @@ def _finish(
     workload: Workload,
     listener: Listener,
     interrupts: Interrupts,
+    budget: Budget,
 ) -> Run:
     """Run the trials that are left, and measure the front."""
-    _run_trials(config, folder, workload, listener, interrupts)
+    stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
+    if not records:
+        raise SearchFailedError(f"no trial was run: {stopped}")
     if not any(record.status == "complete" for record in records):
-        first = records[0].error if records else "no trial was run"
+        first = records[0].error
         raise SearchFailedError(f"no trial finished; the first failed with: {first}")
     measure_front(folder, workload)
     run = open_run(folder.path)
+    if missed := run.nearest_miss():
+        listener("warning", {"text": missed})
     listener("final", {"hypervolume": run.hypervolume(), "members": len(run.front())})
     return run
 
@@ -164,17 +183,21 @@ def _run_trials(
     workload: Workload,
     listener: Listener,
     interrupts: Interrupts,
-) -> None:
-    """Propose, run and record until all trials are finished; files come before the study."""
-    proposer = _proposer(config, folder, listener)
+    budget: Budget,
+) -> str:
+    """Propose, run and record; files come before the study; return what stopped it early."""
+    proposer = _proposer(config, folder, listener, budget)
     recorder = Recorder(folder)
+    limits = folder.manifest.get("limits", {})
     specs: dict[int, TrialSpec] = {}
 
     def ask() -> TrialSpec | None:
         return None if interrupts.requested else proposer.ask()
 
     def tell(outcome: Outcome) -> None:
-        proposer.tell(recorder.record(specs[outcome.number], outcome))
+        outcome = recorder.record(specs[outcome.number], outcome)
+        measured = {**outcome.payload.metrics, **outcome.objectives}
+        proposer.tell(outcome, violations(limits, measured))
 
     def on_event(event: str, what: TrialSpec | Outcome) -> None:
         if isinstance(what, TrialSpec):
@@ -188,34 +211,40 @@ def _run_trials(
     with interrupts.patient():
         if config.executor == "inline":
             run_inline(work, workload, ask, tell, on_event=on_event)
-            return
-        run_ray(
-            work,
-            workload,
-            ask,
-            tell,
-            concurrency=config.workers(),
-            address=config.ray_address,
-            on_event=on_event,
-        )
+        else:
+            run_ray(
+                work,
+                workload,
+                ask,
+                tell,
+                concurrency=config.workers(),
+                address=config.ray_address,
+                on_event=on_event,
+            )
+    if proposer.stopped:
+        listener("stopped", {"reason": proposer.stopped})
+    return proposer.stopped
 
 
-def _proposer(config: SearchConfig, folder: RunFolder, listener: Listener) -> Proposer:
+def _proposer(
+    config: SearchConfig, folder: RunFolder, listener: Listener, budget: Budget
+) -> Proposer:
     """Open the study, put it in order with the folder, and return its proposer."""
 
     def warn(text: str) -> None:
         listener("warning", {"text": text})
 
     space = config.resolved_space()
+    suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     objectives = parse_objectives(config.objectives)
     set_damaged_study_aside(folder.study_path, warn)
     study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
-    points = config.points()
+    points = _first_points(config, folder)
     repeats = max(1, len(config.seeds))
     total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)
     proposer = Proposer(
         study,
-        lambda trial: suggest_recipe(trial, space).to_dict(),
+        lambda trial: suggest(trial, space).to_dict(),
         objectives=list(config.objectives),
         trials=total,
         seed=config.seed,
@@ -223,12 +252,23 @@ def _proposer(config: SearchConfig, folder: RunFolder, listener: Listener) -> Pr
         start=[point for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,
+        enough=budget.judge(objectives, folder.manifest["reference_point"]),
     )
     again = reconcile(folder, study, proposer, warn)
     if study.get_trials(deepcopy=False):
         known = {"records": folder.records(), "again": again, "total": total}
         listener("resumed", known)
     return proposer
+
+
+def _first_points(config: SearchConfig, folder: RunFolder) -> list[dict[str, Any]]:
+    """Return all points of a grid, else the start points, as many as the search began with.
+
+    With more trials there would be more of them, in the place of trials that were modelled.
+    """
+    points = config.points()
+    most = len(points) if config.sampler == "grid" else folder.manifest.get("start_points", 0)
+    return points[:most]
 
 
 def measure_front(folder: RunFolder, workload: Workload) -> None:
@@ -314,9 +354,9 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
 
 
 def _manifest(
-    config: SearchConfig, workload: Workload, baseline: Mapping[str, float]
+    config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return run.json's content; the reference point is fixed here, so that runs compare."""
+    """Return run.json's content; limits and reference point are fixed here, for good."""
     directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
     return {
         "config": config.model_dump(mode="json"),
@@ -326,6 +366,8 @@ def _manifest(
             name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]
             for name in config.objectives
         },
+        "start_points": len(config.points()),
+        "limits": resolve_limits(config.constraints.model_dump(), baseline),
         "workload": {
             "fingerprint": workload_fingerprint(workload),
             "validation_source": config.validation_source,

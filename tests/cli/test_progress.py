@@ -102,3 +102,12 @@ def test_a_resumed_run_counts_on_from_what_is_finished() -> None:
     assert lines[0] == "resumed   2 of 4 trials are finished, 1 will run again"
     assert lines[1].startswith("trial    1      3/4  ")
     assert lines[2].startswith("stopping: no new trials; those that run have 10 s to end")
+
+
+def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
+        progress("workload", WORKLOAD)
+        progress("finished", {"record": record(0)})
+        progress("stopped", {"reason": "the time budget of 1m is spent"})
+    assert "stopped   the time budget of 1m is spent · 1/2 trials\n" in file.getvalue()

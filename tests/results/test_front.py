@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
-from slimtune.results.front import hypervolume, non_dominated
+from slimtune.results.front import gains, hypervolume, non_dominated
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -113,3 +113,14 @@ def test_shapes_that_do_not_fit_and_unknown_directions_are_refused():
         non_dominated(np.zeros((3, 2)), ["min", "max"])
     with pytest.raises(ValueError, match="finite"):
         hypervolume(np.zeros((3, 2)), [1.0, math.inf], ["minimize", "minimize"])
+
+
+@settings(deadline=None)
+@given(clouds(nan=False))
+def test_points_gain_exactly_when_the_hypervolume_with_them_is_larger(cloud):
+    values, directions = cloud
+    reference = [4.0 if direction == "minimize" else 0.5 for direction in directions]
+    half = len(values) // 2
+    before, after = values[:half], values[half:]
+    grown = hypervolume(values, reference, directions) - hypervolume(before, reference, directions)
+    assert gains(after, before, reference, directions) == (grown > 1e-9)

@@ -160,3 +160,43 @@ def test_opening_a_run_loads_neither_torch_nor_the_search():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def limited(run: Run, **limits: float) -> Run:
+    """The same run as if its search had had these constraints."""
+    manifest = {**run.manifest, "limits": limits}
+    return Run(RunFolder(run.path, manifest))
+
+
+def test_trials_that_break_a_constraint_are_not_on_the_front(run):
+    small = limited(run, size_bytes=1000.0, accuracy=0.6)
+    assert small.front()["trial"].tolist() == [1, 4]
+    assert small.pick().number == 1
+    assert small.nearest_miss() == ""
+    assert 0 < small.hypervolume() < run.hypervolume()
+
+
+def test_a_trial_that_only_infeasible_ones_dominate_is_on_the_front(run):
+    assert limited(run, params=5.0).front().empty  # which no trial of this run has measured
+    kept = limited(run, latency_ms=1.0, size_bytes=5000.0)
+    assert 0 not in kept.front()["trial"].tolist()
+
+
+def test_when_none_keeps_the_constraints_the_nearest_miss_is_named(run):
+    tight = limited(run, size_bytes=700.0, accuracy=0.8)
+    assert tight.front().empty and tight.hypervolume() == 0
+    missed = "no trial has size <= 0.6836 KiB and accuracy >= 0.8; closest: trial 5 misses"
+    assert tight.nearest_miss().startswith(missed[:-14])
+    with pytest.raises(NothingMatchesError, match="closest: trial"):
+        tight.pick()
+
+
+def test_a_member_that_breaks_a_limit_when_measured_together_leaves_the_front(run):
+    kept = limited(run, latency_ms=1.5)
+    assert kept.front()["trial"].tolist() == [1, 4, 5]
+    rows = [FinalRow(trial=n, latency_ms=ms) for n, ms in ((1, 1.4), (4, 1.6), (5, 1.3))]
+    write_final(run.path, rows)
+    assert kept.front()["trial"].tolist() == [1, 5]
+    write_final(run.path, [FinalRow(trial=row.trial, latency_ms=1.7) for row in rows])
+    assert kept.front().empty
+    assert "closest: trial 1 misses latency by 0.2 ms" in kept.nearest_miss()

@@ -1,7 +1,7 @@
 import pytest
 
 from slimtune.errors import UserError
-from slimtune.results.units import parse_latency, parse_size
+from slimtune.results.units import parse_duration, parse_latency, parse_size
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,18 @@ def test_what_is_no_latency_is_refused(text):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(UserError):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10m", 600), ("90 s", 90), ("1h30m", 5400), ("1 h 30 min", 5400), ("0.5d", 43200)],
+)
+def test_a_duration_is_read_in_seconds(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10", "1h30", "0s", "soon", "", "-5m", "5ms", "1.2.3s", "m"])
+def test_what_is_no_duration_is_refused_in_one_line(text):
+    with pytest.raises(UserError) as caught:
+        parse_duration(text)
+    assert "\n" not in str(caught.value)

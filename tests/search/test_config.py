@@ -108,7 +108,10 @@ def test_a_grid_has_as_many_trials_as_points_times_seeds() -> None:
         ({"teacher_weights": "a.th"}, "teacher_weights: whose\\? name the network"),
         ({"seeds": [1, 2]}, "seeds: only a grid .* but sampler is tpe; use sampler grid"),
         ({"seeds": [-1], "sampler": "grid"}, "seeds.0: must be greater than or equal to 0"),
-        ({"sampler": "cmaes"}, "sampler: must be 'tpe', 'random' or 'grid'"),
+        (
+            {"sampler": "cmaes"},
+            "sampler: must be 'tpe', 'nsga2', 'nsga3', .* or 'qmc'",
+        ),
         ({"sampler": "grid"}, "space.train.lr: a grid needs a list of values or a step"),
         ({"space": {"order": "qpp"}}, "space.order: must be ppq or spq, but got 'qpp'"),
         ({"space": {"student": {"model": ""}}}, "space.student.model: "),
@@ -135,3 +138,46 @@ def test_a_students_weights_are_anchored_so_that_recipes_can_be_rerun_from_anywh
     several = make_config({"space": {"student": {"model": "resnet8", "weights": ["s.th", None]}}})
     expected = [str(Path("s.th").absolute()), None]
     assert several.anchored().space["student"]["weights"] == expected
+
+
+def test_a_search_begins_with_the_baseline_and_single_techniques() -> None:
+    assert len(make_config({"trials": 40}).points()) == 5
+    assert len(make_config({"trials": 40, "sampler": "nsga2"}).points()) == 5
+    assert make_config({"trials": 40, "start": "none"}).points() == []
+    assert make_config({"trials": 40, "sampler": "qmc"}).points() == []
+    assert make_config({"trials": 7}).points() == []  # too few to spare any
+
+
+def test_given_recipes_come_first_instead() -> None:
+    recipes = [{}, {"prune": {"method": "fpgm", "amount": 0.5}}]
+    config = make_config({"trials": 3, "start": recipes})
+    points = config.points()
+    assert [point["prune.method"] for point in points] == ["none", "fpgm"]
+    assert make_config(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"start": "fast"}, "start: must be auto, none or a list of recipes, but got 'fast'"),
+        ({"start": [{"prune": "taylr"}]}, "start.0.prune.method: .*Did you mean 'taylor'"),
+        ({"start": [{}], "sampler": "grid"}, "start: a grid runs every recipe"),
+        ({"start": [{}, {}], "trials": 1}, "start: has 2 recipes, but trials is 1"),
+        ({"constraints": {"max_size": 500}}, "constraints.max_size: give a unit"),
+        ({"constraints": {"min_accuracy": 2}}, "constraints.min_accuracy: must be 0..1"),
+        ({"time_budget": "soon"}, "time_budget: must be a number and a unit"),
+        ({"stop_when_flat": 0}, "stop_when_flat: must be greater than or equal to 1"),
+    ],
+)
+def test_steering_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_config(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_weights_of_a_start_recipe_are_anchored() -> None:
+    student = {"model": "resnet8", "weights": "s.th"}
+    config = make_config({"space": {"student": student}, "start": [{"student": student}]})
+    anchored = config.anchored()
+    assert anchored.start[0]["student"]["weights"] == str(Path("s.th").absolute())
+    assert len(anchored.points()) == 1

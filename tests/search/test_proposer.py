@@ -246,6 +246,34 @@ def test_a_start_point_outside_the_space_is_refused_in_one_line(start):
     assert study.trials == []
 
 
+def test_no_new_trial_is_proposed_once_it_is_enough_and_the_study_knows_why(tmp_path):
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
+    told = iter(["", "", "it is late"])
+    asked = proposer(study, enough=lambda history: next(told))
+    assert len(run_all(asked)) == 2
+    assert asked.ask() is None and asked.stopped == "it is late"
+    assert open_study(tmp_path / "study.db", DIRECTIONS, "s").user_attrs["stopped"] == "it is late"
+
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
+    again = proposer(study, trials=4)
+    assert [spec.number for spec in run_all(again)] == [2, 3]
+    assert again.stopped == "" == study.user_attrs["stopped"]
+
+
+def test_unfinished_trials_are_handed_out_even_when_it_is_enough():
+    study = new_study()
+    spec = proposer(study).ask()
+    asked = proposer(study, again=unfinished(study), enough=lambda history: "late")
+    assert asked.ask() == spec
+    assert asked.ask() is None
+
+
+def test_a_search_that_ends_with_its_last_trial_was_not_stopped():
+    asked = proposer(new_study(), trials=1, enough=lambda history: "late" if history else "")
+    run_all(asked)
+    assert asked.stopped == ""
+
+
 def test_the_number_of_objectives_must_be_the_studys():
     with pytest.raises(ConfigError, match="has 2, but got 1"):
         Proposer(new_study(), suggest, objectives=["accuracy"], trials=1, seed=0)

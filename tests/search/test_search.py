@@ -23,8 +23,9 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
-from slimtune.search.config import SearchConfig
+from slimtune.search.config import ConstraintSettings, SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
+from slimtune.search.proposer import open_study
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.workload.zoo.protocol import ZOO
@@ -349,3 +350,45 @@ def test_python_resumes_with_the_runs_own_settings(tmp_path: Path) -> None:
     out = tmp_path / "run"
     slimtune.search(**settings, trials=1, out=out, resume=True)  # nothing there yet
     assert len(slimtune.search(trials=2, out=out, resume=True).records) == 2
+
+
+def test_constraints_start_points_and_a_flat_end_of_a_whole_search(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {
+        "prune": {"method": ["none", "l1"], "amount": [0.3, 0.5], "scope": "local"},
+        "quantize": {"method": ["none", "int8_static"]},
+        "distill": {"method": "none"},
+        "train": {"epochs": 1, "batch_size": 256, "lr": 0.01},
+    }
+    config = digits_config.model_copy(
+        update={
+            "space": space,
+            "trials": 12,
+            "sampler": "nsga2",
+            "constraints": ConstraintSettings(max_size="0.5x", min_accuracy="0%"),
+            "stop_when_flat": 2,
+            "objectives": ("accuracy", "size_bytes"),
+            "start": ({}, {"quantize": "int8_static"}, {}),
+        }
+    )
+    events: list[Event] = []
+    run = run_search(config, tmp_path / "r", lambda n, values: events.append((n, values)))
+    assert [r.pipeline for r in run.records[:3]] == ["unchanged", "int8_static", "unchanged"]
+    half = run.baseline["objectives"]["size_bytes"] / 2
+    assert run.limits == {"size_bytes": half, "accuracy": 0.0}
+    assert (run.front()["size_bytes"] <= half).all() and 1 in run.front()["trial"].tolist()
+    told = {name: values for name, values in events}
+    assert told["stopped"]["reason"] == "the last 2 trials gained no hypervolume"
+    study = open_study(run.folder.study_path, ["maximize", "minimize"], run.path.name)
+    assert study.user_attrs["stopped"] == told["stopped"]["reason"]
+    assert study.trials[0].constraints["size_bytes"] == pytest.approx(1.0, abs=0.05)
+    assert len(study.trials) == len(run.records) < 12
+
+
+def test_a_search_that_no_time_is_left_for_has_no_trial_to_show(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    config = digits_config.model_copy(update={"time_budget": "0.001s"})
+    with pytest.raises(SearchFailedError, match="no trial was run: the time budget of 0.001s"):
+        run_search(config, tmp_path / "r")

@@ -1,0 +1,45 @@
+"""Options that steer a search: who proposes, what an answer must keep, when it is enough."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import click
+
+from slimtune.search.samplers import SamplerName
+
+STEERING = {
+    "sampler": "sampler",
+    "max_latency": "constraints.max_latency",
+    "min_accuracy": "constraints.min_accuracy",
+    "max_size": "constraints.max_size",
+    "time_budget": "time_budget",
+    "stop_when_flat": "stop_when_flat",
+}
+"""Option -> the setting that it sets."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_OPTIONS = (
+    click.option(
+        "--sampler",
+        type=click.Choice(get_args(SamplerName)),
+        help="Who proposes recipes: a model of the results (tpe), a genetic algorithm, chance "
+        "(qmc: spread evenly), or a full list.",
+    ),
+    click.option("--max-latency", metavar="TIME", help="Of every answer: 2ms, 0.5x or -20%."),
+    click.option("--min-accuracy", metavar="X", help="On validation: 0.9, or -1% for a point."),
+    click.option("--max-size", metavar="SIZE", help="Of every answer: 500KiB, 0.25x or -20%."),
+    click.option("--time-budget", metavar="TIME", help="Begin no trial after it, such as 10m."),
+    click.option(
+        "--stop-when-flat",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop when N trials in a row gained no hypervolume.",
+    ),
+)
+
+
+def steering_options(command: _Command) -> _Command:
+    """Add the options to a command, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,103 @@
+"""When a search has had enough, though trials are left."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from slimtune.results.front import gains
+from slimtune.results.objectives import Objective
+from slimtune.results.units import parse_duration
+from slimtune.search.config import SearchConfig
+
+Enough = Callable[[Sequence[FrozenTrial]], str]
+"""From all trials of a study to why no new one shall begin; empty if one shall."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What ends a search early; its time runs from the moment it is made.
+
+    Attributes:
+        duration: no new trial after so long, such as ``10m``; None for no limit.
+        flat: no new trial once so many finished ones in a row, failed ones among them, added no
+            hypervolume to those before; None for never.
+        clock: seconds that never run backwards.
+        started: on that clock.
+    """
+
+    duration: str | None = None
+    flat: int | None = None
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, config: SearchConfig) -> "Budget":
+        """Return the budget of a search that begins now."""
+        return cls(config.time_budget, config.stop_when_flat)
+
+    def judge(self, objectives: Sequence[Objective], reference: Mapping[str, float]) -> Enough:
+        """Return what decides whether a search has had enough.
+
+        Args:
+            objectives: in the order of the study's directions.
+            reference: the worst corner that hypervolume is counted from, by objective name.
+        """
+        corner = [reference[known.name] for known in objectives]
+        seconds = None if self.duration is None else parse_duration(self.duration)
+
+        def enough(history: Sequence[FrozenTrial]) -> str:
+            if seconds is not None and self.clock() - self.started >= seconds:
+                return f"the time budget of {self.duration} is spent"
+            if self.flat is not None and is_flat(history, self.flat, objectives, corner):
+                return f"the last {self.flat} trials gained no hypervolume"
+            return ""
+
+        return enough
+
+
+def is_flat(
+    history: Sequence[FrozenTrial],
+    trials: int,
+    objectives: Sequence[Objective],
+    reference: Sequence[float],
+) -> bool:
+    """Return whether the last finished trials added no hypervolume to those before.
+
+    As long as no trial keeps the constraints, coming nearer to them counts as a gain.
+
+    Args:
+        history: all trials of the study.
+        trials: how many of the last finished ones, by number.
+        objectives: in the order of the study's directions.
+        reference: the worst corner, in the same order.
+    """
+    finished = [trial for trial in history if trial.state.is_finished()]
+    if len(finished) < trials:
+        return False
+    before, last = finished[:-trials], finished[-trials:]
+    if not any(map(_keeps_limits, before)):
+        return min(map(_violation, last)) >= min(map(_violation, before), default=math.inf)
+    if not any(map(_keeps_limits, last)):
+        return True
+    directions = [known.direction for known in objectives]
+    return not gains(_values(last), _values(before), reference, directions)
+
+
+def _values(trials: Sequence[FrozenTrial]) -> np.ndarray:
+    """Return the values of the trials that keep the constraints, (n, m)."""
+    return np.array([trial.values for trial in trials if _keeps_limits(trial)], dtype=float)
+
+
+def _keeps_limits(trial: FrozenTrial) -> bool:
+    return _violation(trial) == 0
+
+
+def _violation(trial: FrozenTrial) -> float:
+    """Return how far a trial is from keeping every limit; a failed one is infinitely far."""
+    if trial.state is not TrialState.COMPLETE:
+        return math.inf
+    return sum(max(0.0, value) for value in trial.constraints.values())

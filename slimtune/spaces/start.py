@@ -1,0 +1,181 @@
+"""Recipes that a search begins with: the baseline, each technique alone, what is known as good."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+from slimtune.compression.recipe import Recipe
+from slimtune.errors import ConfigError, UserError, shortened
+from slimtune.spaces.space import Space, suggest_recipe
+
+SHARE = 8
+"""One trial in so many begins the search, when nothing else is said. Not more: in
+benchmarks/search_quality.py one in four, so much alike, costs NSGA-II a tenth of the volume."""
+_PLAIN = {"order": "ppq", "student.model": "baseline"}
+
+
+def single_points(space: Space, most: int) -> list[dict[str, Any]]:
+    """Return the parameters of the plainest recipes of ``space``, the plainest first.
+
+    First the baseline itself, then by turns a pruning method and a quantizer alone, then
+    the distillation methods alone; every number in the middle of its range. "Alone" means that
+    the other stages do nothing, or what they do first where the space leaves them no choice.
+
+    Args:
+        space: the search space.
+        most: how many at most.
+    """
+    alone = {
+        stage: [{f"{stage}.method": method} for method in rows if method != "none"]
+        for stage, rows in space.methods.items()
+    }
+    turns = chain.from_iterable(zip_longest(alone["prune"], alone["quantize"]))
+    points: dict[str, dict[str, Any]] = {}
+    for fixed in [{}, *(point for point in turns if point is not None), *alone["distill"]]:
+        middle = _Middle(fixed)
+        points.setdefault(suggest_recipe(middle, space).key(), middle.params)
+    return list(points.values())[:most]
+
+
+def read_points(recipes: Sequence[Mapping[str, Any]], space: Space) -> list[dict[str, Any]]:
+    """Return the parameters of given recipes, to be completed by drawing what they leave out.
+
+    A stage that is left out does nothing; a setting that is left out of a stage is drawn.
+
+    Args:
+        recipes: in their JSON form, as in a config file.
+        space: must hold every one of them.
+
+    Raises:
+        ConfigError: a recipe breaks a rule or is not in the space; the message begins with its
+            dotted key, such as ``start.0.prune.amount``.
+    """
+    return [_read_point(dict(recipe), space, f"start.{i}") for i, recipe in enumerate(recipes)]
+
+
+def _read_point(recipe: dict[str, Any], space: Space, where: str) -> dict[str, Any]:
+    try:
+        Recipe.from_dict(recipe)
+        reader = _Reader(recipe)
+        made = suggest_recipe(reader, space).to_dict()
+        _check_fixed(reader, made)
+    except UserError as error:
+        raise ConfigError(f"{where}.{error}") from None
+    return reader.params
+
+
+def _check_fixed(reader: "_Reader", made: dict[str, Any]) -> None:
+    """Refuse a value that the space never drew because it knows only another."""
+    drawn = {_place(name) for name in reader.params}
+    for (stage, key), value in reader.given.items():
+        found = made[stage] if key == "" else made[stage].get(key)
+        if (stage, key) not in drawn and found != value:
+            raise ConfigError(
+                f"{stage}.{key}".rstrip(".") + f": must be {shortened(found)} in the search "
+                f"space, but got {shortened(value)}; leave it out, or widen the space"
+            )
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Return stage and key of a dimension: ``prune.fpgm.x`` and ``prune.x`` are one place."""
+    stage, *_, key = [*name.split("."), ""] if "." not in name else name.split(".")
+    return stage, key
+
+
+class _Reader:
+    """Answers from a recipe; of what it leaves out, anything, which is not noted in ``params``."""
+
+    def __init__(self, recipe: Mapping[str, Any]) -> None:
+        self.params: dict[str, Any] = {}
+        self.given: dict[tuple[str, str], Any] = {}
+        for stage, value in recipe.items():
+            if isinstance(value, str) and stage != "order":
+                value = {"model" if stage == "student" else "method": value}
+            settings = value if isinstance(value, Mapping) else {"": value}
+            self.given |= {(stage, key): setting for key, setting in settings.items()}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return the recipe's value."""
+        plain = "none" if name.endswith(".method") else _PLAIN.get(name)
+        given = self.given.get(_place(name), plain)
+        if _place(name) not in self.given and plain is None:
+            return choices[0]
+        if given not in choices:
+            listed = ", ".join(map(str, choices))
+            raise ConfigError(
+                f"{self._dotted(name)}: must be one of {listed} in the search space, but got "
+                f"{shortened(given)}; widen the space, or leave this start out"
+            )
+        self.params[name] = choices[list(choices).index(given)]
+        return self.params[name]
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Return the recipe's value."""
+        value = self._number(name, low, high, step)
+        if value is None:
+            return low
+        self.params[name] = round(value)
+        return round(value)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return the recipe's value."""
+        value = self._number(name, low, high, step)
+        if value is None:
+            return low
+        self.params[name] = float(value)
+        return float(value)
+
+    def _number(self, name: str, low: float, high: float, step: float | None) -> float | None:
+        value = self.given.get(_place(name))
+        if value is None:
+            return None
+        steps = 0.0 if step is None else (value - low) / step
+        if not low <= value <= high or abs(steps - round(steps)) > 1e-6:
+            by = "" if step is None else f" in steps of {step:g}"
+            raise ConfigError(
+                f"{self._dotted(name)}: must be in {low:g}..{high:g}{by} in the search space, "
+                f"but got {shortened(value)}; widen the space, or leave this start out"
+            )
+        return float(value)
+
+    @staticmethod
+    def _dotted(name: str) -> str:
+        return ".".join(part for part in _place(name) if part)
+
+
+class _Middle:
+    """Draws given choices, else nothing rather than something; of numbers the middle."""
+
+    def __init__(self, fixed: Mapping[str, Any]) -> None:
+        self._fixed = fixed
+        self.params: dict[str, Any] = {}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return the given value, or ``none`` if it is there, or the first."""
+        idle = "none" if "none" in choices else choices[0]
+        self.params[name] = self._fixed.get(name, idle)
+        return self.params[name]
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Return the middle of the range, the lower of two."""
+        middle = math.isqrt(low * high) if log else low + (high - low) // step // 2 * step
+        self.params[name] = middle
+        return middle
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return the middle of the range: of ratios, if it is logarithmic."""
+        if step is not None:
+            middle = low + round((high - low) / step) // 2 * step
+        else:
+            middle = math.sqrt(low * high) if log else (low + high) / 2
+        self.params[name] = middle
+        return middle
