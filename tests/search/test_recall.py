@@ -1,3 +1,5 @@
+import random
+
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from slimtune.compression.recipe import Recipe
 from slimtune.search.recall import recall
+from slimtune.spaces.flat import dimensions, suggest_flat
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space, suggest_recipe
 
@@ -63,3 +66,28 @@ def test_a_trial_with_recalled_parameters_is_one_that_optuna_accepts():
 def test_a_value_that_the_dimension_does_not_have_is_not_noted(draw, value):
     recalled = recall({"prune": {"amount": value}}, draw)
     assert recalled.params == {} and recalled.distributions == {}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.sampled_from(range(len(SPACES))))
+def test_of_a_flat_space_every_dimension_is_recalled_or_drawn_once(seed, index):
+    space = Space.restricted(SPACES[index], listed=index > 1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()
+    recipe = suggest_flat(trial, space)
+
+    def suggest(drawing):
+        return suggest_flat(drawing, space)
+
+    recalled = recall(recipe.to_dict(), suggest, random.Random(seed))
+    assert recalled.params.keys() == trial.params.keys() <= dimensions(space).keys()
+    assert recalled.distributions == trial.distributions
+    assert suggest(optuna.trial.FixedTrial(recalled.params)).key() == recipe.key()
+    optuna.trial.create_trial(
+        value=1.0, params=recalled.params, distributions=recalled.distributions
+    )
+
+
+def test_a_choice_that_the_recipe_does_not_say_is_not_noted():
+    recalled = recall({"prune": None}, lambda d: d.suggest_categorical("prune.scope", ["a", "b"]))
+    assert recalled.params == {}

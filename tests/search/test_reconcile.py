@@ -1,13 +1,16 @@
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError
 from slimtune.results.folder import RunFolder
+from slimtune.results.limits import violations
 from slimtune.results.record import TrialRecord
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
+from slimtune.search.samplers import FLAT
 from slimtune.search.spec import Outcome
 
 OBJECTIVES = ["accuracy", "size_bytes"]
@@ -19,23 +22,39 @@ MANIFEST = {
 }
 
 
+LIMITED = {**MANIFEST, "limits": {"size_bytes": 500.0, "macs": 40.0}}
+
+
 def suggest(trial):
     method = trial.suggest_categorical("prune.method", ["none", "l1", "fpgm"])
     amount = trial.suggest_float("prune.amount", 0.1, 0.8) if method != "none" else 0.0
     return {"prune": {"method": method, "amount": amount}}
 
 
+def suggest_all(trial):
+    trial.suggest_float("prune.amount", 0.1, 0.8)
+    return suggest(trial)
+
+
 class Search:
     """A search of trials that cost nothing, in files as a real one."""
 
-    def __init__(self, path, trials=8):
+    def __init__(self, path, trials=8, manifest=MANIFEST, sampler="tpe", **options):
         exists = (path / "run.json").exists()
-        self.folder = RunFolder.open(path) if exists else RunFolder.create(path, MANIFEST)
+        self.folder = RunFolder.open(path) if exists else RunFolder.create(path, manifest)
+        self.limits = self.folder.manifest.get("limits", {})
         self.warnings = []
         set_damaged_study_aside(self.folder.study_path, self.warnings.append)
         self.study = open_study(self.folder.study_path, ["maximize", "minimize"], "s")
         self.proposer = Proposer(
-            self.study, suggest, objectives=OBJECTIVES, trials=trials, seed=1, key=str
+            self.study,
+            suggest_all if sampler in FLAT else suggest,
+            objectives=OBJECTIVES,
+            trials=trials,
+            seed=1,
+            key=str,
+            sampler=sampler,
+            **options,
         )
         self.again = reconcile(self.folder, self.study, self.proposer, self.warnings.append)
 
@@ -50,6 +69,7 @@ class Search:
             pipeline="p",
             seed=spec.seed,
             objectives=objectives if status == "complete" else {},
+            metrics={"macs": 100 * (1 - amount)} if status == "complete" else {},
             error="diverged" if status == "failed" else None,
         )
         self.folder.write_trial(record, spec.to_dict(), {"model.onnx": b"x" * spec.number})
@@ -59,7 +79,10 @@ class Search:
         ran = []
         while len(ran) < most and (spec := self.proposer.ask()) is not None:
             ran.append(spec)
-            self.proposer.tell(self.write(spec))
+            outcome = self.write(spec)
+            metrics = self.folder.record(spec.number).metrics
+            measured = {**metrics, **outcome.objectives}
+            self.proposer.tell(outcome, violations(self.limits, measured))
         return ran
 
 
@@ -173,3 +196,66 @@ def test_a_study_that_cannot_be_read_now_is_refused_and_not_called_damaged(tmp_p
     with pytest.raises(RunError, match="the study cannot be used"):
         set_damaged_study_aside(path, lambda text: None)
     assert path.is_dir()
+
+
+def everything(search):
+    return [
+        (*each, trial.system_attrs)
+        for each, trial in zip(history(search), search.study.trials, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "nsga3", "qmc"])
+def test_a_lost_study_is_made_again_with_limits_and_generations(tmp_path, sampler):
+    options = {"trials": 24, "manifest": LIMITED, "sampler": sampler}
+    options["start"] = [{"prune.method": "l1", "prune.amount": 0.5}]
+    whole = Search(tmp_path / "whole", **options)
+    specs = whole.run()
+    search = Search(tmp_path / "run", **options)
+    assert search.run(22) == specs[:22]
+    before = everything(search)
+    assert {"constraints:size_bytes", "constraints:macs"} <= search.study.trials[
+        0
+    ].system_attrs.keys()
+    search.folder.study_path.unlink()
+    again = Search(tmp_path / "run", **options)
+    assert everything(again) == before
+    assert again.run() == specs[22:]
+
+
+@pytest.mark.parametrize("sampler", FLAT)
+def test_a_recipe_that_the_sampler_does_not_draw_again_still_has_every_dimension(
+    tmp_path, sampler
+):
+    search = Search(tmp_path / "run", sampler=sampler)
+    asked = [search.proposer.ask() for _ in range(6)]  # side by side
+    for spec in reversed(asked):
+        recipe = {"prune": {"method": "none", "amount": 0.0}} if spec.number == 4 else spec.recipe
+        search.write(replace(spec, recipe=recipe))
+    search.folder.study_path.unlink()
+    again = Search(tmp_path / "run", sampler=sampler)
+    assert again.study.trials[4].params["prune.method"] == "none"
+    assert {frozenset(trial.params) for trial in again.study.trials} == {
+        frozenset({"prune.method", "prune.amount"})
+    }
+    assert [spec.number for spec in again.run()] == [6, 7]
+
+
+def test_a_gap_is_filled_although_a_budget_would_begin_no_trial(tmp_path):
+    search = Search(tmp_path / "run")
+    search.run(2)
+    search.proposer.ask()
+    search.run(3)
+    search.folder.study_path.unlink()
+    again = Search(tmp_path / "run", enough=lambda _history: "no time is left")
+    assert [spec.number for spec in again.run()] == [2]
+    assert [record.number for record in again.folder.records()] == list(range(6))
+    assert again.study.user_attrs["stopped"] == "no time is left"
+
+
+def test_why_a_run_was_stopped_does_not_keep_it_from_going_on(tmp_path):
+    search = Search(tmp_path / "run", enough=lambda history: "enough" if len(history) > 2 else "")
+    assert len(search.run()) == 3
+    again = Search(tmp_path / "run")
+    assert [spec.number for spec in again.run()] == [3, 4, 5, 6, 7]
+    assert again.proposer.stopped == again.study.user_attrs["stopped"] == ""

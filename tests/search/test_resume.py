@@ -44,6 +44,7 @@ def test_a_preset_lies_over_the_run_and_the_settings_over_both(tmp_path):
 
 def test_how_much_is_run_and_where_may_change(folder):
     changes = {"trials": 99, "concurrency": 2, "executor": "inline", "ray_address": "auto"}
+    changes |= {"time_budget": "5m", "stop_when_flat": 9}
     check_same_search(folder, make_config({**SETTINGS, **changes}))
 
 
@@ -58,6 +59,12 @@ def test_how_much_is_run_and_where_may_change(folder):
         (
             {"space": {"prune": {"method": "l1"}}},
             "  space.prune: not given in the run, {'method': 'l1'} now",
+        ),
+        ({"sampler": "nsga2"}, "  sampler: tpe in the run, nsga2 now"),
+        ({"start": "none"}, "  start: auto in the run, none now"),
+        (
+            {"constraints": {"max_size": "0.5x"}},
+            "  constraints.max_size: None in the run, 0.5x now",
         ),
         ({"baseline": {"epochs": 2}}, "  baseline.epochs: 30 in the run, 2 now"),
         ({"validation": {"fraction": 0.3}}, "  validation.fraction: None in the run, 0.3 now"),
@@ -88,6 +95,18 @@ def test_the_same_settings_that_mean_another_space_by_now_are_refused(folder):
     assert lines == [
         "  space prune.method: none, l1 in the run, none, l1, fpgm, group_norm, taylor now",
         "  space prune.round_to: not given in the run, Choice(values=(8,)) now",
+    ]
+
+
+def test_another_start_recipe_is_told_by_what_differs_in_it(tmp_path):
+    recipes = [{}, {"prune": {"method": "l1", "amount": 0.3}}]
+    folder = folder_of(tmp_path / "run", make_config({**SETTINGS, "start": recipes}))
+    check_same_search(folder, make_config({**SETTINGS, "start": recipes}))
+    recipes[1]["prune"]["amount"] = 0.5
+    with pytest.raises(RunChangedError) as caught:
+        check_same_search(folder, make_config({**SETTINGS, "start": recipes}))
+    assert str(caught.value).splitlines()[1:] == [
+        "  start.1.prune.amount: 0.3 in the run, 0.5 now"
     ]
 
 

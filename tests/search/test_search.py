@@ -392,3 +392,71 @@ def test_a_search_that_no_time_is_left_for_has_no_trial_to_show(
     config = digits_config.model_copy(update={"time_budget": "0.001s"})
     with pytest.raises(SearchFailedError, match="no trial was run: the time budget of 0.001s"):
         run_search(config, tmp_path / "r")
+
+
+@pytest.mark.slow
+def test_a_steered_search_that_was_stopped_and_resumed_is_the_one_in_one_go(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {
+        "prune": {"method": ["none", "l1"], "amount": [0.3, 0.5], "scope": "local"},
+        "quantize": {"method": ["none", "int8_static", "float16"]},
+        "distill": {"method": "none"},
+        "train": {"epochs": 0, "batch_size": 256, "lr": 0.01},
+    }
+    changes = {"space": space, "trials": 8, "sampler": "nsga2"}
+    changes |= {"constraints": ConstraintSettings(max_size="0.6x"), "start": "auto"}
+    changes |= {"objectives": ("accuracy", "size_bytes")}
+    config = digits_config.model_copy(update=changes)
+    whole = run_search(config, tmp_path / "whole")
+
+    out = tmp_path / "run"
+    flat = config.model_copy(update={"stop_when_flat": 1})
+    events: list[Event] = []
+
+    def listen(name: str, values: Mapping[str, Any]) -> None:
+        events.append((name, values))
+
+    short = run_search(flat, out, listen)  # one flat trial stops it
+    assert 0 < len(short.records) < 8 and "stopped" in dict(events)
+    events.clear()
+    same = run_search(flat, out, listen, resume=True)
+    assert len(same.records) == len(short.records) and "stopped" in dict(events)
+    events.clear()
+    (out / "study.db").unlink()
+    more = config.model_copy(update={"time_budget": "10m"})
+    run = run_search(more, out, listen, resume=True)
+    assert "stopped" not in dict(events)
+    assert [r.recipe for r in run.records] == [r.recipe for r in whole.records]
+    assert run.limits == whole.limits != {}
+    assert run.front()["trial"].tolist() == whole.front()["trial"].tolist()
+    with pytest.raises(RunChangedError, match="  constraints.max_size: 0.6x in the run, 0.5x now"):
+        tighter = {"constraints": ConstraintSettings(max_size="0.5x")}
+        run_search(config.model_copy(update=tighter), out, resume=True)
+
+    longer = run_search(config.model_copy(update={"trials": 11}), out, resume=True)
+    assert [r.recipe for r in longer.records[:8]] == [r.recipe for r in whole.records]
+    assert RunFolder.open(out).manifest["start_points"] == 1
+
+
+def test_more_trials_bring_no_more_start_points(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {"train": {"epochs": 0}, "distill": {"method": "none"}}
+    changes = {"space": space, "sampler": "random", "trials": 1, "start": "auto"}
+    config = digits_config.model_copy(update=changes)
+    run_search(config, tmp_path / "none")
+    more = config.model_copy(update={"trials": 16})  # of a new search, two are fixed
+    assert len(more.points()) == 2
+
+    def stop(event: str, values: Mapping[str, Any]) -> None:
+        if event == "started" and values["number"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(more, tmp_path / "none", stop, resume=True)
+    study = open_study(
+        tmp_path / "none" / "study.db", ["maximize", "minimize", "minimize"], "none"
+    )
+    assert study.trials[1].params != more.points()[1]
+    assert RunFolder.open(tmp_path / "none").manifest["start_points"] == 0
