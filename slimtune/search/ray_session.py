@@ -53,7 +53,8 @@ def ray_session(
         SlimtuneError: Ray cannot be started or reached.
     """
     # Where the caller handles Ctrl-C by itself (`Interrupts`), Tune must leave it alone.
-    handled = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    handler = signal.getsignal(signal.SIGINT)
+    handled = handler is not signal.default_int_handler
     with _environment({**SETTINGS, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}), _quiet():
         ours = not ray.is_initialized()
         if ours and address is not None:
@@ -66,6 +67,8 @@ def ray_session(
         finally:
             if ours:
                 ray.shutdown()
+            if threading.current_thread() is threading.main_thread() and handler is not None:
+                signal.signal(signal.SIGINT, handler)  # Tune leaves its own behind
 
 
 def check_address(address: str) -> None:
