@@ -27,7 +27,6 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # never: the study is the only truth
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the caller's
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 """Environment of the driver while Tune runs."""
@@ -53,7 +52,10 @@ def ray_session(
         ConfigError: not even one trial fits the resources there are.
         SlimtuneError: Ray cannot be started or reached.
     """
-    with _environment(SETTINGS), _quiet():
+    # Where the caller handles Ctrl-C by itself (`Interrupts`), Tune must leave it alone.
+    handler = signal.getsignal(signal.SIGINT)
+    handled = handler is not signal.default_int_handler
+    with _environment({**SETTINGS, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}), _quiet():
         ours = not ray.is_initialized()
         if ours and address is not None:
             _join(address)
@@ -65,6 +67,8 @@ def ray_session(
         finally:
             if ours:
                 ray.shutdown()
+            if threading.current_thread() is threading.main_thread() and handler is not None:
+                signal.signal(signal.SIGINT, handler)  # Tune leaves its own behind
 
 
 def check_address(address: str) -> None:

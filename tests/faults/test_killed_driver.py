@@ -84,6 +84,7 @@ def test_killed_workers_cost_no_trial(tmp_path, searching, audited) -> None:
     while kills < 6:
         before = finished(run)
         assert process.until(lambda: finished(run).keys() - before.keys())  # noqa: B023
+        assert process.until(lambda: trial_processes(process.pid))
         workers = trial_processes(process.pid)
         os.kill(chance.choice(workers), signal.SIGKILL)
         kills += 1
