@@ -34,7 +34,10 @@ def single_points(space: Space, most: int) -> list[dict[str, Any]]:
     points: dict[str, dict[str, Any]] = {}
     for fixed in [{}, *(point for point in turns if point is not None), *alone["distill"]]:
         middle = _Middle(fixed)
-        points.setdefault(suggest_recipe(middle, space).key(), middle.params)
+        try:
+            points.setdefault(suggest_recipe(middle, space).key(), middle.params)
+        except ConfigError:  # a space that contradicts itself is refused as a whole, elsewhere
+            continue
     return list(points.values())[:most]
 
 
