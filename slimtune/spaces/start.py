@@ -10,9 +10,9 @@ from slimtune.errors import ConfigError, UserError, shortened
 from slimtune.spaces.space import Space, suggest_recipe
 
 SHARE = 8
-"""One trial in so many begins the search, when nothing else is said. Not more: they are much
-alike (benchmarks/search_quality.py, 40 trials, one in four: NSGA-II reaches 0.81 of the best volume
-instead of 0.87; to TPE it makes no difference)."""
+"""One trial in so many begins the search, when nothing else is said. Not more, as they are much
+alike: in benchmarks/search_quality.py, 40 trials, one in four, NSGA-II reaches 0.81 of the best
+volume instead of 0.87; to TPE it makes no difference."""
 _PLAIN = {"order": "ppq", "student.model": "baseline"}
 
 
