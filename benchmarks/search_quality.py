@@ -1,6 +1,6 @@
 """Hypervolume against the number of trials: the default sampler against others, many seeds.
 
-    python benchmarks/search_quality.py [--seeds 10] [--trials 40 120] [--samplers tpe random nsga2]
+    python benchmarks/search_quality.py [--seeds 10] [--trials 40 100] [--samplers tpe nsga2]
 
 The problem is a formula over the default search space, with what makes the real one hard: what
 counts depends on the methods, pruning and few bits harm each other, and training can undo some of
@@ -16,6 +16,7 @@ import time
 import zlib
 from typing import Any
 
+import click
 import numpy as np
 import optuna
 
@@ -35,6 +36,7 @@ REFERENCE = (0.5, 0.0, 0.1)
 HARM = {"l1": 1.0, "fpgm": 0.9, "group_norm": 0.8, "taylor": 0.7}
 BITS = {"none": (32, 0.0, 1.0), "int8_static": (8, 0.002, 0.6)}
 HELP = {"none": 1.0, "base": 0.75, "dkd": 0.7, "attention": 0.85}
+SAMPLERS = ("tpe", "random", "nsga2", "nsga3", "qmc")
 SPACE = Space.restricted({})
 
 
@@ -90,24 +92,31 @@ def best_volume() -> float:
     """Return the hypervolume of very many recipes."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [measured(suggest_recipe(study.ask(), SPACE).to_dict()) for _ in range(20_000)]
-    return hypervolume(np.array(drawn), REFERENCE, DIRECTIONS)
+    return volume(drawn)
+
+
+def volume(values: list[tuple[float, float, float]]) -> float:
+    """Return the hypervolume of what was measured."""
+    return hypervolume(np.array(values), REFERENCE, DIRECTIONS)
 
 
 def main() -> None:
     """Run all searches and print one row a sampler."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--trials", type=int, nargs="+", default=[40, 120])
+    parser.add_argument("--trials", type=int, nargs="+", default=[40, 100])
     parser.add_argument(
         "--samplers", nargs="+", default=["tpe", "random", "nsga2", "nsga3", "qmc"]
     )
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     host = describe_host()
-    print(f"{host.get('cpu', platform.processor())} · optuna {optuna.__version__} · "
-          f"{options.seeds} seeds, mean ± sample standard deviation")  # fmt: skip
+    cpu = host.get("cpu", platform.processor())
+    seeds = f"{options.seeds} seeds, mean ± sample standard deviation"
+    click.echo(f"{cpu} · optuna {optuna.__version__} · {seeds}")
     best = best_volume()
-    print(f"{'sampler':<18}" + "".join(f"{n:>8} trials   " for n in options.trials) + "  s/search")
+    heads = "".join(f"{count:>8} trials   " for count in options.trials)
+    click.echo(f"{'sampler':<18}{heads}  s/search")
     for sampler in options.samplers:
         for begin in (True, False) if sampler in ("tpe", "random", "nsga2") else (False,):
             _row(sampler, begin, options.seeds, options.trials, best)
@@ -124,7 +133,7 @@ def _row(sampler: str, begin: bool, seeds: int, trials: list[int], best: float) 
         cells.append(f"{statistics.mean(shares):.4f} ± {statistics.stdev(shares):.4f}")
     spent = (time.monotonic() - started) / seeds / len(trials)
     name = f"{sampler} + start" if begin else sampler
-    print(
+    click.echo(
         f"{name:<18}" + "  ".join(f"{cell:>15}" for cell in cells) + f"  {spent:8.1f}", flush=True
     )
 

@@ -22,7 +22,7 @@ from slimtune.measurement.host import usable_cores
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.units import parse_duration
-from slimtune.search.samplers import SamplerName
+from slimtune.search.samplers import POPULATION, SamplerName
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
@@ -247,7 +247,10 @@ class SearchConfig(_Settings):
         # Of a quasi-random sequence, each point is where the ones before have left a gap.
         if self.start == "none" or self.sampler == "qmc":
             return []
-        return single_points(space, self.total_trials() // SHARE)
+        # Nor does a genetic algorithm come far from a first generation that is much alike.
+        bred = self.sampler in ("nsga2", "nsga3")
+        most = POPULATION if bred else self.total_trials()
+        return single_points(space, min(most, self.total_trials()) // SHARE)
 
     def total_trials(self) -> int:
         """Return how many trials the search has: of a grid, all points with each seed."""

@@ -41,6 +41,13 @@ def test_there_are_no_more_points_than_asked_for_and_none_is_there_twice() -> No
     assert len(single_points(Space.restricted(ONE), 100)) == 1
 
 
+def test_a_point_that_no_recipe_may_be_is_left_out() -> None:
+    restriction = {"prune": {"schedule": "soft"}, "train": {"epochs": 0}}
+    space = Space.restricted({**restriction, "distill": {"method": "none"}})
+    words = [recipe_of(point, space).describe() for point in single_points(space, 100)]
+    assert words[0] == "unchanged" and not any("l1" in word for word in words)
+
+
 def test_what_the_space_insists_on_is_in_every_point() -> None:
     space = Space.restricted({"distill": {"method": "base"}, "prune": {"method": ["l1", "l2"]}})
     points = [recipe_of(point, space) for point in single_points(space, 100)]
