@@ -25,8 +25,9 @@ def spread_figure(run: Run) -> bytes:
         UserError: the run has no complete trial.
         RunError: a record is damaged.
     """
-    groups = [[_accuracy(r.to_dict()) for r in records] for records in repeats(run)]
-    labels = [_short(records[0].pipeline) for records in repeats(run)]
+    pipelines = repeats(run)
+    groups = [[_accuracy(r.to_dict()) for r in records] for records in pipelines]
+    labels = [_short(records[0].pipeline) for records in pipelines]
     if not groups:
         raise UserError(f"{run.path}: has no complete trial to draw; let the search go on")
     order = sorted(range(len(groups)), key=lambda index: statistics.mean(groups[index]))
