@@ -21,7 +21,8 @@ class TrialRecord:
 
     Attributes:
         number: of the trial in its run, from 0.
-        status: "complete" if every objective was measured.
+        status: "complete" if every objective was measured, "stopped" if the trial was ended
+            because it could not have joined the front.
         recipe: the pipeline in its JSON form.
         pipeline: the pipeline in a few words.
         seed: of every random choice in the trial.
@@ -37,7 +38,7 @@ class TrialRecord:
     """
 
     number: int
-    status: Literal["complete", "failed"]
+    status: Literal["complete", "failed", "stopped"]
     recipe: dict[str, Any]
     pipeline: str
     seed: int

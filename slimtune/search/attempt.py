@@ -1,26 +1,63 @@
 """Run one trial so that its own errors become an outcome, in every executor alike."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.search.spec import Outcome, TrialSpec
 
-Work = Callable[[Any, TrialSpec], Outcome]
-"""Turn (the shared inputs, a spec) into an outcome: the body of a trial."""
+Judge = Callable[[Outcome], str]
+"""Shown a trial as it stands, says why it should end there, or nothing if it should not.
+
+The outcome's status is ``"stopped"``, its ``rung`` says how far the trial has come, and its
+objectives hold what is known there.
+"""
+
+FetchStage = Callable[[str], Mapping[str, bytes] | None]
+"""Return the files that the run's stage store keeps under a key, or None."""
+
+
+def go_on(_outcome: Outcome) -> str:
+    """Stop no trial: the default judge."""
+    return ""
+
+
+def no_stage(_key: str) -> None:
+    """Know no stage: the default store."""
+
+
+@dataclass(frozen=True)
+class Aids:
+    """What an executor lends to a trial at work.
+
+    Attributes:
+        judge: decides whether the trial goes on.
+        fetch_stage: looks into the run's stage store.
+        measure_latency: as `measure_latency`, perhaps on the one host that measures for all.
+    """
+
+    judge: Judge = go_on
+    fetch_stage: FetchStage = no_stage
+    measure_latency: Callable[..., list[Latency]] = measure_latency
+
+
+Work = Callable[[Any, TrialSpec, Aids], Outcome]
+"""Turn (the shared inputs, a spec, the executor's aids) into an outcome: the body of a trial."""
 
 OnEvent = Callable[[str, TrialSpec | Outcome], None]
 """Called with ``("start", spec)`` and ``("finish", outcome)``, in the driver."""
 
 
-def attempt(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
+def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
     """Return what ``work`` makes, or a failed outcome when it raises.
 
     An exception here repeats with the same seed, so it is no reason to try again: only the
     death of a process is. The traceback goes into the file ``error.txt``.
     """
     try:
-        return work(shared, spec)
+        return work(shared, spec, aids)
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0]
         return Outcome(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from slimtune.search.attempt import OnEvent, Work, attempt, ignore_event
+from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
 from slimtune.search.spec import Outcome, TrialSpec
 
 
@@ -13,6 +13,7 @@ def run_inline(
     ask: Callable[[], TrialSpec | None],
     tell: Callable[[Outcome], None],
     *,
+    aids: Aids | None = None,
     on_event: OnEvent = ignore_event,
 ) -> None:
     """Run every trial that ``ask`` hands out; each outcome is told before the next ask.
@@ -22,13 +23,15 @@ def run_inline(
         shared: handed to ``work`` as it is.
         ask: the next trial, or None when there are no more.
         tell: receives each outcome once.
+        aids: lent to every trial.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
 
     Raises:
         KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
     """
+    aids = aids or Aids()
     while (spec := ask()) is not None:
         on_event("start", spec)
-        outcome = attempt(work, shared, spec)
+        outcome = attempt(work, shared, spec, aids)
         tell(outcome)
         on_event("finish", outcome)

@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import SlimtuneError
-from slimtune.search.attempt import OnEvent, Work, attempt, ignore_event
+from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
 
@@ -226,18 +226,18 @@ class _RayTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        outcome = attempt(self._work, None, self._spec)
+        outcome = attempt(self._work, None, self._spec, Aids())
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
 
-    def _work(self, _shared: Any, spec: TrialSpec) -> Outcome:
+    def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
         # with its message.
         if self._inputs is None:
             references: list[Any] = ray.get(self._mailbox.inputs.remote())
             self._inputs = ray.get(references[0])
         work, shared = self._inputs
-        return work(shared, spec)
+        return work(shared, spec, aids)
 
 
 class _Mailbox:

@@ -74,7 +74,7 @@ def rerun_trial(
     config = run_config(folder)
     spec = changed(spec, changes or {})
     workload = reopen_workload(folder, config)
-    return run_trial(workload, spec, tuple(config.objectives), reraise=reraise)
+    return run_trial(workload, spec, objectives=tuple(config.objectives), reraise=reraise)
 
 
 def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:

@@ -308,7 +308,7 @@ def _measured(
     Raises:
         ModelError: it cannot be exported or measured.
     """
-    outcome = run_trial(workload, _baseline_spec(config), tuple(config.objectives))
+    outcome = run_trial(workload, _baseline_spec(config), objectives=tuple(config.objectives))
     if outcome.status == "failed":
         raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
     return outcome, _test_accuracy(workload, outcome.files["model.onnx"])

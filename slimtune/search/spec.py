@@ -52,18 +52,23 @@ class Outcome:
     Attributes:
         number: the number of the trial it belongs to.
         status: ``"failed"`` when the trial cannot be finished; running it again would not help.
+            ``"stopped"`` when it was ended because it could not have joined the front.
         objectives: objective name to measured value; may be empty when failed.
         payload: the trial's record; anything that pickles, and None when there is none.
         files: file name to content, for the trial's folder.
-        reason: one line on why it failed; empty when complete.
+        reason: one line on why it failed or was stopped; empty when complete.
+        rung: of a stopped trial, or one that a judge looks at, how far it has come.
+        stages: for the run's stage store, key to file name to content.
     """
 
     number: int
-    status: Literal["complete", "failed"]
+    status: Literal["complete", "failed", "stopped"]
     objectives: dict[str, float] = field(default_factory=dict)
     payload: Any = None
     files: dict[str, bytes] = field(default_factory=dict)
     reason: str = ""
+    rung: str = ""
+    stages: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 def trial_seed(run_seed: int, number: int) -> int:

@@ -19,10 +19,10 @@ from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import accuracy, check_parity, standard_error
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
-from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import TrialRecord, checked
+from slimtune.search.attempt import Aids
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -66,8 +66,9 @@ class StageClock:
 def run_trial(
     workload: Workload,
     spec: TrialSpec,
-    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
+    aids: Aids | None = None,
     *,
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     reraise: bool = False,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
@@ -80,6 +81,7 @@ def run_trial(
     Args:
         workload: data and baseline; not modified.
         spec: recipe, seed, threads and device.
+        aids: what the executor lends.
         objectives: which of the measured quantities are optimised; the others are metrics.
         reraise: raise a failure instead, for a debugger to stop at.
         start: a student some of whose stages are done already.
@@ -88,7 +90,7 @@ def run_trial(
     torch.set_num_threads(spec.threads)
     clock = StageClock()
     try:
-        outcome = _measured(workload, spec, objectives, clock, start, keep)
+        outcome = _measured(workload, spec, objectives, aids or Aids(), clock, start, keep)
     except Exception as error:  # recorded: one bad recipe must not cost the search
         if reraise:
             raise
@@ -100,6 +102,7 @@ def _measured(
     workload: Workload,
     spec: TrialSpec,
     objectives: tuple[str, ...],
+    aids: Aids,
     clock: StageClock,
     start: Progress | None,
     keep: Keep,
@@ -126,7 +129,7 @@ def _measured(
     )
 
     clock.report("measure", {})
-    measured = measure(workload, recipe, made)
+    measured = measure(workload, recipe, made, aids)
     clock.stop()
 
     files = model_files(workload, recipe, made)
@@ -158,12 +161,12 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
     return network
 
 
-def measure(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, float]:
+def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) -> dict[str, float]:
     """Return every measured quantity, all of the one exported file but for the counted costs."""
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, validation.labels)
-    latency = measure_latency(
+    latency = aids.measure_latency(
         [made.onnx], image_shape=workload.image_shape, seconds=LATENCY_SECONDS
     )[0]
     cost = count_cost(

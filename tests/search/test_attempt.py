@@ -1,16 +1,16 @@
 import pytest
 
-from slimtune.search.attempt import attempt
+from slimtune.search.attempt import Aids, attempt
 from slimtune.search.spec import TrialSpec
 
 SPEC = TrialSpec(number=4, recipe={}, seed=0)
 
 
 def test_an_exception_becomes_a_failed_outcome_with_its_traceback():
-    def work(shared, spec):
+    def work(shared, spec, aids):
         raise ValueError("first line\nsecond line")
 
-    outcome = attempt(work, None, SPEC)
+    outcome = attempt(work, None, SPEC, Aids())
     assert (outcome.number, outcome.status, outcome.reason) == (
         4,
         "failed",
@@ -21,15 +21,15 @@ def test_an_exception_becomes_a_failed_outcome_with_its_traceback():
 
 
 def test_an_exception_without_a_message_still_names_its_class():
-    def work(shared, spec):
+    def work(shared, spec, aids):
         raise MemoryError
 
-    assert attempt(work, None, SPEC).reason == "MemoryError: "
+    assert attempt(work, None, SPEC, Aids()).reason == "MemoryError: "
 
 
 def test_an_interrupt_is_not_an_outcome():
-    def work(shared, spec):
+    def work(shared, spec, aids):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        attempt(work, None, SPEC)
+        attempt(work, None, SPEC, Aids())

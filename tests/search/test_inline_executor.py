@@ -25,7 +25,7 @@ class Driver:
         self.log.append((name, what.number))
 
 
-def double(shared, spec):
+def double(shared, spec, aids):
     return Outcome(spec.number, "complete", {"y": shared * spec.recipe["x"]})
 
 
@@ -38,10 +38,10 @@ def test_each_outcome_is_told_before_the_next_ask():
 
 
 def test_a_failing_trial_is_told_and_the_search_goes_on():
-    def work(shared, spec):
+    def work(shared, spec, aids):
         if spec.number == 0:
             raise RuntimeError("no")
-        return double(shared, spec)
+        return double(shared, spec, aids)
 
     driver = Driver(2)
     run_inline(work, 1.0, driver.ask, driver.tell)
@@ -49,10 +49,10 @@ def test_a_failing_trial_is_told_and_the_search_goes_on():
 
 
 def test_an_interrupt_leaves_the_trial_at_work_untold_and_asks_no_more():
-    def work(shared, spec):
+    def work(shared, spec, aids):
         if spec.number == 1:
             raise KeyboardInterrupt
-        return double(shared, spec)
+        return double(shared, spec, aids)
 
     driver = Driver(3)
     with pytest.raises(KeyboardInterrupt):

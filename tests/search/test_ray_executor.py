@@ -52,7 +52,7 @@ class Driver:
         return self
 
 
-def finish(shared, spec):
+def finish(shared, spec, aids):
     return Outcome(spec.number, "complete", {})
 
 
@@ -61,7 +61,7 @@ def note(folder, file, text):
         notes.write(text)
 
 
-def make(shared, spec):
+def make(shared, spec, aids):
     """A trial of the usual kind: numbers from a seed and the shared data, and a large file."""
     note(shared["folder"], "calls", str(spec.number))
     note(shared["folder"], "pids", f"{os.getpid()}\n")
@@ -125,7 +125,7 @@ def test_one_process_serves_all_trials_once_each_in_the_drivers_folder(pair):
     assert set(pair.lines("folders")) == {os.getcwd()}
 
 
-def inspect(shared, spec):
+def inspect(shared, spec, aids):
     folder, array = Path(shared["folder"]), shared["array"]
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < 2:  # the first trial holds its worker for the second's
@@ -168,7 +168,7 @@ def test_side_by_side_every_trial_is_asked_and_told_once(two_at_a_time):
     assert max(running) == 2
 
 
-def die(folder, spec):
+def die(folder, spec, aids):
     note(folder, f"attempts-{spec.number}", "x")
     if spec.number == 0 or (spec.number == 1 and Path(folder, "attempts-1").stat().st_size == 1):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -234,7 +234,7 @@ from slimtune.search.spec import Outcome, TrialSpec
 numbers = iter(range(100))
 told = []
 
-def work(shared, spec):
+def work(shared, spec, aids):
     time.sleep(0.0 if spec.number < 2 else 60.0)
     return Outcome(spec.number, "complete", {})
 
@@ -289,7 +289,7 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 cluster.add_node(num_cpus=1)
 cluster.add_node(num_cpus=1)
 
-def work(shared, spec):
+def work(shared, spec, aids):
     time.sleep(2.0)
     node = ray.get_runtime_context().get_node_id()
     return Outcome(spec.number, "complete", {}, node, {"model.onnx": bytes(2**21)})
