@@ -85,7 +85,8 @@ class Proposer:
         seed: of the run; decides each trial's seed and every proposal.
         threads: for every spec.
         device: for every spec.
-        key: a recipe's identity; recipes with a known key are drawn again, up to `DRAWS` times.
+        key: a recipe's identity; recipes with a known key are drawn again. After `DRAWS` in a row
+            nothing new is proposed: what such trials would tell is in the records already.
         start: parameters of the first trials, by number; what one leaves out is drawn. They are
             run as they are, also when two make the same recipe.
         seeds: of the first trials, by number; later ones get seeds of their own.
@@ -149,7 +150,11 @@ class Proposer:
         history = self._history()
         if len(history) >= self._trials or self._stops(history):
             return None
-        return self._propose(history)
+        drawn = self._draw(history)
+        if self._is_known(drawn[1], history):
+            self._stop(f"{DRAWS} draws in a row made no recipe that was not tried before")
+            return None
+        return self._propose(history, drawn)
 
     def fill(self) -> None:
         """Record the next number as running, with a new proposal, whether it is enough or not.
@@ -158,14 +163,17 @@ class Proposer:
             ConfigError: as `ask`.
             RunError: as `ask`.
         """
-        self._propose(self._history())
+        history = self._history()
+        self._propose(history, self._draw(history))
 
     def _history(self) -> list[FrozenTrial]:
         with _study_errors(self._study.study_name):
             return self._study.get_trials(deepcopy=False)
 
-    def _propose(self, history: list[FrozenTrial]) -> TrialSpec:
-        drawn, recipe, draws = self._draw(history)
+    def _propose(
+        self, history: list[FrozenTrial], draw: tuple[FrozenTrial, dict[str, Any], int]
+    ) -> TrialSpec:
+        drawn, recipe, draws = draw
         number = len(history)
         own = number >= len(self._seeds)
         seed = trial_seed(self._seed, number) if own else self._seeds[number]
@@ -229,11 +237,20 @@ class Proposer:
 
     def _stops(self, history: Sequence[FrozenTrial]) -> bool:
         """Ask whether it is enough, until it is, and write down an answer that is new."""
-        self.stopped = self.stopped or self._enough(history)
+        self._stop(self.stopped or self._enough(history))
+        return bool(self.stopped)
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = reason
         with _study_errors(self._study.study_name):
             if self.stopped != self._study.user_attrs.get("stopped", ""):
                 self._study.set_user_attr("stopped", self.stopped)
-        return bool(self.stopped)
+
+    def _is_known(self, recipe: dict[str, Any], history: Sequence[FrozenTrial]) -> bool:
+        """Return whether a trial has the recipe; start points are run as they are."""
+        if self._key is None or len(history) < len(self._start):
+            return False
+        return self._key(recipe) in {trial.user_attrs.get("key") for trial in history}
 
     def tell(self, outcome: Outcome, violations: Mapping[str, float] | None = None) -> None:
         """Record an outcome. A failure, or an objective that is not finite, leaves a reason.

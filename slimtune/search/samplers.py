@@ -43,8 +43,8 @@ STARTUP_TRIALS = 10
 """Finished trials before TPE models anything; until then draws are uniform."""
 POPULATION = 20
 """Trials in a generation of NSGA. Never of the number of trials: a run may be given more."""
-DRAWS = 20
-"""Tries for a recipe that was not proposed before; then a repeat is accepted."""
+DRAWS = 60
+"""Tries for a recipe that was not proposed before; then the space counts as used up."""
 MOST_DIMENSIONS = 64
 """Of the Sobol sequence; the few that a larger space has beyond are drawn by chance."""
 MODELLED_DRAWS = 10

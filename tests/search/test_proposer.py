@@ -176,14 +176,12 @@ def test_a_recipe_is_not_proposed_twice_while_there_are_others():
     assert sorted(spec.recipe["bits"] for spec in specs) == [2, 4, 8, 32]
 
 
-def test_an_exhausted_space_repeats_recipes_with_other_seeds_and_keeps_the_count():
+def test_a_space_that_is_used_up_ends_the_search_and_says_so():
     study = new_study()
-    specs = run_all(
-        proposer(study, trials=7, suggest=suggest_one_of_four, key=lambda r: str(r["bits"]))
-    )
-    assert [spec.number for spec in specs] == list(range(7))
-    assert len({spec.seed for spec in specs}) == 7
-    assert {spec.recipe["bits"] for spec in specs[:4]} == {2, 4, 8, 32}
+    own = proposer(study, trials=7, suggest=suggest_one_of_four, key=lambda r: str(r["bits"]))
+    assert {spec.recipe["bits"] for spec in run_all(own)} == {2, 4, 8, 32}
+    assert len(study.trials) == 4
+    assert own.stopped == "60 draws in a row made no recipe that was not tried before"
 
 
 def test_keys_are_remembered_by_the_study(tmp_path):
