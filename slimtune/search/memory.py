@@ -9,7 +9,9 @@ from slimtune.search.attempt import OnEvent
 from slimtune.search.spec import Outcome, TrialSpec
 
 SIGNS = (
-    "out of memory",  # torch on a GPU, and Ray where it ends a process
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "killed it, short of memory",  # `Watch`, of Ray
     "OutOfMemoryError",
     "MemoryError",
     "can't allocate memory",  # torch on a CPU

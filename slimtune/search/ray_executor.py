@@ -21,7 +21,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from slimtune.errors import SlimtuneError
 from slimtune.search.assignment import as_assigned
 from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
-from slimtune.search.devices import free_memory
 from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
@@ -247,7 +246,6 @@ class _RayTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         aids = Aids(measure_latency=measure_on_reference_host)
         outcome = attempt(self._work, None, as_assigned(self._spec), aids)
-        free_memory()
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
 

@@ -229,9 +229,17 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
+    # Ray prints the death of a node on standard output, which is for results; all that it has
+    # against this is an environment variable that it reads when it is imported.
+    printer = getattr(getattr(ray._private, "ray_logging", None), "stdout_deduplicator", None)
+    skipped = getattr(printer, "skip_re", None)
     try:
+        if printer is not None:
+            printer.skip_re = re.compile("")
         yield
     finally:
+        if printer is not None:
+            printer.skip_re = skipped
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 

@@ -23,7 +23,7 @@ from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import Metric, TrialRecord, checked
 from slimtune.search.attempt import Aids
-from slimtune.search.devices import check_device
+from slimtune.search.devices import check_device, free_memory
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -96,6 +96,7 @@ def run_trial(
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
+    free_memory()
     return outcome
 
 

@@ -10,6 +10,8 @@ from ray import tune
 GRACE_SECONDS = 5.0
 """From the moment at which a trial should have ended by itself to the end of its process."""
 
+SHORT = "out of memory: Ray killed it, short of memory on its host"
+
 
 class Watch(tune.Callback):
     """Ends trials that outlast their time; tells why the process of a trial died.
@@ -51,10 +53,10 @@ class Watch(tune.Callback):
         """Note why a trial's process died, of which it runs again in another."""
         self._started.pop(trial.trial_id, None)
         last = (trial.get_error() or "").rpartition("Failure # ")[2]
-        if "node has died" in last or "node was terminated" in last:
+        if "its node has died" in last:
             trial.max_failures += 1
         elif "running low on memory" in last:
-            self._reasons[trial.trial_id] = "out of memory: Ray killed its process to save others"
+            self._reasons[trial.trial_id] = SHORT
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Kill the process of every trial that should have ended by itself a while ago."""
