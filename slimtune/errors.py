@@ -16,6 +16,7 @@
     └── TrialError               1   one trial cannot be finished; the search goes on
         ├── PruningError             the network cannot be pruned as asked
         ├── NonFiniteError           the loss or an objective is not a finite number
+        ├── TrialTimeoutError        the trial took longer than it may
         └── ExportMismatchError      the exported file disagrees with the network it came from
 
 All of them are built from one message alone, so they survive pickling between processes.
@@ -91,6 +92,10 @@ class PruningError(TrialError):
 
 class NonFiniteError(TrialError):
     """A loss or an objective is NaN or infinite."""
+
+
+class TrialTimeoutError(TrialError):
+    """The trial took longer than it may."""
 
 
 class ExportMismatchError(TrialError):

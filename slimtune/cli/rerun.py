@@ -14,6 +14,7 @@ from slimtune.cli.state import State
 from slimtune.errors import RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
+from slimtune.search.devices import is_here
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.spec import Outcome
 
@@ -43,7 +44,7 @@ def command(
     debugger: bool,
     assignments: tuple[str, ...],
 ) -> int:
-    """Repeat one trial of RUN with its recorded recipe, seed and threads.
+    """Repeat one trial of RUN with its recorded recipe, seed, threads and device.
 
     Nothing is written. Latency is measured again and shown, but never compared: it is the
     machine's, not the recipe's.
@@ -52,8 +53,11 @@ def command(
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
     folder = RunFolder.open(run)
     changes = parse_assignments(assignments)
+    _note_device(state, folder.record(trial), check)
     outcome = (
-        _debugged(folder, trial, changes) if debugger else rerun_trial(folder, trial, changes)
+        _debugged(folder, trial, changes)
+        if debugger
+        else rerun_trial(folder, trial, changes, exact=check)
     )
     if outcome is None:
         return 1
@@ -61,6 +65,13 @@ def command(
         return _show_failure(state, outcome.payload)
     _show_objectives(state, folder.record(trial), outcome.payload)
     return _show_check(folder, outcome) if check else 0
+
+
+def _note_device(state: State, record: TrialRecord, check: bool) -> None:
+    if not check and not is_here(record.device):
+        text = f"trial {record.number} was trained on {record.device}, which is not here: it runs "
+        text += "on the CPU, and its files will differ"
+        log_console(state).print(text, soft_wrap=True, markup=False)
 
 
 def _debugged(folder: RunFolder, number: int, changes: dict[str, object]) -> Outcome | None:

@@ -11,6 +11,7 @@ from click import IntRange
 
 from slimtune.cli.config_file import dump_yaml
 from slimtune.cli.console import log_console, result_console
+from slimtune.cli.per_trial import PER_TRIAL, per_trial_options
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
@@ -42,6 +43,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @steering_options
 @click.option("--seed", type=IntRange(min=0), metavar="N", help="Fixes every random choice.")
 @click.option("--concurrency", type=IntRange(min=1), metavar="N", help="Trials at a time.")
+@per_trial_options
 @click.option("--no-ray", is_flag=True, help="Run trials one after another, in this process.")
 @click.option("--ray-address", metavar="ADDRESS", help="Use a running Ray cluster, such as auto.")
 @click.option(
@@ -167,6 +169,7 @@ def _dotted(options: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: options[name] for name in (*plain, "concurrency", "ray_address")},
         **{setting: options[name] for name, setting in STEERING.items()},
+        **{setting: options[name] for name, setting in PER_TRIAL.items()},
         "objectives": options["objectives"] or None,
         "executor": "inline" if options["no_ray"] else None,
         "validation.source": options["validation_source"],

@@ -7,6 +7,7 @@ processes this ranked twelve models without an error where the interleaved media
 """
 
 import math
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Latency:
         accepted: rounds that counted.
         stable: whether at least 3 counted; otherwise ``ms`` is the fastest run of all.
         threads: threads inside one operator.
+        host: name of the machine that measured.
     """
 
     ms: float
@@ -45,6 +47,7 @@ class Latency:
     accepted: int
     stable: bool
     threads: int
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def measure_latency(
             accepted=len(accepted),
             stable=stable,
             threads=threads,
+            host=platform.node(),
         )
         for index in range(len(prepared))
     ]

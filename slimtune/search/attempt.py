@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slimtune.errors import SlimtuneError
 from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.search.spec import Outcome, TrialSpec
 
@@ -60,11 +61,12 @@ def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         return work(shared, spec, aids)
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0]
+        ours = isinstance(error, SlimtuneError)
         return Outcome(
             number=spec.number,
             status="failed",
             files={"error.txt": traceback.format_exc().encode()},
-            reason=f"{type(error).__name__}: {first_line}",
+            reason=first_line if ours else f"{type(error).__name__}: {first_line}",
         )
 
 

@@ -18,10 +18,10 @@ from pydantic import (
 
 from slimtune.compression.stages import Train
 from slimtune.errors import ConfigError, UserError, from_validation, shortened
-from slimtune.measurement.host import usable_cores
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.units import parse_duration
+from slimtune.search.per_trial import PerTrialSettings
 from slimtune.search.samplers import POPULATION, SamplerName
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
@@ -141,7 +141,7 @@ class SearchConfig(_Settings):
     ] = ()
     seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes every random choice")] = 0
     concurrency: Annotated[
-        int | None, Field(ge=1, description="trials at a time; one a core if not given")
+        int | None, Field(ge=1, description="trials at a time; as many as fit if not given")
     ] = None
     executor: Annotated[
         Literal["ray", "inline"], Field(description="inline: one after another, in this process")
@@ -149,6 +149,7 @@ class SearchConfig(_Settings):
     ray_address: Annotated[
         str | None, Field(description="a running cluster, such as auto; a local one if not given")
     ] = None
+    per_trial: PerTrialSettings = PerTrialSettings()
     objectives: Annotated[
         tuple[str, ...], Field(description="two or more measured quantities")
     ] = ("accuracy", "size_bytes", "latency_ms")
@@ -222,15 +223,6 @@ class SearchConfig(_Settings):
         if isinstance(self.start, tuple):
             changes["start"] = tuple(map(_anchored_student, self.start))
         return self.model_copy(update=changes)
-
-    def workers(self) -> int:
-        """Return how many trials run at a time: never more than there are usable cores."""
-        cores = usable_cores()
-        if self.executor == "inline":
-            return 1
-        if self.ray_address is not None:
-            return self.concurrency or cores
-        return min(self.concurrency or cores, cores)
 
     def points(self) -> list[dict[str, Any]]:
         """Return the parameters of the first trials: all of a grid, else the start points.

@@ -5,6 +5,7 @@ from typing import Any
 
 from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.timeouts import timed
 
 
 def run_inline(
@@ -14,6 +15,7 @@ def run_inline(
     tell: Callable[[Outcome], None],
     *,
     aids: Aids | None = None,
+    timeout: float | None = None,
     on_event: OnEvent = ignore_event,
 ) -> None:
     """Run every trial that ``ask`` hands out; each outcome is told before the next ask.
@@ -24,12 +26,14 @@ def run_inline(
         ask: the next trial, or None when there are no more.
         tell: receives each outcome once.
         aids: lent to every trial.
+        timeout: seconds that a trial may take; one that hangs in native code is not ended.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
 
     Raises:
         KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
     """
     aids = aids or Aids()
+    work = timed(work, timeout)
     while (spec := ask()) is not None:
         on_event("start", spec)
         outcome = attempt(work, shared, spec, aids)

@@ -9,7 +9,8 @@ and a file would need a file system that driver and workers share.
 import json
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,12 +19,20 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import SlimtuneError
+from slimtune.search.assignment import as_assigned
 from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
+from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.timeouts import timed
+from slimtune.search.watch import Watch
 
 RETRIES = 2
-"""Times a trial is run again after the death of its process."""
+"""Times a trial is run again after the death of its process; that of its node does not count."""
+DIED = (
+    f"no outcome after {RETRIES + 1} attempts: its process died (killed, out of memory, or a "
+    "crash in native code)"
+)
 
 
 def run_ray(
@@ -36,6 +45,8 @@ def run_ray(
     cpus_per_trial: float = 1,
     gpus_per_trial: float = 0,
     address: str | None = None,
+    timeout: float | None = None,
+    files: Sequence[Path] = (),
     on_event: OnEvent = ignore_event,
 ) -> None:
     """Run every trial that ``ask`` hands out, ``concurrency`` at a time.
@@ -54,6 +65,8 @@ def run_ray(
         gpus_per_trial: GPUs, or the fraction of one; bookkeeping, not a memory limit.
         address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
             this process is connected to one already.
+        timeout: seconds that a trial may take; one that hangs is ended with its process.
+        files: the user's own modules, which travel to a cluster; see `modules_to_ship`.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
 
     Raises:
@@ -61,6 +74,7 @@ def run_ray(
         SlimtuneError: Ray cannot be started or reached, or breaks down.
         KeyboardInterrupt: Ctrl-C. What had finished has been told.
     """
+    work = timed(work, timeout)
     size = _pickled_bytes((work, shared))
     with (
         ray_session(
@@ -69,12 +83,14 @@ def run_ray(
             cpus=cpus_per_trial,
             gpus=gpus_per_trial,
             shared_bytes=size,
+            files=files,
         ),
+        latency_lane(),
         tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,
     ):
         name = f"slimtune-mailbox-{uuid.uuid4().hex}"
         mailbox = _make_mailbox(name, ray.put((work, shared)))
-        search = _Search(ask, tell, on_event, mailbox, name)
+        search = _Search(ask, tell, on_event, mailbox, name, Watch(timeout))
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
             _fit(search, resources, concurrency, folder)
@@ -98,6 +114,7 @@ def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folde
             storage_path=folder,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[search.watch],
             # Tune's default for a class; its failure counts as the trial's, and runs it again.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
@@ -129,6 +146,7 @@ class _Search(Searcher):
         on_event: OnEvent,
         mailbox: Any,
         mailbox_name: str,
+        watch: Watch,
     ) -> None:
         super().__init__(None, None)
         self._ask = ask
@@ -136,6 +154,7 @@ class _Search(Searcher):
         self._on_event = on_event
         self._mailbox = mailbox
         self._mailbox_name = mailbox_name
+        self.watch = watch
         self.open: dict[str, TrialSpec] = {}
         self.exhausted = False
         self.error: Exception | None = None
@@ -170,8 +189,7 @@ class _Search(Searcher):
         lost = Outcome(
             number=spec.number,
             status="failed",
-            reason=f"no outcome after {RETRIES + 1} attempts: its process died (killed, out of "
-            "memory, or a crash in native code)",
+            reason=self.watch.reason(trial_id) or DIED,
         )
         self._finish(self._take(spec) or lost)
 
@@ -226,7 +244,8 @@ class _RayTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        outcome = attempt(self._work, None, self._spec, Aids())
+        aids = Aids(measure_latency=measure_on_reference_host)
+        outcome = attempt(self._work, None, as_assigned(self._spec), aids)
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
 

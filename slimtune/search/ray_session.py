@@ -4,17 +4,21 @@ import functools
 import logging
 import math
 import os
+import re
 import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
 
 from slimtune.errors import ConfigError, SlimtuneError
+from slimtune.search.latency_lane import RESOURCE
+from slimtune.search.shipping import runtime_env
 
 OBJECT_STORE_BYTES = 512 * 2**20
 """Of a Ray that we start: small, for outcomes pass through one at a time."""
@@ -34,7 +38,13 @@ SETTINGS = {
 
 @contextmanager
 def ray_session(
-    address: str | None, *, concurrency: int, cpus: float, gpus: float, shared_bytes: int
+    address: str | None,
+    *,
+    concurrency: int,
+    cpus: float,
+    gpus: float,
+    shared_bytes: int,
+    files: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Have Ray initialised within the block.
 
@@ -47,6 +57,8 @@ def ray_session(
         cpus: of one trial.
         gpus: of one trial, or a fraction of one.
         shared_bytes: size of what all trials read.
+        files: the user's own modules, which travel to a cluster with this package; a Ray that
+            this process is connected to already has its runtime environment.
 
     Raises:
         ConfigError: not even one trial fits the resources there are.
@@ -58,11 +70,11 @@ def ray_session(
     with _environment({**SETTINGS, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}), _quiet():
         ours = not ray.is_initialized()
         if ours and address is not None:
-            _join(address)
+            _join(address, files)
         elif ours:
             _start(math.ceil(concurrency * cpus), max(OBJECT_STORE_BYTES, 2 * shared_bytes))
         try:
-            _check_resources(cpus, gpus)
+            check_fits(ray_nodes(), cpus, gpus, "Ray")
             yield
         finally:
             if ours:
@@ -94,20 +106,28 @@ def _start(cpus: int, object_store_bytes: int) -> None:
     if not has_token:
         os.environ["RAY_AUTH_TOKEN"] = _token()
     try:
-        _init(address="local", num_cpus=cpus, object_store_memory=object_store_bytes)
+        _init(
+            address="local",
+            num_cpus=cpus,
+            object_store_memory=object_store_bytes,
+            resources={RESOURCE: 1},
+        )
     except Exception as error:
         ray.shutdown()
         raise SlimtuneError(
-            f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs none"
+            f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs none "
+            "(--no-ray)"
         ) from error
 
 
-def _join(address: str) -> None:
+def _join(address: str, files: Sequence[Path]) -> None:
+    environment = runtime_env(files)
     try:
         _probe(address)
-        _init(address=address)
+        _init(address=address, runtime_env=environment)
     except Exception as error:
-        raise SlimtuneError(f"cannot reach Ray at {address}: {_first_line(error)}") from error
+        ray.shutdown()
+        raise SlimtuneError(f"cannot reach Ray at {address}: {_cause(error)}") from error
 
 
 def _init(**kwargs: Any) -> None:
@@ -130,14 +150,54 @@ def _probe(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
 
 
-def _check_resources(cpus: float, gpus: float) -> None:
-    there = ray.cluster_resources()
+def ray_nodes() -> list[dict[str, float]]:
+    """Return the resources of every node of the Ray that this process is connected to."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def fitting(nodes: Iterable[Mapping[str, float]], cpus: float, gpus: float) -> int:
+    """Return how many trials fit on nodes at a time; none is spread over two nodes or GPUs.
+
+    Args:
+        nodes: resources of each, by Ray's names ``CPU`` and ``GPU``.
+        cpus: of one trial.
+        gpus: of one trial, or a fraction of one.
+    """
+    count = 0
+    for there in nodes:
+        slots = [there.get("CPU", 0) / cpus] if cpus else []
+        if gpus:
+            whole = int(there.get("GPU", 0))
+            slots.append(whole * int(1 / gpus + 1e-9) if gpus < 1 else whole // gpus)
+        count += int(min(slots, default=0))
+    return count
+
+
+def check_fits(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float, where: str) -> None:
+    """Check that one trial fits on some node: Ray would let it wait for ever.
+
+    Args:
+        nodes: as for `fitting`.
+        cpus: of one trial.
+        gpus: of one trial.
+        where: what has the nodes, for the message.
+
+    Raises:
+        ConfigError: it fits nowhere.
+    """
     for name, wanted in (("CPU", cpus), ("GPU", gpus)):
-        if wanted > there.get(name, 0):
+        total = sum(node.get(name, 0) for node in nodes)
+        if wanted > total:
             raise ConfigError(
-                f"a trial asks for {wanted:g} {name}, but Ray has {there.get(name, 0):g} "
-                "in all; such a trial would wait for ever"
+                f"a trial asks for {wanted:g} {name}, but {where} has {total:g} in all; ask for "
+                f"less with per_trial.{name.lower()}s, or run elsewhere"
             )
+    if fitting(nodes, cpus, gpus) == 0:
+        words = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
+        raise ConfigError(
+            f"a trial asks for {cpus:g} CPU and {gpus:g} GPU on one node, but the nodes have "
+            f"{words}; ask for less with per_trial.cpus and per_trial.gpus"
+        )
 
 
 @functools.cache
@@ -169,11 +229,28 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
+    # Ray prints the death of a node on standard output, which is for results; all that it has
+    # against this is an environment variable that it reads when it is imported.
+    printer = getattr(getattr(ray._private, "ray_logging", None), "stdout_deduplicator", None)
+    skipped = getattr(printer, "skip_re", None)
     try:
+        if printer is not None:
+            printer.skip_re = re.compile("")
         yield
     finally:
+        if printer is not None:
+            printer.skip_re = skipped
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _cause(error: Exception) -> str:
+    """Return why a cluster cannot be joined, in one line; Ray tells versions on six."""
+    found = re.findall(r"(Ray|Python): (\S+)", str(error))
+    if "Version mismatch" not in str(error) or len(found) != 4:
+        return _first_line(error)
+    cluster, here = (" ".join(" ".join(pair) for pair in part) for part in (found[:2], found[2:]))
+    return f"the cluster runs {cluster}, here is {here}; install the same versions"
 
 
 def _first_line(error: Exception) -> str:

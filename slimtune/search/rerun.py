@@ -11,6 +11,7 @@ from slimtune.errors import RunError, UserError
 from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, make_config, merged, set_path
+from slimtune.search.devices import moved_here
 from slimtune.search.setup import reopen_workload
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
@@ -56,6 +57,7 @@ def rerun_trial(
     changes: Mapping[str, Any] | None = None,
     *,
     reraise: bool = False,
+    exact: bool = False,
 ) -> Outcome:
     """Run the recorded spec of trial ``number`` again; the run folder is not written to.
 
@@ -64,15 +66,16 @@ def rerun_trial(
         number: the trial's number; finished and failed ones both work.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
         reraise: raise what makes the trial fail, instead of recording it.
+        exact: refuse to run on the CPU a trial whose device is not here.
 
     Raises:
-        UserError: no such trial, or changes that make no valid recipe.
+        UserError: no such trial, no such device, or changes that make no valid recipe.
         RunError: the run's data has changed.
     """
     folder.record(number)  # says which numbers exist
     spec = TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
     config = run_config(folder)
-    spec = changed(spec, changes or {})
+    spec = changed(moved_here(spec, exact), changes or {})
     workload = reopen_workload(folder, config)
     return run_trial(workload, spec, objectives=tuple(config.objectives), reraise=reraise)
 

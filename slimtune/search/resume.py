@@ -17,9 +17,12 @@ MAY_CHANGE = (
     "concurrency",
     "executor",
     "ray_address",
+    "per_trial.cpus",
+    "per_trial.gpus",
+    "per_trial.timeout",
     "summary",
 )
-"""Settings that decide no trial's result."""
+"""Settings that decide no trial's result, but for its last bits: each records its own."""
 
 
 def recorded_settings(run: Path) -> dict[str, Any]:

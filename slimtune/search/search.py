@@ -10,7 +10,6 @@ from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.host import describe_host
-from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
@@ -18,14 +17,15 @@ from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.attempt import Aids
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
-from slimtune.search.inline_executor import run_inline
+from slimtune.search.executors import run_all
 from slimtune.search.interrupts import Interrupts
+from slimtune.search.latency_lane import measure_on_reference_host
+from slimtune.search.machines import machines, workers
 from slimtune.search.proposer import Proposer, open_study
-from slimtune.search.ray_executor import run_ray
-from slimtune.search.ray_session import check_address
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
 from slimtune.search.resume import check_same_search, space_words
@@ -81,7 +81,10 @@ def run_search(
     """
     budget = Budget.of(config)  # what the user waits for begins here, with the baseline's training
     config = config.anchored()
-    with Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts:
+    with (
+        Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts,
+        machines(config, lambda text: listener("warning", {"text": text})),
+    ):
         if resume and (out / "run.json").is_file():
             return _go_on(config, out, listener, interrupts, budget)
         return _begin(config, out, listener, interrupts, budget, again=resume)
@@ -99,7 +102,6 @@ def _begin(
     """Train and measure the baseline, make the folder, run all trials."""
     if not again:
         refuse_existing(out)
-    _check_cluster(config)
     workload = load_workload(config, load_dataset(config.data))
     check_space(config, workload)
     with claimed(out, again):
@@ -129,7 +131,6 @@ def _go_on(
     """Run what a run lacks, with the baseline that it has."""
     folder = RunFolder.open(out)
     check_same_search(folder, config)
-    _check_cluster(config)
     with RunLock(out):
         workload = reopen_workload(folder, config)
         folder = folder.with_config(config.model_dump(mode="json"))
@@ -138,11 +139,6 @@ def _go_on(
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
         return _finish(config, folder, workload, listener, interrupts, budget)
-
-
-def _check_cluster(config: SearchConfig) -> None:
-    if config.executor == "ray" and config.ray_address is not None:
-        check_address(config.ray_address)
 
 
 def _tell_baseline(record: Mapping[str, Any], workload: Workload, listener: Listener) -> None:
@@ -209,18 +205,16 @@ def _run_trials(
 
     work = partial(run_trial, objectives=tuple(config.objectives))
     with interrupts.patient():
-        if config.executor == "inline":
-            run_inline(work, workload, ask, tell, on_event=on_event)
-        else:
-            run_ray(
-                work,
-                workload,
-                ask,
-                tell,
-                concurrency=config.workers(),
-                address=config.ray_address,
-                on_event=on_event,
-            )
+        run_all(
+            config,
+            work,
+            workload,
+            ask,
+            tell,
+            on_event=on_event,
+            warn=lambda text: listener("warning", {"text": text}),
+            go_on=lambda: not interrupts.requested,
+        )
     if proposer.stopped:
         listener("stopped", {"reason": proposer.stopped})
     return proposer.stopped
@@ -248,6 +242,8 @@ def _proposer(
         objectives=list(config.objectives),
         trials=total,
         seed=config.seed,
+        threads=config.per_trial.cpus,
+        device=config.per_trial.device,
         key=lambda recipe: Recipe.from_dict(recipe).key(),
         start=[point for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
@@ -276,7 +272,7 @@ def measure_front(folder: RunFolder, workload: Workload) -> None:
     numbers = [int(number) for number in open_run(folder.path).front()["trial"]]
     files = [folder.trial_path(number) / "model.onnx" for number in numbers]
     files.insert(0, folder.path / "baseline" / "model.onnx")
-    latencies = measure_latency(
+    latencies = measure_on_reference_host(
         files, image_shape=workload.image_shape, seconds=FRONT_LATENCY_SECONDS
     )
     rows = [
@@ -308,7 +304,9 @@ def _measured(
     Raises:
         ModelError: it cannot be exported or measured.
     """
-    outcome = run_trial(workload, _baseline_spec(config), objectives=tuple(config.objectives))
+    aids = Aids(measure_latency=measure_on_reference_host)
+    spec = _baseline_spec(config)
+    outcome = run_trial(workload, spec, aids, objectives=tuple(config.objectives))
     if outcome.status == "failed":
         raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
     return outcome, _test_accuracy(workload, outcome.files["model.onnx"])
@@ -332,8 +330,8 @@ def _tell_workload(
     config: SearchConfig, workload: Workload, listener: Listener, params: int
 ) -> None:
     listener("workload", {**_workload_words(config, workload), "params": params})
-    if (config.concurrency or 0) > config.workers():
-        text = f"{config.concurrency} trials at a time asked for, {config.workers()} can run"
+    if (config.concurrency or 0) > workers(config):
+        text = f"{config.concurrency} trials at a time asked for, {workers(config)} can run"
         listener("warning", {"text": text})
 
 
@@ -348,7 +346,7 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "validation_source": config.validation_source,
         "model": config.model,
         "trials": config.total_trials(),
-        "workers": config.workers(),
+        "workers": workers(config),
         "seed": config.seed,
     }
 

@@ -21,8 +21,9 @@ from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
-from slimtune.results.record import TrialRecord, checked
+from slimtune.results.record import Metric, TrialRecord, checked
 from slimtune.search.attempt import Aids
+from slimtune.search.devices import check_device, free_memory
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -95,6 +96,7 @@ def run_trial(
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
+    free_memory()
     return outcome
 
 
@@ -108,6 +110,7 @@ def _measured(
     keep: Keep,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
+    check_device(spec.device)
     made = compress(
         workload,
         recipe,
@@ -161,7 +164,7 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
     return network
 
 
-def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) -> dict[str, float]:
+def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) -> dict[str, Metric]:
     """Return every measured quantity, all of the one exported file but for the counted costs."""
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
@@ -190,6 +193,7 @@ def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) ->
         "latency_rounds": latency.rounds,
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,
+        "latency_host": latency.host,
     }
 
 

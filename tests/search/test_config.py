@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ def test_validation_comes_from_test_when_weights_are_given() -> None:
     assert SearchConfig(weights="x.th").validation_fraction == 0.5
     chosen = make_config({"weights": "x.th", "validation": {"source": "train", "fraction": 0.1}})
     assert (chosen.validation_source, chosen.validation_fraction) == ("train", 0.1)
-
-
-def test_no_more_workers_than_cores() -> None:
-    cores = os.cpu_count() or 1
-    assert SearchConfig(concurrency=10_000).workers() == cores
-    assert SearchConfig(executor="inline", concurrency=4).workers() == 1
 
 
 def test_a_dotted_setting_makes_its_mappings() -> None:

@@ -1,0 +1,41 @@
+"""Options for what every trial gets: CPUs, a share of a GPU, and time."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+PER_TRIAL = {
+    "cpus_per_trial": "per_trial.cpus",
+    "gpus_per_trial": "per_trial.gpus",
+    "trial_timeout": "per_trial.timeout",
+}
+"""Option -> the setting that it sets."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_OPTIONS = (
+    click.option(
+        "--cpus-per-trial",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="CPUs, and threads, of one trial; default 1, the fastest if trials run side by side.",
+    ),
+    click.option(
+        "--gpus-per-trial",
+        type=click.FloatRange(min=0, max=1),
+        metavar="X",
+        help="Train on a GPU, or on a share of one: with 0.25, four trials use one. Default 0.",
+    ),
+    click.option(
+        "--trial-timeout",
+        metavar="TIME",
+        help="End a trial that takes longer, such as 10m; it counts as failed.",
+    ),
+)
+
+
+def per_trial_options(command: _Command) -> _Command:
+    """Add the options to a command, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,28 @@
+"""What Ray assigned to the process of a trial, which may be less than it could see."""
+
+import dataclasses
+import os
+
+import ray
+
+from slimtune.search.spec import TrialSpec
+
+
+def as_assigned(spec: TrialSpec) -> TrialSpec:
+    """Return the spec with the threads and the device that Ray assigned to this worker.
+
+    An assigned GPU is always ``cuda:0``, for Ray hides the others. Ray does not hide any from a
+    worker without a GPU; this does, before torch looks for them.
+
+    Args:
+        spec: of a trial, as the driver planned it.
+    """
+    assigned = ray.get_runtime_context().get_assigned_resources()
+    gpus = ray.get_gpu_ids()
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    return dataclasses.replace(
+        spec,
+        threads=max(1, int(assigned.get("CPU", spec.threads))),
+        device="cuda:0" if gpus else "cpu",
+    )

@@ -1,0 +1,59 @@
+"""Torch's devices in this process."""
+
+import dataclasses
+import gc
+
+import torch
+
+from slimtune.errors import TrialError, UserError
+from slimtune.search.spec import TrialSpec
+
+
+def is_here(device: str) -> bool:
+    """Return whether torch can compute on a device of this name in this process.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    """
+    kind, _, index = device.partition(":")
+    return kind == "cpu" or (kind == "cuda" and int(index or 0) < torch.cuda.device_count())
+
+
+def check_device(device: str) -> None:
+    """Check that a trial can use its device, before any work.
+
+    Raises:
+        TrialError: it is not here.
+    """
+    if not is_here(device):
+        raise TrialError(
+            f"the trial was given {device}, but torch sees {torch.cuda.device_count()} CUDA "
+            "devices in its process; install torch for CUDA there, or set per_trial.gpus=0"
+        )
+
+
+def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
+    """Return the spec of a trial with a device that is here: its own, or else the CPU.
+
+    Args:
+        spec: of a trial that ran on some machine.
+        exact: whether it must come out bit for bit.
+
+    Raises:
+        UserError: it must, and its device is not here.
+    """
+    if is_here(spec.device):
+        return spec
+    if exact:
+        raise UserError(
+            f"trial {spec.number} was trained on {spec.device}, which is not here, and another "
+            "device gives other bits; check it where there is one, or repeat it without --check"
+        )
+    return dataclasses.replace(spec, device="cpu")
+
+
+def free_memory() -> None:
+    """Give back GPU memory that torch keeps for later: others share the GPU meanwhile."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()

@@ -1,0 +1,82 @@
+"""All trials of a search, by the executor that its config names."""
+
+from collections.abc import Callable
+from typing import Any
+
+from slimtune.search.attempt import OnEvent, Work
+from slimtune.search.config import SearchConfig
+from slimtune.search.inline_executor import run_inline
+from slimtune.search.machines import workers
+from slimtune.search.memory import SecondChance
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.spec import Outcome, TrialSpec
+
+Ask = Callable[[], TrialSpec | None]
+Tell = Callable[[Outcome], None]
+
+
+def run_all(
+    config: SearchConfig,
+    work: Work,
+    shared: Any,
+    ask: Ask,
+    tell: Tell,
+    *,
+    on_event: OnEvent,
+    warn: Callable[[str], None],
+    go_on: Callable[[], bool],
+) -> None:
+    """Run every trial that ``ask`` hands out; those that ran out of memory twice, if need be.
+
+    Their second attempt begins when all others have ended: one at a time, with the whole GPU if
+    they use one. The first is not told.
+
+    Args:
+        config: of the search, within whose `machines` this is called.
+        work: the body of a trial.
+        shared: handed to ``work``.
+        ask: the next trial, or None when there are no more.
+        tell: receives one outcome for each.
+        on_event: see `run_inline`.
+        warn: told of each trial that will run again.
+        go_on: whether second attempts shall begin: not after Ctrl-C.
+
+    Raises:
+        SlimtuneError: as `run_ray`.
+        KeyboardInterrupt: as `run_ray`.
+    """
+    later = SecondChance(tell, on_event, warn)
+    _run(config, work, shared, ask, later, workers(config), config.per_trial.gpus)
+    if later.waits():
+
+        def ask_again() -> TrialSpec | None:
+            return later.ask() if go_on() else None
+
+        _run(config, work, shared, ask_again, later, 1, 1.0 if config.per_trial.gpus else 0.0)
+
+
+def _run(
+    config: SearchConfig,
+    work: Work,
+    shared: Any,
+    ask: Ask,
+    later: SecondChance,
+    concurrency: int,
+    gpus: float,
+) -> None:
+    timeout = config.per_trial.timeout_seconds
+    if config.executor == "inline":
+        run_inline(work, shared, ask, later.tell, timeout=timeout, on_event=later.on_event)
+        return
+    run_ray(
+        work,
+        shared,
+        ask,
+        later.tell,
+        concurrency=concurrency,
+        cpus_per_trial=config.per_trial.cpus,
+        gpus_per_trial=gpus,
+        address=config.ray_address,
+        timeout=timeout,
+        on_event=later.on_event,
+    )

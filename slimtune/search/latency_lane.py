@@ -1,0 +1,154 @@
+"""One host measures latency for all trials, one file at a time: a lane in which they queue.
+
+The lane is an actor of the search's own job in Ray. It takes no CPU, so that a trial can wait for
+it while trials hold every CPU there is, and it is started before the trials are. It does not keep
+other work off its host; that is what the probes of `measure_latency` are for.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from slimtune.errors import ConfigError, SlimtuneError, TrialError
+from slimtune.measurement.latency import Latency, measure_latency
+
+RESOURCE = "latency"
+"""What the reference host of a cluster declares: ``ray start --resources='{"latency": 1}'``."""
+READY_SECONDS = 60.0
+"""How long the lane of another host may take to start."""
+LOOK_SECONDS = 10.0
+"""How often a trial that waits looks whether the reference host is still there."""
+
+
+class _Lane:
+    """Measures in a process of its own, whose best speed probe holds for all that it measures."""
+
+    def ready(self) -> None:
+        """Answer, which a process that has not started cannot."""
+
+    def measure(self, files: list[bytes], options: dict[str, Any]) -> list[Latency]:
+        return measure_latency(files, **options)
+
+
+def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> list[Latency]:
+    """Do as `measure_latency` does, on the host that measures for this search; or else here.
+
+    Args:
+        files: as there; they travel to the lane.
+        **options: as there.
+
+    Raises:
+        ModelError: as there.
+        DataError: as there.
+        TrialError: the reference host is gone.
+    """
+    lane = _find()
+    if lane is None:
+        return measure_latency(files, **options)
+    contents = [file if isinstance(file, bytes) else file.read_bytes() for file in files]
+    answer = lane.measure.remote(contents, options)
+    while True:
+        try:
+            measured: list[Latency] = ray.get(answer, timeout=LOOK_SECONDS)
+            return measured
+        except GetTimeoutError:  # others are before this one, or the lane starts again
+            if _find() is None:
+                raise TrialError("the latency lane has ended") from None
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayActorError as error:
+            reason = str(error).splitlines()[0]
+            raise TrialError(f"latency cannot be measured, its host is gone: {reason}") from None
+
+
+@contextmanager
+def latency_lane(warn: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Have a lane within the block, while Ray is initialised; one that is there already is kept.
+
+    It is on the node that declares the resource ``latency``, or else on the driver's.
+
+    Args:
+        warn: told if the nodes are several and none declares it.
+
+    Raises:
+        ConfigError: several nodes declare it.
+        SlimtuneError: its node does not start the lane.
+    """
+    if _find() is not None:
+        yield
+        return
+    lane: Any = ray.remote(_Lane).options(**_options(warn)).remote()
+    try:
+        _wait_for(lane)
+        yield
+    finally:
+        ray.kill(lane)
+
+
+def _options(warn: Callable[[str], None] | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "name": _name(),
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 3,
+    }
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    declaring = [node for node in alive if node["Resources"].get(RESOURCE, 0) >= 1]
+    if len(declaring) > 1:
+        names = ", ".join(sorted(node["NodeManagerHostname"] for node in declaring))
+        raise ConfigError(
+            f"{len(declaring)} nodes of the cluster declare the resource {RESOURCE} ({names}), "
+            "but latencies of two hosts do not compare; declare it on one"
+        )
+    if declaring:
+        return {**options, "resources": {RESOURCE: 1}}
+    if len(alive) > 1 and warn is not None:
+        warn(
+            f"no node of the cluster declares the resource {RESOURCE}, so latency is measured on "
+            f"this host; start the reference host with --resources='{{\"{RESOURCE}\": 1}}'"
+        )
+    here = ray.get_runtime_context().get_node_id()
+    strategy = NodeAffinitySchedulingStrategy(here, soft=False)
+    return {**options, "scheduling_strategy": strategy}
+
+
+def _wait_for(lane: Any) -> None:
+    """Wait for a lane on another host; one on this host has nothing to wait for."""
+    here = ray.get_runtime_context().get_node_id()
+    elsewhere = [
+        node
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] != here and node["Resources"].get(RESOURCE, 0) >= 1
+    ]
+    if not elsewhere:
+        return
+    try:
+        ray.get(lane.ready.remote(), timeout=READY_SECONDS)
+    except GetTimeoutError:
+        host = elsewhere[0]["NodeManagerHostname"]
+        raise SlimtuneError(
+            f"the latency lane has not started on {host} within {READY_SECONDS:g} s: another "
+            f"search measures there; wait for its end, or declare {RESOURCE}: 2 for two at once"
+        ) from None
+    except RayActorError as error:
+        reason = " ".join(str(error).split())
+        raise SlimtuneError(f"the latency lane cannot start: {reason}") from None
+
+
+def _find() -> Any:
+    """Return the lane of this job; None if there is none, or no Ray."""
+    if not ray.is_initialized():
+        return None
+    try:
+        return ray.get_actor(_name())
+    except ValueError:
+        return None
+
+
+def _name() -> str:
+    return f"slimtune-latency-{ray.get_runtime_context().get_job_id()}"

@@ -1,0 +1,68 @@
+"""What a search runs on: this host or a cluster, looked at before anything is trained."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+import torch
+
+from slimtune.measurement.host import usable_cores
+from slimtune.search.config import SearchConfig
+from slimtune.search.latency_lane import latency_lane
+from slimtune.search.ray_session import check_fits, fitting, ray_nodes, ray_session
+from slimtune.search.timeouts import check_alarm
+
+
+@contextmanager
+def machines(
+    config: SearchConfig, warn: Callable[[str], None], files: Sequence[Path] = ()
+) -> Iterator[None]:
+    """Have what a search runs on within the block, a cluster joined and its latency lane ready.
+
+    A Ray of this host alone is not started yet: the baseline is trained without it.
+
+    Args:
+        config: of the search.
+        warn: told what is not as the user may expect.
+        files: the user's own modules, as for `slimtune.search.shipping.modules_to_ship`.
+
+    Raises:
+        ConfigError: not even one trial fits.
+        SlimtuneError: the cluster cannot be reached.
+    """
+    if config.executor == "inline" and config.per_trial.timeout is not None:
+        check_alarm()
+    if config.executor == "inline" or (config.ray_address is None and not ray.is_initialized()):
+        check_fits([_this_host()], config.per_trial.cpus, config.per_trial.gpus, "this host")
+        yield
+        return
+    with (
+        ray_session(
+            config.ray_address,
+            concurrency=config.concurrency or 1,
+            cpus=config.per_trial.cpus,
+            gpus=config.per_trial.gpus,
+            shared_bytes=0,
+            files=files,
+        ),
+        latency_lane(warn),
+    ):
+        yield
+
+
+def workers(config: SearchConfig) -> int:
+    """Return how many trials run at a time: as many as were asked for, if so many fit.
+
+    Args:
+        config: of the search, within whose `machines` this is called.
+    """
+    if config.executor == "inline":
+        return 1
+    nodes: Iterable[Mapping[str, float]] = ray_nodes() if ray.is_initialized() else [_this_host()]
+    fit = fitting(nodes, config.per_trial.cpus, config.per_trial.gpus)
+    return max(1, min(config.concurrency or fit, fit))
+
+
+def _this_host() -> dict[str, float]:
+    return {"CPU": usable_cores(), "GPU": torch.cuda.device_count()}

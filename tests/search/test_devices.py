@@ -1,0 +1,32 @@
+import pytest
+
+from slimtune.errors import TrialError, UserError
+from slimtune.search.devices import check_device, free_memory, is_here, moved_here
+from slimtune.search.spec import TrialSpec
+
+FAR = "cuda:99"
+
+
+def test_the_cpu_is_always_here_and_the_hundredth_gpu_is_not() -> None:
+    assert is_here("cpu")
+    assert not is_here(FAR)
+    assert not is_here("tpu")
+
+
+def test_a_trial_whose_device_is_missing_says_so() -> None:
+    check_device("cpu")
+    with pytest.raises(TrialError, match="was given cuda:99, but torch sees . CUDA devices"):
+        check_device(FAR)
+
+
+def test_a_trial_from_elsewhere_runs_on_the_cpu_unless_it_must_be_exact() -> None:
+    spec = TrialSpec(7, {}, seed=1, threads=2, device=FAR)
+    assert moved_here(spec) == TrialSpec(7, {}, seed=1, threads=2, device="cpu")
+    with pytest.raises(UserError, match="trial 7 was trained on cuda:99, which is not here"):
+        moved_here(spec, exact=True)
+    here = TrialSpec(7, {}, seed=1)
+    assert moved_here(here, exact=True) is here
+
+
+def test_without_a_gpu_there_is_no_memory_to_give_back() -> None:
+    free_memory()

@@ -1,0 +1,94 @@
+import os
+import platform
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import torch
+from ray import cloudpickle
+from torch import nn
+
+from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.errors import ModelError
+from slimtune.measurement.runtime import observe_ranges
+from slimtune.search.latency_lane import _find, latency_lane, measure_on_reference_host
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.ray_session import ray_session
+from slimtune.search.spec import Outcome, TrialSpec
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (1, 4, 4)
+
+
+@pytest.fixture(scope="module")
+def file() -> bytes:
+    torch.manual_seed(0)
+    return export_onnx(
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 2)),
+        image_shape=SHAPE,
+        mean=(0.5,),
+        std=(0.5,),
+        classes=("a", "b"),
+        stored={},
+        calibration=np.zeros((1, 4, 4, 1), np.uint8),
+        observe=observe_ranges,
+    )
+
+
+@pytest.fixture(scope="module")
+def session():
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with ray_session(None, concurrency=1, cpus=1, gpus=0, shared_bytes=0):
+            yield
+
+
+def test_without_ray_the_file_is_measured_here(file, tmp_path):
+    assert _find() is None
+    (tmp_path / "model.onnx").write_bytes(file)
+    for form in (file, tmp_path / "model.onnx"):
+        (measured,) = measure_on_reference_host([form], image_shape=SHAPE, rounds=3)
+        assert measured.ms > 0 and measured.host == platform.node()
+
+
+def process_of(lane):
+    return ray.get(lane.__ray_call__.remote(lambda _: os.getpid()))
+
+
+def measured_by_a_trial(shared, spec, aids):
+    """Measure, kill the lane, and measure again."""
+    lane = ray.get_actor(f"slimtune-latency-{ray.get_runtime_context().get_job_id()}")
+    before = process_of(lane)
+    first = aids.measure_latency([shared], image_shape=SHAPE, rounds=3)
+    os.kill(before, signal.SIGKILL)
+    second = aids.measure_latency([shared], image_shape=SHAPE, rounds=3)
+    found = (os.getpid(), before, process_of(lane), first[0], second[0])
+    return Outcome(spec.number, "complete", payload=found)
+
+
+def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_die(session, file):
+    specs = [TrialSpec(0, {}, 0), None]
+    told = []
+    run_ray(measured_by_a_trial, file, lambda: specs.pop(0), told.append, concurrency=1)
+    assert told[0].status == "complete", told[0].reason
+    trial, before, after, first, second = told[0].payload
+    assert len({trial, before, after, os.getpid()}) == 4
+    assert first.ms > 0 and second.ms > 0
+    assert _find() is None
+
+
+def test_a_block_within_another_uses_its_lane(session, file):
+    with latency_lane():
+        lane = process_of(_find())
+        with latency_lane():
+            assert process_of(_find()) == lane
+        measured = measure_on_reference_host([file, file], image_shape=SHAPE, rounds=3)
+        assert len(measured) == 2 and process_of(_find()) == lane
+        with pytest.raises(ModelError, match="not an ONNX") as refused:
+            measure_on_reference_host([b"no model"], image_shape=SHAPE)
+        assert type(refused.value) is ModelError
+    assert _find() is None

@@ -1,0 +1,109 @@
+import pytest
+import torch
+
+from slimtune.results.record import TrialRecord
+from slimtune.search.attempt import Aids, attempt
+from slimtune.search.memory import SecondChance, ran_out_of_memory
+from slimtune.search.ray_executor import DIED
+from slimtune.search.spec import Outcome, TrialSpec
+
+
+def failing(error):
+    def work(shared, spec, aids):
+        raise error
+
+    return attempt(work, None, TrialSpec(3, {}, 0), Aids())
+
+
+def allocate_too_much():
+    try:
+        torch.empty(2**55)
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.cuda.OutOfMemoryError(""),
+        RuntimeError("CUDA error: out of memory"),
+        MemoryError(),
+        allocate_too_much(),
+    ],
+)
+def test_short_memory_is_known_by_what_the_error_says(error):
+    assert ran_out_of_memory(failing(error))
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), RuntimeError("a NaN in memory")])
+def test_other_errors_are_not_about_memory(error):
+    assert not ran_out_of_memory(failing(error))
+    assert not ran_out_of_memory(Outcome(0, "complete", reason="out of memory"))
+
+
+class Search:
+    """What stands behind a `SecondChance`: writes down what it is told."""
+
+    def __init__(self):
+        self.log = []
+        self.told = []
+        self.chance = SecondChance(self.tell, self.on_event, lambda text: self.log.append(text))
+
+    def tell(self, outcome):
+        self.told.append(outcome)
+        self.log.append(("tell", outcome.number, outcome.status))
+
+    def on_event(self, name, what):
+        self.log.append((name, what.number))
+
+    def run(self, outcome):
+        """Do as an executor does with one trial."""
+        self.chance.on_event("start", TrialSpec(outcome.number, {}, 0))
+        self.chance.tell(outcome)
+        self.chance.on_event("finish", outcome)
+
+
+def short(number):
+    error = "OutOfMemoryError: CUDA out of memory"
+    record = TrialRecord(
+        number=number, status="failed", recipe={}, pipeline="", seed=0, error=error
+    )
+    return Outcome(number, "failed", payload=record, reason=error)
+
+
+def test_the_first_attempt_waits_untold_and_the_second_may_succeed():
+    search = Search()
+    search.run(short(4))
+    assert search.log == [
+        ("start", 4),
+        "trial 4 runs again at the end, alone: OutOfMemoryError: CUDA out of memory",
+    ]
+    assert search.chance.waits()
+    assert search.chance.ask() == TrialSpec(4, {}, 0)
+    assert search.chance.ask() is None and not search.chance.waits()
+    search.run(Outcome(4, "complete"))
+    assert search.log[2:] == [("start", 4), ("tell", 4, "complete"), ("finish", 4)]
+
+
+def test_the_second_time_is_final_and_says_so():
+    search = Search()
+    search.run(short(4))
+    search.chance.ask()
+    search.run(short(4))
+    assert not search.chance.waits()
+    (told,) = search.told
+    assert told.status == "failed"
+    assert told.reason == told.payload.error
+    assert told.reason.startswith("out of memory twice, the second time alone: OutOfMemoryError")
+
+
+def test_other_failures_are_told_at_once():
+    search = Search()
+    search.run(Outcome(1, "failed", reason="ValueError: no"))
+    assert search.log == [("start", 1), ("tell", 1, "failed"), ("finish", 1)]
+    assert not search.chance.waits()
+
+
+def test_a_process_that_died_three_times_has_had_its_chances():
+    assert not ran_out_of_memory(Outcome(0, "failed", reason=DIED))

@@ -1,0 +1,100 @@
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ray import cloudpickle
+
+from slimtune.search import watch
+from slimtune.search.memory import ran_out_of_memory
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.ray_session import ray_session
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.watch import SHORT, Watch
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def session():
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with ray_session(None, concurrency=1, cpus=1, gpus=0, shared_bytes=0):
+            yield
+
+
+def hang(folder, spec, aids):
+    with open(Path(folder, "attempts"), "a") as file:
+        file.write(str(spec.number))
+    if spec.number == 1:
+        time.sleep(600)
+    elif spec.number == 3:
+        mutex = ctypes.create_string_buffer(64)
+        for _ in range(2):  # waits for itself, in C, and holds Python's lock
+            ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+    return Outcome(spec.number, "complete", payload=os.getpid())
+
+
+@pytest.fixture(scope="module")
+def hung(session, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hung")
+    specs = [*(TrialSpec(n, {}, 0) for n in range(5)), None]
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "GRACE_SECONDS", 2.0)
+        run_ray(
+            hang, str(folder), lambda: specs.pop(0), told.append, concurrency=1, timeout=1.0
+        )
+    return told, (folder / "attempts").read_text()
+
+
+def test_a_trial_that_hangs_in_python_fails_and_its_process_goes_on(hung):
+    told, _ = hung
+    assert [one.status for one in told] == ["complete", "failed", "complete", "failed", "complete"]
+    assert told[1].reason == "timeout after 1 s"
+    assert b"in hang" in told[1].files["error.txt"]
+    assert told[0].payload == told[2].payload
+
+
+def test_a_trial_that_hangs_in_native_code_fails_with_its_process_and_is_not_run_again(hung):
+    told, attempts = hung
+    assert told[3].reason == "timeout after 1 s: it did not react, and its process was killed"
+    assert told[4].payload != told[2].payload
+    assert attempts == "01234"
+
+
+def trial(error=""):
+    return SimpleNamespace(trial_id="a", max_failures=2, get_error=lambda: error)
+
+
+def test_the_death_of_a_node_does_not_count_against_its_trials():
+    first = "Failure # 1 (occurred at noon)\nThe actor died because its node has died.\n"
+    second = "Failure # 2 (occurred at one)\nThe worker was killed.\n"
+    patient = trial(first)
+    Watch().on_trial_recover(0, [], patient)
+    assert patient.max_failures == 3
+    patient = trial(first + second)
+    Watch().on_trial_recover(0, [], patient)
+    assert patient.max_failures == 2
+
+
+def test_a_process_that_ray_killed_for_memory_counts_as_out_of_memory():
+    watched = Watch()
+    watched.on_trial_recover(0, [], trial("Failure # 1\nkilled due to running low on memory"))
+    assert watched.reason("a") == SHORT and watched.reason("b") == ""
+    assert ran_out_of_memory(Outcome(0, "failed", reason=SHORT))
+
+
+def test_the_time_of_a_trial_ends_with_it():
+    now = [0.0]
+    watched = Watch(10.0, clock=lambda: now[0])
+    for end in (watched.on_trial_complete, watched.on_trial_error, watched.on_trial_recover):
+        watched.on_trial_start(0, [], trial())
+        end(0, [], trial())
+    now[0] = 1000.0
+    watched.on_step_begin(0, [trial()])
+    assert watched.reason("a") == ""
