@@ -52,6 +52,7 @@ def command(
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
     folder = RunFolder.open(run)
     changes = parse_assignments(assignments)
+    _note_stop(state, folder.record(trial))
     outcome = (
         _debugged(folder, trial, changes) if debugger else rerun_trial(folder, trial, changes)
     )
@@ -61,6 +62,12 @@ def command(
         return _show_failure(state, outcome.payload)
     _show_objectives(state, folder.record(trial), outcome.payload)
     return _show_check(folder, outcome) if check else 0
+
+
+def _note_stop(state: State, record: TrialRecord) -> None:
+    if record.status == "stopped":
+        text = f"trial {record.number} was stopped ({record.error}); here it runs to its end"
+        log_console(state).print(text, markup=False, soft_wrap=True)
 
 
 def _debugged(folder: RunFolder, number: int, changes: dict[str, object]) -> Outcome | None:
@@ -86,7 +93,9 @@ def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord)
     for name, value in repeated.objectives.items():
         before = recorded.objectives.get(name)
         same = before == value
-        note = "not compared" if name == "latency_ms" else "equal" if same else "differs"
+        stopped = recorded.status == "stopped"
+        note = "equal" if same else "differs"
+        note = "not compared" if name == "latency_ms" or stopped else note
         was = "—" if before is None else words.value(name, before)
         table.add_row(name, was, words.value(name, value), note)
     result_console(state).print(table)

@@ -32,6 +32,24 @@ def non_dominated(values: np.ndarray, directions: Sequence[Direction]) -> np.nda
     return mask
 
 
+def dominators(values: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
+    """Return how many of the points dominate each; see `non_dominated`.
+
+    Args:
+        values: (n, m), in natural units, without NaN.
+        directions: m times "minimize" or "maximize".
+
+    Returns:
+        int, (n,); 0 where `non_dominated` is True.
+
+    Raises:
+        ValueError: as there.
+    """
+    costs = _costs(values, directions)
+    found = [((costs <= c).all(axis=1) & (costs < c).any(axis=1)).sum() for c in costs]
+    return np.array(found, dtype=int)
+
+
 def hypervolume(
     values: np.ndarray, reference: Sequence[float] | np.ndarray, directions: Sequence[Direction]
 ) -> float:

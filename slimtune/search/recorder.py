@@ -1,5 +1,7 @@
 """From outcomes to trial folders; a full disk costs trials, and is not let cost many."""
 
+import dataclasses
+
 from slimtune.errors import DiskFullError, TrialError
 from slimtune.results.folder import RunFolder
 from slimtune.search.spec import Outcome, TrialSpec
@@ -32,6 +34,9 @@ class Recorder:
         if outcome.payload is None:  # the process died; nothing came back but the reason
             trace = outcome.files.get("error.txt", b"").decode()
             outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
+        if outcome.status == "stopped":  # why is known to its judge alone
+            record = dataclasses.replace(outcome.payload, error=outcome.reason)
+            outcome = dataclasses.replace(outcome, payload=record)
         try:
             self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
             self._unwritten = 0

@@ -14,12 +14,13 @@ MAY_CHANGE = (
     "trials",
     "time_budget",
     "stop_when_flat",
+    "stopping",
     "concurrency",
     "executor",
     "ray_address",
     "summary",
 )
-"""Settings that decide no trial's result."""
+"""Settings that decide no complete trial's result."""
 
 
 def recorded_settings(run: Path) -> dict[str, Any]:
