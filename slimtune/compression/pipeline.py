@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression import rungs
+from slimtune.compression.copies import copied, laid_out
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_onnx
@@ -24,7 +25,6 @@ from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.augment import normalise
-from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture, Workload
 
 Report = Callable[[str, Mapping[str, float]], None]
@@ -110,7 +110,7 @@ def compress(
     report: Report = report_nothing,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
-    watch: rungs.Watch = rungs.NO_WATCH,
+    watch: rungs.Watch | None = None,
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
@@ -127,7 +127,8 @@ def compress(
         report: called with the name of each stage as it begins and with each epoch's numbers.
         start: a student some of whose stages are done already; they are not done again.
         keep: called with the student after the stages ``prune`` and ``train``.
-        watch: looks on, before any training and at each rung; what it raises ends the work.
+        watch: looks on, before any training and at each rung, on copies: all comes out the same
+            to the bit. What it raises ends the work. Costs an export; None costs nothing.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
@@ -164,7 +165,7 @@ class _Bench:
     seed: int
     device: str
     report: Report
-    watch: rungs.Watch = rungs.NO_WATCH
+    watch: rungs.Watch | None = None
 
     def student(self, build: Build) -> Progress:
         """Return a copy of the baseline, or the other network that the recipe names."""
@@ -185,7 +186,7 @@ class _Bench:
 
         A student that is not pruned yet is pruned at once, on a copy: all is done on copies.
         """
-        if self.watch.foresee is None or rungs.total_epochs(self.recipe) <= len(at.history):
+        if self.watch is None or rungs.total_epochs(self.recipe) <= len(at.history):
             return
         self.report("preview", {})
         quick = dataclasses.replace(
@@ -307,17 +308,25 @@ class _Bench:
             distiller,
             teacher=self._teacher(distiller),
             generator=self._generator(stage),
-            on_epoch=lambda e: self._reached(stage, e, train.epochs, len(at.history)),
+            on_epoch=lambda e: self._reached(stage, e, train.epochs, at),
             kept=at.kept if self._taught_by_itself() else {},
             hooks=hooks,
         )
         return dataclasses.replace(at, history=[*at.history, *history])
 
-    def _reached(self, stage: str, epoch: Epoch, of: int, before: int) -> None:
-        """Tell of an epoch, and of the rung if it is one."""
+    def _reached(self, stage: str, epoch: Epoch, of: int, at: Progress) -> None:
+        """Tell of an epoch, and whoever looks on of the rung, if it is one."""
         self.report(stage, {"epoch": epoch.epoch, "loss": epoch.loss})
-        if rung := rungs.rung_at(self.recipe, stage, epoch, of, before):
-            self.watch.reach(rung)
+        rung = rungs.rung_at(self.recipe, stage, epoch, of, len(at.history))
+        if self.watch is None or rung is None:
+            return
+        if rungs.rounds_later(self.recipe, stage):
+            quick = self.recipe.quantize.quick()
+            with rungs.randomness_kept(self.device):
+                images = self._images(quick.calibration_images)
+                low = rungs.rounded_accuracy(at.model, quick, images, self.workload)
+            rung = dataclasses.replace(rung, at_least=min(low, rung.accuracy))
+        self.watch.reach(rung)
 
     def _teacher(self, distiller: Distiller) -> nn.Module | None:
         if not distiller.needs_teacher:
@@ -369,17 +378,3 @@ def check_finite(network: nn.Module, images: Tensor) -> None:
             "the network's logits must be finite, but training made some NaN or infinite; lower "
             "train.lr or quantize.lr"
         )
-
-
-def copied(network: nn.Module) -> nn.Module:
-    """Return a copy whose bits do not depend on where the network came from.
-
-    A network that was trained here has its weights channels-last in memory, one that was read
-    from a file does not, and torch picks its kernels, and so the last bits, by that.
-    """
-    return laid_out(materialize_shortcuts(copy.deepcopy(network)).eval())
-
-
-def laid_out(network: nn.Module) -> nn.Module:
-    """Lay the weights of ``network`` channels-last in memory, in place, and return it."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

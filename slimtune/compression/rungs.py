@@ -1,5 +1,6 @@
 """Where a trial can be looked at on its way, and what of it is known there."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from slimtune.compression.quantization.baking import as_in_file
+from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import Epoch
+from slimtune.compression.training import Epoch, network_accuracy
+from slimtune.workload.types import Workload
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,15 @@ class Rung:
             two epochs of the same number two different things. Only trials at rungs of one
             name can be compared.
         accuracy: of the network as it is, on the validation split, 0..1.
+        at_least: the same with the weights rounded as they will be, but without what a
+            quantizer does to make up for it; ``accuracy`` if nothing is left to be rounded.
         epochs: of training so far, in all stages.
         left: epochs still to come, at least 1.
     """
 
     name: str
     accuracy: float
+    at_least: float
     epochs: int
     left: int
 
@@ -38,16 +46,12 @@ class Watch:
 
     Attributes:
         foresee: before any training, given what the recipe would make if training did nothing
-            (a `Compressed`), and whether the structure is certain to be the one that comes out;
-            None: no such thing is made, which costs an export.
+            (a `Compressed`), and whether the structure is certain to be the one that comes out.
         reach: called at each rung.
     """
 
-    foresee: Callable[[Any, bool], None] | None = None
-    reach: Callable[[Rung], None] = lambda rung: None
-
-
-NO_WATCH = Watch()
+    foresee: Callable[[Any, bool], None]
+    reach: Callable[[Rung], None]
 
 
 def rung_at(recipe: Recipe, stage: str, epoch: Epoch, epochs: int, before: int) -> Rung | None:
@@ -63,7 +67,8 @@ def rung_at(recipe: Recipe, stage: str, epoch: Epoch, epochs: int, before: int) 
     done = before + epoch.epoch
     left = total_epochs(recipe) - done
     name = rung_name(recipe, stage, epoch.epoch, epochs)
-    return Rung(name, epoch.validation_accuracy, done, left) if name and left > 0 else None
+    accuracy = epoch.validation_accuracy
+    return Rung(name, accuracy, accuracy, done, left) if name and left > 0 else None
 
 
 def is_rung(epoch: int, epochs: int) -> bool:
@@ -118,6 +123,29 @@ def untrained(recipe: Recipe) -> Recipe:
         train=dataclasses.replace(recipe.train, recalibrate=False),
         order="ppq",
     )
+
+
+def rounds_later(recipe: Recipe, stage: str) -> bool:
+    """Return whether weights are still to be rounded so far that accuracy may suffer."""
+    quantize = recipe.quantize
+    few = quantize.bits < 8 or bool(getattr(quantize, "stage_bits", ""))
+    return few and stage != "quantize" and recipe.order != "spq"
+
+
+def rounded_accuracy(
+    model: nn.Module, quantizer: Quantizer, images: Tensor, workload: Workload
+) -> float:
+    """Return the accuracy on the validation split with weights rounded as in the file, 0..1.
+
+    Args:
+        model: in eval mode, without fake quantizers; not modified.
+        quantizer: rounds.
+        images: normalised calibration images, on the model's device.
+        workload: gives the validation split.
+    """
+    network = quantizer.prepare(copy.deepcopy(model), images).eval()
+    network = as_in_file(network, quantizer.weights(network, images))
+    return network_accuracy(network, workload.validation, workload)
 
 
 def total_epochs(recipe: Recipe) -> int:

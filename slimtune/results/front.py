@@ -32,12 +32,15 @@ def non_dominated(values: np.ndarray, directions: Sequence[Direction]) -> np.nda
     return mask
 
 
-def dominators(values: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
-    """Return how many of the points dominate each; see `non_dominated`.
+def dominators(
+    values: np.ndarray, directions: Sequence[Direction], at_worst: np.ndarray | None = None
+) -> np.ndarray:
+    """Return how many of the points dominate each for sure; see `non_dominated`.
 
     Args:
-        values: (n, m), in natural units, without NaN.
+        values: (n, m), in natural units, without NaN; of each point the best it may be.
         directions: m times "minimize" or "maximize".
+        at_worst: (n, m), of each point the worst it may be; None: as the best.
 
     Returns:
         int, (n,); 0 where `non_dominated` is True.
@@ -45,8 +48,9 @@ def dominators(values: np.ndarray, directions: Sequence[Direction]) -> np.ndarra
     Raises:
         ValueError: as there.
     """
-    costs = _costs(values, directions)
-    found = [((costs <= c).all(axis=1) & (costs < c).any(axis=1)).sum() for c in costs]
+    best = _costs(values, directions)
+    worst = best if at_worst is None else _costs(at_worst, directions)
+    found = [((worst <= c).all(axis=1) & (worst < c).any(axis=1)).sum() for c in best]
     return np.array(found, dtype=int)
 
 

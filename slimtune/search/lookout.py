@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slimtune.compression.pipeline import Compressed, Report
-from slimtune.compression.rungs import NO_WATCH, Rung, Watch
+from slimtune.compression.rungs import Rung, Watch
 from slimtune.search.attempt import Judge, go_on
 from slimtune.search.spec import Outcome
 
 STRUCTURE = "structure"
 """The first rung: nothing is trained yet, but what the file will weigh is known."""
+
+AT_LEAST = "accuracy_at_least"
+"""Metric of a rung: see `Rung.at_least`."""
 
 Measured = dict[str, Any]
 
@@ -53,10 +56,10 @@ class Lookout:
         self._foreseen: Measured = {}
         self.rungs: dict[str, dict[str, float]] = {}
 
-    def watch(self) -> Watch:
-        """Return what `compress` calls."""
+    def watch(self) -> Watch | None:
+        """Return what `compress` calls; None if nobody looks on."""
         if self._judge is go_on:
-            return NO_WATCH
+            return None
         return Watch(foresee=self._foresee, reach=self._reach)
 
     def _foresee(self, made: Compressed, certain: bool) -> None:
@@ -66,7 +69,7 @@ class Lookout:
 
     def _reach(self, rung: Rung) -> None:
         progress = {"accuracy": rung.accuracy, "epochs": rung.epochs, "epochs_left": rung.left}
-        self._show(rung.name, progress)
+        self._show(rung.name, {**progress, AT_LEAST: rung.at_least})
 
     def _show(self, rung: str, progress: Mapping[str, Any]) -> None:
         """Ask the judge.
@@ -75,8 +78,9 @@ class Lookout:
             Ended: it ends the trial.
         """
         values = {**self._foreseen, **progress}
+        shown = (*self._objectives, AT_LEAST)
+        self.rungs[rung] = {name: values[name] for name in shown if name in values}
         known = {name: values.pop(name) for name in self._objectives if name in values}
-        self.rungs[rung] = known
         outcome = self._record(known, values)
         record = dataclasses.replace(outcome.payload, rungs=dict(self.rungs))
         outcome = dataclasses.replace(outcome, payload=record, rung=rung)

@@ -6,7 +6,11 @@ Three rules, in this order, wherever a trial shows itself to its judge:
    its latency, each with a margin for how well it is known.
 2. A complete trial would dominate it even if it came out as accurate as the baseline and a bit.
 3. Of its peers, the trials that came to the same rung, at least half are dominated by fewer.
-   Never if no peer dominates it, and not among fewer than 4 peers.
+   Never if no peer dominates it, and not among fewer than 4 peers. Weights that are still to be
+   rounded cost an accuracy that nobody knows yet: a peer counts with what is left when they are
+   just rounded now, the trial itself with what it has, so that the doubt is in its favour.
+
+Before training, accuracy tells nothing of what comes, and the third rule has no say.
 
 The third is asynchronous successive halving (Li et al., "A System for Massively Parallel
 Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934) with several objectives (Schmucker et al.,
@@ -25,7 +29,7 @@ from slimtune.results.front import dominators
 from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
 from slimtune.results.record import TrialRecord
-from slimtune.search.lookout import STRUCTURE
+from slimtune.search.lookout import AT_LEAST, STRUCTURE
 from slimtune.search.spec import Outcome
 
 PEERS = 4
@@ -63,7 +67,7 @@ class StoppingRule:
     def __call__(self, outcome: Outcome) -> str:
         """Return why a trial shall end where it stands, or nothing if it shall go on."""
         peers = self._rungs.setdefault(outcome.rung, {})
-        peers[outcome.number] = outcome.objectives
+        peers[outcome.number] = outcome.payload.rungs[outcome.rung]
         measured = {**outcome.payload.metrics, **outcome.objectives}
         why = self._breaks(measured) or self._hopeless(measured)
         if not why and outcome.rung != STRUCTURE:
@@ -110,7 +114,9 @@ class StoppingRule:
         ]
         if len(others) < PEERS:
             return ""
-        mine, *theirs = self._dominators([own, *others], names)
+        group = [own, *others]
+        at_worst = [{**row, "accuracy": row.get(AT_LEAST, row.get("accuracy"))} for row in group]
+        mine, *theirs = self._dominators(group, names, at_worst)
         better = sum(count < mine for count in theirs)
         if mine == 0 or 2 * better < len(others):
             return ""
@@ -128,11 +134,17 @@ class StoppingRule:
         }
 
     def _dominators(
-        self, values: Iterable[Mapping[str, float]], names: Sequence[str]
+        self,
+        values: Sequence[Mapping[str, Any]],
+        names: Sequence[str],
+        at_worst: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
-        table = np.array([[row[name] for name in names] for row in values], dtype=float)
         directions = [known.direction for known in self._objectives if known.name in names]
-        found: list[int] = dominators(table, directions).tolist()
+        table, worst = (
+            np.array([[row[name] for name in names] for row in rows], dtype=float)
+            for rows in (values, at_worst or values)
+        )
+        found: list[int] = dominators(table, directions, worst).tolist()
         return found
 
 
