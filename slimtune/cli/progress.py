@@ -33,7 +33,7 @@ class Progress:
         self._console = console
         self._out = out
         self._verbose = verbose
-        self._finished = self._failed = self._total = 0
+        self._finished = self._failed = self._early = self._total = 0
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -118,6 +118,7 @@ class Progress:
         records: list[TrialRecord] = values["records"]
         self._finished, self._total = len(records), values["total"]
         self._failed = sum(record.status == "failed" for record in records)
+        self._early = sum(record.status == "stopped" for record in records)
         again = f", {values['again']} will run again" if values["again"] else ""
         self._line(f"resumed   {self._finished} of {self._total} trials are finished{again}")
         self._show_count("")
@@ -136,6 +137,7 @@ class Progress:
         record: TrialRecord = values["record"]
         self._finished += 1
         self._failed += record.status == "failed"
+        self._early += record.status == "stopped"
         told = _outcome(record)
         self._show_count(told)
         if not self._live or self._verbose:
@@ -143,7 +145,8 @@ class Progress:
             self._line(f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}")
 
     def _show_count(self, last: str) -> None:
-        label = f"trials, {self._failed} failed" if self._failed else "trials"
+        label = f"trials, {self._early} stopped" if self._early else "trials"
+        label += f", {self._failed} failed" if self._failed else ""
         if self._finished == self._total:
             label = "measuring the front"
         self._bar.update(
@@ -167,4 +170,6 @@ class Progress:
 def _outcome(record: TrialRecord) -> str:
     if record.status == "failed":
         return f"failed: {record.error}"
+    if record.status == "stopped":
+        return f"stopped at {record.error}"
     return words.objectives(record.objectives)

@@ -54,6 +54,7 @@ def command(
     folder = RunFolder.open(run)
     changes = parse_assignments(assignments)
     _note_device(state, folder.record(trial), check)
+    _note_stop(state, folder.record(trial))
     outcome = (
         _debugged(folder, trial, changes)
         if debugger
@@ -72,6 +73,12 @@ def _note_device(state: State, record: TrialRecord, check: bool) -> None:
         text = f"trial {record.number} was trained on {record.device}, which is not here: it runs "
         text += "on the CPU, and its files will differ"
         log_console(state).print(text, soft_wrap=True, markup=False)
+
+
+def _note_stop(state: State, record: TrialRecord) -> None:
+    if record.status == "stopped":
+        text = f"trial {record.number} was stopped ({record.error}); here it runs to its end"
+        log_console(state).print(text, markup=False, soft_wrap=True)
 
 
 def _debugged(folder: RunFolder, number: int, changes: dict[str, object]) -> Outcome | None:
@@ -97,7 +104,9 @@ def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord)
     for name, value in repeated.objectives.items():
         before = recorded.objectives.get(name)
         same = before == value
-        note = "not compared" if name == "latency_ms" else "equal" if same else "differs"
+        stopped = recorded.status == "stopped"
+        note = "equal" if same else "differs"
+        note = "not compared" if name == "latency_ms" or stopped else note
         was = "—" if before is None else words.value(name, before)
         table.add_row(name, was, words.value(name, value), note)
     result_console(state).print(table)

@@ -181,7 +181,10 @@ def _summary(run: Run, seconds: float) -> str:
     """Return how long it took and what became of the trials."""
     records = run.records
     failed = [record for record in records if record.status == "failed"]
-    text = f"done in {duration(seconds)} · {len(records) - len(failed)} complete"
+    stopped = sum(record.status == "stopped" for record in records)
+    complete = len(records) - len(failed) - stopped
+    text = f"done in {duration(seconds)} · {complete} complete"
+    text += f", {stopped} stopped" if stopped else ""
     if failed:
         file = run.path / "trials" / f"{failed[0].number:04d}" / "error.txt"
         text += f", {len(failed)} failed (see {file})"

@@ -14,6 +14,7 @@ STEERING = {
     "max_size": "constraints.max_size",
     "time_budget": "time_budget",
     "stop_when_flat": "stop_when_flat",
+    "stopping": "stopping",
 }
 """Option -> the setting that it sets."""
 
@@ -34,6 +35,11 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         metavar="N",
         help="Stop when N trials in a row gained no hypervolume.",
+    ),
+    click.option(
+        "--stopping/--no-stopping",
+        default=None,
+        help="End trials early that cannot join the front; default: yes, but not in a grid.",
     ),
 )
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression import rungs
+from slimtune.compression.copies import copied, laid_out
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_onnx
@@ -23,7 +25,6 @@ from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.augment import normalise
-from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture, Workload
 
 Report = Callable[[str, Mapping[str, float]], None]
@@ -109,6 +110,7 @@ def compress(
     report: Report = report_nothing,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
+    watch: rungs.Watch | None = None,
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
@@ -125,13 +127,17 @@ def compress(
         report: called with the name of each stage as it begins and with each epoch's numbers.
         start: a student some of whose stages are done already; they are not done again.
         keep: called with the student after the stages ``prune`` and ``train``.
+        watch: looks on, before any training and at each rung, on copies: all comes out the same
+            to the bit. What it raises ends the work. Costs an export; None costs nothing.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
     recipe = recipe.effective()
-    bench = _Bench(workload, recipe, seed, device, report)
+    bench = _Bench(workload, recipe, seed, device, report, watch)
     at = bench.student(build) if start is None else bench.resumed(start)
+    if rungs.comes_late(recipe):
+        bench.foresee(at, observe)
     if recipe.order == "spq":
         at = bench.fake_quantize(bench.sparsify(at))
         at = bench.train(at)
@@ -140,6 +146,8 @@ def compress(
             at = bench.prune(bench.sparsify(at))
             if at.done:
                 keep(at)
+        if not rungs.comes_late(recipe):
+            bench.foresee(at, observe)
         if at.done != "train":
             at = bench.train(at)
             keep(at)
@@ -157,6 +165,7 @@ class _Bench:
     seed: int
     device: str
     report: Report
+    watch: rungs.Watch | None = None
 
     def student(self, build: Build) -> Progress:
         """Return a copy of the baseline, or the other network that the recipe names."""
@@ -171,6 +180,23 @@ class _Bench:
     def resumed(self, start: Progress) -> Progress:
         """Return a saved student as it was before it was saved: device and layout in memory."""
         return dataclasses.replace(start, model=laid_out(start.model.to(self.device)))
+
+    def foresee(self, at: Progress, observe: Observe) -> None:
+        """Show what would come of the student without the training ahead, if someone looks on.
+
+        A student that is not pruned yet is pruned at once, on a copy: all is done on copies.
+        """
+        if self.watch is None or rungs.total_epochs(self.recipe) <= len(at.history):
+            return
+        self.report("preview", {})
+        quick = dataclasses.replace(
+            self, recipe=rungs.untrained(self.recipe), report=report_nothing
+        )
+        with rungs.randomness_kept(self.device):
+            still = dataclasses.replace(at, model=copy.deepcopy(at.model))
+            still = still if at.done else quick.prune(still)
+            made = quick.export(quick.fake_quantize(still), observe)
+        self.watch.foresee(made, bool(at.done) or rungs.is_certain(self.recipe))
 
     def sparsify(self, at: Progress) -> Progress:
         """Train with the penalty of a pruning method that wants one."""
@@ -282,11 +308,25 @@ class _Bench:
             distiller,
             teacher=self._teacher(distiller),
             generator=self._generator(stage),
-            on_epoch=lambda e: self.report(stage, {"epoch": e.epoch, "loss": e.loss}),
+            on_epoch=lambda e: self._reached(stage, e, train.epochs, at),
             kept=at.kept if self._taught_by_itself() else {},
             hooks=hooks,
         )
         return dataclasses.replace(at, history=[*at.history, *history])
+
+    def _reached(self, stage: str, epoch: Epoch, of: int, at: Progress) -> None:
+        """Tell of an epoch, and whoever looks on of the rung, if it is one."""
+        self.report(stage, {"epoch": epoch.epoch, "loss": epoch.loss})
+        rung = rungs.rung_at(self.recipe, stage, epoch, of, len(at.history))
+        if self.watch is None or rung is None:
+            return
+        if rungs.rounds_later(self.recipe, stage):
+            quick = self.recipe.quantize.quick()
+            with rungs.randomness_kept(self.device):
+                images = self._images(quick.calibration_images)
+                low = rungs.rounded_accuracy(at.model, quick, images, self.workload)
+            rung = dataclasses.replace(rung, at_least=min(low, rung.accuracy))
+        self.watch.reach(rung)
 
     def _teacher(self, distiller: Distiller) -> nn.Module | None:
         if not distiller.needs_teacher:
@@ -338,17 +378,3 @@ def check_finite(network: nn.Module, images: Tensor) -> None:
             "the network's logits must be finite, but training made some NaN or infinite; lower "
             "train.lr or quantize.lr"
         )
-
-
-def copied(network: nn.Module) -> nn.Module:
-    """Return a copy whose bits do not depend on where the network came from.
-
-    A network that was trained here has its weights channels-last in memory, one that was read
-    from a file does not, and torch picks its kernels, and so the last bits, by that.
-    """
-    return laid_out(materialize_shortcuts(copy.deepcopy(network)).eval())
-
-
-def laid_out(network: nn.Module) -> nn.Module:
-    """Lay the weights of ``network`` channels-last in memory, in place, and return it."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -33,12 +33,13 @@ def export_member(run_folder: RunFolder, number: int, out: str | Path) -> Path:
         The folder.
 
     Raises:
-        UserError: no such trial, a failed one, one without a model, or ``out`` is taken.
+        UserError: no such trial, one without a model as it failed or was stopped, or ``out`` is
+            taken.
         RunError: a file differs from what the trial wrote, is a link, or the disk refuses.
     """
     record = run_folder.record(number)
-    if record.status == "failed":
-        raise UserError(failed_message(run_folder.path, record))
+    if record.status != "complete":
+        raise UserError(unfinished_message(run_folder.path, record))
     target = _free_folder(Path(out))
     names = [name for name in _COPIED if name in record.artifacts or name == "model.onnx"]
     files = {name: run_folder.read_artifact(record, name) for name in names}
@@ -52,8 +53,13 @@ def export_member(run_folder: RunFolder, number: int, out: str | Path) -> Path:
     return target
 
 
-def failed_message(run: Path, record: TrialRecord) -> str:
-    """Return the line that tells why a failed trial cannot be used, and how to look into it."""
+def unfinished_message(run: Path, record: TrialRecord) -> str:
+    """Return the line that tells why a trial has no model, and how to run it again."""
+    if record.status == "stopped":
+        return (
+            f"trial {record.number} was stopped early and has no model ({record.error}); "
+            f"slimtune rerun {run} --trial {record.number} runs it to its end"
+        )
     return (
         f"trial {record.number} failed: {record.error or 'no reason was recorded'}; "
         f"see slimtune rerun {run} --trial {record.number}"

@@ -32,6 +32,28 @@ def non_dominated(values: np.ndarray, directions: Sequence[Direction]) -> np.nda
     return mask
 
 
+def dominators(
+    values: np.ndarray, directions: Sequence[Direction], at_worst: np.ndarray | None = None
+) -> np.ndarray:
+    """Return how many of the points dominate each for sure; see `non_dominated`.
+
+    Args:
+        values: (n, m), in natural units, without NaN; of each point the best it may be.
+        directions: m times "minimize" or "maximize".
+        at_worst: (n, m), of each point the worst it may be; None: as the best.
+
+    Returns:
+        int, (n,); 0 where `non_dominated` is True.
+
+    Raises:
+        ValueError: as there.
+    """
+    best = _costs(values, directions)
+    worst = best if at_worst is None else _costs(at_worst, directions)
+    found = [((worst <= c).all(axis=1) & (worst < c).any(axis=1)).sum() for c in best]
+    return np.array(found, dtype=int)
+
+
 def hypervolume(
     values: np.ndarray, reference: Sequence[float] | np.ndarray, directions: Sequence[Direction]
 ) -> float:

@@ -31,7 +31,9 @@ class TrialRecord:
         objectives: measured values by objective name, in the objective's own unit.
         metrics: measured, not optimised.
         artifacts: file name -> SHA-256 in hexadecimal, of every file in the trial's folder.
-        error: why it failed, in one line.
+        rungs: objectives by the name of each rung where the trial could have been stopped, of
+            the network in training and the file foreseen for it.
+        error: why it failed or was stopped, in one line.
         traceback: where it failed; kept in error.txt, never in the JSON form.
         seconds: wall-clock time by stage.
         host: the machine and the versions.
@@ -47,6 +49,7 @@ class TrialRecord:
     objectives: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
+    rungs: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str | None = None
     traceback: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.delivery import export_member, failed_message
+from slimtune.results.delivery import export_member, unfinished_message
 from slimtune.results.final import FinalRow, read_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def records(self) -> list[TrialRecord]:
-        """The records of all finished trials, complete and failed, by number."""
+        """The records of all finished trials, complete, stopped and failed, by number."""
         return self.folder.records()
 
     @property
@@ -221,12 +221,12 @@ class Run:
         """Return a complete trial, on the front or not.
 
         Raises:
-            UserError: there is no such trial, or it failed.
+            UserError: there is no such trial, or it failed or was stopped.
             RunError: its record is damaged.
         """
         record = self.folder.record(number)
-        if record.status == "failed":
-            raise UserError(failed_message(self.path, record))
+        if record.status != "complete":
+            raise UserError(unfinished_message(self.path, record))
         path = self.folder.trial_path(record.number)
         return Member(record.number, record, path, self.folder)
 

@@ -12,6 +12,7 @@ from slimtune.results.front import gains
 from slimtune.results.objectives import Objective
 from slimtune.results.units import parse_duration
 from slimtune.search.config import SearchConfig
+from slimtune.search.proposer import EARLY_STOPPED
 
 Enough = Callable[[Sequence[FrozenTrial]], str]
 """From all trials of a study to why no new one shall begin; empty if one shall."""
@@ -97,7 +98,7 @@ def _keeps_limits(trial: FrozenTrial) -> bool:
 
 
 def _violation(trial: FrozenTrial) -> float:
-    """Return how far a trial is from keeping every limit; a failed one is infinitely far."""
-    if trial.state is not TrialState.COMPLETE:
+    """Return how far a trial is from keeping every limit; an unfinished one is infinitely far."""
+    if trial.state is not TrialState.COMPLETE or EARLY_STOPPED in trial.constraints:
         return math.inf
     return sum(max(0.0, value) for value in trial.constraints.values())

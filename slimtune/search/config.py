@@ -135,6 +135,10 @@ class SearchConfig(_Settings):
         int | None,
         Field(ge=1, description="stop when so many trials in a row gained no hypervolume"),
     ] = None
+    stopping: Annotated[
+        bool | Literal["auto"],
+        Field(description="end hopeless trials early; auto: yes, but not in a grid"),
+    ] = "auto"
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
         Field(description="a grid is run once with each; with none, each trial has its own"),
@@ -192,6 +196,11 @@ class SearchConfig(_Settings):
                 f"{self.trials or DEFAULT_TRIALS}; give more trials"
             )
         return self
+
+    @property
+    def stops(self) -> bool:
+        """Whether trials are ended early: not in a grid, which is there to compare them all."""
+        return self.sampler != "grid" if self.stopping == "auto" else self.stopping
 
     @property
     def validation_source(self) -> Literal["train", "test"]:

@@ -11,7 +11,6 @@ from slimtune.measurement.host import usable_cores
 from slimtune.search.config import SearchConfig
 from slimtune.search.latency_lane import latency_lane
 from slimtune.search.ray_session import check_fits, fitting, ray_nodes, ray_session
-from slimtune.search.timeouts import check_alarm
 
 
 @contextmanager
@@ -31,8 +30,6 @@ def machines(
         ConfigError: not even one trial fits.
         SlimtuneError: the cluster cannot be reached.
     """
-    if config.executor == "inline" and config.per_trial.timeout is not None:
-        check_alarm()
     if config.executor == "inline" or (config.ray_address is None and not ray.is_initialized()):
         check_fits([_this_host()], config.per_trial.cpus, config.per_trial.gpus, "this host")
         yield

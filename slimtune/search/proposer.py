@@ -26,6 +26,9 @@ from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
 
+EARLY_STOPPED = "early_stopped"
+"""Constraint that only trials break which were stopped; so none of them is a best trial."""
+
 
 def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study:
     """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
@@ -256,6 +259,9 @@ class Proposer:
     def tell(self, outcome: Outcome, violations: Mapping[str, float] | None = None) -> None:
         """Record an outcome. A failure, or an objective that is not finite, leaves a reason.
 
+        A stopped trial counts as finished, with the values it had come to, and as one that
+        breaks a constraint: the sampler learns from it and the front leaves it out.
+
         A second outcome of the same trial is ignored: the first stands.
 
         Args:
@@ -275,7 +281,7 @@ class Proposer:
                 return
             reason = _reason(outcome, self._objectives)
             if reason is None:
-                for name, value in (violations or {}).items():  # before it counts as finished
+                for name, value in _constraints(outcome, violations).items():  # while it runs
                     key = f"constraints:{name}"  # what `Trial.set_constraint` writes
                     self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
                 values = [float(outcome.objectives[name]) for name in self._objectives]
@@ -335,6 +341,12 @@ def _bare(trial: FrozenTrial) -> FrozenTrial:
     bare = copy.copy(trial)
     bare.user_attrs = {}
     return bare
+
+
+def _constraints(outcome: Outcome, violations: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Return what the sampler must know: a stopped trial's values were not measured at its end."""
+    stopped = {EARLY_STOPPED: 1.0} if outcome.status == "stopped" else {}
+    return {**(violations or {}), **stopped}
 
 
 def _reason(outcome: Outcome, objectives: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import SlimtuneError
 from slimtune.search.assignment import as_assigned
-from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
+from slimtune.search.attempt import Aids, Judge, OnEvent, Work, attempt, go_on, ignore_event
 from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
 from slimtune.search.ray_session import ray_session
+from slimtune.search.running_trial import RunningTrial
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.timeouts import timed
+from slimtune.search.trial_scheduler import REPORT, JudgingScheduler
 from slimtune.search.watch import Watch
 
 RETRIES = 2
@@ -48,10 +51,11 @@ def run_ray(
     timeout: float | None = None,
     files: Sequence[Path] = (),
     on_event: OnEvent = ignore_event,
+    judge: Judge = go_on,
 ) -> None:
     """Run every trial that ``ask`` hands out, ``concurrency`` at a time.
 
-    ``ask``, ``tell`` and ``on_event`` are called in this process and thread. With a
+    ``ask``, ``tell``, ``on_event`` and ``judge`` are called in this process and thread. With a
     concurrency of 1 each outcome is told before the next ask, as `run_inline` does. A trial
     whose process dies runs again from its start, up to `RETRIES` times, then fails.
 
@@ -68,6 +72,8 @@ def run_ray(
         timeout: seconds that a trial may take; one that hangs is ended with its process.
         files: the user's own modules, which travel to a cluster; see `modules_to_ship`.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
+        judge: shown each trial at each of its rungs, while it waits; one that it stops is told
+            as it stood there, and its worker takes the next.
 
     Raises:
         ConfigError: not even one trial fits the resources there are.
@@ -90,7 +96,7 @@ def run_ray(
     ):
         name = f"slimtune-mailbox-{uuid.uuid4().hex}"
         mailbox = _make_mailbox(name, ray.put((work, shared)))
-        search = _Search(ask, tell, on_event, mailbox, name, Watch(timeout))
+        search = _Search(ask, tell, on_event, mailbox, name, Watch(timeout), judge)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
             _fit(search, resources, concurrency, folder)
@@ -103,6 +109,7 @@ def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folde
         tune.with_resources(_RayTrial, resources),
         tune_config=tune.TuneConfig(
             search_alg=search,
+            scheduler=JudgingScheduler(search.ends),
             num_samples=-1,
             max_concurrent_trials=concurrency,
             reuse_actors=True,
@@ -147,6 +154,7 @@ class _Search(Searcher):
         mailbox: Any,
         mailbox_name: str,
         watch: Watch,
+        judge: Judge,
     ) -> None:
         super().__init__(None, None)
         self._ask = ask
@@ -155,6 +163,8 @@ class _Search(Searcher):
         self._mailbox = mailbox
         self._mailbox_name = mailbox_name
         self.watch = watch
+        self._judge = judge
+        self._stopped: dict[str, Outcome] = {}
         self.open: dict[str, TrialSpec] = {}
         self.exhausted = False
         self.error: Exception | None = None
@@ -178,7 +188,24 @@ class _Search(Searcher):
             "number": spec.number,
             "spec": json.dumps(spec.to_dict()),
             "mailbox": self._mailbox_name,
+            "judged": self._judge is not go_on,
         }
+
+    def ends(self, trial_id: str, report: str) -> bool:
+        """Return whether the judge ends a trial that waits at a rung."""
+        spec = self.open.get(trial_id)
+        if spec is None or trial_id in self._stopped:
+            return trial_id in self._stopped
+        try:
+            outcome: Outcome | None = ray.get(self._mailbox.read.remote(spec.number, report))
+            # None: left by an attempt whose process has died; the next one reports again.
+            reason = "" if outcome is None else self._judge(outcome)
+        except Exception as error:  # kept for the next `suggest`, as one of ``tell``
+            self.error = self.error or error
+            return False
+        if outcome is not None and reason:
+            self._stopped[trial_id] = replace(outcome, reason=reason)
+        return bool(reason)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -191,12 +218,12 @@ class _Search(Searcher):
             status="failed",
             reason=self.watch.reason(trial_id) or DIED,
         )
-        self._finish(self._take(spec) or lost)
+        self._finish(self._outcome(trial_id, spec) or lost)
 
     def tell_what_arrived(self) -> None:
         """Tell the outcomes that Tune, stopping, did not come to fetch."""
         for trial_id, spec in list(self.open.items()):
-            if (outcome := self._take(spec)) is not None:
+            if (outcome := self._outcome(trial_id, spec)) is not None:
                 del self.open[trial_id]
                 self._finish(outcome)
 
@@ -212,6 +239,10 @@ class _Search(Searcher):
         What ``ask`` and ``tell`` hold (a study, a terminal) belongs to this process alone.
         """
         return {}
+
+    def _outcome(self, trial_id: str, spec: TrialSpec) -> Outcome | None:
+        stopped = self._stopped.pop(trial_id, None)
+        return self._take(spec) if stopped is None else stopped
 
     def _take(self, spec: TrialSpec) -> Outcome | None:
         try:
@@ -238,14 +269,38 @@ class _RayTrial(tune.Trainable):
         self._spec = TrialSpec.from_dict(json.loads(config["spec"]))
         self._mailbox = ray.get_actor(config["mailbox"])
         self._inputs: tuple[Work, Any] | None = None
+        self._judged: bool = config["judged"]
+        self._running: RunningTrial | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
         self._spec = TrialSpec.from_dict(json.loads(new_config["spec"]))
         return True
 
+    def cleanup(self) -> None:
+        """End a trial that was stopped; until now it has waited for its judge's answer."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.end()
+
     def step(self) -> dict[str, Any]:
-        aids = Aids(measure_latency=measure_on_reference_host)
-        outcome = attempt(self._work, None, as_assigned(self._spec), aids)
+        if not self._judged:
+            return self._hand_in(self._attempt(go_on))
+        if self._running is None:
+            self._running = RunningTrial(self._attempt)
+        outcome = self._running.advance()
+        if self._running.over:
+            self._running = None
+            return self._hand_in(outcome)
+        report = uuid.uuid4().hex
+        ray.get(self._mailbox.report.remote(self._spec.number, report, outcome))
+        return {"done": False, REPORT: report}
+
+    def _attempt(self, judge: Judge) -> Outcome:
+        aids = Aids(judge=judge, measure_latency=measure_on_reference_host)
+        return attempt(self._work, None, as_assigned(self._spec), aids)
+
+    def _hand_in(self, outcome: Outcome) -> dict[str, Any]:
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
 
@@ -265,6 +320,7 @@ class _Mailbox:
     def __init__(self, inputs: list[Any]) -> None:
         self._inputs = inputs
         self._outcomes: dict[int, Outcome] = {}
+        self._reports: dict[int, tuple[str, Outcome]] = {}
 
     def inputs(self) -> list[Any]:
         return self._inputs
@@ -274,6 +330,15 @@ class _Mailbox:
 
     def take(self, number: int) -> Outcome | None:
         return self._outcomes.pop(number, None)
+
+    def report(self, number: int, name: str, outcome: Outcome) -> None:
+        """Keep how a trial stands; its earlier reports are of no use any more."""
+        self._reports[number] = name, outcome
+
+    def read(self, number: int, name: str) -> Outcome | None:
+        """Hand over a report; None if another has replaced it."""
+        found, outcome = self._reports.get(number, ("", None))
+        return outcome if found == name else None
 
 
 def _make_mailbox(name: str, inputs: Any) -> Any:

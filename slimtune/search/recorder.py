@@ -37,6 +37,9 @@ class Recorder:
         # What the trial was given where it ran, which may be another host than was planned for.
         ran_on = {"threads": outcome.payload.threads, "device": outcome.payload.device}
         spec = dataclasses.replace(spec, **ran_on)
+        if outcome.status == "stopped":  # why is known to its judge alone
+            record = dataclasses.replace(outcome.payload, error=outcome.reason)
+            outcome = dataclasses.replace(outcome, payload=record)
         try:
             self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
             self._unwritten = 0

@@ -63,7 +63,7 @@ def rerun_trial(
 
     Args:
         folder: the run.
-        number: the trial's number; finished and failed ones both work.
+        number: the trial's number; failed ones work too, and stopped ones run to their end.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
         reraise: raise what makes the trial fail, instead of recording it.
         exact: refuse to run on the CPU a trial whose device is not here.
@@ -84,11 +84,13 @@ def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
     """Return recorded against repeated hashes of the files that the recipe determines.
 
     Raises:
-        UserError: the recorded trial failed, so that there is nothing to compare with.
+        UserError: the recorded trial failed or was stopped: there is nothing to compare with.
     """
     record = folder.record(outcome.number)
     if record.status != "complete":
-        raise UserError(f"trial {outcome.number} failed: {record.error}; nothing to compare with")
+        became = "was stopped" if record.status == "stopped" else "failed"
+        why = f"trial {outcome.number} {became}: {record.error}"
+        raise UserError(f"{why}; nothing to compare with")
     return [
         Comparison(name, recorded, sha256_bytes(outcome.files.get(name, b"")))
         for name, recorded in sorted(record.artifacts.items())

@@ -14,6 +14,7 @@ MAY_CHANGE = (
     "trials",
     "time_budget",
     "stop_when_flat",
+    "stopping",
     "concurrency",
     "executor",
     "ray_address",
@@ -22,7 +23,7 @@ MAY_CHANGE = (
     "per_trial.timeout",
     "summary",
 )
-"""Settings that decide no trial's result, but for its last bits: each records its own."""
+"""Settings that decide no complete trial, but for its last bits: each records its own."""
 
 
 def recorded_settings(run: Path) -> dict[str, Any]:

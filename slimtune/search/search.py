@@ -17,7 +17,7 @@ from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
-from slimtune.search.attempt import Aids
+from slimtune.search.attempt import Aids, Judge, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
@@ -38,6 +38,7 @@ from slimtune.search.setup import (
     workload_fingerprint,
 )
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stopping import open_rule
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
@@ -163,8 +164,9 @@ def _finish(
     if not records:
         raise SearchFailedError(f"no trial was run: {stopped}")
     if not any(record.status == "complete" for record in records):
-        first = records[0].error
-        raise SearchFailedError(f"no trial finished; the first failed with: {first}")
+        first = records[0]
+        became = "was stopped at" if first.status == "stopped" else "failed with:"
+        raise SearchFailedError(f"no trial finished; the first {became} {first.error}")
     measure_front(folder, workload)
     run = open_run(folder.path)
     if missed := run.nearest_miss():
@@ -185,6 +187,8 @@ def _run_trials(
     proposer = _proposer(config, folder, listener, budget)
     recorder = Recorder(folder)
     limits = folder.manifest.get("limits", {})
+    rule = open_rule(folder) if config.stops else None
+    judge: Judge = rule or go_on
     specs: dict[int, TrialSpec] = {}
 
     def ask() -> TrialSpec | None:
@@ -194,6 +198,8 @@ def _run_trials(
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
         proposer.tell(outcome, violations(limits, measured))
+        if rule is not None:
+            rule.learn(outcome.payload)
 
     def on_event(event: str, what: TrialSpec | Outcome) -> None:
         if isinstance(what, TrialSpec):
@@ -211,6 +217,7 @@ def _run_trials(
             workload,
             ask,
             tell,
+            judge=judge,
             on_event=on_event,
             warn=lambda text: listener("warning", {"text": text}),
             go_on=lambda: not interrupts.requested,

@@ -1,5 +1,6 @@
 """A trial that takes too long raises, wherever Python is at work in it."""
 
+import ctypes
 import signal
 import threading
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from slimtune.errors import ConfigError, TrialTimeoutError
+from slimtune.errors import TrialTimeoutError
 from slimtune.search.attempt import Aids, Work
 from slimtune.search.spec import Outcome, TrialSpec
 
@@ -43,28 +44,16 @@ def timed(work: Work, seconds: float | None) -> Work:
     return work if seconds is None else Timed(work, seconds)
 
 
-def check_alarm() -> None:
-    """Check that trials in this very process can be timed.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    if not _can_ring():
-        raise ConfigError(
-            "per_trial.timeout: without Ray, only the main thread of a Unix process can end a "
-            "trial, but the search runs in another; use the Ray executor, or no timeout"
-        )
-
-
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """Raise `TrialTimeoutError` in the block once it has taken ``seconds``.
 
-    Only in the main thread; elsewhere nothing is raised. An alarm that was set before goes on
-    after the block.
+    In the main thread of a Unix process by a signal, which ends waits too; an alarm that was set
+    before goes on after the block. In another thread between two steps of Python.
     """
     if not _can_ring():
-        yield
+        with _thread_alarm(seconds):
+            yield
         return
     armed = True
 
@@ -87,6 +76,35 @@ def alarm(seconds: float) -> Iterator[None]:
             signal.setitimer(
                 signal.ITIMER_REAL, max(1e-3, left - (time.monotonic() - began)), interval
             )
+
+
+@contextmanager
+def _thread_alarm(seconds: float) -> Iterator[None]:
+    thread, lock, done = threading.get_ident(), threading.Lock(), threading.Event()
+
+    def ring() -> None:
+        late = seconds
+        while not done.wait(late):
+            late = REPEAT_SECONDS
+            with lock:
+                if not done.is_set():
+                    _raise_in(thread, TrialTimeoutError)
+
+    threading.Thread(target=ring, daemon=True).start()
+    try:
+        yield
+    except TrialTimeoutError:  # raised as a class, without words
+        raise TrialTimeoutError(f"timeout after {seconds:g} s") from None
+    finally:
+        with lock:
+            done.set()
+            _raise_in(thread, None)  # nor one that has been set, but not been raised yet
+
+
+def _raise_in(thread: int, error: type[Exception] | None) -> None:
+    """Have a thread raise ``error`` before its next step of Python; None takes it back."""
+    pending = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), pending)
 
 
 def _can_ring() -> bool:

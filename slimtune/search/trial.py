@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from slimtune.results.files import sha256_bytes
 from slimtune.results.record import Metric, TrialRecord, checked
 from slimtune.search.attempt import Aids
 from slimtune.search.devices import check_device, free_memory
+from slimtune.search.lookout import Ended, Lookout
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -32,6 +34,8 @@ from slimtune.workload.zoo.build import build
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
 """Rounds are spread over this: slow spells of a shared machine last some tenths of a second."""
+PREVIEW_ROUNDS, PREVIEW_SECONDS = 12, 0.3
+"""Of the latency before training, which has a margin for its noise."""
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
@@ -59,6 +63,13 @@ class StageClock:
             self.seconds[self._stage] = round(self.seconds.get(self._stage, 0.0) + spent, 3)
         self._stage = ""
 
+    def so_far(self) -> dict[str, float]:
+        """Return the seconds by stage, the current one included, and go on."""
+        stage = self._stage
+        self.stop()
+        self._stage, self._started = stage, time.monotonic()
+        return dict(self.seconds)
+
     def text(self) -> str:
         """Return the log so far."""
         return self._log.getvalue()
@@ -77,7 +88,9 @@ def run_trial(
     """Compress, export and measure one recipe.
 
     A failure that is the recipe's own (`TrialError`, or any error inside torch) becomes a failed
-    outcome; only what ends the process is raised.
+    outcome; only what ends the process is raised. With a judge, the trial is measured before it
+    is trained, shown to the judge there and at each rung, and stopped if the judge says so; a
+    trial that goes on makes the same files, bit for bit, as without one.
 
     Args:
         workload: data and baseline; not modified.
@@ -92,6 +105,8 @@ def run_trial(
     clock = StageClock()
     try:
         outcome = _measured(workload, spec, objectives, aids or Aids(), clock, start, keep)
+    except Ended as ended:
+        outcome = ended.outcome
     except Exception as error:  # recorded: one bad recipe must not cost the search
         if reraise:
             raise
@@ -111,6 +126,13 @@ def _measured(
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
     check_device(spec.device)
+    lookout = Lookout(
+        aids.judge,
+        partial(measure, workload, recipe, aids=aids, brief=True),
+        clock.report,
+        partial(_stopped_here, spec, clock),
+        objectives,
+    )
     made = compress(
         workload,
         recipe,
@@ -121,6 +143,7 @@ def _measured(
         report=clock.report,
         start=start,
         keep=keep,
+        watch=lookout.watch(),
     )
 
     clock.report("parity", {})
@@ -144,6 +167,7 @@ def _measured(
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
         artifacts={name: sha256_bytes(data) for name, data in files.items()},
+        rungs=lookout.rungs,
     )
     record = checked(record, objectives)
     files["log.txt"] = clock.text().encode()
@@ -164,13 +188,26 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
     return network
 
 
-def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) -> dict[str, Metric]:
-    """Return every measured quantity, all of the one exported file but for the counted costs."""
+def measure(
+    workload: Workload, recipe: Recipe, made: Compressed, aids: Aids, brief: bool = False
+) -> dict[str, Metric]:
+    """Return every measured quantity, all of the one exported file but for the counted costs.
+
+    Args:
+        workload: its validation split and image size count.
+        recipe: that was carried out.
+        made: what came out.
+        aids: measure the latency.
+        brief: take less time for the latency, at the cost of noise.
+    """
+    spread = {"rounds": PREVIEW_ROUNDS, "seconds": PREVIEW_SECONDS} if brief else {}
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, validation.labels)
     latency = aids.measure_latency(
-        [made.onnx], image_shape=workload.image_shape, seconds=LATENCY_SECONDS
+        [made.onnx],
+        image_shape=workload.image_shape,
+        **{"seconds": LATENCY_SECONDS, **spread},
     )[0]
     cost = count_cost(
         made.model,
@@ -217,6 +254,31 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
     }
 
 
+def _stopped_here(
+    spec: TrialSpec,
+    clock: StageClock,
+    objectives: Mapping[str, float],
+    metrics: Mapping[str, Any],
+) -> Outcome:
+    """Return the outcome of a trial that goes no further."""
+    record = _record(
+        spec,
+        clock,
+        status="stopped",
+        pipeline=Recipe.from_dict(spec.recipe).describe(),
+        objectives=dict(objectives),
+        metrics=dict(metrics),
+        artifacts={},
+    )
+    return Outcome(
+        spec.number,
+        "stopped",
+        record.objectives,
+        checked(record),
+        {"log.txt": clock.text().encode()},
+    )
+
+
 def failed_outcome(
     spec: TrialSpec,
     error: Exception,
@@ -259,7 +321,7 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
         seed=spec.seed,
         threads=spec.threads,
         device=spec.device,
-        seconds=clock.seconds,
+        seconds=clock.so_far(),
         host=describe_host(),
         **known,
     )

@@ -1,6 +1,7 @@
 """Greedy path-following quantization."""
 
 import copy
+import dataclasses
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from slimtune.compression.layers import WeightLayer, weight_layers
-from slimtune.compression.quantization.fit import fit_scale, largest_integer
+from slimtune.compression.quantization.fit import fit_scale, largest_integer, round_to_grid
 from slimtune.compression.quantization.layer_bits import (
     ActivationBits,
     Bits,
@@ -74,6 +75,10 @@ class Gpfq(Quantizer):
         """``"static"`` with 8 activation bits, ``"float"`` with 32."""
         return "static" if self.activation_bits == 8 else "float"
 
+    def quick(self) -> Quantizer:
+        """Return rounding to the nearest point of the same grid, which follows no path."""
+        return Rounded(**dataclasses.asdict(self)).with_few_images()  # type: ignore[call-overload]
+
     def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
         """Return the integers of every convolution and linear layer, in one forward pass.
 
@@ -93,6 +98,22 @@ class Gpfq(Quantizer):
             layer.module.register_forward_hook(hook)
         with torch.no_grad():
             network(torch.cat([images, images]))
+        return stored
+
+
+@settings
+class Rounded(Gpfq):
+    """The grid of `Gpfq`, each weight rounded by itself: for a first look, not for recipes."""
+
+    def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
+        """Return the nearest integers of every convolution and linear layer."""
+        layers = weight_layers(model, images[:2])
+        bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
+        stored = {}
+        for layer in layers:
+            width = bits[layer.weight_name]
+            scale = fit_scale(layer.weight, width, self.granularity, self.c)
+            stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
         return stored
 
 

@@ -1,5 +1,6 @@
 """What a quantizer is: fake quantizers for training, and integers for the exporter."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from slimtune.registry import Registry
 
 Activations = Literal["static", "dynamic", "float"]
+FEW_IMAGES = 16
+"""Calibration images; the fewest that settings allow, enough where values do not matter."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,18 @@ class Quantizer:
             images: as for `prepare`.
         """
         return {}
+
+    def quick(self) -> "Quantizer":
+        """Return a quantizer for a first look: as many bits on the same kernels, less fitted.
+
+        What it makes of a network takes about as many bytes in the file and computes as fast.
+        """
+        return self.with_few_images()
+
+    def with_few_images(self) -> "Quantizer":
+        """Return the same with as few calibration images as there may be."""
+        few = min(self.calibration_images, FEW_IMAGES)
+        return dataclasses.replace(self, calibration_images=few) if few else self  # type: ignore[type-var]
 
     def ranges(self, model: nn.Module) -> Mapping[str, tuple[float, float]]:
         """Return the learned (low, high) range of the input of layers, by the weight's name.

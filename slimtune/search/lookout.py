@@ -1,0 +1,88 @@
+"""What a trial's judge is shown: the file foreseen before training, and every rung after it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from slimtune.compression.pipeline import Compressed, Report
+from slimtune.compression.rungs import Rung, Watch
+from slimtune.search.attempt import Judge, go_on
+from slimtune.search.spec import Outcome
+
+STRUCTURE = "structure"
+"""The first rung: nothing is trained yet, but what the file will weigh is known."""
+
+AT_LEAST = "accuracy_at_least"
+"""Metric of a rung: see `Rung.at_least`."""
+
+Measured = dict[str, Any]
+
+
+class Ended(Exception):
+    """Raised inside a trial whose judge ends it; carries its outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class Lookout:
+    """Shows one trial to its judge.
+
+    Args:
+        judge: decides whether the trial goes on; with `go_on` nothing is measured or shown.
+        measure: returns every measured quantity of a compressed network.
+        report: told of the stage ``preview``.
+        record: makes a trial's record from a rung's objectives and metrics, as things stand.
+        objectives: names of the run's objectives.
+
+    Attributes:
+        rungs: objectives by the name of the rung, of all that were reached.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        measure: Callable[[Compressed], Measured],
+        report: Report,
+        record: Callable[[Mapping[str, float], Mapping[str, Any]], Outcome],
+        objectives: Sequence[str],
+    ) -> None:
+        self._judge = judge
+        self._measure = measure
+        self._report = report
+        self._record = record
+        self._objectives = tuple(objectives)
+        self._foreseen: Measured = {}
+        self.rungs: dict[str, dict[str, float]] = {}
+
+    def watch(self) -> Watch | None:
+        """Return what `compress` calls; None if nobody looks on."""
+        if self._judge is go_on:
+            return None
+        return Watch(foresee=self._foresee, reach=self._reach)
+
+    def _foresee(self, made: Compressed, certain: bool) -> None:
+        self._foreseen = {**self._measure(made), "structure_certain": certain}
+        self._report("preview", {name: self._foreseen[name] for name in self._objectives})
+        self._show(STRUCTURE, {"epochs": 0})
+
+    def _reach(self, rung: Rung) -> None:
+        progress = {"accuracy": rung.accuracy, "epochs": rung.epochs, "epochs_left": rung.left}
+        self._show(rung.name, {**progress, AT_LEAST: rung.at_least})
+
+    def _show(self, rung: str, progress: Mapping[str, Any]) -> None:
+        """Ask the judge.
+
+        Raises:
+            Ended: it ends the trial.
+        """
+        values = {**self._foreseen, **progress}
+        shown = (*self._objectives, AT_LEAST)
+        self.rungs[rung] = {name: values[name] for name in shown if name in values}
+        known = {name: values.pop(name) for name in self._objectives if name in values}
+        outcome = self._record(known, values)
+        record = dataclasses.replace(outcome.payload, rungs=dict(self.rungs))
+        outcome = dataclasses.replace(outcome, payload=record, rung=rung)
+        if reason := self._judge(outcome):
+            raise Ended(dataclasses.replace(outcome, reason=reason))
