@@ -109,6 +109,7 @@ def compress(
     report: Report = report_nothing,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
+    prefix_seed: int | None = None,
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
@@ -125,12 +126,15 @@ def compress(
         report: called with the name of each stage as it begins and with each epoch's numbers.
         start: a student some of whose stages are done already; they are not done again.
         keep: called with the student after the stages ``prune`` and ``train``.
+        prefix_seed: with order ``ppq``, of the stages up to ``train`` instead of ``seed``, so
+            that recipes that begin alike make the same student.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
     recipe = recipe.effective()
-    bench = _Bench(workload, recipe, seed, device, report)
+    first = seed if prefix_seed is None or recipe.order == "spq" else prefix_seed
+    bench = _Bench(workload, recipe, first, device, report)
     at = bench.student(build) if start is None else bench.resumed(start)
     if recipe.order == "spq":
         at = bench.fake_quantize(bench.sparsify(at))
@@ -143,6 +147,7 @@ def compress(
         if at.done != "train":
             at = bench.train(at)
             keep(at)
+        bench = dataclasses.replace(bench, seed=seed)
         at = bench.fake_quantize(at)
     at = bench.train_quantized(at)
     return bench.export(at, observe)

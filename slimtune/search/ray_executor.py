@@ -9,7 +9,7 @@ and a file would need a file system that driver and workers share.
 import json
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -18,7 +18,15 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import SlimtuneError
-from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
+from slimtune.search.attempt import (
+    Aids,
+    FetchStage,
+    OnEvent,
+    Work,
+    attempt,
+    ignore_event,
+    no_stage,
+)
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
 
@@ -36,6 +44,7 @@ def run_ray(
     cpus_per_trial: float = 1,
     gpus_per_trial: float = 0,
     address: str | None = None,
+    fetch_stage: FetchStage = no_stage,
     on_event: OnEvent = ignore_event,
 ) -> None:
     """Run every trial that ``ask`` hands out, ``concurrency`` at a time.
@@ -54,6 +63,7 @@ def run_ray(
         gpus_per_trial: GPUs, or the fraction of one; bookkeeping, not a memory limit.
         address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
             this process is connected to one already.
+        fetch_stage: lent to every trial; called in a process on this host.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
 
     Raises:
@@ -73,7 +83,7 @@ def run_ray(
         tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,
     ):
         name = f"slimtune-mailbox-{uuid.uuid4().hex}"
-        mailbox = _make_mailbox(name, ray.put((work, shared)))
+        mailbox = _make_mailbox(name, ray.put((work, shared)), fetch_stage)
         search = _Search(ask, tell, on_event, mailbox, name)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
@@ -226,9 +236,13 @@ class _RayTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        outcome = attempt(self._work, None, self._spec, Aids())
+        outcome = attempt(self._work, None, self._spec, Aids(fetch_stage=self._fetch_stage))
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
+
+    def _fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
+        found: Mapping[str, bytes] | None = ray.get(self._mailbox.stage.remote(key))
+        return found
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
@@ -241,14 +255,21 @@ class _RayTrial(tune.Trainable):
 
 
 class _Mailbox:
-    """Keeps the inputs for the workers, and each outcome until the driver takes it."""
+    """Keeps the inputs for the workers, and each outcome until the driver takes it.
 
-    def __init__(self, inputs: list[Any]) -> None:
+    It also reads the run's stage store for them: it is on the driver's host, they need not be.
+    """
+
+    def __init__(self, inputs: list[Any], fetch_stage: FetchStage) -> None:
         self._inputs = inputs
+        self._fetch_stage = fetch_stage
         self._outcomes: dict[int, Outcome] = {}
 
     def inputs(self) -> list[Any]:
         return self._inputs
+
+    def stage(self, key: str) -> Mapping[str, bytes] | None:
+        return self._fetch_stage(key)
 
     def put(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = outcome
@@ -257,7 +278,7 @@ class _Mailbox:
         return self._outcomes.pop(number, None)
 
 
-def _make_mailbox(name: str, inputs: Any) -> Any:
+def _make_mailbox(name: str, inputs: Any, fetch_stage: FetchStage) -> Any:
     here = ray.get_runtime_context().get_node_id()
     options = {
         "name": name,
@@ -265,7 +286,7 @@ def _make_mailbox(name: str, inputs: Any) -> Any:
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }
     # In a list, for Ray would replace a bare reference by what it refers to.
-    return ray.remote(_Mailbox).options(**options).remote([inputs])
+    return ray.remote(_Mailbox).options(**options).remote([inputs], fetch_stage)
 
 
 def _trial_name(trial: Any) -> str:

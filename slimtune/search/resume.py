@@ -17,6 +17,7 @@ MAY_CHANGE = (
     "concurrency",
     "executor",
     "ray_address",
+    "stage_store",
     "summary",
 )
 """Settings that decide no trial's result."""

@@ -18,6 +18,7 @@ from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.attempt import Aids
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
@@ -37,7 +38,8 @@ from slimtune.search.setup import (
     train_missing,
     workload_fingerprint,
 )
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.spec import Outcome, TrialSpec, shared_seed
+from slimtune.search.stage_store import RunStages
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
@@ -187,6 +189,9 @@ def _run_trials(
 ) -> str:
     """Propose, run and record; files come before the study; return what stopped it early."""
     proposer = _proposer(config, folder, listener, budget)
+    stages = RunStages(
+        folder, config.stage_store, workload, lambda text: listener("warning", {"text": text})
+    )
     recorder = Recorder(folder)
     limits = folder.manifest.get("limits", {})
     specs: dict[int, TrialSpec] = {}
@@ -198,6 +203,7 @@ def _run_trials(
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
         proposer.tell(outcome, violations(limits, measured))
+        stages.add(outcome.stages)
 
     def on_event(event: str, what: TrialSpec | Outcome) -> None:
         if isinstance(what, TrialSpec):
@@ -207,10 +213,11 @@ def _run_trials(
         else:
             listener("finished", {"record": folder.record(what.number)})
 
-    work = partial(run_trial, objectives=tuple(config.objectives))
+    work = partial(run_trial, objectives=tuple(config.objectives), origin=stages.origin)
     with interrupts.patient():
         if config.executor == "inline":
-            run_inline(work, workload, ask, tell, on_event=on_event)
+            aids = Aids(fetch_stage=stages.fetch)
+            run_inline(work, workload, ask, tell, aids=aids, on_event=on_event)
         else:
             run_ray(
                 work,
@@ -219,6 +226,7 @@ def _run_trials(
                 tell,
                 concurrency=config.workers(),
                 address=config.ray_address,
+                fetch_stage=stages.fetch,
                 on_event=on_event,
             )
     if proposer.stopped:
@@ -252,6 +260,7 @@ def _proposer(
         start=[point for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,
+        prefix_seed=shared_seed(config.seed),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
     )
     again = reconcile(folder, study, proposer, warn)

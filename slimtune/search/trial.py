@@ -24,6 +24,7 @@ from slimtune.results.files import sha256_bytes
 from slimtune.results.record import TrialRecord, checked
 from slimtune.search.attempt import Aids
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_store import Beginning
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
@@ -72,6 +73,7 @@ def run_trial(
     reraise: bool = False,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
+    origin: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Compress, export and measure one recipe.
 
@@ -86,16 +88,22 @@ def run_trial(
         reraise: raise a failure instead, for a debugger to stop at.
         start: a student some of whose stages are done already.
         keep: called with the student after the stages ``prune`` and ``train``.
+        origin: from `run_origin`, to begin where the run's stage store lets it, and to hand back
+            stages; None: the trial does all its stages.
     """
     torch.set_num_threads(spec.threads)
     clock = StageClock()
+    aids = aids or Aids()
+    beginning = Beginning(origin, spec, aids.fetch_stage)
     try:
-        outcome = _measured(workload, spec, objectives, aids or Aids(), clock, start, keep)
+        outcome = _measured(
+            workload, spec, objectives, aids, clock, start=start, keep=keep, beginning=beginning
+        )
     except Exception as error:  # recorded: one bad recipe must not cost the search
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
-    return outcome
+    return beginning.told(outcome)
 
 
 def _measured(
@@ -104,10 +112,20 @@ def _measured(
     objectives: tuple[str, ...],
     aids: Aids,
     clock: StageClock,
+    *,
     start: Progress | None,
     keep: Keep,
+    beginning: Beginning,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
+    start = start or beginning.find(recipe)
+    if start is not None:
+        clock.report(f"{start.done} (from the store)", {})
+
+    def kept(progress: Progress) -> None:
+        keep(progress)
+        beginning.keep(progress)
+
     made = compress(
         workload,
         recipe,
@@ -117,7 +135,8 @@ def _measured(
         build=build_student,
         report=clock.report,
         start=start,
-        keep=keep,
+        keep=kept,
+        prefix_seed=spec.prefix_seed,
     )
 
     clock.report("parity", {})
@@ -257,6 +276,7 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
         device=spec.device,
         seconds=clock.seconds,
         host=describe_host(),
+        prefix_seed=spec.prefix_seed,
         **known,
     )
 
