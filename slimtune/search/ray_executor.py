@@ -10,7 +10,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import cloudpickle, tune
@@ -241,8 +241,7 @@ class _RayTrial(tune.Trainable):
         return {"done": True}
 
     def _fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
-        found: Mapping[str, bytes] | None = ray.get(self._mailbox.stage.remote(key))
-        return found
+        return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.stage.remote(key)))
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial

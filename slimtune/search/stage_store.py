@@ -247,15 +247,24 @@ def _classes(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def _code() -> str:
-    """Return a hash of the source code that makes a student."""
+def source_hash(package: Path) -> str:
+    """Return a hash of the source code that makes a student.
+
+    Args:
+        package: the folder of slimtune.
+    """
     digest = hashlib.sha256()
     for unit in _SOURCES:
-        for file in sorted((_PACKAGE / unit).rglob("*.py")):
+        for file in sorted((package / unit).rglob("*.py")):
             source = file.read_bytes()
-            digest.update(f"{file.relative_to(_PACKAGE)} {len(source)}\n".encode() + source)
+            digest.update(f"{file.relative_to(package)} {len(source)}\n".encode() + source)
     return digest.hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """Return the hash of this slimtune, read once a process: the code at work is what it is."""
+    return source_hash(_PACKAGE)
 
 
 @functools.cache
