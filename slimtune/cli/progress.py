@@ -142,7 +142,9 @@ class Progress:
         self._show_count(told)
         if not self._live or self._verbose:
             counted = f"{self._finished}/{self._total}"
-            self._line(f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}")
+            reused = f"  ({record.reused} from the store)" if record.reused else ""
+            line = f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}{reused}"
+            self._line(line)
 
     def _show_count(self, last: str) -> None:
         label = f"trials, {self._early} stopped" if self._early else "trials"

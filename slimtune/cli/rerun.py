@@ -1,8 +1,10 @@
-"""``slimtune rerun``: one recorded trial again, alone, in this process."""
+"""``slimtune rerun``: one recorded trial again, alone, in this process or in a worker."""
 
 import pdb
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,8 +16,8 @@ from slimtune.cli.state import State
 from slimtune.errors import RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.devices import is_here
-from slimtune.search.rerun import compare, rerun_trial
+from slimtune.search.rerun import check_comparable, compare, rerun_trial
+from slimtune.search.single import BEFORE
 from slimtune.search.spec import Outcome
 
 EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
@@ -25,9 +27,15 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 @click.argument("run", type=Path)
 @click.option("--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Which one.")
 @click.option(
-    "--check", is_flag=True, help="Compare every file bit for bit; exit 1 if any differs."
+    "--check", is_flag=True, help="Compare its files bit for bit; exit 1 if any differs."
 )
 @click.option("--pdb", "debugger", is_flag=True, help="Open the debugger where the trial fails.")
+@click.option("--ray", is_flag=True, help="Run it in a Ray worker of this machine.")
+@click.option(
+    "--from-stage",
+    type=click.Choice(list(BEFORE)),
+    help="Begin there; what comes before is taken from the run's stage store.",
+)
 @click.option(
     "--set",
     "assignments",
@@ -42,24 +50,33 @@ def command(
     trial: int,
     check: bool,
     debugger: bool,
+    ray: bool,
+    from_stage: str | None,
     assignments: tuple[str, ...],
 ) -> int:
-    """Repeat one trial of RUN with its recorded recipe, seed, threads and device.
+    """Repeat one trial of RUN as it was recorded: recipe, seeds, threads and device.
 
+    Everything is done again, in this process, unless --ray or --from-stage says otherwise.
     Nothing is written. Latency is measured again and shown, but never compared: it is the
     machine's, not the recipe's.
     """
     if check and assignments:
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
+    if debugger and ray:
+        raise click.UsageError("--pdb needs the trial in this process; leave --ray out.")
     folder = RunFolder.open(run)
-    changes = parse_assignments(assignments)
-    _note_device(state, folder.record(trial), check)
-    _note_stop(state, folder.record(trial))
-    outcome = (
-        _debugged(folder, trial, changes)
-        if debugger
-        else rerun_trial(folder, trial, changes, exact=check)
+    if check:
+        check_comparable(folder.record(trial))
+    again = partial(
+        rerun_trial,
+        folder,
+        trial,
+        parse_assignments(assignments),
+        exact=check,
+        from_stage=from_stage,
+        note=lambda text: _note(state, text),
     )
+    outcome = _debugged(again) if debugger else again(ray=ray)
     if outcome is None:
         return 1
     if outcome.status == "failed":
@@ -68,23 +85,14 @@ def command(
     return _show_check(folder, outcome) if check else 0
 
 
-def _note_device(state: State, record: TrialRecord, check: bool) -> None:
-    if not check and not is_here(record.device):
-        text = f"trial {record.number} was trained on {record.device}, which is not here: it runs "
-        text += "on the CPU, and its files will differ"
-        log_console(state).print(text, soft_wrap=True, markup=False)
+def _note(state: State, text: str) -> None:
+    log_console(state).print(f"note: {text}", markup=False, soft_wrap=True)
 
 
-def _note_stop(state: State, record: TrialRecord) -> None:
-    if record.status == "stopped":
-        text = f"trial {record.number} was stopped ({record.error}); here it runs to its end"
-        log_console(state).print(text, markup=False, soft_wrap=True)
-
-
-def _debugged(folder: RunFolder, number: int, changes: dict[str, object]) -> Outcome | None:
+def _debugged(again: Callable[..., Outcome]) -> Outcome | None:
     """Run the trial and open the debugger at whatever it raises; None after that."""
     try:
-        return rerun_trial(folder, number, changes, reraise=True)
+        return again(reraise=True)
     except (UserError, RunError):
         raise
     except Exception as error:  # the very thing to look at

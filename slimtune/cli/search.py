@@ -188,6 +188,8 @@ def _summary(run: Run, seconds: float) -> str:
     if failed:
         file = run.path / "trials" / f"{failed[0].number:04d}" / "error.txt"
         text += f", {len(failed)} failed (see {file})"
+    if reused := sum(bool(record.reused) for record in records):
+        text += f" · {reused} began with a stage of another trial"
     return text
 
 

@@ -111,6 +111,7 @@ def compress(
     start: Progress | None = None,
     keep: Keep = keep_nothing,
     watch: rungs.Watch | None = None,
+    prefix_seed: int | None = None,
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
@@ -129,12 +130,15 @@ def compress(
         keep: called with the student after the stages ``prune`` and ``train``.
         watch: looks on, before any training and at each rung, on copies: all comes out the same
             to the bit. What it raises ends the work. Costs an export; None costs nothing.
+        prefix_seed: with order ``ppq``, of the stages up to ``train`` instead of ``seed``, so
+            that recipes that begin alike make the same student.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
     recipe = recipe.effective()
-    bench = _Bench(workload, recipe, seed, device, report, watch)
+    first = seed if prefix_seed is None or recipe.order == "spq" else prefix_seed
+    bench = _Bench(workload, recipe, first, device, report, watch)
     at = bench.student(build) if start is None else bench.resumed(start)
     if rungs.comes_late(recipe):
         bench.foresee(at, observe)
@@ -151,6 +155,7 @@ def compress(
         if at.done != "train":
             at = bench.train(at)
             keep(at)
+        bench = dataclasses.replace(bench, seed=seed)
         at = bench.fake_quantize(at)
     at = bench.train_quantized(at)
     return bench.export(at, observe)

@@ -119,8 +119,21 @@ def read_json(path: Path, cap: int = JSON_CAP) -> dict[str, Any]:
         RunError: the file is missing, too large, not UTF-8, not JSON, holds NaN or infinity, or
             holds something else than an object; the message names the file and the line.
     """
+    return parse_json(read_bytes(path, cap), path)
+
+
+def parse_json(data: bytes, path: Path) -> dict[str, Any]:
+    """Return the object in the bytes of a JSON file.
+
+    Args:
+        data: content of the file, UTF-8.
+        path: where it came from, for the message.
+
+    Raises:
+        RunError: as `read_json`.
+    """
     try:
-        value = json.loads(read_bytes(path, cap).decode(), parse_constant=_refuse_constant)
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise RunError(f"{path}:{error.lineno}: damaged, not valid JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:

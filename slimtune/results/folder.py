@@ -11,6 +11,7 @@
       trials/0017/             spec.json, result.json, error.txt if it failed, and its artifacts
       trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
       trials/0016.damaged-1/   set aside, for its record could not be read
+      stages/KEY/              beginnings that trials share (stages.py); may be removed
       front/                   front.json, front.csv (final.py)
 """
 
@@ -40,6 +41,7 @@ from slimtune.results.lock import holder_of, in_use
 from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
 from slimtune.results.objectives import is_number
 from slimtune.results.record import TrialRecord, checked
+from slimtune.results.stages import StageStore
 
 _OURS = ("spec.json", "result.json", "error.txt")
 
@@ -128,6 +130,14 @@ class RunFolder:
     def study_path(self) -> Path:
         """Where Optuna keeps the study."""
         return self.path / "study.db"
+
+    def stages(self, room: int = 0) -> StageStore:
+        """Return the store of stages that trials share.
+
+        Args:
+            room: bytes it may take, for who adds to it.
+        """
+        return StageStore(self.path.absolute() / "stages", room)
 
     def trial_path(self, number: int) -> Path:
         """Return the folder of a trial, whether it exists or not.
@@ -312,7 +322,11 @@ class RunFolder:
         What a live process is writing, such as a figure, stays. Only the run's one writer may
         call this, and not while it writes.
         """
-        found = (path for where in ("*", "trials/*", "front/*") for path in self.path.glob(where))
+        found = (
+            path
+            for where in ("*", "trials/*", "stages/*", "front/*")
+            for path in self.path.glob(where)
+        )
         leftovers = sorted(path for path in found if is_abandoned(path))
         for path in leftovers:
             discard(path)

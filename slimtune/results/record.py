@@ -25,7 +25,8 @@ class TrialRecord:
             because it could not have joined the front.
         recipe: the pipeline in its JSON form.
         pipeline: the pipeline in a few words.
-        seed: of every random choice in the trial.
+        seed: of every random choice in the trial, but for those of ``prefix_seed``.
+        prefix_seed: of the stages up to the fine-tune, where it is not ``seed``.
         threads: torch threads; another number gives other bits.
         device: where it was trained, such as "cpu" or "cuda".
         objectives: measured values by objective name, in the objective's own unit.
@@ -37,6 +38,8 @@ class TrialRecord:
         traceback: where it failed; kept in error.txt, never in the JSON form.
         seconds: wall-clock time by stage.
         host: the machine and the versions.
+        stages: stages after which the student was kept -> key in the run's stage store.
+        reused: the last stage that was taken from there instead of being done; or empty.
     """
 
     number: int
@@ -54,6 +57,9 @@ class TrialRecord:
     traceback: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
+    prefix_seed: int | None = None
+    stages: dict[str, str] = field(default_factory=dict)
+    reused: str = ""
 
     @property
     def finite_objectives(self) -> dict[str, float]:

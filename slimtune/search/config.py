@@ -23,6 +23,7 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.units import parse_duration
 from slimtune.search.per_trial import PerTrialSettings
 from slimtune.search.samplers import POPULATION, SamplerName
+from slimtune.search.settings_stages import StageRoom
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
@@ -154,6 +155,7 @@ class SearchConfig(_Settings):
         str | None, Field(description="a running cluster, such as auto; a local one if not given")
     ] = None
     per_trial: PerTrialSettings = PerTrialSettings()
+    stage_store: StageRoom = "1GiB"
     objectives: Annotated[
         tuple[str, ...], Field(description="two or more measured quantities")
     ] = ("accuracy", "size_bytes", "latency_ms")

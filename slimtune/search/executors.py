@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from slimtune.search.attempt import Aids, Judge, OnEvent, Work
+from slimtune.search.attempt import Aids, OnEvent, Work
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.machines import workers
@@ -22,7 +22,7 @@ def run_all(
     ask: Ask,
     tell: Tell,
     *,
-    judge: Judge,
+    aids: Aids,
     on_event: OnEvent,
     warn: Callable[[str], None],
     go_on: Callable[[], bool],
@@ -38,7 +38,7 @@ def run_all(
         shared: handed to ``work``.
         ask: the next trial, or None when there are no more.
         tell: receives one outcome for each.
-        judge: decides at each rung whether a trial goes on.
+        aids: lent to every trial, but for the latency lane, which is Ray's.
         on_event: see `run_inline`.
         warn: told of each trial that will run again.
         go_on: whether second attempts shall begin: not after Ctrl-C.
@@ -48,14 +48,14 @@ def run_all(
         KeyboardInterrupt: as `run_ray`.
     """
     later = SecondChance(tell, on_event, warn)
-    _run(config, work, shared, ask, later, judge, workers(config), config.per_trial.gpus)
+    _run(config, work, shared, ask, later, aids, workers(config), config.per_trial.gpus)
     if later.waits():
 
         def ask_again() -> TrialSpec | None:
             return later.ask() if go_on() else None
 
         gpus = 1.0 if config.per_trial.gpus else 0.0
-        _run(config, work, shared, ask_again, later, judge, 1, gpus)
+        _run(config, work, shared, ask_again, later, aids, 1, gpus)
 
 
 def _run(
@@ -64,13 +64,12 @@ def _run(
     shared: Any,
     ask: Ask,
     later: SecondChance,
-    judge: Judge,
+    aids: Aids,
     concurrency: int,
     gpus: float,
 ) -> None:
     timeout = config.per_trial.timeout_seconds
     if config.executor == "inline":
-        aids = Aids(judge=judge)
         run_inline(
             work, shared, ask, later.tell, aids=aids, timeout=timeout, on_event=later.on_event
         )
@@ -86,5 +85,6 @@ def _run(
         address=config.ray_address,
         timeout=timeout,
         on_event=later.on_event,
-        judge=judge,
+        judge=aids.judge,
+        fetch_stage=aids.fetch_stage,
     )

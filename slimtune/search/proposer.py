@@ -96,6 +96,7 @@ class Proposer:
         seeds: of the first trials, by number; later ones get seeds of their own.
         sampler: see `make_sampler`; those in `FLAT` need a ``suggest`` that always draws all.
         again: specs to hand out before any new one, such as those of `unfinished`.
+        prefix_seed: of every spec that has a seed of its own; see `TrialSpec`.
         enough: given all trials, why no new one shall be proposed, or an empty string.
 
     Attributes:
@@ -121,6 +122,7 @@ class Proposer:
         seeds: Sequence[int] = (),
         sampler: str = "tpe",
         again: Sequence[TrialSpec] = (),
+        prefix_seed: int | None = None,
         enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
     ) -> None:
         if len(objectives) != len(study.directions):
@@ -139,6 +141,7 @@ class Proposer:
         self._seeds = tuple(seeds)
         self._sampler = sampler
         self._again = deque(again)
+        self._prefix_seed = prefix_seed
         self._enough = enough
         self.stopped = ""
 
@@ -181,7 +184,8 @@ class Proposer:
         number = len(history)
         own = number >= len(self._seeds)
         seed = trial_seed(self._seed, number) if own else self._seeds[number]
-        spec = TrialSpec(number, recipe, seed, self._threads, self._device)
+        prefix = self._prefix_seed if own else None  # given seeds are for repeats: all of it
+        spec = TrialSpec(number, recipe, seed, self._threads, self._device, prefix)
         self._add(spec, drawn, draws, drawn)
         return spec
 

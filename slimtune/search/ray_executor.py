@@ -9,10 +9,10 @@ and a file would need a file system that driver and workers share.
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import cloudpickle, tune
@@ -21,7 +21,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import SlimtuneError
 from slimtune.search.assignment import as_assigned
-from slimtune.search.attempt import Aids, Judge, OnEvent, Work, attempt, go_on, ignore_event
+from slimtune.search.attempt import (
+    Aids,
+    FetchStage,
+    Judge,
+    OnEvent,
+    Work,
+    attempt,
+    go_on,
+    ignore_event,
+    no_stage,
+)
 from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
 from slimtune.search.ray_session import ray_session
 from slimtune.search.running_trial import RunningTrial
@@ -50,6 +60,7 @@ def run_ray(
     address: str | None = None,
     timeout: float | None = None,
     files: Sequence[Path] = (),
+    fetch_stage: FetchStage = no_stage,
     on_event: OnEvent = ignore_event,
     judge: Judge = go_on,
 ) -> None:
@@ -71,6 +82,7 @@ def run_ray(
             this process is connected to one already.
         timeout: seconds that a trial may take; one that hangs is ended with its process.
         files: the user's own modules, which travel to a cluster; see `modules_to_ship`.
+        fetch_stage: lent to every trial; called in a process on this host.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
         judge: shown each trial at each of its rungs, while it waits; one that it stops is told
             as it stood there, and its worker takes the next.
@@ -95,7 +107,7 @@ def run_ray(
         tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,
     ):
         name = f"slimtune-mailbox-{uuid.uuid4().hex}"
-        mailbox = _make_mailbox(name, ray.put((work, shared)))
+        mailbox = _make_mailbox(name, ray.put((work, shared)), fetch_stage)
         search = _Search(ask, tell, on_event, mailbox, name, Watch(timeout), judge)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
@@ -297,12 +309,15 @@ class _RayTrial(tune.Trainable):
         return {"done": False, REPORT: report}
 
     def _attempt(self, judge: Judge) -> Outcome:
-        aids = Aids(judge=judge, measure_latency=measure_on_reference_host)
+        aids = Aids(judge, self._fetch_stage, measure_on_reference_host)
         return attempt(self._work, None, as_assigned(self._spec), aids)
 
     def _hand_in(self, outcome: Outcome) -> dict[str, Any]:
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
+
+    def _fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
+        return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.stage.remote(key)))
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
@@ -315,15 +330,22 @@ class _RayTrial(tune.Trainable):
 
 
 class _Mailbox:
-    """Keeps the inputs for the workers, and each outcome until the driver takes it."""
+    """Keeps the inputs for the workers, and each outcome until the driver takes it.
 
-    def __init__(self, inputs: list[Any]) -> None:
+    It also reads the run's stage store for them: it is on the driver's host, they need not be.
+    """
+
+    def __init__(self, inputs: list[Any], fetch_stage: FetchStage) -> None:
         self._inputs = inputs
+        self._fetch_stage = fetch_stage
         self._outcomes: dict[int, Outcome] = {}
         self._reports: dict[int, tuple[str, Outcome]] = {}
 
     def inputs(self) -> list[Any]:
         return self._inputs
+
+    def stage(self, key: str) -> Mapping[str, bytes] | None:
+        return self._fetch_stage(key)
 
     def put(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = outcome
@@ -341,7 +363,7 @@ class _Mailbox:
         return outcome if found == name else None
 
 
-def _make_mailbox(name: str, inputs: Any) -> Any:
+def _make_mailbox(name: str, inputs: Any, fetch_stage: FetchStage) -> Any:
     here = ray.get_runtime_context().get_node_id()
     options = {
         "name": name,
@@ -349,7 +371,7 @@ def _make_mailbox(name: str, inputs: Any) -> Any:
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }
     # In a list, for Ray would replace a bare reference by what it refers to.
-    return ray.remote(_Mailbox).options(**options).remote([inputs])
+    return ray.remote(_Mailbox).options(**options).remote([inputs], fetch_stage)
 
 
 def _trial_name(trial: Any) -> str:

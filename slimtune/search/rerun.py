@@ -1,7 +1,8 @@
-"""One trial of a finished run again, alone, in this process: for debugging and for proof."""
+"""One trial of a finished run again, alone: for debugging and for proof."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,22 @@ from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
 from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
 from slimtune.search.config import SearchConfig, make_config, merged, set_path
 from slimtune.search.devices import moved_here
 from slimtune.search.setup import reopen_workload
+from slimtune.search.single import Note, run_in_worker, stored_beginning
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
 from slimtune.spaces.space import STAGES
 from slimtune.workload.types import Workload
+
+_TOLD = ("log.txt",)
+"""Files that tell how a trial went, such as what it took from the stage store."""
+
+
+def tell_nobody(_text: str) -> None:
+    """Ignore a note."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,9 @@ def rerun_trial(
     *,
     reraise: bool = False,
     exact: bool = False,
+    ray: bool = False,
+    from_stage: str | None = None,
+    note: Note = tell_nobody,
 ) -> Outcome:
     """Run the recorded spec of trial ``number`` again; the run folder is not written to.
 
@@ -65,36 +78,69 @@ def rerun_trial(
         folder: the run.
         number: the trial's number; failed ones work too, and stopped ones run to their end.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
-        reraise: raise what makes the trial fail, instead of recording it.
+        reraise: raise what makes the trial fail, instead of recording it; not with ``ray``.
         exact: refuse to run on the CPU a trial whose device is not here.
+        ray: run it in a worker process of a Ray on this machine, as the search did.
+        from_stage: of `BEFORE`: take what comes before it from the run\x27s stage store. Without,
+            the store is not looked at.
+        note: told what is not as it was in the search.
 
     Raises:
-        UserError: no such trial, no such device, or changes that make no valid recipe.
+        UserError: no such trial, no such device, changes that make no valid recipe, or a stage
+            that is not kept.
         RunError: the run's data has changed.
+        SlimtuneError: Ray cannot be started.
     """
-    folder.record(number)  # says which numbers exist
+    record = folder.record(number)
     spec = TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
     config = run_config(folder)
-    spec = changed(moved_here(spec, exact), changes or {})
+    here = moved_here(spec, exact)
+    if here != spec:
+        note(f"trial {number} was trained on {spec.device}, which is not here: it runs on the CPU")
+    spec = changed(here, changes or {})
+    start = stored_beginning(folder, record, spec, from_stage, note) if from_stage else None
     workload = reopen_workload(folder, config)
-    return run_trial(workload, spec, objectives=tuple(config.objectives), reraise=reraise)
+    work = partial(run_trial, objectives=tuple(config.objectives), reraise=reraise, start=start)
+    if record.status == "failed":
+        note(f"in the search, trial {number} failed: {record.error}")
+    if record.status == "stopped":
+        note(
+            f"in the search, trial {number} was stopped ({record.error}); here it runs to its end"
+        )
+    if not ray:
+        return work(workload, spec)
+    if config.ray_address is not None:
+        note(f"the search ran at {config.ray_address}; this runs in a Ray of this machine")
+    return run_in_worker(work, workload, spec)
 
 
 def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
     """Return recorded against repeated hashes of the files that the recipe determines.
 
     Raises:
-        UserError: the recorded trial failed or was stopped: there is nothing to compare with.
+        UserError: as `check_comparable`.
     """
     record = folder.record(outcome.number)
-    if record.status != "complete":
-        became = "was stopped" if record.status == "stopped" else "failed"
-        why = f"trial {outcome.number} {became}: {record.error}"
-        raise UserError(f"{why}; nothing to compare with")
+    check_comparable(record)
     return [
         Comparison(name, recorded, sha256_bytes(outcome.files.get(name, b"")))
         for name, recorded in sorted(record.artifacts.items())
+        if name not in _TOLD
     ]
+
+
+def check_comparable(record: TrialRecord) -> None:
+    """Check that a recorded trial has files to compare others with.
+
+    Raises:
+        UserError: it has not been completed.
+    """
+    if record.status != "complete":
+        became = "was stopped" if record.status == "stopped" else "failed"
+        raise UserError(
+            f"trial {record.number} {became}: {record.error}; it has no files to compare with, "
+            "leave --check out"
+        )
 
 
 def compress_once(

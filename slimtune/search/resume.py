@@ -21,6 +21,7 @@ MAY_CHANGE = (
     "per_trial.cpus",
     "per_trial.gpus",
     "per_trial.timeout",
+    "stage_store",
     "summary",
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""

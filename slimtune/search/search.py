@@ -37,7 +37,8 @@ from slimtune.search.setup import (
     train_missing,
     workload_fingerprint,
 )
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.spec import Outcome, TrialSpec, shared_seed
+from slimtune.search.stage_store import RunStages
 from slimtune.search.stopping import open_rule
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
@@ -185,6 +186,9 @@ def _run_trials(
 ) -> str:
     """Propose, run and record; files come before the study; return what stopped it early."""
     proposer = _proposer(config, folder, listener, budget)
+    stages = RunStages(
+        folder, config.stage_store, workload, lambda text: listener("warning", {"text": text})
+    )
     recorder = Recorder(folder)
     limits = folder.manifest.get("limits", {})
     rule = open_rule(folder) if config.stops else None
@@ -200,6 +204,7 @@ def _run_trials(
         proposer.tell(outcome, violations(limits, measured))
         if rule is not None:
             rule.learn(outcome.payload)
+        stages.add(outcome.stages)
 
     def on_event(event: str, what: TrialSpec | Outcome) -> None:
         if isinstance(what, TrialSpec):
@@ -209,7 +214,7 @@ def _run_trials(
         else:
             listener("finished", {"record": folder.record(what.number)})
 
-    work = partial(run_trial, objectives=tuple(config.objectives))
+    work = partial(run_trial, objectives=tuple(config.objectives), origin=stages.origin)
     with interrupts.patient():
         run_all(
             config,
@@ -217,7 +222,7 @@ def _run_trials(
             workload,
             ask,
             tell,
-            judge=judge,
+            aids=Aids(judge=judge, fetch_stage=stages.fetch),
             on_event=on_event,
             warn=lambda text: listener("warning", {"text": text}),
             go_on=lambda: not interrupts.requested,
@@ -255,6 +260,7 @@ def _proposer(
         start=[point for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,
+        prefix_seed=shared_seed(config.seed),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
     )
     again = reconcile(folder, study, proposer, warn)

@@ -18,6 +18,8 @@ class TrialSpec:
         seed: of every random generator of the trial, 0..2^31-1.
         threads: CPU threads torch may use; another count gives other bits.
         device: ``"cpu"`` or a torch device name.
+        prefix_seed: of the stages up to ``train`` instead of ``seed``; the same for all trials
+            of a run, so that those that begin alike can share the beginning. None: ``seed``.
     """
 
     number: int
@@ -25,6 +27,7 @@ class TrialSpec:
     seed: int
     threads: int = 1
     device: str = "cpu"
+    prefix_seed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; `from_dict` reads it back to an equal spec."""
@@ -58,7 +61,8 @@ class Outcome:
         files: file name to content, for the trial's folder.
         reason: one line on why it failed or was stopped; empty when complete.
         rung: of a stopped trial, or one that a judge looks at, how far it has come.
-        stages: for the run's stage store, key to file name to content.
+        stages: for the run's stage store, key to file name to content; no content stands for
+            a stage that the trial took from there.
     """
 
     number: int
@@ -76,5 +80,13 @@ def trial_seed(run_seed: int, number: int) -> int:
 
     It is a hash, so that neighbouring runs and trials share no random streams.
     """
-    digest = hashlib.sha256(f"{run_seed}/{number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return _hashed(f"{run_seed}/{number}")
+
+
+def shared_seed(run_seed: int) -> int:
+    """Return the seed of what trials of a run may share, 0..2^31-1: their ``prefix_seed``."""
+    return _hashed(f"{run_seed}/prefix")
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

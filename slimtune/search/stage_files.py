@@ -1,4 +1,4 @@
-"""A student between two stages, as files: what ``compress --from-stage`` goes on from."""
+"""A student between two stages, as files: what a trial or ``--from-stage`` goes on from."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,11 +10,13 @@ from slimtune.compression.rebuild import resize_to
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
-from slimtune.results.files import read_json, sha256_bytes, to_json
+from slimtune.results.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
 from slimtune.search.setup import workload_fingerprint
-from slimtune.workload.checkpoints import read_weights, weights_bytes
+from slimtune.workload.checkpoints import parse_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
+
+FILES = ("stage.json", "model.safetensors")
 
 
 class StageFiles:
@@ -30,25 +32,33 @@ class StageFiles:
     """
 
     def __init__(self, recipe: Recipe, origin: Mapping[str, Any]) -> None:
-        self._recipe = recipe.effective()
+        self._recipe = recipe
         self._origin = dict(origin)
         self.folders: dict[str, dict[str, bytes]] = {}
 
     def keep(self, progress: Progress) -> None:
         """Take the student as it is now."""
-        description = {
-            "schema": 1,
-            "done": progress.done,
-            "architecture": dataclasses.asdict(progress.architecture),
-            "kept_channels": progress.kept,
-            "history": [dataclasses.asdict(epoch) for epoch in progress.history],
-            "recipe": _carried_out(self._recipe, progress.done),
-            "origin": self._origin,
-        }
-        self.folders[progress.done] = {
-            "stage.json": to_json(description),
-            "model.safetensors": weights_bytes(progress.model),
-        }
+        self.folders[progress.done] = stage_files(progress, self._recipe, self._origin)
+
+
+def stage_files(progress: Progress, recipe: Recipe, origin: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return a student as files, name to content, that `stage_from_files` reads.
+
+    Args:
+        progress: the student after a stage.
+        recipe: that is being carried out.
+        origin: what the stage depends on beside the recipe.
+    """
+    description = {
+        "schema": 1,
+        "done": progress.done,
+        "architecture": dataclasses.asdict(progress.architecture),
+        "kept_channels": progress.kept,
+        "history": [dataclasses.asdict(epoch) for epoch in progress.history],
+        "recipe": carried_out(recipe.effective(), progress.done),
+        "origin": dict(origin),
+    }
+    return {"stage.json": to_json(description), "model.safetensors": weights_bytes(progress.model)}
 
 
 def read_stage(folder: Path, recipe: Recipe) -> Progress:
@@ -66,7 +76,24 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
     file = folder / "stage.json"
     if not file.is_file():
         raise UserError(f"{folder}: holds no saved stage (no stage.json); give DIR/stages/NAME")
-    saved = read_json(file)
+    files = {name: read_bytes(folder / name) for name in FILES if (folder / name).is_file()}
+    return stage_from_files(files, recipe, folder)
+
+
+def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -> Progress:
+    """Return the student that `stage_files` wrote.
+
+    Args:
+        files: file name to content.
+        recipe: as in `read_stage`.
+        folder: where they came from, for messages.
+
+    Raises:
+        UserError: as `read_stage`.
+        RunError: stage.json is damaged.
+    """
+    file = folder / "stage.json"
+    saved = parse_json(files.get("stage.json", b""), file)
     try:
         done, architecture = saved["done"], Architecture(**saved["architecture"])
         history = [Epoch(**epoch) for epoch in saved["history"]]
@@ -77,8 +104,9 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
         raise ModelError(f"{file}: describes no stage; save it again with compress") from None
     if recipe.order != "ppq":
         raise ConfigError("order: spq has no stages to go on from; use order ppq")
-    _check_same(_carried_out(recipe.effective(), done), known, file)
-    model = resize_to(build(architecture), read_weights(folder / "model.safetensors"))
+    _check_same(carried_out(recipe.effective(), done), known, file)
+    weights = parse_weights(files.get("model.safetensors", b""), folder / "model.safetensors")
+    model = resize_to(build(architecture), weights).eval()
     return Progress(done, model, architecture, kept, history)
 
 
@@ -105,8 +133,13 @@ def check_origin(folder: Path, origin: Mapping[str, Any]) -> None:
     _check_same(dict(origin), read_json(file).get("origin", {}), file)
 
 
-def _carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
-    """Return what of an effective recipe has been carried out when a stage is done."""
+def carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
+    """Return what of an effective recipe has been carried out when a stage is done.
+
+    Args:
+        recipe: its effective form, order ``ppq``.
+        done: ``"prune"`` or ``"train"``.
+    """
     whole = recipe.to_dict()
     taught = done == "train" or recipe.in_steps
     sparse = recipe.prune is not None and recipe.prune.method.sparsity_epochs > 0

@@ -27,6 +27,7 @@ from slimtune.search.attempt import Aids
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_store import Beginning
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
@@ -84,6 +85,7 @@ def run_trial(
     reraise: bool = False,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
+    origin: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Compress, export and measure one recipe.
 
@@ -100,11 +102,17 @@ def run_trial(
         reraise: raise a failure instead, for a debugger to stop at.
         start: a student some of whose stages are done already.
         keep: called with the student after the stages ``prune`` and ``train``.
+        origin: from `run_origin`, to begin where the run's stage store lets it, and to hand back
+            stages; None: the trial does all its stages.
     """
     torch.set_num_threads(spec.threads)
     clock = StageClock()
+    aids = aids or Aids()
+    beginning = Beginning(origin, spec, aids.fetch_stage)
     try:
-        outcome = _measured(workload, spec, objectives, aids or Aids(), clock, start, keep)
+        outcome = _measured(
+            workload, spec, objectives, aids, clock, start=start, keep=keep, beginning=beginning
+        )
     except Ended as ended:
         outcome = ended.outcome
     except Exception as error:  # recorded: one bad recipe must not cost the search
@@ -112,7 +120,7 @@ def run_trial(
             raise
         outcome = failed_outcome(spec, error, clock)
     free_memory()
-    return outcome
+    return beginning.told(outcome)
 
 
 def _measured(
@@ -121,8 +129,10 @@ def _measured(
     objectives: tuple[str, ...],
     aids: Aids,
     clock: StageClock,
+    *,
     start: Progress | None,
     keep: Keep,
+    beginning: Beginning,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
     check_device(spec.device)
@@ -133,6 +143,14 @@ def _measured(
         partial(_stopped_here, spec, clock),
         objectives,
     )
+    start = start or beginning.find(recipe)
+    if start is not None:
+        clock.report(f"{start.done} (from the store)", {})
+
+    def kept(progress: Progress) -> None:
+        keep(progress)
+        beginning.keep(progress)
+
     made = compress(
         workload,
         recipe,
@@ -142,7 +160,8 @@ def _measured(
         build=build_student,
         report=clock.report,
         start=start,
-        keep=keep,
+        keep=kept,
+        prefix_seed=spec.prefix_seed,
         watch=lookout.watch(),
     )
 
@@ -323,6 +342,7 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
         device=spec.device,
         seconds=clock.so_far(),
         host=describe_host(),
+        prefix_seed=spec.prefix_seed,
         **known,
     )
 

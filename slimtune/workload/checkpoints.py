@@ -53,6 +53,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _tensors(_read(path), path)
 
 
+def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in the bytes of a safetensors file by name.
+
+    Args:
+        data: content of the file.
+        path: where it came from, for the message.
+
+    Raises:
+        ModelError: damaged.
+    """
+    try:
+        return safetensors.torch.load(data)
+    except Exception as error:  # safetensors raises whatever the damaged bytes lead it to
+        raise _unreadable(path, error) from error
+
+
 def weights_bytes(model: nn.Module) -> bytes:
     """Return the weights and buffers of ``model`` as the bytes of a safetensors file."""
     return safetensors.torch.save(

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,10 @@ def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
         progress("finished", {"record": record(0)})
         progress("stopped", {"reason": "the time budget of 1m is spent"})
     assert "stopped   the time budget of 1m is spent · 1/2 trials\n" in file.getvalue()
+
+
+def test_a_trial_that_took_its_beginning_from_the_store_says_so() -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
+        progress("finished", {"record": dataclasses.replace(record(0), reused="train")})
+    assert file.getvalue().endswith("  (train from the store)\n")

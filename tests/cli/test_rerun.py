@@ -1,4 +1,6 @@
 import io
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -92,6 +94,14 @@ def test_pdb_stops_where_the_trial_fails(
         (["--trial", "0", "--set", "prune.amuont=0.1"], 2, "Did you mean 'amount'?"),
         (["--trial", "0", "--pdb", "--set", "prune.method=fpgn"], 2, "Did you mean 'fpgm'?"),
         (["--trial", "0", "--check", "--set", "prune.amount=0"], 2, "it takes no --set"),
+        (["--trial", "0", "--pdb", "--ray"], 2, "leave --ray out"),
+        (["--trial", "0", "--from-stage", "export"], 2, "is not one of 'train', 'quantize'"),
+        (["--trial", "0", "--from-stage", "train"], 2, "possible is --from-stage quantize"),
+        (
+            ["--trial", "0", "--from-stage", "quantize", "--set", "prune.amount=0.25"],
+            2,
+            "prune.amount: is 0.25 here, but",
+        ),
         ([], 2, "Missing option '--trial'"),
     ],
 )
@@ -109,3 +119,62 @@ def test_a_folder_that_is_no_run_is_refused(
 ) -> None:
     assert main(["rerun", str(tmp_path), "--trial", "0"]) == 5
     assert "is not a slimtune run" in capsys.readouterr().err
+
+
+def test_a_trial_begins_with_the_stage_that_the_run_kept(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(run)
+    assert main(["rerun", str(run), "--trial", "0", "--from-stage", "quantize", "--check"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("identical") == 4 and captured.err == ""
+    assert files(run) == before
+
+
+def test_another_quantizer_may_follow_the_kept_stage(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = ["--set", "quantize.method=rtn", "--set", "quantize.bits=2"]
+    assert main(["rerun", str(run), "--trial", "0", "--from-stage", "quantize", *change]) == 0
+    [size] = [line for line in capsys.readouterr().out.splitlines() if "size_bytes" in line]
+    assert size.split()[-1] == "differs"
+
+
+@pytest.fixture
+def failed(run: Path, tmp_path: Path) -> Path:
+    """The run, as if its trial had failed in the search, on a cluster that is gone."""
+    copy = tmp_path / "failed"
+    shutil.copytree(run, copy)
+    result = copy / "trials" / "0000" / "result.json"
+    record = json.loads(result.read_text())
+    record |= {"status": "failed", "error": "the lights went out", "objectives": {}}
+    result.write_text(json.dumps(record))
+    manifest = json.loads((copy / "run.json").read_text())
+    manifest["config"] |= {"executor": "ray", "ray_address": "10.255.255.1:6379"}
+    (copy / "run.json").write_text(json.dumps(manifest))
+    return copy
+
+
+def test_a_failed_trial_runs_again_and_its_reason_is_told(
+    failed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rerun", str(failed), "--trial", "0", "--from-stage", "quantize"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "note: in the search, trial 0 failed: the lights went out\n"
+    [accuracy] = [line for line in captured.out.splitlines() if "accuracy" in line]
+    assert accuracy.split()[1] == "—"
+    assert main(["rerun", str(failed), "--trial", "0", "--check"]) == 2
+    assert "it has no files to compare with, leave --check out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_trial_runs_in_a_worker_of_this_machine_without_the_searchs_cluster(
+    failed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    assert main(["rerun", str(failed), "--trial", "0", "--ray"]) == 0
+    captured = capsys.readouterr()
+    assert (
+        "the search ran at 10.255.255.1:6379; this runs in a Ray of this machine" in captured.err
+    )
+    assert "accuracy" in captured.out

@@ -141,9 +141,11 @@ def test_records_are_sorted_and_half_written_folders_ignored_and_swept(folder):
     (leftover / "model.onnx").write_bytes(b"part")
     (folder.path / "trials" / "3").mkdir()
     (folder.path / f"run.json.tmp-{dead}").write_bytes(b"part")
+    half = folder.stages().path / f"{'a' * 64}.tmp-{dead}"
+    half.mkdir(parents=True)
     (folder.path / f"summary.png.tmp-{os.getppid()}").write_bytes(b"being drawn")
     assert [record.number for record in folder.records()] == [2, 10, 12345]
-    assert folder.sweep() == [folder.path / f"run.json.tmp-{dead}", leftover]
+    assert folder.sweep() == [folder.path / f"run.json.tmp-{dead}", half, leftover]
     assert folder.sweep() == []
     assert [record.number for record in folder.records()] == [2, 10, 12345]
 

@@ -363,3 +363,10 @@ def test_a_restored_trial_is_the_trial_that_was_lost():
 def test_a_run_folder_that_was_renamed_keeps_its_study(tmp_path):
     run_all(proposer(open_study(tmp_path / "study.db", DIRECTIONS, "before"), trials=2))
     assert len(open_study(tmp_path / "study.db", DIRECTIONS, "after").trials) == 2
+
+
+def test_trials_share_the_seed_of_their_beginning_but_repeats_of_a_grid_do_not():
+    specs = run_all(proposer(new_study(), trials=4, seeds=[8, 9], prefix_seed=77))
+    assert [(spec.seed, spec.prefix_seed) for spec in specs[:2]] == [(8, None), (9, None)]
+    assert [spec.prefix_seed for spec in specs[2:]] == [77, 77]
+    assert specs[2].seed != specs[3].seed

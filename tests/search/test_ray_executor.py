@@ -314,3 +314,18 @@ def test_a_cluster_joined_by_its_address_runs_trials_on_all_nodes(tmp_path):
         timeout=120,
     )
     assert done.stdout == "6 trials on 2 nodes"
+
+
+def ask_for_stages(shared, spec, aids):
+    found = [aids.fetch_stage(key) for key in ("there", "gone")]
+    return Outcome(spec.number, "complete", payload=found)
+
+
+def stage_of(key):
+    return {"model.safetensors": b"w" * 2**20} if key == "there" else None
+
+
+def test_a_worker_fetches_stages_from_the_drivers_host(session):
+    driver = Driver(1)
+    run_ray(ask_for_stages, None, driver.ask, driver.tell, concurrency=1, fetch_stage=stage_of)
+    assert driver.outcomes[0].payload == [stage_of("there"), None]

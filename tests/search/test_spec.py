@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import RunError
-from slimtune.search.spec import TrialSpec, trial_seed
+from slimtune.search.spec import TrialSpec, shared_seed, trial_seed
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 recipes = st.dictionaries(st.text(), scalars | st.dictionaries(st.text(), scalars))
@@ -35,3 +35,14 @@ def test_a_seed_is_31_bits_of_a_hash_that_any_version_computes_alike(run_seed, n
 def test_neighbouring_runs_and_trials_share_no_seed():
     seeds = [trial_seed(run, number) for run in range(20) for number in range(200)]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_a_spec_from_before_there_were_shared_seeds_has_none():
+    old = {"number": 1, "recipe": {}, "seed": 2, "threads": 1, "device": "cpu"}
+    assert TrialSpec.from_dict(old).prefix_seed is None
+
+
+def test_the_shared_seed_is_the_runs_and_no_trials():
+    assert shared_seed(0) == shared_seed(0) != shared_seed(1)
+    assert shared_seed(0) not in [trial_seed(0, number) for number in range(1000)]
+    assert 0 <= shared_seed(0) < 2**31

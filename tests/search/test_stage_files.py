@@ -9,9 +9,17 @@ import torch
 
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
-from slimtune.errors import ConfigError, ModelError, UserError
+from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.search.rerun import compress_once
-from slimtune.search.stage_files import StageFiles, check_origin, read_stage, stage_origin
+from slimtune.search.stage_files import (
+    FILES,
+    StageFiles,
+    check_origin,
+    read_stage,
+    stage_files,
+    stage_from_files,
+    stage_origin,
+)
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 
@@ -94,3 +102,16 @@ def test_a_stage_of_another_seed_or_baseline_is_refused(digits: Workload, saved:
     next(other.parameters()).data.mul_(2.0)
     with pytest.raises(ConfigError, match="baseline: is .* here, but .* was made with"):
         check_origin(saved / "train", stage_origin(replace(digits, baseline=other), 3))
+
+
+def test_a_stage_travels_as_bytes_and_comes_back_ready_to_be_used(saved: Path) -> None:
+    recipe = Recipe.from_dict(RECIPE)
+    files = {name: (saved / "train" / name).read_bytes() for name in FILES}
+    made = stage_from_files(files, recipe, Path("store"))
+    assert made.done == "train" and not any(module.training for module in made.model.modules())
+    origin = json.loads(files["stage.json"])["origin"]
+    assert stage_files(made, recipe, origin) == files
+    with pytest.raises(ModelError, match="store/model.safetensors: cannot be read as weights"):
+        stage_from_files({**files, "model.safetensors": b"torn"}, recipe, Path("store"))
+    with pytest.raises(RunError, match="store/stage.json:1: damaged"):
+        stage_from_files({"stage.json": b"{"}, recipe, Path("store"))

@@ -1,0 +1,116 @@
+"""The stage store on disk: what several trials of a run may begin with. A cache, nothing more.
+
+::
+
+    runs/a/stages/KEY/           stage.json, model.safetensors, sums.json
+    runs/a/stages/KEY.tmp-4242/  being written by process 4242
+
+A key names everything that the files depend on, so one key is one content for ever. A stage
+that is missing or damaged is as good as none: whoever wanted it does the work again. The whole
+folder may be removed at any time.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimtune.errors import RunError
+from slimtune.results.files import (
+    discard,
+    plain_name,
+    publish_folder,
+    read_bytes,
+    read_json,
+    sha256_bytes,
+    to_json,
+)
+
+SUMS = "sums.json"
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class StageStore:
+    """The stages of one run. Anyone may read; only the run's one writer may add.
+
+    Attributes:
+        path: the folder, absolute, for readers are other processes; need not exist.
+        room: bytes that the stages may take together; those unused for longest go first.
+    """
+
+    path: Path
+    room: int
+
+    def fetch(self, key: str) -> dict[str, bytes] | None:
+        """Return the files of a stage, or None if it is not there, or not as it was written."""
+        if not _KEY.fullmatch(key):
+            return None
+        folder = self.path / key
+        try:
+            sums = read_json(folder / SUMS)
+            files = {name: read_bytes(folder / plain_name(name)) for name in sums}
+        except RunError:
+            return None
+        whole = bool(files) and all(sha256_bytes(files[name]) == sums[name] for name in sums)
+        return files if whole else None
+
+    def add(self, stages: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Write stages, and remove what has been unused for longest if the room is too small.
+
+        A stage without files is not written: it has been used again. One that is there already
+        is kept, unless it is damaged; one that is larger than the room is not written.
+
+        Args:
+            stages: key -> file name -> content.
+
+        Raises:
+            RunError: the disk refuses; nothing is left behind.
+        """
+        for key, files in stages.items():
+            if not files:
+                with suppress(OSError):
+                    os.utime(self.path / key)
+            elif sum(map(len, files.values())) <= self.room:
+                self._write(key, files)
+        if stages:
+            self._make_room()
+
+    def keys(self) -> list[str]:
+        """Return the keys of the stages that are there, those used last at the end."""
+        names = os.listdir(self.path) if self.path.is_dir() else []
+        found = [(self._used(name), name) for name in names if _KEY.fullmatch(name)]
+        return [name for _, name in sorted(found)]
+
+    def size(self) -> int:
+        """Return the bytes that the stages take together."""
+        return sum(map(self._size, self.keys()))
+
+    def _write(self, key: str, files: Mapping[str, bytes]) -> None:
+        folder = self.path / key
+        sums = {name: sha256_bytes(data) for name, data in files.items()}
+        content = {**files, SUMS: to_json(sums)}
+        if not publish_folder(folder, content) and self.fetch(key) is None:
+            discard(folder)
+            publish_folder(folder, content)
+
+    def _make_room(self) -> None:
+        sizes = {key: self._size(key) for key in self.keys()}
+        total = sum(sizes.values())
+        for key, size in sizes.items():
+            if total <= self.room:
+                return
+            discard(self.path / key)
+            total -= size
+
+    def _size(self, key: str) -> int:
+        with suppress(OSError):
+            return sum(entry.stat().st_size for entry in os.scandir(self.path / key))
+        return 0
+
+    def _used(self, key: str) -> int:
+        with suppress(OSError):
+            return (self.path / key).stat().st_mtime_ns
+        return 0

@@ -1,0 +1,99 @@
+"""Two ways to run a single trial: in a worker process, and from a stage that the run has kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slimtune.compression.pipeline import Progress
+from slimtune.compression.recipe import Recipe
+from slimtune.errors import TrialError, UserError
+from slimtune.results.files import parse_json
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.search.attempt import Work
+from slimtune.search.ray_executor import run_ray
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_files import stage_from_files
+from slimtune.search.stage_store import surroundings
+from slimtune.search.trial import failed_outcome
+
+BEFORE = {"train": "prune", "quantize": "train"}
+"""Stage that a trial can begin with -> the stage that must have been kept for it."""
+_WORDS = {"code": "code", "versions": "package versions", "cpu": "processor", "gpu": "GPU"}
+
+Note = Callable[[str], None]
+
+
+def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
+    """Run one trial as a search does: in a worker process of a Ray on this host.
+
+    Args:
+        work: the body of the trial.
+        shared: handed to ``work``.
+        spec: of the trial.
+
+    Returns:
+        Its outcome, always with a record.
+
+    Raises:
+        SlimtuneError: Ray cannot be started, or breaks down.
+    """
+    specs = [spec]
+    outcomes: list[Outcome] = []
+    run_ray(
+        work,
+        shared,
+        lambda: specs.pop() if specs else None,
+        outcomes.append,
+        concurrency=1,
+        cpus_per_trial=spec.threads,
+        gpus_per_trial=0 if spec.device == "cpu" else 1,
+    )
+    [outcome] = outcomes
+    if outcome.payload is not None:
+        return outcome
+    trace = outcome.files.get("error.txt", b"").decode()
+    return failed_outcome(spec, TrialError(outcome.reason), trace=trace or None)
+
+
+def stored_beginning(
+    folder: RunFolder, record: TrialRecord, spec: TrialSpec, stage: str, note: Note
+) -> Progress:
+    """Return the student that a trial begins ``stage`` with, from the run's stage store.
+
+    Args:
+        folder: the run.
+        record: of the trial: knows under which keys its stages were kept.
+        spec: what is to be run; may differ from the recorded one in what comes after.
+        stage: of `BEFORE`.
+        note: told if the stage was made by other code, or on another processor.
+
+    Raises:
+        UserError: the store does not hold it, or the recipe begins in another way.
+    """
+    store = folder.stages()
+    held = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}
+    done = BEFORE[stage]
+    if done not in held:
+        others = [name for name, needed in BEFORE.items() if needed in held]
+        kept = f"--from-stage {', '.join(others)}" if others else "its whole recipe"
+        raise UserError(
+            f"trial {record.number} cannot begin with {stage}: {folder.path}/stages does not hold "
+            f"it after {done} (what is not trained, or was unused for long, is not kept); "
+            f"possible is {kept}"
+        )
+    path = store.path / record.stages[done]
+    _tell_differences(held[done], path, spec.device, note)
+    return stage_from_files(held[done], Recipe.from_dict(spec.recipe), path)
+
+
+def _tell_differences(files: dict[str, bytes], folder: Path, device: str, note: Note) -> None:
+    made = parse_json(files["stage.json"], folder / "stage.json").get("origin", {})
+    other = [
+        _WORDS[name] for name, value in surroundings(device).items() if made.get(name) != value
+    ]
+    if other:
+        note(
+            f"the stored stage was made with other {' and '.join(other)}; "
+            "a whole trial may come out otherwise here"
+        )
