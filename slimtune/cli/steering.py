@@ -14,6 +14,8 @@ STEERING = {
     "max_size": "constraints.max_size",
     "time_budget": "time_budget",
     "stop_when_flat": "stop_when_flat",
+    "final_epochs": "final.epochs",
+    "repeats": "final.repeats",
 }
 """Option -> the setting that it sets."""
 
@@ -34,6 +36,19 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         metavar="N",
         help="Stop when N trials in a row gained no hypervolume.",
+    ),
+    click.option(
+        "--final-epochs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="At the end, run the front's members again with all fine-tuning lengthened from "
+        "--epochs to N; they are what ships.",
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(min=1),
+        metavar="K",
+        help="Run them again with K seeds each, and show mean and spread; the median ships.",
     ),
 )
 

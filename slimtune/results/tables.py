@@ -43,9 +43,21 @@ def front_table(run: Run) -> Table:
         cells = [Text(show(row)) for _, show in columns]
         # Text, not markup: a pipeline may hold brackets.
         table.add_row(Text(f"{name}{row['trial']}"), *cells, Text(str(row["pipeline"])))
-    if any(row.get("stable") is False for row in rows):
-        table.caption = "~ the machine was too busy for a stable latency"
+    table.caption = "\n".join(_notes(rows)) or None
     return table
+
+
+def _notes(rows: list[dict[Any, Any]]) -> list[str]:
+    notes = []
+    if counts := sorted({row["repeats"] for row in rows if _spread(row, "accuracy")}):
+        several = " to ".join(map(str, counts[:1] + counts[-1:][: len(counts) - 1]))
+        notes.append(
+            f"accuracy and test of members: mean ± standard deviation of {several} runs at full "
+            "length; size and latency: of the median run, which ships"
+        )
+    if any(row.get("stable") is False for row in rows):
+        notes.append("~ the machine was too busy for a stable latency")
+    return notes
 
 
 def front_json(run: Run) -> str:
@@ -80,7 +92,7 @@ def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
     for known in (OBJECTIVES[name] for name in front.columns if name in OBJECTIVES):
         arrow = _ARROWS[known.direction]
         if known.name == "accuracy":
-            columns.append((f"accuracy {arrow}", partial(_number, key="accuracy", form=".4f")))
+            columns.append((f"accuracy {arrow}", _accuracy))
             if "test_accuracy" in front:
                 columns.append((f"test {arrow}", _test))
         elif known.name == "size_bytes":
@@ -99,7 +111,19 @@ def _number(row: dict[Any, Any], key: str, form: str) -> str:
     return "" if value is None or math.isnan(value) else format(value, form)
 
 
+def _accuracy(row: dict[Any, Any]) -> str:
+    return _spread(row, "accuracy") or _number(row, "accuracy", ".4f")
+
+
+def _spread(row: dict[Any, Any], name: str) -> str:
+    """Return mean and sample standard deviation over the finals, where there are several."""
+    deviation = _number(row, f"{name}_sd", ".4f")
+    return f"{_number(row, f'{name}_mean', '.4f')} ± {deviation}" if deviation else ""
+
+
 def _test(row: dict[Any, Any]) -> str:
+    if spread := _spread(row, "test_accuracy"):
+        return spread
     error = _number(row, "test_standard_error", ".4f")
     return _number(row, "test_accuracy", ".4f") + (f" ± {error}" if error else "")
 

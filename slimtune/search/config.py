@@ -23,6 +23,7 @@ from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.units import parse_duration
 from slimtune.search.samplers import POPULATION, SamplerName
+from slimtune.search.settings_final import FinalSettings, check_final
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
@@ -135,6 +136,7 @@ class SearchConfig(_Settings):
         int | None,
         Field(ge=1, description="stop when so many trials in a row gained no hypervolume"),
     ] = None
+    final: FinalSettings = FinalSettings()
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
         Field(description="a grid is run once with each; with none, each trial has its own"),
@@ -259,6 +261,10 @@ class SearchConfig(_Settings):
         size = len(self.points()) * max(1, len(self.seeds))
         return min(self.trials or size, size)
 
+    def longest_train(self) -> int:
+        """Return the most epochs that a trial's fine-tune has: ``space.train.epochs``."""
+        return max(self.resolved_space().stages["train"]["epochs"].ends())
+
     def resolved_space(self) -> Space:
         """Return the search space.
 
@@ -303,6 +309,7 @@ def make_config(
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
     config.points()
+    check_final(config.final, config.longest_train(), config.seeds)
     return config
 
 

@@ -8,6 +8,7 @@ from slimtune.errors import RunChangedError, shortened
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import run_config
+from slimtune.search.settings_final import MAY_CHANGE as FINAL_MAY_CHANGE
 from slimtune.spaces.space import Space
 
 MAY_CHANGE = (
@@ -18,6 +19,7 @@ MAY_CHANGE = (
     "executor",
     "ray_address",
     "summary",
+    *FINAL_MAY_CHANGE,
 )
 """Settings that decide no trial's result."""
 

@@ -8,19 +8,18 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
-from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.host import describe_host
-from slimtune.measurement.latency import measure_latency
-from slimtune.measurement.runtime import predict
-from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
 from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.attempt import OnEvent, Work
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
+from slimtune.search.final_measurement import measure_front, on_test
+from slimtune.search.finals import run_finals
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.proposer import Proposer, open_study
@@ -47,7 +46,6 @@ from slimtune.workload.types import Workload
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 BASELINE_NUMBER = -1
-FRONT_LATENCY_SECONDS = 3.0
 
 
 def ignore_events(event: str, values: Mapping[str, Any]) -> None:
@@ -68,7 +66,8 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stopping`` (from another thread), ``stopped``, ``final``.
+            ``stopping`` (from another thread), ``stopped``, ``finals``, ``final_started``,
+            ``final_finished``, ``final``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -161,7 +160,7 @@ def _finish(
     interrupts: Interrupts,
     budget: Budget,
 ) -> Run:
-    """Run the trials that are left, and measure the front."""
+    """Run the trials that are left, then the front's members at full length; measure them."""
     stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
     if not records:
@@ -169,7 +168,11 @@ def _finish(
     if not any(record.status == "complete" for record in records):
         first = records[0].error
         raise SearchFailedError(f"no trial finished; the first failed with: {first}")
-    measure_front(folder, workload)
+    if config.final.wanted:
+        execute = partial(_execute, config, workload, interrupts)
+        run_finals(config, folder, workload, listener, execute)
+    else:
+        measure_front(folder, workload)
     run = open_run(folder.path)
     if missed := run.nearest_miss():
         listener("warning", {"text": missed})
@@ -191,9 +194,6 @@ def _run_trials(
     limits = folder.manifest.get("limits", {})
     specs: dict[int, TrialSpec] = {}
 
-    def ask() -> TrialSpec | None:
-        return None if interrupts.requested else proposer.ask()
-
     def tell(outcome: Outcome) -> None:
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
@@ -208,22 +208,39 @@ def _run_trials(
             listener("finished", {"record": folder.record(what.number)})
 
     work = partial(run_trial, objectives=tuple(config.objectives))
+    _execute(config, workload, interrupts, work, proposer.ask, tell, on_event)
+    if proposer.stopped:
+        listener("stopped", {"reason": proposer.stopped})
+    return proposer.stopped
+
+
+def _execute(
+    config: SearchConfig,
+    workload: Workload,
+    interrupts: Interrupts,
+    work: Work,
+    ask: Callable[[], TrialSpec | None],
+    tell: Callable[[Outcome], None],
+    on_event: OnEvent,
+) -> None:
+    """Run what ``ask`` hands out on the config's executor, until it ends or a signal comes."""
+
+    def ask_unless_stopping() -> TrialSpec | None:
+        return None if interrupts.requested else ask()
+
     with interrupts.patient():
         if config.executor == "inline":
-            run_inline(work, workload, ask, tell, on_event=on_event)
+            run_inline(work, workload, ask_unless_stopping, tell, on_event=on_event)
         else:
             run_ray(
                 work,
                 workload,
-                ask,
+                ask_unless_stopping,
                 tell,
                 concurrency=config.workers(),
                 address=config.ray_address,
                 on_event=on_event,
             )
-    if proposer.stopped:
-        listener("stopped", {"reason": proposer.stopped})
-    return proposer.stopped
 
 
 def _proposer(
@@ -271,35 +288,6 @@ def _first_points(config: SearchConfig, folder: RunFolder) -> list[dict[str, Any
     return points[:most]
 
 
-def measure_front(folder: RunFolder, workload: Workload) -> None:
-    """Measure the front's files again: test accuracy, and latency all together and in quiet."""
-    numbers = [int(number) for number in open_run(folder.path).front()["trial"]]
-    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
-    files.insert(0, folder.path / "baseline" / "model.onnx")
-    latencies = measure_latency(
-        files, image_shape=workload.image_shape, seconds=FRONT_LATENCY_SECONDS
-    )
-    rows = [
-        FinalRow(
-            trial=number,
-            latency_ms=latency.ms,
-            stable=latency.stable,
-            **_test_accuracy(workload, file),
-        )
-        for number, file, latency in zip([None, *numbers], files, latencies, strict=True)
-    ]
-    write_final(folder.path, rows)
-
-
-def _test_accuracy(workload: Workload, file: bytes | Path) -> dict[str, float]:
-    logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
-    score = accuracy(logits, workload.test.labels)
-    return {
-        "test_accuracy": score,
-        "test_standard_error": standard_error(score, len(workload.test)),
-    }
-
-
 def _measured(
     workload: Workload, config: SearchConfig, name: str | None
 ) -> tuple[Outcome, dict[str, float]]:
@@ -311,7 +299,7 @@ def _measured(
     outcome = run_trial(workload, _baseline_spec(config), objectives=tuple(config.objectives))
     if outcome.status == "failed":
         raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
-    return outcome, _test_accuracy(workload, outcome.files["model.onnx"])
+    return outcome, on_test(workload, outcome.files["model.onnx"])
 
 
 def _baseline_spec(config: SearchConfig) -> TrialSpec:
