@@ -80,9 +80,8 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     log = log_console(state)
     told = words.objectives(member.record.objectives)
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
-    log.print(
-        f"trial {member.number} of {run.path}: {member.record.pipeline}{final}", markup=False
-    )
+    text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
+    log.print(text, markup=False, soft_wrap=True)
     log.print(told, markup=False)
     for file in sorted(target.iterdir()):
         log.print(f"  {file.name:<20} {words.size(file.stat().st_size):>12}", markup=False)

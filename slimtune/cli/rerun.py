@@ -12,6 +12,7 @@ from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
 from slimtune.errors import RunError, UserError
+from slimtune.results.finals import FinalKey, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.rerun import compare, rerun_trial
@@ -22,7 +23,8 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 
 @click.command("rerun", epilog=EPILOG)
 @click.argument("run", type=Path)
-@click.option("--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Which one.")
+@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="Which one.")
+@click.option("--final", metavar="NAME", help="A final instead, such as 0017-e30-r0.")
 @click.option(
     "--check", is_flag=True, help="Compare every file bit for bit; exit 1 if any differs."
 )
@@ -38,12 +40,13 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 def command(
     state: State,
     run: Path,
-    trial: int,
+    trial: int | None,
+    final: str | None,
     check: bool,
     debugger: bool,
     assignments: tuple[str, ...],
 ) -> int:
-    """Repeat one trial of RUN with its recorded recipe, seed and threads.
+    """Repeat one trial, or one final, of RUN with its recorded recipe, seed and threads.
 
     Nothing is written. Latency is measured again and shown, but never compared: it is the
     machine's, not the recipe's.
@@ -51,19 +54,31 @@ def command(
     if check and assignments:
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
     folder = RunFolder.open(run)
+    which = _which(trial, final)
     changes = parse_assignments(assignments)
     outcome = (
-        _debugged(folder, trial, changes) if debugger else rerun_trial(folder, trial, changes)
+        _debugged(folder, which, changes) if debugger else rerun_trial(folder, which, changes)
     )
     if outcome is None:
         return 1
     if outcome.status == "failed":
         return _show_failure(state, outcome.payload)
-    _show_objectives(state, folder.record(trial), outcome.payload)
-    return _show_check(folder, outcome) if check else 0
+    title = f"final {which.name}" if isinstance(which, FinalKey) else f"trial {which}"
+    _show_objectives(state, title, record_of(folder, which), outcome.payload)
+    return _show_check(folder, outcome, which) if check else 0
 
 
-def _debugged(folder: RunFolder, number: int, changes: dict[str, object]) -> Outcome | None:
+def _which(trial: int | None, final: str | None) -> int | FinalKey:
+    if final is not None and trial is None:
+        return FinalKey.parse(final)
+    if trial is None or final is not None:
+        raise click.UsageError("Give either --trial N or --final NAME.")
+    return trial
+
+
+def _debugged(
+    folder: RunFolder, number: int | FinalKey, changes: dict[str, object]
+) -> Outcome | None:
     """Run the trial and open the debugger at whatever it raises; None after that."""
     try:
         return rerun_trial(folder, number, changes, reraise=True)
@@ -81,8 +96,10 @@ def _show_failure(state: State, record: TrialRecord) -> int:
     return 1
 
 
-def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord) -> None:
-    table = plain_table(f"trial {recorded.number}", "objective", "recorded", "repeated", "")
+def _show_objectives(
+    state: State, title: str, recorded: TrialRecord, repeated: TrialRecord
+) -> None:
+    table = plain_table(title, "objective", "recorded", "repeated", "")
     for name, value in repeated.objectives.items():
         before = recorded.objectives.get(name)
         same = before == value
@@ -92,9 +109,9 @@ def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord)
     result_console(state).print(table)
 
 
-def _show_check(folder: RunFolder, outcome: Outcome) -> int:
+def _show_check(folder: RunFolder, outcome: Outcome, which: int | FinalKey) -> int:
     """Print one line a file; return the exit code: 0 only if all are identical."""
-    compared = compare(folder, outcome)
+    compared = compare(folder, outcome, which if isinstance(which, FinalKey) else None)
     for file in compared:
         verdict = "identical" if file.identical else "DIFFERENT"
         hashes = file.recorded if file.identical else f"{file.recorded} recorded, {file.repeated}"

@@ -1,6 +1,7 @@
 """The same recipe with more time: what a cheap search found, trained at full length."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from slimtune.compression.recipe import Recipe
@@ -34,13 +35,15 @@ def lengthened(recipe: Recipe, cheap: int, full: int) -> Recipe:
     quantize: Any = recipe.quantize
     if quantize.epochs:  # after training, it is no field but says that there are none
         quantize = dataclasses.replace(quantize, epochs=longer(quantize.epochs))
-    prune = None if recipe.prune is None else _longer_pruning(recipe.prune, longer)
+    prune = (
+        None if recipe.prune is None else _longer_pruning(recipe.prune, recipe.in_steps, longer)
+    )
     return dataclasses.replace(recipe, train=train, quantize=quantize, prune=prune)
 
 
-def _longer_pruning(prune: Prune, longer: Any) -> Prune:
+def _longer_pruning(prune: Prune, in_steps: bool, longer: Callable[..., int]) -> Prune:
     method = prune.method
     if method.sparsity_epochs:
         method = dataclasses.replace(method, sparsity_epochs=longer(method.sparsity_epochs))
-    recovery = longer(prune.step_epochs, MOST_STEP_EPOCHS)
+    recovery = longer(prune.step_epochs, MOST_STEP_EPOCHS) if in_steps else prune.step_epochs
     return dataclasses.replace(prune, method=method, step_epochs=recovery)

@@ -86,8 +86,11 @@ def record_of(folder: RunFolder, which: int | FinalKey) -> TrialRecord:
     if not isinstance(which, FinalKey):
         return folder.record(which)
     if not place(folder, which).is_dir():
-        known = ", ".join(key.name for key in final_keys(folder)) or "none"
-        raise UserError(f"final {which.name} does not exist (there are: {known})")
+        known = [key.name for key in final_keys(folder) if key.trial == which.trial]
+        raise UserError(
+            f"final {which.name} does not exist (trial {which.trial} has "
+            f"{', '.join(known) or 'none'})"
+        )
     path = place(folder, which) / "result.json"
     record = TrialRecord.from_dict(read_json(path), str(path))
     if record.number != which.trial:

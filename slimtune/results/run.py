@@ -124,10 +124,10 @@ class Run:
         table = self._members()
         limits = self._limits_of(table)
         table = table[np.array([keeps(limits, row) for row in _rows(table)], dtype=bool)]
-        maximized = [o.name for o in self.objectives if o.direction == "maximize"]
-        table = table.sort_values(
-            [*maximized, "trial"], ascending=[False] * len(maximized) + [True], ignore_index=True
-        )
+        down = ["accuracy_mean"] if "accuracy_mean" in table else []
+        down += [o.name for o in self.objectives if o.direction == "maximize"]
+        ascending = [False] * len(down) + [True]
+        table = table.sort_values([*down, "trial"], ascending=ascending, ignore_index=True)
         position = front_knee(table) if len(table) else -1
         table["knee"] = np.arange(len(table)) == position
         baseline = self.baseline_values(table)

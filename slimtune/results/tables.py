@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from slimtune.results.finals import FinalKey
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
 
@@ -23,7 +24,8 @@ def front_table(run: Run) -> Table:
 
     Sizes are in KiB and latencies in ms, each with how many times smaller or faster than the
     baseline; accuracies are of the validation split, and of the test split with its standard
-    error where it was measured. ◆ marks the knee.
+    error where it was measured; after finals with several seeds, mean and standard deviation of
+    both over the seeds. ◆ marks the knee.
 
     Raises:
         RunError: a record of the run is damaged.
@@ -43,18 +45,22 @@ def front_table(run: Run) -> Table:
         cells = [Text(show(row)) for _, show in columns]
         # Text, not markup: a pipeline may hold brackets.
         table.add_row(Text(f"{name}{row['trial']}"), *cells, Text(str(row["pipeline"])))
-    table.caption = "\n".join(_notes(rows)) or None
+    table.caption, table.caption_justify = "\n".join(_notes(rows)) or None, "left"
     return table
 
 
 def _notes(rows: list[dict[Any, Any]]) -> list[str]:
     notes = []
-    if counts := sorted({row["repeats"] for row in rows if _spread(row, "accuracy")}):
-        several = " to ".join(map(str, counts[:1] + counts[-1:][: len(counts) - 1]))
+    finals = [row for row in rows if row.get("final") is not None]
+    epochs = max((FinalKey.parse(row["final"]).epochs for row in finals), default=0)
+    if any(_spread(row, "accuracy") for row in finals):
+        seeds = max(row["repeats"] for row in finals)
         notes.append(
-            f"accuracy and test of members: mean ± standard deviation of {several} runs at full "
-            "length; size and latency: of the median run, which ships"
+            f"accuracy, test: mean ± standard deviation of {seeds} finals ({epochs} epochs, other "
+            "seeds than the trial's); size, latency: of the median one, which ships"
         )
+    elif finals:
+        notes.append(f"members: finals, of {epochs} epochs, with another seed than the trial's")
     if any(row.get("stable") is False for row in rows):
         notes.append("~ the machine was too busy for a stable latency")
     return notes

@@ -263,7 +263,7 @@ class SearchConfig(_Settings):
 
     def longest_train(self) -> int:
         """Return the most epochs that a trial's fine-tune has: ``space.train.epochs``."""
-        return max(self.resolved_space().stages["train"]["epochs"].ends())
+        return int(max(self.resolved_space().stages["train"]["epochs"].ends()))
 
     def resolved_space(self) -> Space:
         """Return the search space.

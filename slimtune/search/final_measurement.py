@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.latency import Latency, measure_latency
@@ -90,7 +91,7 @@ def shipped(keys: Sequence[FinalKey], finals: Finals) -> FinalKey:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def on_test(workload: Workload, file: bytes | Path) -> dict[str, float]:
+def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
     logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, workload.test.labels)
@@ -132,6 +133,6 @@ def _accuracy(record: TrialRecord) -> float:
     return float({**record.metrics, **record.objectives}["accuracy"])  # type: ignore[arg-type]
 
 
-def _spread(name: str, scores: Sequence[float]) -> dict[str, float | None]:
+def _spread(name: str, scores: Sequence[float]) -> dict[str, Any]:
     deviation = statistics.stdev(scores) if len(scores) > 1 else None
     return {f"{name}_mean": statistics.fmean(scores), f"{name}_sd": deviation}

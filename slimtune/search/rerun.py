@@ -9,6 +9,7 @@ from slimtune.compression.pipeline import Keep, Progress, keep_nothing
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
 from slimtune.results.files import read_json, sha256_bytes
+from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, make_config, merged, set_path
 from slimtune.search.setup import reopen_workload
@@ -52,7 +53,7 @@ def run_config(folder: RunFolder) -> SearchConfig:
 
 def rerun_trial(
     folder: RunFolder,
-    number: int,
+    number: int | FinalKey,
     changes: Mapping[str, Any] | None = None,
     *,
     reraise: bool = False,
@@ -61,7 +62,7 @@ def rerun_trial(
 
     Args:
         folder: the run.
-        number: the trial's number; finished and failed ones both work.
+        number: the trial's number, or the final's key; finished and failed ones both work.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
         reraise: raise what makes the trial fail, instead of recording it.
 
@@ -69,21 +70,28 @@ def rerun_trial(
         UserError: no such trial, or changes that make no valid recipe.
         RunError: the run's data has changed.
     """
-    folder.record(number)  # says which numbers exist
-    spec = TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
+    record_of(folder, number)  # says which exist
+    spec = TrialSpec.from_dict(read_json(place(folder, number) / "spec.json"))
     config = run_config(folder)
     spec = changed(spec, changes or {})
     workload = reopen_workload(folder, config)
     return run_trial(workload, spec, objectives=tuple(config.objectives), reraise=reraise)
 
 
-def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
+def compare(
+    folder: RunFolder, outcome: Outcome, final: FinalKey | None = None
+) -> list[Comparison]:
     """Return recorded against repeated hashes of the files that the recipe determines.
+
+    Args:
+        folder: the run.
+        outcome: of the repetition.
+        final: what was repeated, if not the trial of that number.
 
     Raises:
         UserError: the recorded trial failed, so that there is nothing to compare with.
     """
-    record = folder.record(outcome.number)
+    record = record_of(folder, outcome.number if final is None else final)
     if record.status != "complete":
         raise UserError(f"trial {outcome.number} failed: {record.error}; nothing to compare with")
     return [
