@@ -8,6 +8,7 @@ from slimtune.cli import words
 from slimtune.cli.console import log_console
 from slimtune.cli.settings import Quantity
 from slimtune.cli.state import State
+from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.run import Member, Run, open_run
 from slimtune.results.units import parse_latency, parse_size
 
@@ -78,7 +79,9 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     click.echo(target)
     log = log_console(state)
     told = words.objectives(member.record.objectives)
-    log.print(f"trial {member.number} of {run.path}: {member.record.pipeline}", markup=False)
+    final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
+    text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
+    log.print(text, markup=False, soft_wrap=True)
     log.print(told, markup=False)
     for file in sorted(target.iterdir()):
         log.print(f"  {file.name:<20} {words.size(file.stat().st_size):>12}", markup=False)

@@ -163,6 +163,31 @@ class Progress:
         self._line(f"stopped   {values['reason']} · {self._finished}/{self._total} trials")
         self._bar.update(self._task, description="measuring the front")
 
+    def _on_finals(self, values: Mapping[str, Any]) -> None:
+        members, repeats, epochs = values["members"], values["repeats"], values["epochs"]
+        text = f"finals    the front's {words.plural(members, 'member')} again, "
+        text += f"{words.plural(repeats, 'seed')} each, {words.plural(epochs, 'epoch')}"
+        text += f" (trials: {values['cheap']})" if epochs != values["cheap"] else ""
+        finished, total = values["finished"], values["total"]
+        self._line(text + (f" · {finished} of {total} are finished" if finished else ""))
+        # a new task: the old one's speed says nothing about full length
+        self._bar.remove_task(self._task)
+        self._task = self._bar.add_task("finals", total=total, completed=finished, last="")
+
+    def _on_final_started(self, values: Mapping[str, Any]) -> None:
+        if self._verbose:
+            self._line(f"final {values['name']}  started  {values['pipeline']}")
+
+    def _on_final_finished(self, values: Mapping[str, Any]) -> None:
+        record: TrialRecord = values["record"]
+        finished, total = values["finished"], values["total"]
+        told = _outcome(record)
+        label = "measuring the front" if finished == total else "finals"
+        self._bar.update(self._task, completed=finished, description=label, last=told)
+        if not self._live or self._verbose:
+            counted = f"{finished}/{total}"
+            self._line(f"final {values['name']}  {counted:>7}  {told}  {record.pipeline}")
+
     def _on_final(self, values: Mapping[str, Any]) -> None:
         self._line(
             f"front     {values['members']} members · hypervolume {values['hypervolume']:.4g}"

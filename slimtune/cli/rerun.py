@@ -14,6 +14,7 @@ from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
 from slimtune.errors import RunError, UserError
+from slimtune.results.finals import FinalKey, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.rerun import check_comparable, compare, rerun_trial
@@ -25,7 +26,8 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 
 @click.command("rerun", epilog=EPILOG)
 @click.argument("run", type=Path)
-@click.option("--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Which one.")
+@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="Which one.")
+@click.option("--final", metavar="NAME", help="A final instead, such as 0017-e30-r0.")
 @click.option(
     "--check", is_flag=True, help="Compare its files bit for bit; exit 1 if any differs."
 )
@@ -47,14 +49,15 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 def command(
     state: State,
     run: Path,
-    trial: int,
+    trial: int | None,
+    final: str | None,
     check: bool,
     debugger: bool,
     ray: bool,
     from_stage: str | None,
     assignments: tuple[str, ...],
 ) -> int:
-    """Repeat one trial of RUN as it was recorded: recipe, seeds, threads and device.
+    """Repeat one trial, or one final, of RUN as it was recorded: recipe, seeds, device.
 
     Everything is done again, in this process, unless --ray or --from-stage says otherwise.
     Nothing is written. Latency is measured again and shown, but never compared: it is the
@@ -65,12 +68,13 @@ def command(
     if debugger and ray:
         raise click.UsageError("--pdb needs the trial in this process; leave --ray out.")
     folder = RunFolder.open(run)
+    which = _which(trial, final)
     if check:
-        check_comparable(folder.record(trial))
+        check_comparable(record_of(folder, which))
     again = partial(
         rerun_trial,
         folder,
-        trial,
+        which,
         parse_assignments(assignments),
         exact=check,
         from_stage=from_stage,
@@ -81,8 +85,17 @@ def command(
         return 1
     if outcome.status == "failed":
         return _show_failure(state, outcome.payload)
-    _show_objectives(state, folder.record(trial), outcome.payload)
-    return _show_check(folder, outcome) if check else 0
+    title = f"final {which.name}" if isinstance(which, FinalKey) else f"trial {which}"
+    _show_objectives(state, title, record_of(folder, which), outcome.payload)
+    return _show_check(folder, outcome, which) if check else 0
+
+
+def _which(trial: int | None, final: str | None) -> int | FinalKey:
+    if final is not None and trial is None:
+        return FinalKey.parse(final)
+    if trial is None or final is not None:
+        raise click.UsageError("Give either --trial N or --final NAME.")
+    return trial
 
 
 def _note(state: State, text: str) -> None:
@@ -107,8 +120,10 @@ def _show_failure(state: State, record: TrialRecord) -> int:
     return 1
 
 
-def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord) -> None:
-    table = plain_table(f"trial {recorded.number}", "objective", "recorded", "repeated", "")
+def _show_objectives(
+    state: State, title: str, recorded: TrialRecord, repeated: TrialRecord
+) -> None:
+    table = plain_table(title, "objective", "recorded", "repeated", "")
     for name, value in repeated.objectives.items():
         before = recorded.objectives.get(name)
         same = before == value
@@ -120,9 +135,9 @@ def _show_objectives(state: State, recorded: TrialRecord, repeated: TrialRecord)
     result_console(state).print(table)
 
 
-def _show_check(folder: RunFolder, outcome: Outcome) -> int:
+def _show_check(folder: RunFolder, outcome: Outcome, which: int | FinalKey) -> int:
     """Print one line a file; return the exit code: 0 only if all are identical."""
-    compared = compare(folder, outcome)
+    compared = compare(folder, outcome, which if isinstance(which, FinalKey) else None)
     for file in compared:
         verdict = "identical" if file.identical else "DIFFERENT"
         hashes = file.recorded if file.identical else f"{file.recorded} recorded, {file.repeated}"

@@ -19,6 +19,7 @@ from slimtune.cli.steering import STEERING, steering_options
 from slimtune.cli.words import duration, program
 from slimtune.errors import RunError, UnknownNameError
 from slimtune.results.files import atomic_write
+from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import Run
 from slimtune.results.summary import summarise, summary_table
@@ -190,7 +191,17 @@ def _summary(run: Run, seconds: float) -> str:
         text += f", {len(failed)} failed (see {file})"
     if reused := sum(bool(record.reused) for record in records):
         text += f" · {reused} began with a stage of another trial"
-    return text
+    return text + _finals_words(run)
+
+
+def _finals_words(run: Run) -> str:
+    finals = run.finals()
+    if not finals:
+        return ""
+    failed = [key.name for key, record in finals.items() if record.status == "failed"]
+    text = f" · {len(finals) - len(failed)} finals"
+    file = run.path / FINALS / failed[0] / "error.txt" if failed else ""
+    return text + (f", {len(failed)} failed (see {file})" if failed else "")
 
 
 def _next_commands(run: Run) -> list[str]:

@@ -15,6 +15,8 @@ STEERING = {
     "time_budget": "time_budget",
     "stop_when_flat": "stop_when_flat",
     "stopping": "stopping",
+    "final_epochs": "final.epochs",
+    "repeats": "final.repeats",
 }
 """Option -> the setting that it sets."""
 
@@ -40,6 +42,19 @@ _OPTIONS = (
         "--stopping/--no-stopping",
         default=None,
         help="End trials early that cannot join the front; default: yes, but not in a grid.",
+    ),
+    click.option(
+        "--final-epochs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="At the end, run the front's members again with all fine-tuning lengthened from "
+        "--epochs to N; they are what ships.",
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(min=1),
+        metavar="K",
+        help="Run them again with K seeds each, and show mean and spread; the median ships.",
     ),
 )
 

@@ -10,6 +10,7 @@ import yaml
 from slimtune.errors import UserError
 from slimtune.results.files import publish_folder, to_json
 from slimtune.results.final import read_final
+from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 
@@ -22,7 +23,8 @@ def export_member(run_folder: RunFolder, number: int, out: str | Path) -> Path:
 
     The folder holds model.onnx, model.safetensors and model.json (those the trial made),
     recipe.yaml, metrics.json, and labels.json with the class names and the normalisation.
-    It appears in one rename, and only after every SHA-256 has been checked.
+    It appears in one rename, and only after every SHA-256 has been checked. Of a trial that was
+    run again at full length, the final that ships is copied.
 
     Args:
         run_folder: the run.
@@ -37,12 +39,12 @@ def export_member(run_folder: RunFolder, number: int, out: str | Path) -> Path:
             taken.
         RunError: a file differs from what the trial wrote, is a link, or the disk refuses.
     """
-    record = run_folder.record(number)
+    record, place = what_ships(run_folder, number)
     if record.status != "complete":
         raise UserError(unfinished_message(run_folder.path, record))
     target = _free_folder(Path(out))
     names = [name for name in _COPIED if name in record.artifacts or name == "model.onnx"]
-    files = {name: run_folder.read_artifact(record, name) for name in names}
+    files = {name: run_folder.read_artifact(record, name, place) for name in names}
     recipe = yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True)
     files["recipe.yaml"] = recipe.encode()
     files["metrics.json"] = to_json(_metrics(run_folder, record))

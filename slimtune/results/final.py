@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
@@ -23,6 +24,12 @@ class FinalRow:
         test_standard_error: binomial, of the test accuracy.
         latency_ms: measured in turn with all other rows; None if not measured.
         stable: whether the latency could be measured on a machine quiet enough.
+        final: the file that was measured, as a folder of ``finals/``; None for the trial's own.
+        repeats: finals of the member that were completed; None if it was not run again.
+        accuracy_mean: of its finals' validation accuracies.
+        accuracy_sd: their sample standard deviation; None for a single one.
+        test_accuracy_mean: of its finals' test accuracies.
+        test_accuracy_sd: their sample standard deviation; None for a single one.
     """
 
     trial: int | None
@@ -30,7 +37,16 @@ class FinalRow:
     test_standard_error: float | None = None
     latency_ms: float | None = None
     stable: bool = True
+    final: str | None = None
+    repeats: int | None = None
+    accuracy_mean: float | None = None
+    accuracy_sd: float | None = None
+    test_accuracy_mean: float | None = None
+    test_accuracy_sd: float | None = None
 
+
+SPREAD = ("accuracy_mean", "accuracy_sd", "test_accuracy_mean", "test_accuracy_sd")
+"""What a front tells of all finals of a member."""
 
 _ADAPTER: TypeAdapter[list[FinalRow]] = TypeAdapter(list[FinalRow])
 
@@ -68,6 +84,33 @@ def read_final(folder: Path) -> list[FinalRow]:
         return _ADAPTER.validate_python(read_json(path).get("rows"))
     except ValidationError as error:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
+
+
+def with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:
+    """Add what the final measurement knows of the members, in place; see `Run.front`.
+
+    Args:
+        table: columns ``trial``, ``pipeline`` and the objectives.
+        final: rows of one measurement.
+    """
+    by_trial = {row.trial: row for row in final}
+    rows = [by_trial.get(int(number), FinalRow(trial=int(number))) for number in table["trial"]]
+    if any(row.test_accuracy is not None for row in rows):
+        after = list(table.columns).index("pipeline")
+        accuracy = [row.test_accuracy for row in rows]
+        error = [row.test_standard_error for row in rows]
+        table.insert(after, "test_accuracy", pd.Series(accuracy, dtype=float))
+        table.insert(after + 1, "test_standard_error", pd.Series(error, dtype=float))
+    if any(row.final is not None for row in rows):
+        for name in ("final", "repeats", *SPREAD):
+            table[name] = [getattr(row, name) for row in rows]
+        table[list(SPREAD)] = table[list(SPREAD)].astype(float)
+    measured = rows and all(row.latency_ms is not None for row in rows)
+    if "latency_ms" in table and measured:
+        table["trial_latency_ms"] = table["latency_ms"]
+        table["latency_ms"] = pd.Series([row.latency_ms for row in rows], dtype=float)
+        table["stable"] = [row.stable for row in rows]
+    return table
 
 
 def _csv(rows: Sequence[FinalRow]) -> str:

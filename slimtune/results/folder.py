@@ -12,6 +12,7 @@
       trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
       trials/0016.damaged-1/   set aside, for its record could not be read
       stages/KEY/              beginnings that trials share (stages.py); may be removed
+      finals/0017-e30-r0/      a trial run again at full length (finals.py)
       front/                   front.json, front.csv (final.py)
 """
 
@@ -43,6 +44,7 @@ from slimtune.results.objectives import is_number
 from slimtune.results.record import TrialRecord, checked
 from slimtune.results.stages import StageStore
 
+_SWEPT = ("*", "trials/*", "finals/*", "stages/*", "front/*")
 _OURS = ("spec.json", "result.json", "error.txt")
 
 Network = tuple[Mapping[str, Any], Mapping[str, bytes]]
@@ -174,7 +176,12 @@ class RunFolder:
             RunError: the disk refuses, a file's name is not plain, or something that is no
                 finished trial sits in the trial's place.
         """
-        path = self.trial_path(record.number)
+        return self.write_record(self.trial_path(record.number), record, spec, files)
+
+    def write_record(
+        self, path: Path, record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]
+    ) -> bool:
+        """Do what `write_trial` does in another place of the run folder."""
         if (path / "result.json").is_file():
             return False
         record = checked(record, self.manifest["objectives"])
@@ -223,8 +230,13 @@ class RunFolder:
             raise RunError(f"{path}: is the record of trial {record.number}, not of {number}")
         return record
 
-    def read_artifact(self, record: TrialRecord, name: str) -> bytes:
+    def read_artifact(self, record: TrialRecord, name: str, place: Path | None = None) -> bytes:
         """Return the content of one of a trial's files, provided it is what the trial wrote.
+
+        Args:
+            record: of the trial.
+            name: of the file.
+            place: where the trial lies, if not among the trials.
 
         Raises:
             UserError: the trial left no file of that name.
@@ -235,9 +247,9 @@ class RunFolder:
             raise UserError(
                 f"trial {record.number} has no file {shortened(name)} (it has {known})"
             )
-        path = self.trial_path(record.number) / plain_name(name)
+        path = (place or self.trial_path(record.number)) / plain_name(name)
         data = read_bytes(path)
-        self._compare(record, name, sha256_bytes(data))
+        self._compare(record, path, sha256_bytes(data))
         return data
 
     def verify(self, number: int) -> None:
@@ -250,15 +262,17 @@ class RunFolder:
         record = self.record(number)
         for name in record.artifacts:
             path = self.trial_path(number) / plain_name(name)
-            self._compare(record, name, sha256_file(path))
+            self._compare(record, path, sha256_file(path))
 
-    def _compare(self, record: TrialRecord, name: str, found: str) -> None:
-        recorded = record.artifacts[name]
+    def _compare(self, record: TrialRecord, path: Path, found: str) -> None:
+        recorded = record.artifacts[path.name]
         if found != recorded:
+            own = path.parent.name == f"{record.number:04d}"
+            which = f"trial {record.number}" if own else f"final {path.parent.name}"
             raise RunError(
-                f"{self.trial_path(record.number) / name}: SHA-256 mismatch for trial "
-                f"{record.number} ({found[:12]}…, recorded {recorded[:12]}…); make it again with "
-                f"slimtune rerun {self.path} --trial {record.number}"
+                f"{path}: SHA-256 mismatch for {which} "
+                f"({found[:12]}…, recorded {recorded[:12]}…); make it again with "
+                f"slimtune rerun {self.path} --{which}"
             )
 
     def write_baseline(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
@@ -322,11 +336,7 @@ class RunFolder:
         What a live process is writing, such as a figure, stays. Only the run's one writer may
         call this, and not while it writes.
         """
-        found = (
-            path
-            for where in ("*", "trials/*", "stages/*", "front/*")
-            for path in self.path.glob(where)
-        )
+        found = (path for where in _SWEPT for path in self.path.glob(where))
         leftovers = sorted(path for path in found if is_abandoned(path))
         for path in leftovers:
             discard(path)

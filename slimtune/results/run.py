@@ -10,7 +10,8 @@ import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.delivery import export_member, unfinished_message
-from slimtune.results.final import FinalRow, read_final
+from slimtune.results.final import FinalRow, read_final, with_final
+from slimtune.results.finals import FinalKey, delivered, final_keys, record_of, what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
 from slimtune.results.limits import keeps
@@ -27,8 +28,8 @@ class Member:
 
     Attributes:
         number: of the trial.
-        record: what was asked and measured.
-        path: its folder.
+        record: what was asked and measured; of its final, where one ships.
+        path: the folder of the one or the other.
         folder: the run it belongs to.
     """
 
@@ -87,6 +88,14 @@ class Run:
         """The baseline's record: ``objectives`` and what else was measured of it."""
         return self.folder.baseline()
 
+    def finals(self) -> dict[FinalKey, TrialRecord]:
+        """Return the records of all finals, complete and failed, of every length, in order.
+
+        Raises:
+            RunError: a record is damaged.
+        """
+        return {key: record_of(self.folder, key) for key in final_keys(self.folder)}
+
     def front(self) -> pd.DataFrame:
         """Return the trials that no other trial dominates, the most accurate first.
 
@@ -103,16 +112,22 @@ class Run:
         come with it. A final measurement that misses a member (trials were added since) gives
         test accuracies only, because latencies of two measurements do not rank.
 
+        After finals, every value in a row is of the final that ships (``final`` names its folder
+        in ``finals/``), the front is that of these files, and ``repeats``, ``accuracy_mean``,
+        ``accuracy_sd``, ``test_accuracy_mean`` and ``test_accuracy_sd`` tell of all finals of the
+        member: sample standard deviations, NaN for a single one. Where trials were added since,
+        the front is still that of the finals until the search ends again.
+
         Raises:
             RunError: a record is damaged.
         """
         table = self._members()
         limits = self._limits_of(table)
         table = table[np.array([keeps(limits, row) for row in _rows(table)], dtype=bool)]
-        maximized = [o.name for o in self.objectives if o.direction == "maximize"]
-        table = table.sort_values(
-            [*maximized, "trial"], ascending=[False] * len(maximized) + [True], ignore_index=True
-        )
+        down = ["accuracy_mean"] if "accuracy_mean" in table else []
+        down += [o.name for o in self.objectives if o.direction == "maximize"]
+        ascending = [False] * len(down) + [True]
+        table = table.sort_values([*down, "trial"], ascending=ascending, ignore_index=True)
         position = front_knee(table) if len(table) else -1
         table["knee"] = np.arange(len(table)) == position
         baseline = self.baseline_values(table)
@@ -191,19 +206,49 @@ class Run:
         members = self._members()  # kept the limits until they were measured together
         if not members.empty:
             return nearest_miss(members, self._limits_of(members))
-        measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in complete]
+        finals = [r for r in self._delivered()[0] if r.status == "complete"]  # each broke one
+        measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits)
 
     def _members(self) -> pd.DataFrame:
         """Return the front in any order, with members that the final measurement excludes."""
+        return self._joined(*self._delivered())
+
+    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
+        kept = [r for r in records if keeps(self._unseen_limits, {**r.metrics, **r.objectives})]
+        table = with_final(self._table(kept), rows)
+        return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
+
+    def candidates(self) -> list[TrialRecord]:
+        """Return the trials that keep the limits and that no other such trial dominates.
+
+        By what the trials themselves measured, so that it changes only when trials are added.
+
+        Raises:
+            RunError: a record is damaged.
+        """
         complete = self._complete()
         mask = self._mask(self._values(complete))
-        table = self._table([record for record, kept in zip(complete, mask, strict=True) if kept])
-        table = _with_final(table, read_final(self.path))
-        if "trial_latency_ms" in table:
-            names = [o.name for o in self.objectives]
-            table = table[self._mask(table[names].to_numpy(float))]
-        return table
+        return [record for record, kept in zip(complete, mask, strict=True) if kept]
+
+    def standing(self, rows: Sequence[FinalRow]) -> list[int]:
+        """Return which candidates stay on the front by latencies that were measured together.
+
+        Args:
+            rows: one a candidate.
+        """
+        table = self._joined(self.candidates(), rows)
+        limits = self._limits_of(table)
+        return [int(row["trial"]) for row in _rows(table) if keeps(limits, row)]
+
+    def _delivered(self) -> tuple[list[TrialRecord], list[FinalRow]]:
+        return delivered(self.folder, self.candidates)
+
+    @property
+    def _unseen_limits(self) -> dict[str, float]:
+        """Limits of what is no objective, and so in no column of a front."""
+        names = self.manifest["objectives"]
+        return {name: limit for name, limit in self.limits.items() if name not in names}
 
     def _limits_of(self, table: pd.DataFrame) -> dict[str, float]:
         return {name: limit for name, limit in self.limits.items() if name in table}
@@ -218,16 +263,15 @@ class Run:
         ]
 
     def trial(self, number: int) -> Member:
-        """Return a complete trial, on the front or not.
+        """Return a complete trial, on the front or not, as what it ships: its final if it has one.
 
         Raises:
             UserError: there is no such trial, or it failed or was stopped.
             RunError: its record is damaged.
         """
-        record = self.folder.record(number)
+        record, path = what_ships(self.folder, number)
         if record.status != "complete":
             raise UserError(unfinished_message(self.path, record))
-        path = self.folder.trial_path(record.number)
         return Member(record.number, record, path, self.folder)
 
     def hypervolume(self) -> float:
@@ -270,21 +314,3 @@ def open_run(path: str | Path) -> Run:
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:
-    """Add what the final measurement knows of the members; see `Run.front`."""
-    by_trial = {row.trial: row for row in final}
-    rows = [by_trial.get(int(number), FinalRow(trial=int(number))) for number in table["trial"]]
-    if any(row.test_accuracy is not None for row in rows):
-        after = list(table.columns).index("pipeline")
-        accuracy = [row.test_accuracy for row in rows]
-        error = [row.test_standard_error for row in rows]
-        table.insert(after, "test_accuracy", pd.Series(accuracy, dtype=float))
-        table.insert(after + 1, "test_standard_error", pd.Series(error, dtype=float))
-    measured = rows and all(row.latency_ms is not None for row in rows)
-    if "latency_ms" in table and measured:
-        table["trial_latency_ms"] = table["latency_ms"]
-        table["latency_ms"] = pd.Series([row.latency_ms for row in rows], dtype=float)
-        table["stable"] = [row.stable for row in rows]
-    return table

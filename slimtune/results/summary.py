@@ -47,13 +47,16 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
     Returns:
         The columns, measured values as means over the trials of the pipeline, and beside them
         ``runs``, the number of trials, and ``accuracy_sd``, their sample standard deviation
-        (NaN for a single one). A setting that a recipe does not have is empty.
+        (NaN for a single one). A setting that a recipe does not have is empty. Of a run with
+        finals, these follow the trials in rows of their own, told by the column ``final``, their
+        length; it is 0 for trials.
 
     Raises:
         UnknownNameError: a column that no trial of the run has.
         RunError: a record is damaged.
     """
-    groups = repeats(run)
+    lengths = [(0, records) for records in repeats(run)] + finals_by_member(run)
+    groups = [records for _, records in lengths]
     baseline = _measured([run.baseline]) if (run.path / "baseline").is_dir() else {}
     _check_columns(columns, [records[0] for records in groups], baseline)
     rows = [_row(columns, {}, baseline, baseline, runs=1)] if baseline else []
@@ -62,7 +65,24 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
     for records in groups:
         values = _measured([record.to_dict() for record in records])
         rows.append(_row(columns, records[0].to_dict(), values, baseline, runs=len(records)))
-    return pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd"])
+    table = pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd"])
+    if any(length for length, _ in lengths):
+        first = [0] * (len(rows) - len(groups))
+        table.insert(1, "final", [*first, *(length for length, _ in lengths)])
+    return table
+
+
+def finals_by_member(run: Run) -> list[tuple[int, list[TrialRecord]]]:
+    """Return the complete finals, those of one member and length together, after that length.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    groups: dict[tuple[int, int], list[TrialRecord]] = {}
+    for key, record in run.finals().items():
+        if record.status == "complete":
+            groups.setdefault((key.epochs, key.trial), []).append(record)
+    return [(epochs, groups[epochs, trial]) for epochs, trial in sorted(groups)]
 
 
 def repeats(run: Run) -> list[list[TrialRecord]]:
@@ -173,6 +193,8 @@ _FORMS: dict[str, Callable[[float], str]] = {
 
 def _cell(name: str, row: Mapping[Any, Any]) -> str:
     value = row[name]
+    if name == "final":
+        return f"{value} epochs" if value else ""
     if isinstance(value, str) or "." in name:
         return str(value)
     if value is None or math.isnan(value):

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from slimtune.results.finals import FinalKey
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
 
@@ -23,7 +24,8 @@ def front_table(run: Run) -> Table:
 
     Sizes are in KiB and latencies in ms, each with how many times smaller or faster than the
     baseline; accuracies are of the validation split, and of the test split with its standard
-    error where it was measured. ◆ marks the knee.
+    error where it was measured; after finals with several seeds, mean and standard deviation of
+    both over the seeds. ◆ marks the knee.
 
     Raises:
         RunError: a record of the run is damaged.
@@ -43,9 +45,25 @@ def front_table(run: Run) -> Table:
         cells = [Text(show(row)) for _, show in columns]
         # Text, not markup: a pipeline may hold brackets.
         table.add_row(Text(f"{name}{row['trial']}"), *cells, Text(str(row["pipeline"])))
-    if any(row.get("stable") is False for row in rows):
-        table.caption = "~ the machine was too busy for a stable latency"
+    table.caption, table.caption_justify = "\n".join(_notes(rows)) or None, "left"
     return table
+
+
+def _notes(rows: list[dict[Any, Any]]) -> list[str]:
+    notes = []
+    finals = [row for row in rows if row.get("final") is not None]
+    epochs = max((FinalKey.parse(row["final"]).epochs for row in finals), default=0)
+    if any(_spread(row, "accuracy") for row in finals):
+        seeds = max(row["repeats"] for row in finals)
+        notes.append(
+            f"accuracy, test: mean ± standard deviation of {seeds} finals ({epochs} epochs, other "
+            "seeds than the trial's); size, latency: of the median one, which ships"
+        )
+    elif finals:
+        notes.append(f"members: finals, of {epochs} epochs, with another seed than the trial's")
+    if any(row.get("stable") is False for row in rows):
+        notes.append("~ the machine was too busy for a stable latency")
+    return notes
 
 
 def front_json(run: Run) -> str:
@@ -80,7 +98,7 @@ def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
     for known in (OBJECTIVES[name] for name in front.columns if name in OBJECTIVES):
         arrow = _ARROWS[known.direction]
         if known.name == "accuracy":
-            columns.append((f"accuracy {arrow}", partial(_number, key="accuracy", form=".4f")))
+            columns.append((f"accuracy {arrow}", _accuracy))
             if "test_accuracy" in front:
                 columns.append((f"test {arrow}", _test))
         elif known.name == "size_bytes":
@@ -99,7 +117,19 @@ def _number(row: dict[Any, Any], key: str, form: str) -> str:
     return "" if value is None or math.isnan(value) else format(value, form)
 
 
+def _accuracy(row: dict[Any, Any]) -> str:
+    return _spread(row, "accuracy") or _number(row, "accuracy", ".4f")
+
+
+def _spread(row: dict[Any, Any], name: str) -> str:
+    """Return mean and sample standard deviation over the finals, where there are several."""
+    deviation = _number(row, f"{name}_sd", ".4f")
+    return f"{_number(row, f'{name}_mean', '.4f')} ± {deviation}" if deviation else ""
+
+
 def _test(row: dict[Any, Any]) -> str:
+    if spread := _spread(row, "test_accuracy"):
+        return spread
     error = _number(row, "test_standard_error", ".4f")
     return _number(row, "test_accuracy", ".4f") + (f" ± {error}" if error else "")
 

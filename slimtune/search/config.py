@@ -23,6 +23,7 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.units import parse_duration
 from slimtune.search.per_trial import PerTrialSettings
 from slimtune.search.samplers import POPULATION, SamplerName
+from slimtune.search.settings_final import FinalSettings, check_final
 from slimtune.search.settings_stages import StageRoom
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
@@ -140,6 +141,7 @@ class SearchConfig(_Settings):
         bool | Literal["auto"],
         Field(description="end hopeless trials early; auto: yes, but not in a grid"),
     ] = "auto"
+    final: FinalSettings = FinalSettings()
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
         Field(description="a grid is run once with each; with none, each trial has its own"),
@@ -262,6 +264,10 @@ class SearchConfig(_Settings):
         size = len(self.points()) * max(1, len(self.seeds))
         return min(self.trials or size, size)
 
+    def longest_train(self) -> int:
+        """Return the most epochs that a trial's fine-tune has: ``space.train.epochs``."""
+        return int(max(self.resolved_space().stages["train"]["epochs"].ends()))
+
     def resolved_space(self) -> Space:
         """Return the search space.
 
@@ -306,6 +312,7 @@ def make_config(
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
     config.points()
+    check_final(config.final, config.longest_train(), config.seeds)
     return config
 
 

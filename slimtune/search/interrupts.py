@@ -57,7 +57,7 @@ class Interrupts:
         Raises:
             KeyboardInterrupt: at the end of the block, if a signal came within it.
         """
-        self._patient = True
+        self._patient, self._over = True, threading.Event()  # of this block; there may be more
         try:
             yield
         finally:

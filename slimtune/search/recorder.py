@@ -1,11 +1,17 @@
 """From outcomes to trial folders; a full disk costs trials, and is not let cost many."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from slimtune.errors import DiskFullError, TrialError
 from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import failed_outcome
+
+Write = Callable[[TrialRecord, Mapping[str, Any], Mapping[str, bytes]], object]
+"""Write a record with its spec and files, as `RunFolder.write_trial` does."""
 
 ENOUGH = 3
 """Trials in a row that the disk has no room for; the next would most likely be in vain too."""
@@ -16,10 +22,11 @@ class Recorder:
 
     Args:
         folder: whose lock this process holds.
+        write: where to, if not among the folder's trials.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder, write: Write | None = None) -> None:
+        self._write = write or folder.write_trial
         self._unwritten = 0
 
     def record(self, spec: TrialSpec, outcome: Outcome) -> Outcome:
@@ -41,12 +48,12 @@ class Recorder:
             record = dataclasses.replace(outcome.payload, error=outcome.reason)
             outcome = dataclasses.replace(outcome, payload=record)
         try:
-            self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
+            self._write(outcome.payload, spec.to_dict(), outcome.files)
             self._unwritten = 0
         except DiskFullError as error:
             self._unwritten += 1
             if self._unwritten == ENOUGH:
                 raise DiskFullError(f"{ENOUGH} trials in a row; the last: {error}") from None
             outcome = failed_outcome(spec, error)
-            self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
+            self._write(outcome.payload, spec.to_dict(), outcome.files)
         return outcome

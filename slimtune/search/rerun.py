@@ -10,6 +10,7 @@ from slimtune.compression.pipeline import Keep, Progress, keep_nothing
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
 from slimtune.results.files import read_json, sha256_bytes
+from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.config import SearchConfig, make_config, merged, set_path
@@ -63,7 +64,7 @@ def run_config(folder: RunFolder) -> SearchConfig:
 
 def rerun_trial(
     folder: RunFolder,
-    number: int,
+    number: int | FinalKey,
     changes: Mapping[str, Any] | None = None,
     *,
     reraise: bool = False,
@@ -76,12 +77,13 @@ def rerun_trial(
 
     Args:
         folder: the run.
-        number: the trial's number; failed ones work too, and stopped ones run to their end.
+        number: the trial's number, or the final's key; failed ones work too, and stopped ones run
+            to their end.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
         reraise: raise what makes the trial fail, instead of recording it; not with ``ray``.
         exact: refuse to run on the CPU a trial whose device is not here.
         ray: run it in a worker process of a Ray on this machine, as the search did.
-        from_stage: of `BEFORE`: take what comes before it from the run\x27s stage store. Without,
+        from_stage: of `BEFORE`: take what comes before it from the run's stage store. Without,
             the store is not looked at.
         note: told what is not as it was in the search.
 
@@ -91,8 +93,8 @@ def rerun_trial(
         RunError: the run's data has changed.
         SlimtuneError: Ray cannot be started.
     """
-    record = folder.record(number)
-    spec = TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
+    record = record_of(folder, number)
+    spec = TrialSpec.from_dict(read_json(place(folder, number) / "spec.json"))
     config = run_config(folder)
     here = moved_here(spec, exact)
     if here != spec:
@@ -114,13 +116,20 @@ def rerun_trial(
     return run_in_worker(work, workload, spec)
 
 
-def compare(folder: RunFolder, outcome: Outcome) -> list[Comparison]:
+def compare(
+    folder: RunFolder, outcome: Outcome, final: FinalKey | None = None
+) -> list[Comparison]:
     """Return recorded against repeated hashes of the files that the recipe determines.
+
+    Args:
+        folder: the run.
+        outcome: of the repetition.
+        final: what was repeated, if not the trial of that number.
 
     Raises:
         UserError: as `check_comparable`.
     """
-    record = folder.record(outcome.number)
+    record = record_of(folder, outcome.number if final is None else final)
     check_comparable(record)
     return [
         Comparison(name, recorded, sha256_bytes(outcome.files.get(name, b"")))

@@ -8,6 +8,7 @@ from slimtune.errors import RunChangedError, shortened
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import run_config
+from slimtune.search.settings_final import MAY_CHANGE as FINAL_MAY_CHANGE
 from slimtune.spaces.space import Space
 
 MAY_CHANGE = (
@@ -23,6 +24,7 @@ MAY_CHANGE = (
     "per_trial.timeout",
     "stage_store",
     "summary",
+    *FINAL_MAY_CHANGE,
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""
 

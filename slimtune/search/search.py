@@ -8,20 +8,19 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
-from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.host import describe_host
-from slimtune.measurement.runtime import predict
-from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder, refuse_existing
 from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
-from slimtune.search.attempt import Aids, Judge, go_on
+from slimtune.search.attempt import Aids, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
+from slimtune.search.final_measurement import measure_front, on_test
+from slimtune.search.finals import run_finals
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
@@ -49,7 +48,6 @@ from slimtune.workload.types import Workload
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 BASELINE_NUMBER = -1
-FRONT_LATENCY_SECONDS = 3.0
 
 
 def ignore_events(event: str, values: Mapping[str, Any]) -> None:
@@ -70,7 +68,8 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stopping`` (from another thread), ``stopped``, ``final``.
+            ``stopping`` (from another thread), ``stopped``, ``finals``, ``final_started``,
+            ``final_finished``, ``final``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -159,7 +158,7 @@ def _finish(
     interrupts: Interrupts,
     budget: Budget,
 ) -> Run:
-    """Run the trials that are left, and measure the front."""
+    """Run the trials that are left, then the front's members at full length; measure them."""
     stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
     if not records:
@@ -168,7 +167,11 @@ def _finish(
         first = records[0]
         became = "was stopped at" if first.status == "stopped" else "failed with:"
         raise SearchFailedError(f"no trial finished; the first {became} {first.error}")
-    measure_front(folder, workload)
+    if config.final.wanted:
+        execute = partial(_execute, config, workload, interrupts, listener, Aids())
+        run_finals(config, folder, workload, listener, execute)
+    else:
+        measure_front(folder, workload)
     run = open_run(folder.path)
     if missed := run.nearest_miss():
         listener("warning", {"text": missed})
@@ -195,9 +198,6 @@ def _run_trials(
     judge: Judge = rule or go_on
     specs: dict[int, TrialSpec] = {}
 
-    def ask() -> TrialSpec | None:
-        return None if interrupts.requested else proposer.ask()
-
     def tell(outcome: Outcome) -> None:
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
@@ -215,21 +215,41 @@ def _run_trials(
             listener("finished", {"record": folder.record(what.number)})
 
     work = partial(run_trial, objectives=tuple(config.objectives), origin=stages.origin)
+    aids = Aids(judge=judge, fetch_stage=stages.fetch)
+    _execute(config, workload, interrupts, listener, aids, work, proposer.ask, tell, on_event)
+    if proposer.stopped:
+        listener("stopped", {"reason": proposer.stopped})
+    return proposer.stopped
+
+
+def _execute(
+    config: SearchConfig,
+    workload: Workload,
+    interrupts: Interrupts,
+    listener: Listener,
+    aids: Aids,
+    work: Work,
+    ask: Callable[[], TrialSpec | None],
+    tell: Callable[[Outcome], None],
+    on_event: OnEvent,
+) -> None:
+    """Run what ``ask`` hands out on the config's executor, until it ends or a signal comes."""
+
+    def ask_unless_stopping() -> TrialSpec | None:
+        return None if interrupts.requested else ask()
+
     with interrupts.patient():
         run_all(
             config,
             work,
             workload,
-            ask,
+            ask_unless_stopping,
             tell,
-            aids=Aids(judge=judge, fetch_stage=stages.fetch),
+            aids=aids,
             on_event=on_event,
             warn=lambda text: listener("warning", {"text": text}),
             go_on=lambda: not interrupts.requested,
         )
-    if proposer.stopped:
-        listener("stopped", {"reason": proposer.stopped})
-    return proposer.stopped
 
 
 def _proposer(
@@ -280,35 +300,6 @@ def _first_points(config: SearchConfig, folder: RunFolder) -> list[dict[str, Any
     return points[:most]
 
 
-def measure_front(folder: RunFolder, workload: Workload) -> None:
-    """Measure the front's files again: test accuracy, and latency all together and in quiet."""
-    numbers = [int(number) for number in open_run(folder.path).front()["trial"]]
-    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
-    files.insert(0, folder.path / "baseline" / "model.onnx")
-    latencies = measure_on_reference_host(
-        files, image_shape=workload.image_shape, seconds=FRONT_LATENCY_SECONDS
-    )
-    rows = [
-        FinalRow(
-            trial=number,
-            latency_ms=latency.ms,
-            stable=latency.stable,
-            **_test_accuracy(workload, file),
-        )
-        for number, file, latency in zip([None, *numbers], files, latencies, strict=True)
-    ]
-    write_final(folder.path, rows)
-
-
-def _test_accuracy(workload: Workload, file: bytes | Path) -> dict[str, float]:
-    logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
-    score = accuracy(logits, workload.test.labels)
-    return {
-        "test_accuracy": score,
-        "test_standard_error": standard_error(score, len(workload.test)),
-    }
-
-
 def _measured(
     workload: Workload, config: SearchConfig, name: str | None
 ) -> tuple[Outcome, dict[str, float]]:
@@ -322,7 +313,7 @@ def _measured(
     outcome = run_trial(workload, spec, aids, objectives=tuple(config.objectives))
     if outcome.status == "failed":
         raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
-    return outcome, _test_accuracy(workload, outcome.files["model.onnx"])
+    return outcome, on_test(workload, outcome.files["model.onnx"])
 
 
 def _baseline_spec(config: SearchConfig) -> TrialSpec:

@@ -119,3 +119,36 @@ def test_a_trial_that_took_its_beginning_from_the_store_says_so() -> None:
     with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
         progress("finished", {"record": dataclasses.replace(record(0), reused="train")})
     assert file.getvalue().endswith("  (train from the store)\n")
+
+
+FINALS = {"members": 2, "repeats": 1, "epochs": 30, "cheap": 3, "finished": 0, "total": 2}
+
+
+def shown_finals(terminal: bool = False, **changes: Any) -> str:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
+    with Progress(console, Path("runs/a")) as progress:
+        progress("workload", WORKLOAD)
+        progress("finals", {**FINALS, **changes})
+        final = {"name": "0000-e30-r0", "trial": 0, "repeat": 0, "finished": 1, "total": 2}
+        progress("final_started", {**final, "pipeline": "l1 [50]%"})
+        progress("final_finished", {**final, "record": record(0)})
+    return file.getvalue()
+
+
+def test_finals_are_announced_and_told_one_by_one() -> None:
+    assert shown_finals().splitlines()[3:] == [
+        "finals    the front's 2 members again, 1 seed each, 30 epochs (trials: 3)",
+        "final 0000-e30-r0      1/2  accuracy 0.9000  size 1.0 KiB  latency 0.250 ms  l1 [50]%",
+    ]
+
+
+def test_finals_of_the_same_length_and_those_that_are_finished_are_told_so() -> None:
+    text = shown_finals(epochs=3, repeats=4, finished=5, total=8)
+    assert "members again, 4 seeds each, 3 epochs · 5 of 8 are finished\n" in text
+
+
+def test_on_a_terminal_finals_have_a_live_line_of_their_own() -> None:
+    text = shown_finals(terminal=True)
+    assert "final 0000-e30-r0" not in text
+    assert "finals" in text and "1/2" in text

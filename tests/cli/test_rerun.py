@@ -102,7 +102,6 @@ def test_pdb_stops_where_the_trial_fails(
             2,
             "prune.amount: is 0.25 here, but",
         ),
-        ([], 2, "Missing option '--trial'"),
     ],
 )
 def test_what_cannot_be_repeated_is_one_line(
@@ -178,3 +177,35 @@ def test_a_trial_runs_in_a_worker_of_this_machine_without_the_searchs_cluster(
         "the search ran at 10.255.255.1:6379; this runs in a Ray of this machine" in captured.err
     )
     assert "accuracy" in captured.out
+
+
+def test_a_final_is_repeated_by_its_name(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "a"
+    shutil.copytree(run, copy)
+    assert main(["-q", "search", "--resume", str(copy), "--final-epochs", "2"]) == 0
+    assert "members: finals, of 2 epochs" in capsys.readouterr().out
+    name = "0000-e2-r0"
+    assert main(["rerun", str(copy), "--final", name, "--check"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"final {name}") and "DIFFERENT" not in out
+    assert main(["export", str(copy), "--pick", "knee", "-o", str(tmp_path / "d")]) == 0
+    assert f"(final {name})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Give either --trial N or --final NAME."),
+        (["--trial", "0", "--final", "0000-e2-r0"], "Give either --trial N or --final NAME."),
+        (["--final", "17"], "a final has a name such as 0017-e30-r0"),
+        (["--final", "0000-e9-r0"], "final 0000-e9-r0 does not exist (trial 0 has none)"),
+    ],
+)
+def test_a_final_that_cannot_be_meant_is_refused_in_one_line(
+    run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rerun", str(run), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1

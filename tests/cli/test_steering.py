@@ -10,6 +10,7 @@ from slimtune.cli.steering import STEERING, steering_options
 OPTIONS = [
     "--sampler", "nsga2", "--max-latency", "0.5x", "--min-accuracy", "-1%", "--max-size", "500KiB",
     "--time-budget", "1h30m", "--stop-when-flat", "7",
+    "--final-epochs", "30", "--repeats", "3",
 ]  # fmt: skip
 
 
@@ -18,6 +19,7 @@ def test_every_option_sets_its_setting(capsys: pytest.CaptureFixture[str]) -> No
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["sampler"] == "nsga2" and config["time_budget"] == "1h30m"
     assert config["stop_when_flat"] == 7
+    assert config["final"] == {"epochs": 30, "repeats": 3}
     limits = {"max_latency": "0.5x", "min_accuracy": "-1%", "max_size": "500KiB"}
     assert config["constraints"] == limits
 
@@ -38,6 +40,10 @@ def test_the_options_are_those_of_the_table() -> None:
         (["--min-accuracy", "1.2"], "constraints.min_accuracy: must be 0..1"),
         (["--time-budget", "10"], "time_budget: give a unit, e.g. 10m"),
         (["--stop-when-flat", "0"], "'--stop-when-flat': 0 is not in the range x>=1"),
+        (["--final-epochs", "0"], "'--final-epochs': 0 is not in the range x>=1"),
+        (["--repeats", "0"], "'--repeats': 0 is not in the range x>=1"),
+        (["--final-epochs", "2"], "final.epochs: must be at least 3, the search's own"),
+        (["--repeats", "101"], "final.repeats: must be less than or equal to 100, but got 101"),
         (["--sampler", "nsga"], "'--sampler': 'nsga' is not one of 'tpe', 'nsga2'"),
         (
             ["--set", "start=fast"],

@@ -1,10 +1,13 @@
+import io
 import math
 import statistics
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from slimtune.errors import UnknownNameError
+from slimtune.results.finals import FinalKey, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
@@ -82,3 +85,31 @@ def test_the_table_shows_the_spread_only_where_there_is_one(run: Run) -> None:
     assert cells == ["0.9500", "0.9300 ± 0.0361", "0.8000"]
     single = summarise(run, ("accuracy",))[:1]
     assert [str(column.header) for column in summary_table(single).columns] == ["accuracy"]
+
+
+def test_finals_follow_the_trials_in_rows_of_their_own(run: Run) -> None:
+    assert "final" not in summarise(run, ("pipeline", "accuracy"))
+    for key, accuracy in (
+        (FinalKey(2, 30, 0), 0.96),
+        (FinalKey(2, 30, 1), 0.98),
+        (FinalKey(2, 9, 0), 0.91),
+        (FinalKey(3, 30, 0), None),
+    ):
+        record = TrialRecord(
+            number=key.trial,
+            status="failed" if accuracy is None else "complete",
+            recipe=L1,
+            pipeline="l1",
+            seed=9,
+            objectives={} if accuracy is None else {"accuracy": accuracy, "size_bytes": 500},
+        )
+        write_final_run(run.folder, key, record, {}, {})
+    table = summarise(run, ("pipeline", "accuracy"))
+    assert table["pipeline"].tolist() == ["baseline", "l1", "fpgm", "l1", "l1"]
+    assert table["final"].tolist() == [0, 0, 0, 9, 30]
+    assert table["runs"].tolist() == [1, 3, 1, 1, 2]
+    assert table["accuracy"].tolist()[3:] == pytest.approx([0.91, 0.97])
+    assert table["accuracy_sd"][4] == pytest.approx(statistics.stdev([0.96, 0.98]))
+    shown = Console(width=100, file=io.StringIO())
+    shown.print(summary_table(table))
+    assert "30 epochs  0.9700 ± 0.0141" in shown.file.getvalue()

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 
@@ -6,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from slimtune.results.final import FinalRow, write_final
+from slimtune.results.finals import FinalKey, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
@@ -104,3 +106,46 @@ def test_json_has_null_for_what_was_not_measured(run):
     assert [row["test_accuracy"] for row in rows] == [0.5, None]
     assert rows[0]["knee"] in (True, False)
     assert rows[1]["pipeline"] == "=HYPERLINK(1)"
+
+
+def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
+    spread = {"accuracy_mean": 0.88, "accuracy_sd": 0.0123}
+    spread |= {"test_accuracy_mean": 0.87, "test_accuracy_sd": 0.0321}
+    rows = [
+        FinalRow(trial=None, test_accuracy=0.95, test_standard_error=0.0022, latency_ms=1.8),
+        FinalRow(
+            trial=1,
+            test_accuracy=0.89,
+            test_standard_error=0.0031,
+            latency_ms=0.9,
+            final="0001-e30-r1",
+            repeats=3,
+            **spread,
+        ),
+    ]
+    write_final(run.path, rows)
+    key = FinalKey(1, 30, 1)
+    record = TrialRecord(
+        number=1,
+        status="complete",
+        recipe={},
+        pipeline="l1",
+        seed=0,
+        objectives={"accuracy": 0.89, "size_bytes": 1024, "latency_ms": 0.8},
+    )
+    write_final_run(run.folder, key, record, {}, {})
+    lines = shown(run).splitlines()
+    assert "0.9500 ± 0.0022" in lines[1] and "0.9600 " in lines[1]
+    assert "0.8800 ± 0.0123" in lines[2] and "0.8700 ± 0.0321" in lines[2]
+    assert max(map(len, lines)) <= 100
+    text = " ".join(line.strip() for line in lines[3:])
+    assert text.startswith("accuracy, test: mean ± standard deviation of 3 finals (30 epochs,")
+    assert text.endswith("size, latency: of the median one, which ships")
+    found = json.loads(front_json(run))[0]
+    assert (found["accuracy"], found["accuracy_mean"], found["final"]) == (0.89, 0.88, key.name)
+    assert next(csv.DictReader(io.StringIO(front_csv(run))))["test_accuracy_sd"] == "0.0321"
+
+    write_final(run.path, [dataclasses.replace(rows[1], accuracy_sd=None, test_accuracy_sd=None)])
+    text = shown(run)
+    assert "members: finals, of 30 epochs, with another seed than the trial's" in text
+    assert "0.8900 " in text and "0.8900 ± 0.0031" in text

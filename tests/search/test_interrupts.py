@@ -85,3 +85,16 @@ def test_outside_the_main_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_second_block_is_as_patient_as_the_first():
+    steps = []
+    with pytest.raises(KeyboardInterrupt), Interrupts(lambda grace: None, grace=0.05) as i:
+        with i.patient():
+            steps.append("trials")
+        with i.patient():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("a final ends")
+            time.sleep(60)
+            pytest.fail("still there")
+    assert steps == ["trials", "a final ends"]

@@ -81,3 +81,12 @@ def test_a_trial_whose_process_died_is_recorded_with_what_is_known(folder):
     recorded = Recorder(folder).record(TrialSpec(3, {}, seed=1), lost)
     assert recorded.status == "failed"
     assert folder.record(3).error == "its process died"
+
+
+def test_a_record_can_be_written_elsewhere(folder):
+    written = []
+    recorder = Recorder(folder, lambda record, spec, files: written.append((record, spec, files)))
+    record_one(recorder, 5, {"model.onnx": b"x"})
+    [(record, spec, files)] = written
+    assert (record.number, spec["number"], files) == (5, 5, {"model.onnx": b"x"})
+    assert folder.numbers() == []

@@ -1,0 +1,161 @@
+"""Finals: members of the cheap front run again at full length, one folder a seed.
+
+::
+
+    finals/0017-e30-r0/      trial 17 with fine-tunes of 30 epochs, first seed; as a trial's folder
+
+Finals of another length lie beside them and are never overwritten. Of a member's finals the
+median by validation accuracy is the file that ships (final.py says which); a trial that has one
+is delivered as that file.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slimtune.errors import RunError, UserError, shortened
+from slimtune.results.files import read_json
+from slimtune.results.final import FinalRow, read_final
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+
+FOLDER = "finals"
+_NAME = re.compile(r"([0-9]{4,9})-e([0-9]{1,4})-r([0-9]{1,3})")
+
+
+@dataclass(frozen=True, order=True)
+class FinalKey:
+    """Which final.
+
+    Attributes:
+        trial: number of the member that is run again.
+        epochs: its length: of the longest fine-tune that the search has.
+        repeat: which seed, from 0.
+    """
+
+    trial: int
+    epochs: int
+    repeat: int
+
+    @property
+    def name(self) -> str:
+        """The folder's name, such as ``0017-e30-r0``."""
+        return f"{self.trial:04d}-e{self.epochs}-r{self.repeat}"
+
+    @classmethod
+    def parse(cls, name: str) -> "FinalKey":
+        """Return the key that a folder's name stands for.
+
+        Raises:
+            UserError: it is no such name.
+        """
+        match = _NAME.fullmatch(name)
+        key = cls(*map(int, match.groups())) if match else None
+        if key is None or key.name != name:
+            raise UserError(
+                f"a final has a name such as 0017-e30-r0 (trial 17, 30 epochs, first seed), but "
+                f"got {shortened(name)}"
+            )
+        return key
+
+
+def place(folder: RunFolder, which: int | FinalKey) -> Path:
+    """Return the folder of a trial, or of a final, whether it exists or not.
+
+    Raises:
+        RunError: the folder is a link to somewhere else.
+    """
+    if not isinstance(which, FinalKey):
+        return folder.trial_path(which)
+    path = folder.path / FOLDER / which.name
+    if path.resolve() != folder.path.resolve() / FOLDER / which.name:
+        raise RunError(f"{path}: path leaves the run folder; replace the link by the folder")
+    return path
+
+
+def record_of(folder: RunFolder, which: int | FinalKey) -> TrialRecord:
+    """Return the record of a trial, or of a final; the latter has its trial's number.
+
+    Raises:
+        UserError: there is no such trial or final.
+        RunError: its result.json is damaged.
+    """
+    if not isinstance(which, FinalKey):
+        return folder.record(which)
+    if not place(folder, which).is_dir():
+        known = [key.name for key in final_keys(folder) if key.trial == which.trial]
+        raise UserError(
+            f"final {which.name} does not exist (trial {which.trial} has "
+            f"{', '.join(known) or 'none'})"
+        )
+    path = place(folder, which) / "result.json"
+    record = TrialRecord.from_dict(read_json(path), str(path))
+    if record.number != which.trial:
+        raise RunError(f"{path}: is the record of trial {record.number}, not of {which.trial}")
+    return record
+
+
+def write_final_run(
+    folder: RunFolder,
+    key: FinalKey,
+    record: TrialRecord,
+    spec: Mapping[str, Any],
+    files: Mapping[str, bytes],
+) -> bool:
+    """Write one finished final in a single rename, as `RunFolder.write_trial` does a trial.
+
+    Returns:
+        False if it is there already; that one is kept.
+
+    Raises:
+        RunError: as `RunFolder.write_trial`.
+    """
+    record = replace(record, number=key.trial)
+    spec = {**spec, "number": key.trial}
+    return folder.write_record(place(folder, key), record, spec, files)
+
+
+def final_keys(folder: RunFolder) -> list[FinalKey]:
+    """Return the finals that are in the folder, of any length, in order."""
+    finals = folder.path / FOLDER
+    names = os.listdir(finals) if finals.is_dir() else []
+    found = [FinalKey(*map(int, m.groups())) for n in names if (m := _NAME.fullmatch(n))]
+    return sorted(key for key in found if key.name in names)
+
+
+def what_ships(folder: RunFolder, number: int) -> tuple[TrialRecord, Path]:
+    """Return the record, and the folder, of the file that a trial is delivered as.
+
+    That is the final which the last final measurement names for it, else the trial itself.
+
+    Raises:
+        UserError: there is no such trial.
+        RunError: the record is damaged.
+    """
+    row = next((row for row in read_final(folder.path) if row.trial == number), None)
+    which = FinalKey.parse(row.final) if row is not None and row.final is not None else number
+    return record_of(folder, which), place(folder, which)
+
+
+def delivered(
+    folder: RunFolder, candidates: Callable[[], list[TrialRecord]]
+) -> tuple[list[TrialRecord], list[FinalRow]]:
+    """Return what a front is made of: the finals that ship once all have been run, else trials.
+
+    Args:
+        folder: the run.
+        candidates: returns the trials that no other trial dominates.
+
+    Returns:
+        The records, and the rows of the final measurement that belong to them.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    rows = read_final(folder.path)
+    finals = [FinalKey.parse(row.final) for row in rows if row.final is not None]
+    records = [record_of(folder, key) for key in finals] if finals else candidates()
+    return records, rows

@@ -1,0 +1,139 @@
+"""The front measured again: all files together when no trial runs, and on the test split."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.latency import Latency
+from slimtune.measurement.runtime import predict
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.finals import FinalKey, place
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import open_run
+from slimtune.search.latency_lane import measure_on_reference_host
+from slimtune.workload.types import Workload
+
+FRONT_LATENCY_SECONDS = 3.0
+
+Finals = Mapping[FinalKey, TrialRecord]
+"""The finals of one length, complete and failed ones."""
+
+
+def measure_front(folder: RunFolder, workload: Workload) -> None:
+    """Measure the files of the trials on the front: test accuracy, and latency in quiet."""
+    numbers = [record.number for record in open_run(folder.path).candidates()]
+    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
+    base, *latencies = _latencies(folder, workload, files)
+    rows = [_row(workload, _baseline(folder), base, None)]
+    rows += [
+        _row(workload, file, latency, number)
+        for number, file, latency in zip(numbers, files, latencies, strict=True)
+    ]
+    write_final(folder.path, rows)
+
+
+def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
+    """Return which trials are on the front once their latencies have been measured together.
+
+    What only luck with a latency has put there is not worth a training at full length. Nothing
+    is written, and test images are not looked at.
+    """
+    run = open_run(folder.path)
+    numbers = [record.number for record in run.candidates()]
+    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
+    _, *latencies = _latencies(folder, workload, files)
+    rows = [FinalRow(trial=n, latency_ms=at.ms) for n, at in zip(numbers, latencies, strict=True)]
+    return run.standing(rows)
+
+
+def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> None:
+    """Measure the finals: all on the test split, and together the latencies of those that ship.
+
+    Of each member, the median by validation accuracy ships (see `shipped`).
+    """
+    members = {key.trial: _complete_of(key.trial, finals) for key in sorted(finals)}
+    chosen = {trial: shipped(keys, finals) for trial, keys in members.items() if keys}
+    files = {trial: place(folder, key) / "model.onnx" for trial, key in chosen.items()}
+    base, *latencies = _latencies(folder, workload, list(files.values()))
+    rows = [_row(workload, _baseline(folder), base, None)]
+    for trial, latency in zip(files, latencies, strict=True):
+        tested = {
+            key: on_test(workload, place(folder, key) / "model.onnx") for key in members[trial]
+        }
+        row = FinalRow(
+            trial=trial,
+            latency_ms=latency.ms,
+            stable=latency.stable,
+            final=chosen[trial].name,
+            repeats=len(tested),
+            **tested[chosen[trial]],
+            **_spread("accuracy", [_accuracy(finals[key]) for key in tested]),
+            **_spread("test_accuracy", [score["test_accuracy"] for score in tested.values()]),
+        )
+        rows.append(row)
+    rows += [FinalRow(trial=trial, repeats=0) for trial, keys in members.items() if not keys]
+    write_final(folder.path, rows)
+
+
+def shipped(keys: Sequence[FinalKey], finals: Finals) -> FinalKey:
+    """Return which of a member's finals is delivered: the median by validation accuracy.
+
+    Of an even number the lower of the two in the middle, and the first of equals. The best would
+    be flattered by its own selection, and the test split must not choose.
+
+    Args:
+        keys: complete finals, at least one.
+        finals: their records.
+    """
+    ranked = sorted(keys, key=lambda key: (_accuracy(finals[key]), key))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
+    """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
+    logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
+    score = accuracy(logits, workload.test.labels)
+    return {
+        "test_accuracy": score,
+        "test_standard_error": standard_error(score, len(workload.test)),
+    }
+
+
+def _baseline(folder: RunFolder) -> Path:
+    return folder.path / "baseline" / "model.onnx"
+
+
+def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> list[Latency]:
+    """Return the latencies of the baseline and the files, measured in turn."""
+    return measure_on_reference_host(
+        [_baseline(folder), *files],
+        image_shape=workload.image_shape,
+        seconds=FRONT_LATENCY_SECONDS,
+    )
+
+
+def _row(workload: Workload, file: Path, latency: Latency, trial: int | None) -> FinalRow:
+    return FinalRow(
+        trial=trial, latency_ms=latency.ms, stable=latency.stable, **on_test(workload, file)
+    )
+
+
+def _complete_of(trial: int, finals: Finals) -> list[FinalKey]:
+    return [key for key in sorted(finals) if key.trial == trial and _complete(finals[key])]
+
+
+def _complete(record: TrialRecord) -> bool:
+    return record.status == "complete"
+
+
+def _accuracy(record: TrialRecord) -> float:
+    """Return the validation accuracy, whether it was optimised or measured alone."""
+    return float({**record.metrics, **record.objectives}["accuracy"])  # type: ignore[arg-type]
+
+
+def _spread(name: str, scores: Sequence[float]) -> dict[str, Any]:
+    deviation = statistics.stdev(scores) if len(scores) > 1 else None
+    return {f"{name}_mean": statistics.fmean(scores), f"{name}_sd": deviation}

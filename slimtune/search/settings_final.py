@@ -1,0 +1,70 @@
+"""How the front's members are run again once the cheap search has ended."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from slimtune.errors import ConfigError
+
+MAY_CHANGE = ("final.epochs", "final.repeats")
+"""Both may differ when a run goes on: finals of another length are kept beside each other."""
+
+
+class FinalSettings(BaseModel):
+    """Cheap first, full for the few: the front's members again, longer and with other seeds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="of the front's members, run again with it at the end"),
+    ] = None
+    repeats: Annotated[
+        int | None,
+        Field(ge=1, le=100, description="seeds that each of them is run again with; default 1"),
+    ] = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is run again."""
+        return self.epochs is not None or self.repeats is not None
+
+    @property
+    def seeds(self) -> int:
+        """With how many seeds each member is run again."""
+        return self.repeats or 1
+
+    def length(self, cheap: int) -> int:
+        """Return the epochs of the longest fine-tune, which in the search took ``cheap``."""
+        return cheap if self.epochs is None else self.epochs
+
+
+def check_final(final: FinalSettings, cheap: int, seeds: tuple[int, ...]) -> None:
+    """Refuse finals that make no sense after the search they are to follow.
+
+    Args:
+        final: the settings.
+        cheap: epochs of the search's longest fine-tune.
+        seeds: that a grid runs every recipe with.
+
+    Raises:
+        ConfigError: a final shorter than the trial, nothing to lengthen, or a grid that repeats
+            every recipe by itself.
+    """
+    if final.wanted and seeds:
+        raise ConfigError(
+            f"final: a grid with seeds has run every recipe {len(seeds)} times, and "
+            "slimtune summary shows the spread; leave out seeds, or final.epochs and final.repeats"
+        )
+    if final.epochs is None:
+        return
+    if cheap == 0:
+        raise ConfigError(
+            f"final.epochs: lengthens fine-tunes to {final.epochs} epochs, but the search has "
+            "space.train.epochs 0, so there are none; give --epochs, or --repeats alone"
+        )
+    if final.epochs < cheap:
+        raise ConfigError(
+            f"final.epochs: must be at least {cheap}, the search's own space.train.epochs, but "
+            f"got {final.epochs}; give more, or fewer --epochs to the search"
+        )

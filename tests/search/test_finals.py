@@ -1,0 +1,313 @@
+"""Members of the front at full length, run for real on digits."""
+
+import json
+import shutil
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slimtune.errors import SearchFailedError
+from slimtune.results.final import read_final
+from slimtune.results.finals import FinalKey
+from slimtune.results.folder import RunFolder
+from slimtune.results.run import Run, open_run
+from slimtune.search import evaluate, final_measurement, trial
+from slimtune.search.config import SearchConfig
+from slimtune.search.evaluate import evaluate_in_run
+from slimtune.search.finals import final_seed, front_members, run_finals
+from slimtune.search.proposer import open_study
+from slimtune.search.rerun import compare, rerun_trial
+from slimtune.search.search import run_search
+from slimtune.search.settings_final import FinalSettings
+from slimtune.search.setup import reopen_workload
+from slimtune.search.spec import Outcome
+
+Event = tuple[str, Mapping[str, Any]]
+SPACE = {
+    "prune": {"method": ["l1"], "amount": [0.25, 0.75], "scope": "local"},
+    "quantize": {"method": ["none", "int8_static"]},
+    "distill": {"method": "none"},
+    "train": {"epochs": 1, "batch_size": 256, "lr": 0.01},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_latencies() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "LATENCY_SECONDS", 0.05)
+        patch.setattr(evaluate, "LATENCY_SECONDS", 0.05)
+        patch.setattr(final_measurement, "FRONT_LATENCY_SECONDS", 0.05)
+        yield
+
+
+@pytest.fixture(scope="module")
+def config(digits_config: SearchConfig) -> SearchConfig:
+    changes = {"space": SPACE, "trials": 2, "start": "none", "sampler": "random"}
+    objectives = ("accuracy", "size_bytes")
+    return digits_config.model_copy(update={**changes, "objectives": objectives})
+
+
+def longer(config: SearchConfig, epochs: int | None, repeats: int | None) -> SearchConfig:
+    return config.model_copy(update={"final": FinalSettings(epochs=epochs, repeats=repeats)})
+
+
+@pytest.fixture(scope="module")
+def cheap(config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_search(config, tmp_path_factory.mktemp("runs") / "cheap")
+
+
+@pytest.fixture(scope="module")
+def repeated(
+    cheap: Run, config: SearchConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, list[Event]]:
+    """The cheap run gone on with: its front at twice the length, with two seeds."""
+    out = tmp_path_factory.mktemp("runs") / "final"
+    shutil.copytree(cheap.path, out)
+    events: list[Event] = []
+    wanted = longer(config, 2, 2)
+    run = run_search(wanted, out, lambda n, v: events.append((n, v)), resume=True)
+    return run, events
+
+
+def copied(run: Run, target: Path) -> RunFolder:
+    shutil.copytree(run.path, target)
+    return RunFolder.open(target)
+
+
+def test_a_finished_run_takes_finals_each_at_full_length_with_a_seed_of_its_own(
+    cheap: Run, repeated: tuple[Run, list[Event]]
+) -> None:
+    run, events = repeated
+    members = cheap.front()["trial"].tolist()
+    keys = [FinalKey(n, 2, r) for n in sorted(members) for r in (0, 1)]
+    assert list(run.finals()) == keys and len(keys) >= 2
+    for key, record in run.finals().items():
+        before = run.folder.record(key.trial)
+        assert (record.recipe["train"]["epochs"], before.recipe["train"]["epochs"]) == (2, 1)
+        assert record.recipe["prune"] == before.recipe["prune"]
+        assert record.seed == final_seed(0, key.trial, key.repeat)
+        rows = (run.path / "finals" / key.name / "history.csv").read_text().splitlines()
+        assert len(rows) == 3  # a header and two epochs
+    seeds = [r.seed for r in [*run.records, *run.finals().values()]]
+    assert len(set(seeds)) == len(seeds)
+    assert [name for name, _ in events if name == "started"] == []
+    told = dict(events)["finals"]
+    assert (told["members"], told["repeats"], told["epochs"], told["cheap"]) == (
+        len(members), 2, 2, 1,
+    )  # fmt: skip
+    assert dict(events)["final_finished"]["finished"] == len(keys) == told["total"]
+
+
+def test_the_trials_and_the_study_are_as_they_were(
+    cheap: Run, repeated: tuple[Run, list[Event]]
+) -> None:
+    run, _ = repeated
+    assert run.records == cheap.records
+    study = open_study(run.folder.study_path, ["maximize", "minimize"], "unused")
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
+
+
+def test_every_number_of_a_member_is_of_the_file_that_ships(
+    repeated: tuple[Run, list[Event]], tmp_path: Path
+) -> None:
+    run, _ = repeated
+    for row in run.front().to_dict("records"):
+        exported = run.trial(row["trial"]).export(tmp_path / str(row["trial"]))
+        file = exported / "model.onnx"
+        assert file.read_bytes() == (run.path / "finals" / row["final"] / file.name).read_bytes()
+        assert file.stat().st_size == row["size_bytes"]
+        measured = evaluate_in_run(file, run.path)
+        assert measured["validation_accuracy"] == row["accuracy"]
+        assert measured["test_accuracy"] == row["test_accuracy"]
+        metrics = json.loads((exported / "metrics.json").read_text())
+        assert metrics["final"]["final"] == row["final"]
+
+
+def test_mean_and_spread_are_those_of_all_finals(repeated: tuple[Run, list[Event]]) -> None:
+    run, _ = repeated
+    for row in run.front().to_dict("records"):
+        keys = [key for key in run.finals() if key.trial == row["trial"]]
+        scores = [run.finals()[key].objectives["accuracy"] for key in keys]
+        tested = [
+            evaluate_in_run(run.path / "finals" / key.name / "model.onnx", run.path)
+            for key in keys
+        ]
+        on_test = [score["test_accuracy"] for score in tested]
+        assert row["repeats"] == 2 and row["accuracy"] == min(scores)  # of two, the lower
+        assert row["accuracy_mean"] == pytest.approx(statistics.mean(scores))
+        assert row["accuracy_sd"] == pytest.approx(statistics.stdev(scores))
+        assert row["test_accuracy_mean"] == pytest.approx(statistics.mean(on_test))
+        assert row["test_accuracy_sd"] == pytest.approx(statistics.stdev(on_test))
+
+
+def test_a_final_reruns_to_the_same_bytes(repeated: tuple[Run, list[Event]]) -> None:
+    run, _ = repeated
+    key = next(iter(run.finals()))
+    outcome = rerun_trial(run.folder, key)
+    assert all(c.identical for c in compare(run.folder, outcome, key))
+
+
+def test_finals_that_were_interrupted_go_on_with_what_lacks(
+    cheap: Run, repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(cheap, tmp_path / "run")
+    started: list[str] = []
+
+    def stop(event: str, values: Mapping[str, Any]) -> None:
+        if event == "final_started":
+            started.append(values["name"])
+            if len(started) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(longer(config, 2, 2), folder.path, stop, resume=True)
+    assert len(open_run(folder.path).finals()) == 1
+    shown = open_run(folder.path).front()
+    assert "final" not in shown and shown["trial"].tolist() == cheap.front()["trial"].tolist()
+
+    events: list[Event] = []
+    run = run_search(
+        longer(config, 2, 2), folder.path, lambda n, v: events.append((n, v)), resume=True
+    )
+    assert dict(events)["finals"]["finished"] == 1
+    names = [v["name"] for n, v in events if n == "final_started"]
+    assert started[0] not in names and started[1] == names[0]
+    whole, _ = repeated
+    assert {k: r.artifacts for k, r in run.finals().items()} == {
+        k: r.artifacts for k, r in whole.finals().items()
+    }
+    assert run.front()["final"].tolist() == whole.front()["final"].tolist()
+
+
+def test_another_length_is_kept_beside_the_first_and_a_damaged_final_runs_again(
+    repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(repeated[0], tmp_path / "run")
+    before = open_run(folder.path).finals()
+    events: list[Event] = []
+    run = run_search(
+        longer(config, 3, 1), folder.path, lambda n, v: events.append((n, v)), resume=True
+    )
+    assert before.items() <= run.finals().items()
+    assert {FinalKey.parse(name).epochs for name in run.front()["final"]} == {3}
+    assert (run.front()["repeats"] == 1).all() and run.front()["accuracy_sd"].isna().all()
+
+    first = next(key for key in run.finals() if key.epochs == 3)
+    (folder.path / "finals" / first.name / "result.json").write_text("{")
+    events.clear()
+    again = run_search(
+        longer(config, 3, 1), folder.path, lambda n, v: events.append((n, v)), resume=True
+    )
+    assert [v["name"] for n, v in events if n == "final_started"] == [first.name]
+    assert f"kept as finals/{first.name}.damaged-1" in dict(events)["warning"]["text"]
+    assert again.finals()[first].artifacts == run.finals()[first].artifacts
+
+
+def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
+    repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(repeated[0], tmp_path / "run")
+    before = open_run(folder.path)
+    known, shown = before.finals(), before.front()
+    more = longer(config, 2, 2).model_copy(update={"trials": 4})
+    seen: list[list[Any]] = []
+
+    def look(event: str, _values: Mapping[str, Any]) -> None:
+        if event == "final_started":  # the old answer stands until there is a new one
+            seen.append(open_run(folder.path).front()["final"].tolist())
+
+    run = run_search(more, folder.path, look, resume=True)
+    assert all(names == shown["final"].tolist() for names in seen)
+    assert known.items() <= run.finals().items()
+    members = {row.trial for row in read_final(folder.path) if row.trial is not None}
+    assert members <= {record.number for record in run.candidates()}
+    assert {key.trial for key in run.finals()} >= members
+
+
+def failing(which: Callable[[int], bool]) -> Callable[..., None]:
+    """Return an executor that fails the specs with some numbers, and else takes the trial's."""
+
+    def execute(_work: Any, ask: Any, tell: Any, on_event: Any) -> None:
+        while (spec := ask()) is not None:
+            on_event("start", spec)
+            assert which(spec.number), "these tests run nothing"
+            outcome = Outcome(spec.number, "failed", reason="diverged")
+            tell(outcome)
+            on_event("finish", outcome)
+
+    return execute
+
+
+def test_finals_that_all_fail_leave_the_front_as_it_was_and_say_why(
+    cheap: Run, config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(cheap, tmp_path / "run")
+    workload = reopen_workload(folder, config)
+    with pytest.raises(SearchFailedError, match="no final could be completed.* diverged"):
+        run_finals(
+            longer(config, 2, 2), folder, workload, lambda *_: None, failing(lambda n: True)
+        )
+    assert {r.status for r in open_run(folder.path).finals().values()} == {"failed"}
+    error = next((folder.path / "finals").iterdir()) / "error.txt"
+    assert "diverged" in error.read_text()
+    assert open_run(folder.path).front().equals(cheap.front())
+
+
+def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
+    repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(repeated[0], tmp_path / "run")
+    members = front_members(folder, reopen_workload(folder, config))
+    assert len(members) == 2
+    for repeat in (0, 1):
+        shutil.rmtree(folder.path / "finals" / FinalKey(members[0], 2, repeat).name)
+    events: list[Event] = []
+    run_finals(
+        longer(config, 2, 2),
+        folder,
+        reopen_workload(folder, config),
+        lambda n, v: events.append((n, v)),
+        failing(lambda number: number in (0, 2)),  # both seeds of the first member
+    )
+    text = dict(events)["warning"]["text"]
+    assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
+    assert open_run(folder.path).front()["trial"].tolist() == [members[1]]
+    rows = {row.trial: row.repeats for row in read_final(folder.path)}
+    assert rows == {None: None, members[0]: 0, members[1]: 2}
+
+
+def test_who_is_run_again_is_decided_once(
+    repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(repeated[0], tmp_path / "run")
+    workload = reopen_workload(folder, config)
+    file = folder.path / "front" / "members.json"
+    known = json.loads(file.read_text())
+    assert front_members(folder, workload) == known["members"]
+    file.write_text(json.dumps({**known, "members": known["members"][:1]}))
+    assert front_members(folder, workload) == known["members"][:1]
+    for other in ("{", json.dumps({**known, "candidates": [9]})):
+        file.write_text(other)
+        assert sorted(front_members(folder, workload)) == sorted(known["members"])
+
+
+def test_seeds_differ_between_runs_trials_and_repeats_and_stay() -> None:
+    seeds = {final_seed(run, n, k) for run in range(3) for n in range(20) for k in range(3)}
+    assert len(seeds) == 180 and min(seeds) >= 0 and max(seeds) < 2**31
+    assert final_seed(0, 17, 1) == final_seed(0, 17, 1)
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_finals(
+    repeated: tuple[Run, list[Event]], cheap: Run, config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(cheap, tmp_path / "run")
+    on_ray = longer(config, 2, 2).model_copy(update={"executor": "ray", "concurrency": 2})
+    run = run_search(on_ray, folder.path, resume=True)
+    whole, _ = repeated
+    assert {k: r.artifacts for k, r in run.finals().items()} == {
+        k: r.artifacts for k, r in whole.finals().items()
+    }
