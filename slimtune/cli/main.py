@@ -13,6 +13,7 @@ from slimtune import __version__
 from slimtune.cli.state import State
 from slimtune.cli.words import program
 from slimtune.errors import RunChangedError, SlimtuneError, did_you_mean
+from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
 # here so that listing the verbs imports none of them.
@@ -92,7 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process if not given.
     """
-    state = State()
+    with consent_ends():
+        return _run(argv, State())
+
+
+def _run(argv: Sequence[str] | None, state: State) -> int:
     try:
         code = cli.main(argv, prog_name="slimtune", standalone_mode=False, obj=state)
         return code if isinstance(code, int) else 0

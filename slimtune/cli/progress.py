@@ -80,7 +80,7 @@ class Progress:
         self._line(
             f"data      {values['data']} · {values['classes']} classes · "
             f"{channels}×{height}×{width} · train {values['train']}, "
-            f"validation {values['validation']} (cut from {values['validation_source']}), "
+            f"validation {values['validation']} ({_origin(values['validation_source'])}), "
             f"test {values['test']}"
         )
         self._line(
@@ -168,3 +168,7 @@ def _outcome(record: TrialRecord) -> str:
     if record.status == "failed":
         return f"failed: {record.error}"
     return words.objectives(record.objectives)
+
+
+def _origin(validation_source: str) -> str:
+    return "its own" if validation_source == "val" else f"cut from {validation_source}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from slimtune.cli import words
+from slimtune.cli.consent import allow_code_option, consent_to
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
@@ -34,6 +35,7 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
     metavar="KEY=VALUE",
     help="Change the recipe first, such as prune.amount=0.4; repeat for more.",
 )
+@allow_code_option
 @click.pass_obj
 def command(
     state: State,
@@ -52,6 +54,7 @@ def command(
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
     folder = RunFolder.open(run)
     changes = parse_assignments(assignments)
+    consent_to({"student": {"model": changes.get("student.model")}})
     outcome = (
         _debugged(folder, trial, changes) if debugger else rerun_trial(folder, trial, changes)
     )

@@ -22,6 +22,12 @@ from slimtune.measurement.host import usable_cores
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.units import parse_duration
+from slimtune.search.references import (
+    anchored_code,
+    anchored_data,
+    anchored_metric,
+    anchored_networks,
+)
 from slimtune.search.samplers import POPULATION, SamplerName
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
@@ -29,6 +35,11 @@ from slimtune.spaces.space import Space
 from slimtune.spaces.start import SHARE, read_points, single_points
 
 DEFAULT_TRIALS = 20
+MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"
+DATA = (
+    "digits, cifar10, cifar100, folder:DIR, parquet:DIR, npz:FILE, torchvision:NAME, FILE.py:NAME "
+    "or MODULE:NAME; then @size=HxW,channels=1"
+)
 
 
 class _Settings(BaseModel):
@@ -53,7 +64,9 @@ class ValidationSettings(_Settings):
 class BaselineSettings(_Settings):
     """How the baseline is trained when no weights are given."""
 
-    epochs: Annotated[int, Field(ge=1, le=1000, description="passes over the training split")] = 30
+    epochs: Annotated[
+        int, Field(ge=0, le=1000, description="passes over train; 0: the network comes trained")
+    ] = 30
     lr: Annotated[float, Field(gt=0, le=10, description="first learning rate")] = 0.1
     batch_size: Annotated[int, Field(ge=2, le=65536, description="images a step")] = 128
     weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights")] = 5e-4
@@ -100,13 +113,11 @@ def _start(value: object) -> object:
 class SearchConfig(_Settings):
     """One search. Precedence: option, ``--set``, config file, preset, these defaults."""
 
-    model: Annotated[str, Field(description="zoo name or torchvision:NAME")] = "resnet20"
+    model: Annotated[str, Field(description=MODELS)] = "resnet20"
     weights: Annotated[
         str | None, Field(description="checkpoint of the baseline; trained here if not given")
     ] = None
-    data: Annotated[
-        str, Field(description="digits, cifar10, cifar100, parquet:DIR or folder:DIR")
-    ] = "cifar10"
+    data: Annotated[str, Field(description=DATA)] = "cifar10"
     teacher: Annotated[
         str | None,
         Field(description="network that students learn from, else the baseline"),
@@ -150,7 +161,8 @@ class SearchConfig(_Settings):
         str | None, Field(description="a running cluster, such as auto; a local one if not given")
     ] = None
     objectives: Annotated[
-        tuple[str, ...], Field(description="two or more measured quantities")
+        tuple[str, ...],
+        Field(description="two or more measured quantities; own: FILE.py:NAME:maximize"),
     ] = ("accuracy", "size_bytes", "latency_ms")
     validation: ValidationSettings = ValidationSettings()
     baseline: BaselineSettings = BaselineSettings()
@@ -200,7 +212,8 @@ class SearchConfig(_Settings):
         almost perfect on any part of it.
         """
         if self.validation.source == "auto":
-            return "train" if self.weights is None else "test"
+            trained_here = self.weights is None and self.baseline.epochs > 0
+            return "train" if trained_here else "test"
         return self.validation.source
 
     @property
@@ -211,10 +224,11 @@ class SearchConfig(_Settings):
 
     def anchored(self) -> "SearchConfig":
         """Return the same with absolute paths, to be read again from any folder."""
-        scheme, colon, path = self.data.partition(":")
-        changes: dict[str, Any] = {}
-        if colon and Path(path).expanduser().exists():
-            changes["data"] = f"{scheme}:{Path(path).expanduser().absolute()}"
+        changes: dict[str, Any] = {"data": anchored_data(self.data)}
+        for name in ("model", "teacher"):
+            if (network := getattr(self, name)) is not None:
+                changes[name] = anchored_code(network)
+        changes["objectives"] = tuple(map(anchored_metric, self.objectives))
         for name in ("weights", "teacher_weights"):
             if (file := getattr(self, name)) is not None:
                 changes[name] = str(Path(file).expanduser().absolute())
@@ -277,9 +291,11 @@ def _absolute(files: Any) -> Any:
 
 def _anchored_student(stages: dict[str, Any]) -> dict[str, Any]:
     student = stages.get("student")
-    if not isinstance(student, dict) or "weights" not in student:
+    if not isinstance(student, dict):
         return stages
-    return {**stages, "student": {**student, "weights": _absolute(student["weights"])}}
+    changes = {"weights": _absolute, "model": anchored_networks}
+    anchored = {name: changes[name](student[name]) for name in changes.keys() & student.keys()}
+    return {**stages, "student": {**student, **anchored}}
 
 
 def make_config(

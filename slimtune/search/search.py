@@ -23,6 +23,7 @@ from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.interrupts import Interrupts
+from slimtune.search.own_work import code_digests, with_own_code
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import check_address
@@ -30,6 +31,7 @@ from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
 from slimtune.search.resume import check_same_search, space_words
 from slimtune.search.samplers import FLAT
+from slimtune.search.scores import check_metrics, names_of
 from slimtune.search.setup import (
     load_workload,
     reopen_workload,
@@ -101,6 +103,7 @@ def _begin(
         refuse_existing(out)
     _check_cluster(config)
     workload = load_workload(config, load_dataset(config.data))
+    check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
     with claimed(out, again):
         params = sum(p.numel() for p in workload.baseline.parameters())
@@ -207,7 +210,7 @@ def _run_trials(
         else:
             listener("finished", {"record": folder.record(what.number)})
 
-    work = partial(run_trial, objectives=tuple(config.objectives))
+    work = with_own_code(partial(run_trial, objectives=tuple(config.objectives)))
     with interrupts.patient():
         if config.executor == "inline":
             run_inline(work, workload, ask, tell, on_event=on_event)
@@ -245,7 +248,7 @@ def _proposer(
     proposer = Proposer(
         study,
         lambda trial: suggest(trial, space).to_dict(),
-        objectives=list(config.objectives),
+        objectives=list(names_of(config.objectives)),
         trials=total,
         seed=config.seed,
         key=lambda recipe: Recipe.from_dict(recipe).key(),
@@ -345,7 +348,7 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "train": len(workload.train),
         "validation": len(workload.validation),
         "test": len(workload.test),
-        "validation_source": config.validation_source,
+        "validation_source": workload.validation_source,
         "model": config.model,
         "trials": config.total_trials(),
         "workers": config.workers(),
@@ -357,20 +360,18 @@ def _manifest(
     config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return run.json's content; limits and reference point are fixed here, for good."""
-    directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
+    objectives = parse_objectives(config.objectives)
     return {
         "config": config.model_dump(mode="json"),
         "space": space_words(config.resolved_space()),
-        "objectives": list(config.objectives),
-        "reference_point": {
-            name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]
-            for name in config.objectives
-        },
+        "objectives": [known.name for known in objectives],
+        "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
         "start_points": len(config.points()),
         "limits": resolve_limits(config.constraints.model_dump(), baseline),
         "workload": {
             "fingerprint": workload_fingerprint(workload),
-            "validation_source": config.validation_source,
+            "validation_source": workload.validation_source,
+            "code": code_digests(config),
             "train": len(workload.train),
             "validation": len(workload.validation),
             "test": len(workload.test),

@@ -11,7 +11,8 @@ from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ModelError, RunError, UserError
 from slimtune.results.folder import RunFolder
-from slimtune.search.config import SearchConfig
+from slimtune.search.config import SearchConfig, ValidationSettings
+from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
@@ -26,12 +27,18 @@ SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay 
 def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) -> Workload:
     """Return the workload of ``config`` around an already built network.
 
+    A validation split that the source sets apart is used, unless the config asks for another.
+
     Raises:
         DataError: the dataset is too small to split.
     """
-    train, validation, test = split_dataset(
-        dataset, config.validation_source, config.validation_fraction, SPLIT_SEED
-    )
+    if dataset.validation is not None and config.validation == ValidationSettings():
+        source, train, validation, test = "val", dataset.train, dataset.validation, dataset.test
+    else:
+        source = config.validation_source
+        train, validation, test = split_dataset(
+            dataset, source, config.validation_fraction, SPLIT_SEED
+        )
     return Workload(
         dataset=dataset.name,
         train=train,
@@ -43,6 +50,7 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
         augmentation=dataset.augmentation,
         architecture=architecture_of(config, dataset),
         baseline=baseline.eval(),
+        validation_source=source,
     )
 
 
@@ -106,7 +114,7 @@ def train_missing(
         config: of the search.
         on_epoch: called with ``"baseline"`` or ``"teacher"`` and the epoch.
     """
-    if config.weights is None:
+    if config.weights is None and config.baseline.epochs:
         train_baseline(workload, config, lambda epoch: on_epoch("baseline", epoch))
     if workload.teacher is not None and config.teacher_weights is None:
         teacher = teacher_as_baseline(workload, config)
@@ -151,6 +159,7 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
         RunError: the data has changed since the run.
         UserError: the data cannot be read any more.
     """
+    check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
     workload = split_workload(
         config, load_dataset(config.data), load_model(folder.path / "baseline")
     )

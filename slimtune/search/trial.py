@@ -16,13 +16,14 @@ from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, 
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
-from slimtune.measurement.accuracy import accuracy, check_parity, standard_error
+from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import TrialRecord, checked
 from slimtune.search.attempt import Aids
+from slimtune.search.scores import names_of, scores
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -82,7 +83,8 @@ def run_trial(
         workload: data and baseline; not modified.
         spec: recipe, seed, threads and device.
         aids: what the executor lends.
-        objectives: which of the measured quantities are optimised; the others are metrics.
+        objectives: which of the measured quantities are optimised; the others are metrics. Of
+            the user's own with their code, such as ``FILE.py:f1:maximize``.
         reraise: raise a failure instead, for a debugger to stop at.
         start: a student some of whose stages are done already.
         keep: called with the student after the stages ``prune`` and ``train``.
@@ -129,8 +131,9 @@ def _measured(
     )
 
     clock.report("measure", {})
-    measured = measure(workload, recipe, made, aids)
+    measured = measure(workload, recipe, made, aids, objectives)
     clock.stop()
+    objectives = names_of(objectives)
 
     files = model_files(workload, recipe, made)
     record = _record(
@@ -161,11 +164,16 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
     return network
 
 
-def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) -> dict[str, float]:
+def measure(
+    workload: Workload,
+    recipe: Recipe,
+    made: Compressed,
+    aids: Aids,
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
+) -> dict[str, float]:
     """Return every measured quantity, all of the one exported file but for the counted costs."""
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
-    score = accuracy(logits, validation.labels)
     latency = aids.measure_latency(
         [made.onnx], image_shape=workload.image_shape, seconds=LATENCY_SECONDS
     )[0]
@@ -177,7 +185,7 @@ def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) ->
         bits_of=made.weight_bits,
     )
     return {
-        "accuracy": score,
+        **scores(logits, validation.labels, objectives),
         "size_bytes": len(made.onnx),
         "latency_ms": latency.ms,
         "params": cost.params,
@@ -186,7 +194,6 @@ def measure(workload: Workload, recipe: Recipe, made: Compressed, aids: Aids) ->
         "macs": cost.macs,
         "bops": cost.bops,
         "packed_bytes": cost.packed_bytes,
-        "accuracy_standard_error": standard_error(score, len(validation)),
         "latency_rounds": latency.rounds,
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,
