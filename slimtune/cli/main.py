@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compress": ("slimtune.cli.compress", "Carry out one recipe, without a search."),
     "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
     "compare": ("slimtune.cli.compare", "Put models side by side, ours and others'."),
+    "doctor": ("slimtune.cli.doctor", "Say what a search can do with a model and data."),
     "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
 }
 

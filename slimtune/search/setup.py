@@ -195,11 +195,28 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, channels, height, width))
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         size = f"{channels}x{height}x{width}"
-        raise ModelError(f"{name} cannot run on {size} images: {reason}") from None
+        raise ModelError(
+            f"{name} cannot run on {size} images: {_channel_words(network, dataset) or reason}"
+        ) from None
+    if not isinstance(logits, torch.Tensor):
+        raise ModelError(f"{name} returns {type(logits).__name__}, expected one tensor of logits")
     if logits.shape != (2, len(dataset.classes)):
         raise ModelError(
             f"{name} returns {tuple(logits.shape[1:])} values an image, "
-            f"but the data has {len(dataset.classes)} classes"
+            f"but the data has {len(dataset.classes)} classes; build it for these (a function of "
+            "yours is given num_classes if it takes it)"
         )
+
+
+def _channel_words(network: nn.Module, dataset: Dataset) -> str:
+    """Return that the network wants images of other channels, if that is what is wrong."""
+    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = dataset.image_shape[0]
+    if first is None or first.in_channels == channels:
+        return ""
+    way_out = "let it take in_channels"
+    if first.in_channels in (1, 3):
+        way_out += f", or convert the images: --data '{dataset.name}@channels={first.in_channels}'"
+    return f"the model expects {first.in_channels} channels, the data has {channels}; {way_out}"

@@ -90,8 +90,8 @@ def _images(what: str, images: np.ndarray) -> np.ndarray:
         if images.shape[1] <= _MOST_CHANNELS:
             return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     raise DataError(
-        f"{what} must be (n, height, width), (n, height, width, channels) or (n, channels, height, "
-        f"width) with 1 to {_MOST_CHANNELS} channels, but has shape {images.shape}"
+        f"{what} must be (n, height, width), or with 1 to {_MOST_CHANNELS} channels behind it or "
+        f"before height, but has shape {images.shape}"
     )
 
 
