@@ -33,9 +33,10 @@ def load_npz(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     if not path.is_file():
         raise DataError(f"file {path} does not exist; check the path")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise DataError(f"{path}: is one array, not an .npz archive; use numpy.savez")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise DataError(f"{path}: is one array, not an .npz archive; use numpy.savez")
+        with archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
