@@ -1,5 +1,6 @@
 """Shared by all tests: a small real workload, trained once a session."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,57 @@ import torch
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload, train_baseline
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.own_code import consent_ends
 from slimtune.workload.types import Workload
 
+NET = """
+import torch.nn.functional as F
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels=1):
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(16)
+        self.wide = nn.Conv2d(16, 32, 1)
+        self.grouped = nn.Conv2d(32, 32, 3, stride=2, padding=1, groups=4)
+        self.norm2 = nn.BatchNorm2d(32)
+        self.out = nn.Conv2d(32, 32, 1)
+        self.hidden = nn.Linear(32, 24)
+        self.head = nn.Linear(24, num_classes)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.stem(x)))
+        x = F.relu(self.wide(x))
+        x = F.relu(self.norm2(self.grouped(x)) + x[:, :, ::2, ::2])
+        x = F.relu(self.out(x)).mean((2, 3))
+        return self.head(F.relu(self.hidden(x)))
+
+
+def make(num_classes, in_channels):
+    return Net(num_classes, in_channels)
+
+
+def wrong():
+    return {"a": 1}
+"""
+
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _consent_ends_with_the_test() -> Iterator[None]:
+    with consent_ends():
+        yield
+
+
+@pytest.fixture
+def own_net(tmp_path: Path) -> Path:
+    """A file with a network of its own: grouped convolutions, functional ReLUs, two-layer head."""
+    file = tmp_path / "net.py"
+    file.write_text(NET)
+    return file
 
 
 @pytest.fixture(scope="session")

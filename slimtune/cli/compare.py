@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.cli import words
+from slimtune.cli.consent import allow_code_option, consent_to
 from slimtune.cli.console import plain_table, result_console
 from slimtune.cli.state import State
 from slimtune.search.compare import Compared, compare_models
@@ -21,7 +22,7 @@ EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data
 
 @click.command("compare", epilog=EPILOG)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
 @click.option("--run", type=Path, metavar="RUN", help="Use the data and the splits of this run.")
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
@@ -33,6 +34,7 @@ EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data
     default="text",
     help="A table for people, or every number in JSON or CSV.",
 )
+@allow_code_option
 @click.pass_obj
 def command(
     state: State,
@@ -50,6 +52,9 @@ def command(
     """
     if data is not None and run is not None:
         raise click.UsageError("Give --data or --run, not both.")
+    consent_to({"data": data or ""})
+    for model in models:
+        consent_to({"model": model.partition("=")[0]})
     rows = compare_models(models, data, run, threads)
     if style == "json":
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))

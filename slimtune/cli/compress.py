@@ -7,6 +7,7 @@ import click
 
 from slimtune.cli import words
 from slimtune.cli.config_file import dump_yaml, load_yaml, located
+from slimtune.cli.consent import allow_code_option, check_consent
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
@@ -31,9 +32,11 @@ EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small
 @click.option(
     "--recipe", "file", type=Path, required=True, metavar="FILE", help="YAML file of the recipe."
 )
-@click.option("--model", metavar="REF", help="Network: a zoo name or torchvision:NAME.")
+@click.option(
+    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
+)
 @click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
-@click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
 @click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
 @click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
 @click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
@@ -46,6 +49,7 @@ EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small
     help="Go on from a stage that an earlier compress saved, such as small/stages/prune.",
 )
 @click.option("-o", "--output", type=Path, required=True, metavar="DIR", help="New folder.")
+@allow_code_option
 @click.pass_obj
 def command(
     state: State,
@@ -62,8 +66,8 @@ def command(
     order; `slimtune methods` shows what each can be. The network is saved after the stages
     prune and train, to try another end from there.
     """
+    config = search_config(options, preset=preset).anchored()
     recipe = read_recipe(file)
-    config = search_config(options, preset=preset)
     _refuse_existing(output)
     saved = read_stage(stage, recipe) if stage is not None else None
     workload = load_workload(config, load_dataset(config.data))
@@ -95,6 +99,7 @@ def read_recipe(file: Path) -> Recipe:
         UserError: no such file, or no such recipe; the message names file and line.
     """
     data, lines = load_yaml(file)
+    check_consent(data, file, lines)
     try:
         return Recipe.from_dict(data)
     except UserError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slimtune.cli import words
+from slimtune.cli.consent import allow_code_option, consent_to
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.rerun import find_run
 
@@ -15,7 +16,7 @@ EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
 
 @click.command("evaluate", epilog=EPILOG)
 @click.argument("file", type=Path, required=False, metavar="[MODEL.onnx]")
-@click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
 @click.option("--run", type=Path, metavar="RUN", help="Use the data and the splits of this run.")
 @click.option("--model", metavar="REF", help="Evaluate a checkpoint of this network instead.")
 @click.option("--weights", metavar="FILE", help="The checkpoint, with --model.")
@@ -29,6 +30,7 @@ EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
     default="text",
     help="Lines for people, or one JSON object.",
 )
+@allow_code_option
 def command(
     file: Path | None,
     data: str | None,
@@ -43,6 +45,7 @@ def command(
     A file inside a run folder is measured on that run's splits if neither --data nor --run is
     given.
     """
+    consent_to({"model": model or "", "data": data or ""})
     if file is None:
         result = _checkpoint(model, weights, data, run)
     elif model is not None or weights is not None:

@@ -13,6 +13,7 @@ from slimtune import __version__
 from slimtune.cli.state import State
 from slimtune.cli.words import program
 from slimtune.errors import RunChangedError, SlimtuneError, did_you_mean
+from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
 # here so that listing the verbs imports none of them.
@@ -25,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compress": ("slimtune.cli.compress", "Carry out one recipe, without a search."),
     "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
     "compare": ("slimtune.cli.compare", "Put models side by side, ours and others'."),
+    "doctor": ("slimtune.cli.doctor", "Say what a search can do with a model and data."),
     "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
 }
 
@@ -92,7 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process if not given.
     """
-    state = State()
+    with consent_ends():
+        return _run(argv, State())
+
+
+def _run(argv: Sequence[str] | None, state: State) -> int:
     try:
         code = cli.main(argv, prog_name="slimtune", standalone_mode=False, obj=state)
         return code if isinstance(code, int) else 0

@@ -80,7 +80,7 @@ class Progress:
         self._line(
             f"data      {values['data']} · {values['classes']} classes · "
             f"{channels}×{height}×{width} · train {values['train']}, "
-            f"validation {values['validation']} (cut from {values['validation_source']}), "
+            f"validation {values['validation']} ({_origin(values['validation_source'])}), "
             f"test {values['test']}"
         )
         self._line(
@@ -200,3 +200,7 @@ def _outcome(record: TrialRecord) -> str:
     if record.status == "stopped":
         return f"stopped at {record.error}"
     return words.objectives(record.objectives)
+
+
+def _origin(validation_source: str) -> str:
+    return "its own" if validation_source == "val" else f"cut from {validation_source}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from slimtune.cli import words
+from slimtune.cli.consent import allow_code_option, consent_to
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
@@ -45,6 +46,7 @@ EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
     metavar="KEY=VALUE",
     help="Change the recipe first, such as prune.amount=0.4; repeat for more.",
 )
+@allow_code_option
 @click.pass_obj
 def command(
     state: State,
@@ -71,11 +73,13 @@ def command(
     which = _which(trial, final)
     if check:
         check_comparable(record_of(folder, which))
+    changes = parse_assignments(assignments)
+    consent_to({"student": {"model": changes.get("student.model")}})
     again = partial(
         rerun_trial,
         folder,
         which,
-        parse_assignments(assignments),
+        changes,
         exact=check,
         from_stage=from_stage,
         note=lambda text: _note(state, text),

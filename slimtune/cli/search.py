@@ -10,6 +10,7 @@ import click
 from click import IntRange
 
 from slimtune.cli.config_file import dump_yaml
+from slimtune.cli.consent import allow_code_option
 from slimtune.cli.console import log_console, result_console
 from slimtune.cli.per_trial import PER_TRIAL, per_trial_options
 from slimtune.cli.progress import Progress
@@ -34,9 +35,11 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.command("search", epilog=EPILOG)
 @click.option("-c", "--config", "file", type=Path, metavar="FILE", help="YAML file of settings.")
 @click.option("--preset", metavar="NAME", help="Start from a ready-made search, such as demo.")
-@click.option("--model", metavar="REF", help="Network: a zoo name or torchvision:NAME.")
+@click.option(
+    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
+)
 @click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
-@click.option("--data", metavar="REF", help="digits, cifar10, cifar100, parquet:DIR, folder:DIR.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
 @click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
 @click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
 @click.option("--trials", type=IntRange(min=1), metavar="N", help="How many recipes to try.")
@@ -48,7 +51,11 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.option("--no-ray", is_flag=True, help="Run trials one after another, in this process.")
 @click.option("--ray-address", metavar="ADDRESS", help="Use a running Ray cluster, such as auto.")
 @click.option(
-    "--objective", "objectives", multiple=True, metavar="NAME", help="Repeat; two at least."
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="NAME",
+    help="Repeat; two at least. Own: FILE.py:f1:maximize.",
 )
 @click.option(
     "--validation-source",
@@ -71,6 +78,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
     help="Go on with RUN, or with the run in --out if there is one.",
 )
 @click.option("--print-config", is_flag=True, help="Print the merged settings as YAML and stop.")
+@allow_code_option
 @click.pass_obj
 def command(
     state: State,

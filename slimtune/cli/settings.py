@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slimtune.cli.config_file import load_yaml, located, parse_value
+from slimtune.cli.consent import check_consent, consent_to
 from slimtune.errors import ConfigError, UserError
 from slimtune.search.config import SearchConfig, make_config, merged, set_path
 
@@ -46,20 +47,22 @@ def search_config(
     Raises:
         UserError: a setting that breaks a rule.
     """
-    layers: dict[str, Any] = {}
-    if file is not None:
-        layers, lines = load_yaml(file)
-        make_config({}, preset)  # an unknown preset is no fault of the file
-        try:
-            make_config(layers, preset)
-        except UserError as error:
-            raise located(error, file, lines) from None
     over: dict[str, Any] = {}
     for dotted, value in parse_assignments(assignments).items():
         set_path(over, dotted, value)
     for dotted, value in options.items():
         if value is not None:
             set_path(over, dotted, value)
+    consent_to(over)
+    layers: dict[str, Any] = {}
+    if file is not None:
+        layers, lines = load_yaml(file)
+        check_consent(layers, file, lines)
+        make_config({}, preset)  # an unknown preset is no fault of the file
+        try:
+            make_config(layers, preset)
+        except UserError as error:
+            raise located(error, file, lines) from None
     return make_config(merged(layers, over), preset, run)
 
 

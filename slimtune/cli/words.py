@@ -50,10 +50,15 @@ def duration(seconds: float) -> str:
 
 _FORMS: dict[str, Callable[[float], str]] = {
     "accuracy": accuracy,
+    "balanced_accuracy": accuracy,
     "size_bytes": size,
     "latency_ms": latency,
 }
-_TITLES = {"size_bytes": "size", "latency_ms": "latency"}
+_TITLES = {
+    "size_bytes": "size",
+    "latency_ms": "latency",
+    "balanced_accuracy": "balanced accuracy",
+}
 
 
 def value(name: str, measured: float) -> str:
@@ -63,7 +68,8 @@ def value(name: str, measured: float) -> str:
 
 def objective(name: str, measured: float) -> str:
     """Return one measured value with its title, such as ``"size 285.9 KiB"``."""
-    return f"{_TITLES.get(name, name)} {value(name, measured)}"
+    title = _TITLES.get(name, name.partition(":")[0])  # f1:maximize, a metric of the user's own
+    return f"{title} {value(name, measured)}"
 
 
 def objectives(values: Mapping[str, float]) -> str:

@@ -42,6 +42,40 @@ def standard_error(accuracy: float, n: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / n)
 
 
+def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean over the classes of the share of their images that are right, 0..1.
+
+    Each class counts the same, however rare. A class without images counts nothing.
+
+    Args:
+        logits: float, (n, classes); of equal logits the first counts.
+        labels: int, (n,).
+
+    Raises:
+        DataError: there are no images, or not one row of logits a label.
+    """
+    accuracy(logits, labels)  # the same checks
+    return float(np.mean([share for share, _ in _shares(logits, labels)]))
+
+
+def balanced_standard_error(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the standard error of `balanced_accuracy`.
+
+    ``sqrt(sum of a_k (1 - a_k) / n_k) / K`` over the K classes that have images.
+    """
+    shares = _shares(logits, labels)
+    return math.sqrt(sum(a * (1 - a) / n for a, n in shares)) / len(shares)
+
+
+def _shares(logits: np.ndarray, labels: np.ndarray) -> list[tuple[float, int]]:
+    """Return (share of images that are right, number of images) of every class that has some."""
+    right = logits.argmax(axis=1) == labels
+    return [
+        (float(right[labels == label].mean()), int((labels == label).sum()))
+        for label in np.unique(labels)
+    ]
+
+
 def top1_agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Return the share of images on which two (n, classes) logits name the same class, 0..1.
 

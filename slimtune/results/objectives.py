@@ -1,11 +1,17 @@
-"""What can be optimised: measured quantities, each with a direction, a unit and a range."""
+"""What can be optimised: measured quantities, each with a direction, a unit and a range.
+
+A metric of the user's own is asked for as ``CODE:NAME:maximize`` or ``...:minimize``, where
+``CODE:NAME`` is a code reference, and is called ``NAME:maximize`` from then on: in records, in
+columns, in a run that is opened where the code is not. The name alone says all that is known.
+"""
 
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from slimtune.errors import UnknownNameError, UserError, shortened
 
@@ -46,6 +52,18 @@ class Objective:
             return f"metric out of range: {self.name} is {value}, must be {self._range()}"
         return None
 
+    def worst(self, baseline: float) -> float:
+        """Return the value that hypervolume is counted from, given the baseline's.
+
+        What is maximized counts from 0, costs from a tenth above the baseline. A metric of the
+        user's own may be anything: it counts from 0 if the baseline is above it, else, and where
+        it is minimized, from ten times the baseline's distance to 0 on the wrong side, at least 1.
+        """
+        far = max(1.0, 9 * abs(baseline))
+        if self.direction == "maximize":
+            return 0.0 if baseline > 0 or self.low == 0 else baseline - far
+        return 1.1 * baseline if self.low == 0 else baseline + far
+
     def _range(self) -> str:
         return (
             f"at least {self.low:g}" if math.isinf(self.high) else f"{self.low:g}..{self.high:g}"
@@ -57,34 +75,72 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-OBJECTIVES: dict[str, Objective] = {
-    known.name: known
+_OWN = re.compile(r"(?:(?P<code>.+):)?(?P<name>[A-Za-z_]\w*):(?P<direction>maximize|minimize)")
+
+
+class _Objectives(dict[str, Objective]):
+    """The table of objectives; metrics of the user's own are in it as soon as they are named."""
+
+    def __missing__(self, name: str) -> Objective:
+        match = _OWN.fullmatch(name) if isinstance(name, str) else None
+        if match is None or match["code"] is not None:
+            raise KeyError(name)
+        direction: Direction = "maximize" if match["direction"] == "maximize" else "minimize"
+        return Objective(name, direction, "", match["name"], low=-math.inf)
+
+    def __contains__(self, name: object) -> bool:
+        match = _OWN.fullmatch(name) if isinstance(name, str) else None
+        return super().__contains__(name) or (match is not None and match["code"] is None)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
+
+
+OBJECTIVES: dict[str, Objective] = _Objectives(
+    (known.name, known)
     for known in (
         Objective("accuracy", "maximize", "", "accuracy", high=1.0),
+        Objective("balanced_accuracy", "maximize", "", "balanced accuracy", high=1.0),
         Objective("size_bytes", "minimize", "B", "size", log=True, whole=True),
         Objective("latency_ms", "minimize", "ms", "latency", log=True),
         Objective("macs", "minimize", "MAC", "MACs", log=True, whole=True),
         Objective("params", "minimize", "", "params", log=True, whole=True),
         Objective("bops", "minimize", "BOP", "BOPs", log=True, whole=True),
     )
-}
+)
+
+
+def metric_code(objective: str) -> str | None:
+    """Return the code reference inside ``CODE:NAME:maximize``; None in any other objective."""
+    match = _OWN.fullmatch(objective)
+    return f"{match['code']}:{match['name']}" if match and match["code"] else None
 
 
 def objective(name: str) -> Objective:
-    """Return the objective called ``name``.
+    """Return the objective called ``name``, or that ``CODE:NAME:maximize`` asks for.
 
     Raises:
         UnknownNameError: there is none; the message suggests the nearest and lists all.
     """
-    if name in OBJECTIVES:
-        return OBJECTIVES[name]
+    match = _OWN.fullmatch(str(name))
+    key = str(name) if match is None else f"{match['name']}:{match['direction']}"
+    if key in OBJECTIVES:
+        return OBJECTIVES[key]
+    if ".py:" in key or ("." in key.partition(":")[0] and ":" in key):
+        raise UserError(
+            f"objectives: say which way of {shortened(name)} is better: {name}:maximize or "
+            f"{name}:minimize"
+        )
     # People type the word ("latency", "lat"), not the key with its unit: match on both.
     words = {known.title: known.name for known in OBJECTIVES.values()}
     words |= {known: known for known in OBJECTIVES}
     nearest = difflib.get_close_matches(str(name), list(words), n=1, cutoff=0.6)
     guess = f" Did you mean '{words[nearest[0]]}'?" if nearest else ""
     choices = ", ".join(OBJECTIVES)
-    raise UnknownNameError(f"unknown objective {shortened(name)}.{guess} Choose from {choices}.")
+    raise UnknownNameError(
+        f"unknown objective {shortened(name)}.{guess} Choose from {choices}, or a function of "
+        "your own, FILE.py:NAME:maximize."
+    )
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
@@ -106,3 +162,12 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
             "a front needs something to trade, such as accuracy and size_bytes"
         )
     return found
+
+
+def can_foresee(names: Sequence[str]) -> bool:
+    """Return whether a trial's chances can be told while it runs.
+
+    Costs are known before training; of what training changes, accuracy alone is looked at.
+    """
+    costs = [name for name, known in OBJECTIVES.items() if known.direction == "minimize"]
+    return "accuracy" in names and {*names} <= {"accuracy", *costs}

@@ -5,8 +5,10 @@ from typing import Any
 
 from slimtune.results.run import Run
 from slimtune.search.config import make_config
+from slimtune.search.references import code_in
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import Listener, ignore_events, run_search
+from slimtune.workload import own_code
 
 
 def search(
@@ -15,6 +17,7 @@ def search(
     preset: str | None = None,
     listener: Listener = ignore_events,
     resume: bool = False,
+    allow_code: bool = False,
     **settings: Any,
 ) -> Run:
     """Search for compressed versions of a model and return the finished run.
@@ -25,6 +28,7 @@ def search(
         listener: told what happens while it happens.
         resume: go on with the run in ``out``, if there is one; settings that are not given are
             the run's.
+        allow_code: run code that the resumed run names; what ``settings`` name may run anyway.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
             ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``space``.
@@ -34,5 +38,8 @@ def search(
         RunError: with ``resume``, a run that is in use, damaged, or was made with other settings.
         SearchFailedError: not one trial finished.
     """
+    own_code.allow_code(*(reference for _, reference in code_in(settings)))
+    if allow_code:
+        own_code.allow_all_code()
     base = recorded_settings(Path(out)) if resume else {}
     return run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)

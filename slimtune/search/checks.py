@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.features import check_features
+from slimtune.compression.export.trace import trace
 from slimtune.compression.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
@@ -42,9 +43,18 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
         for weights in students["weights"].ends():
             file = None if weights is None else str(weights)
             student = _student(str(name), file, workload, "space.student.model")
+            _check_export(str(name), student, workload)
             _check_prunable(str(name), methods, student, workload)
             for method in space.methods["distill"]:
                 _check_features(str(name), method, student, workload)
+
+
+def _check_export(name: str, network: nn.Module, workload: Workload) -> None:
+    """Check that ONNX can express the network, before it is trained for that."""
+    try:
+        trace(network, workload.image_shape)
+    except TrialError as error:
+        raise ModelError(f"'{_known_as(name, workload)}' cannot be exported: {error}") from None
 
 
 def check_recipe(recipe: Recipe, workload: Workload) -> None:
@@ -55,6 +65,7 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     """
     name = recipe.student.model
     student = _student(name, recipe.student.weights, workload, "student.model")
+    _check_export(name, student, workload)
     if recipe.prune is not None:
         _check_prunable(name, [recipe.prune.method], student, workload)
     _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)

@@ -19,9 +19,15 @@ from pydantic import (
 from slimtune.compression.stages import Train
 from slimtune.errors import ConfigError, UserError, from_validation, shortened
 from slimtune.results.limits import parse_limit
-from slimtune.results.objectives import parse_objectives
+from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.units import parse_duration
 from slimtune.search.per_trial import PerTrialSettings
+from slimtune.search.references import (
+    anchored_code,
+    anchored_data,
+    anchored_metric,
+    anchored_networks,
+)
 from slimtune.search.samplers import POPULATION, SamplerName
 from slimtune.search.settings_final import FinalSettings, check_final
 from slimtune.search.settings_stages import StageRoom
@@ -31,6 +37,11 @@ from slimtune.spaces.space import Space
 from slimtune.spaces.start import SHARE, read_points, single_points
 
 DEFAULT_TRIALS = 20
+MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"
+DATA = (
+    "digits, cifar10, cifar100, folder:DIR, parquet:DIR, npz:FILE, torchvision:NAME, FILE.py:NAME "
+    "or MODULE:NAME; then @size=HxW,channels=1"
+)
 
 
 class _Settings(BaseModel):
@@ -55,7 +66,9 @@ class ValidationSettings(_Settings):
 class BaselineSettings(_Settings):
     """How the baseline is trained when no weights are given."""
 
-    epochs: Annotated[int, Field(ge=1, le=1000, description="passes over the training split")] = 30
+    epochs: Annotated[
+        int, Field(ge=0, le=1000, description="passes over train; 0: the network comes trained")
+    ] = 30
     lr: Annotated[float, Field(gt=0, le=10, description="first learning rate")] = 0.1
     batch_size: Annotated[int, Field(ge=2, le=65536, description="images a step")] = 128
     weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights")] = 5e-4
@@ -102,13 +115,11 @@ def _start(value: object) -> object:
 class SearchConfig(_Settings):
     """One search. Precedence: option, ``--set``, config file, preset, these defaults."""
 
-    model: Annotated[str, Field(description="zoo name or torchvision:NAME")] = "resnet20"
+    model: Annotated[str, Field(description=MODELS)] = "resnet20"
     weights: Annotated[
         str | None, Field(description="checkpoint of the baseline; trained here if not given")
     ] = None
-    data: Annotated[
-        str, Field(description="digits, cifar10, cifar100, parquet:DIR or folder:DIR")
-    ] = "cifar10"
+    data: Annotated[str, Field(description=DATA)] = "cifar10"
     teacher: Annotated[
         str | None,
         Field(description="network that students learn from, else the baseline"),
@@ -159,7 +170,8 @@ class SearchConfig(_Settings):
     per_trial: PerTrialSettings = PerTrialSettings()
     stage_store: StageRoom = "1GiB"
     objectives: Annotated[
-        tuple[str, ...], Field(description="two or more measured quantities")
+        tuple[str, ...],
+        Field(description="two or more measured quantities; own: FILE.py:NAME:maximize"),
     ] = ("accuracy", "size_bytes", "latency_ms")
     validation: ValidationSettings = ValidationSettings()
     baseline: BaselineSettings = BaselineSettings()
@@ -190,6 +202,11 @@ class SearchConfig(_Settings):
                 f"seeds: only a grid runs each recipe with given seeds, but sampler is "
                 f"{self.sampler}; use sampler grid, or seed for the whole run"
             )
+        if self.stopping is True and not can_foresee(self.objectives):
+            raise ValueError(
+                "stopping: needs accuracy, and beside it only costs such as size_bytes, as "
+                f"objectives, but they are {', '.join(self.objectives)}; leave stopping at auto"
+            )
         if isinstance(self.start, tuple) and self.sampler == "grid":
             raise ValueError(
                 "start: a grid runs every recipe of the space anyway, but got a list; leave it out"
@@ -204,7 +221,8 @@ class SearchConfig(_Settings):
     @property
     def stops(self) -> bool:
         """Whether trials are ended early: not in a grid, which is there to compare them all."""
-        return self.sampler != "grid" if self.stopping == "auto" else self.stopping
+        auto = self.sampler != "grid" and can_foresee(self.objectives)
+        return auto if self.stopping == "auto" else self.stopping
 
     @property
     def validation_source(self) -> Literal["train", "test"]:
@@ -214,7 +232,8 @@ class SearchConfig(_Settings):
         almost perfect on any part of it.
         """
         if self.validation.source == "auto":
-            return "train" if self.weights is None else "test"
+            trained_here = self.weights is None and self.baseline.epochs > 0
+            return "train" if trained_here else "test"
         return self.validation.source
 
     @property
@@ -225,10 +244,11 @@ class SearchConfig(_Settings):
 
     def anchored(self) -> "SearchConfig":
         """Return the same with absolute paths, to be read again from any folder."""
-        scheme, colon, path = self.data.partition(":")
-        changes: dict[str, Any] = {}
-        if colon and Path(path).expanduser().exists():
-            changes["data"] = f"{scheme}:{Path(path).expanduser().absolute()}"
+        changes: dict[str, Any] = {"data": anchored_data(self.data)}
+        for name in ("model", "teacher"):
+            if (network := getattr(self, name)) is not None:
+                changes[name] = anchored_code(network)
+        changes["objectives"] = tuple(map(anchored_metric, self.objectives))
         for name in ("weights", "teacher_weights"):
             if (file := getattr(self, name)) is not None:
                 changes[name] = str(Path(file).expanduser().absolute())
@@ -286,9 +306,11 @@ def _absolute(files: Any) -> Any:
 
 def _anchored_student(stages: dict[str, Any]) -> dict[str, Any]:
     student = stages.get("student")
-    if not isinstance(student, dict) or "weights" not in student:
+    if not isinstance(student, dict):
         return stages
-    return {**stages, "student": {**student, "weights": _absolute(student["weights"])}}
+    changes = {"weights": _absolute, "model": anchored_networks}
+    anchored = {name: changes[name](student[name]) for name in changes.keys() & student.keys()}
+    return {**stages, "student": {**student, **anchored}}
 
 
 def make_config(

@@ -1,5 +1,6 @@
 """A compressed network back from its trial folder, without pickle: architecture, then shapes."""
 
+import dataclasses
 from pathlib import Path
 
 from torch import nn
@@ -7,18 +8,25 @@ from torch import nn
 from slimtune.compression.rebuild import resize_to
 from slimtune.errors import ModelError
 from slimtune.results.files import read_json
+from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 
 
-def load_model(folder: Path | str) -> nn.Module:
+def load_model(
+    folder: Path | str, *, allow_code: bool = False, model: str | None = None
+) -> nn.Module:
     """Return the torch module that a trial folder or an export holds, in eval mode.
 
     Args:
         folder: holds ``model.safetensors`` and ``model.json``.
+        allow_code: run the code that model.json names, if its network is of the user's own.
+        model: take this reference instead of the one in model.json, such as where the file
+            with the code has moved; code that is named here may run.
 
     Raises:
+        ConfigError: model.json names code, and nobody allowed to run it.
         ModelError: the weights are missing or damaged, or do not belong to the description.
         RunError: the description is damaged.
     """
@@ -32,4 +40,8 @@ def load_model(folder: Path | str) -> nn.Module:
         raise ModelError(
             f"{folder / 'model.json'}: names no architecture; make the trial again with rerun"
         ) from None
+    if model is not None:
+        architecture = dataclasses.replace(architecture, name=model)
+    if allow_code or model is not None:
+        own_code.allow_code(architecture.name)
     return resize_to(build(architecture), read_weights(weights)).eval()

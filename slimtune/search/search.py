@@ -24,11 +24,13 @@ from slimtune.search.finals import run_finals
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
+from slimtune.search.own_work import code_digests, with_own_code
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
 from slimtune.search.resume import check_same_search, space_words
 from slimtune.search.samplers import FLAT
+from slimtune.search.scores import check_metrics, names_of
 from slimtune.search.setup import (
     load_workload,
     reopen_workload,
@@ -104,6 +106,7 @@ def _begin(
     if not again:
         refuse_existing(out)
     workload = load_workload(config, load_dataset(config.data))
+    check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
     with claimed(out, again):
         params = sum(p.numel() for p in workload.baseline.parameters())
@@ -241,7 +244,7 @@ def _execute(
     with interrupts.patient():
         run_all(
             config,
-            work,
+            with_own_code(work),
             workload,
             ask_unless_stopping,
             tell,
@@ -271,7 +274,7 @@ def _proposer(
     proposer = Proposer(
         study,
         lambda trial: suggest(trial, space).to_dict(),
-        objectives=list(config.objectives),
+        objectives=list(names_of(config.objectives)),
         trials=total,
         seed=config.seed,
         threads=config.per_trial.cpus,
@@ -347,7 +350,7 @@ def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "train": len(workload.train),
         "validation": len(workload.validation),
         "test": len(workload.test),
-        "validation_source": config.validation_source,
+        "validation_source": workload.validation_source,
         "model": config.model,
         "trials": config.total_trials(),
         "workers": workers(config),
@@ -359,20 +362,18 @@ def _manifest(
     config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return run.json's content; limits and reference point are fixed here, for good."""
-    directions = {o.name: o.direction for o in parse_objectives(config.objectives)}
+    objectives = parse_objectives(config.objectives)
     return {
         "config": config.model_dump(mode="json"),
         "space": space_words(config.resolved_space()),
-        "objectives": list(config.objectives),
-        "reference_point": {
-            name: 0.0 if directions[name] == "maximize" else 1.1 * baseline[name]
-            for name in config.objectives
-        },
+        "objectives": [known.name for known in objectives],
+        "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
         "start_points": len(config.points()),
         "limits": resolve_limits(config.constraints.model_dump(), baseline),
         "workload": {
             "fingerprint": workload_fingerprint(workload),
-            "validation_source": config.validation_source,
+            "validation_source": workload.validation_source,
+            "code": code_digests(config),
             "train": len(workload.train),
             "validation": len(workload.validation),
             "test": len(workload.test),

@@ -11,7 +11,8 @@ from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ModelError, RunError, UserError
 from slimtune.results.folder import RunFolder
-from slimtune.search.config import SearchConfig
+from slimtune.search.config import SearchConfig, ValidationSettings
+from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
@@ -26,12 +27,18 @@ SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay 
 def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) -> Workload:
     """Return the workload of ``config`` around an already built network.
 
+    A validation split that the source sets apart is used, unless the config asks for another.
+
     Raises:
         DataError: the dataset is too small to split.
     """
-    train, validation, test = split_dataset(
-        dataset, config.validation_source, config.validation_fraction, SPLIT_SEED
-    )
+    if dataset.validation is not None and config.validation == ValidationSettings():
+        source, train, validation, test = "val", dataset.train, dataset.validation, dataset.test
+    else:
+        source = config.validation_source
+        train, validation, test = split_dataset(
+            dataset, source, config.validation_fraction, SPLIT_SEED
+        )
     return Workload(
         dataset=dataset.name,
         train=train,
@@ -43,6 +50,7 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
         augmentation=dataset.augmentation,
         architecture=architecture_of(config, dataset),
         baseline=baseline.eval(),
+        validation_source=source,
     )
 
 
@@ -106,7 +114,7 @@ def train_missing(
         config: of the search.
         on_epoch: called with ``"baseline"`` or ``"teacher"`` and the epoch.
     """
-    if config.weights is None:
+    if config.weights is None and config.baseline.epochs:
         train_baseline(workload, config, lambda epoch: on_epoch("baseline", epoch))
     if workload.teacher is not None and config.teacher_weights is None:
         teacher = teacher_as_baseline(workload, config)
@@ -151,6 +159,7 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
         RunError: the data has changed since the run.
         UserError: the data cannot be read any more.
     """
+    check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
     workload = split_workload(
         config, load_dataset(config.data), load_model(folder.path / "baseline")
     )
@@ -186,11 +195,28 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, channels, height, width))
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         size = f"{channels}x{height}x{width}"
-        raise ModelError(f"{name} cannot run on {size} images: {reason}") from None
+        raise ModelError(
+            f"{name} cannot run on {size} images: {_channel_words(network, dataset) or reason}"
+        ) from None
+    if not isinstance(logits, torch.Tensor):
+        raise ModelError(f"{name} returns {type(logits).__name__}, expected one tensor of logits")
     if logits.shape != (2, len(dataset.classes)):
         raise ModelError(
             f"{name} returns {tuple(logits.shape[1:])} values an image, "
-            f"but the data has {len(dataset.classes)} classes"
+            f"but the data has {len(dataset.classes)} classes; build it for these (a function of "
+            "yours is given num_classes if it takes it)"
         )
+
+
+def _channel_words(network: nn.Module, dataset: Dataset) -> str:
+    """Return that the network wants images of other channels, if that is what is wrong."""
+    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = dataset.image_shape[0]
+    if first is None or first.in_channels == channels:
+        return ""
+    way_out = "let it take in_channels"
+    if first.in_channels in (1, 3):
+        way_out += f", or convert the images: --data '{dataset.name}@channels={first.in_channels}'"
+    return f"the model expects {first.in_channels} channels, the data has {channels}; {way_out}"

@@ -17,7 +17,7 @@ from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, 
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
-from slimtune.measurement.accuracy import accuracy, check_parity, standard_error
+from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
@@ -26,6 +26,7 @@ from slimtune.results.record import Metric, TrialRecord, checked
 from slimtune.search.attempt import Aids
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
+from slimtune.search.scores import names_of, scores
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_store import Beginning
 from slimtune.workload.checkpoints import load_weights, weights_bytes
@@ -98,7 +99,8 @@ def run_trial(
         workload: data and baseline; not modified.
         spec: recipe, seed, threads and device.
         aids: what the executor lends.
-        objectives: which of the measured quantities are optimised; the others are metrics.
+        objectives: which of the measured quantities are optimised; the others are metrics. Of
+            the user's own with their code, such as ``FILE.py:f1:maximize``.
         reraise: raise a failure instead, for a debugger to stop at.
         start: a student some of whose stages are done already.
         keep: called with the student after the stages ``prune`` and ``train``.
@@ -141,7 +143,7 @@ def _measured(
         partial(measure, workload, recipe, aids=aids, brief=True),
         clock.report,
         partial(_stopped_here, spec, clock),
-        objectives,
+        names_of(objectives),
     )
     start = start or beginning.find(recipe)
     if start is not None:
@@ -174,8 +176,9 @@ def _measured(
     )
 
     clock.report("measure", {})
-    measured = measure(workload, recipe, made, aids)
+    measured = measure(workload, recipe, made, aids, objectives)
     clock.stop()
+    objectives = names_of(objectives)
 
     files = model_files(workload, recipe, made)
     record = _record(
@@ -208,7 +211,12 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
 
 
 def measure(
-    workload: Workload, recipe: Recipe, made: Compressed, aids: Aids, brief: bool = False
+    workload: Workload,
+    recipe: Recipe,
+    made: Compressed,
+    aids: Aids,
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
+    brief: bool = False,
 ) -> dict[str, Metric]:
     """Return every measured quantity, all of the one exported file but for the counted costs.
 
@@ -217,12 +225,12 @@ def measure(
         recipe: that was carried out.
         made: what came out.
         aids: measure the latency.
+        objectives: of the search; those of the user's own are functions to call.
         brief: take less time for the latency, at the cost of noise.
     """
     spread = {"rounds": PREVIEW_ROUNDS, "seconds": PREVIEW_SECONDS} if brief else {}
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
-    score = accuracy(logits, validation.labels)
     latency = aids.measure_latency(
         [made.onnx],
         image_shape=workload.image_shape,
@@ -236,7 +244,7 @@ def measure(
         bits_of=made.weight_bits,
     )
     return {
-        "accuracy": score,
+        **scores(logits, validation.labels, objectives),
         "size_bytes": len(made.onnx),
         "latency_ms": latency.ms,
         "params": cost.params,
@@ -245,7 +253,6 @@ def measure(
         "macs": cost.macs,
         "bops": cost.bops,
         "packed_bytes": cost.packed_bytes,
-        "accuracy_standard_error": standard_error(score, len(validation)),
         "latency_rounds": latency.rounds,
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,

@@ -1,7 +1,12 @@
 """From a reference such as ``digits`` or ``parquet:DIR`` to a dataset in memory."""
 
+import dataclasses
+
 from slimtune.errors import DataError, shortened
+from slimtune.workload.own_code import is_code, names_nothing
 from slimtune.workload.sources import SOURCES
+from slimtune.workload.sources.fit import parse_fit, split_options
+from slimtune.workload.sources.own_data import own_data
 from slimtune.workload.types import Dataset
 
 
@@ -10,7 +15,9 @@ def load_dataset(reference: str) -> Dataset:
 
     Args:
         reference: the name of a source, and after a colon what that source needs: ``digits``,
-            ``cifar10``, ``cifar100``, ``folder:DIR`` or ``parquet:DIR``.
+            ``cifar10``, ``cifar100``, ``folder:DIR``, ``parquet:DIR``, ``npz:FILE``,
+            ``torchvision:NAME``; or code, ``FILE.py:NAME`` or ``MODULE:NAME``, see `own_data`.
+            ``@size=HEIGHTxWIDTH``, ``@channels=1`` or both with a comma may follow.
 
     Returns:
         All images in memory as uint8, NHWC; labels are 0..classes-1, and every class has a
@@ -19,8 +26,20 @@ def load_dataset(reference: str) -> Dataset:
     Raises:
         UnknownNameError: no source has this name; the nearest is suggested.
         DataError: the data is missing, damaged or breaks a rule; the message names the file.
+        ConfigError: it is code that nobody allowed to run.
     """
     if not isinstance(reference, str):
         raise DataError(f"a dataset is named by a string, but got {shortened(reference)}")
-    name, _, argument = reference.partition(":")
-    return SOURCES[name](argument)
+    plain, options = split_options(reference)
+    fit = parse_fit(options)
+    if is_data_code(plain):
+        dataset = own_data(plain, fit)
+    else:
+        name, _, argument = plain.partition(":")
+        dataset = SOURCES[name](argument, fit)
+    return dataclasses.replace(dataset, name=reference)
+
+
+def is_data_code(reference: str) -> bool:
+    """Return whether a reference names a function of the user's own, and not a source."""
+    return is_code(reference, SOURCES.names()) and not names_nothing(reference)

@@ -51,6 +51,7 @@ class Dataset:
         mean: per channel, of pixels scaled to 0..1.
         std: per channel, of pixels scaled to 0..1.
         augmentation: what training does to each image.
+        validation: images to select on, where the source sets some apart; else None.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation = field(default_factory=Augmentation)
+    validation: Split | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -70,7 +72,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build an untrained network again: a zoo name and the two sizes it depends on."""
+    """How to build an untrained network again: a name and the two sizes it depends on.
+
+    Attributes:
+        name: of the zoo, ``torchvision:NAME``, ``timm:NAME``, or code of the user's own.
+        num_classes: width of the last layer.
+        in_channels: channels of an image.
+    """
 
     name: str
     num_classes: int
@@ -93,6 +101,8 @@ class Workload:
         architecture: how to build the baseline's network again.
         baseline: the trained float network, in eval mode; never modified.
         teacher: the network that students learn from; None: the baseline. Never modified.
+        validation_source: what validation was cut from, ``"train"`` or ``"test"``; ``"val"``
+            where the source sets it apart.
     """
 
     dataset: str
@@ -106,6 +116,7 @@ class Workload:
     architecture: Architecture
     baseline: nn.Module
     teacher: nn.Module | None = None
+    validation_source: str = "train"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -29,9 +29,14 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
-def no_test(folder: Path) -> None:
-    write_images(folder / "train" / "cat")
-    write_images(folder / "train" / "dog")
+def nothing_to_spare(folder: Path) -> None:
+    write_images(folder / "train" / "cat", count=1)
+    write_images(folder / "train" / "dog", count=1)
+
+
+def unknown_validation_class(folder: Path) -> None:
+    write_dataset(folder)
+    write_images(folder / "val" / "eel")
 
 
 def one_class(folder: Path) -> None:
@@ -69,7 +74,8 @@ def missing(folder: Path) -> None:
     [
         (missing, "does not exist"),
         (empty, "has no train/ sub-folder"),
-        (no_test, "has no test/ or val/ sub-folder"),
+        (nothing_to_spare, "has no test images and none to spare"),
+        (unknown_validation_class, "the images of val/ have class 'eel', which train/ lacks"),
         (one_class, "needs at least 2 class folders"),
         (empty_class, "class 'eel' has no images"),
         (unknown_class, "class 'eel'"),

@@ -2,9 +2,17 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from slimtune.errors import DataError, ExportMismatchError, NonFiniteError
-from slimtune.measurement.accuracy import accuracy, check_parity, standard_error, top1_agreement
+from slimtune.measurement.accuracy import (
+    accuracy,
+    balanced_accuracy,
+    balanced_standard_error,
+    check_parity,
+    standard_error,
+    top1_agreement,
+)
 
 LOGITS = np.random.default_rng(0).normal(size=(500, 10)).astype(np.float32)
 
@@ -79,3 +87,32 @@ def test_a_network_that_gives_nan_is_named_as_the_cause() -> None:
     broken[0, 0] = np.inf
     with pytest.raises(NonFiniteError, match="the network's logits"):
         check_parity(broken, broken, quantized=False)
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.standard_normal((200, 4))
+    labels = generator.choice(4, 200, p=[0.9, 0.05, 0.05, 0.0])
+    expected = balanced_accuracy_score(labels, logits.argmax(axis=1))
+    assert balanced_accuracy(logits, labels) == pytest.approx(expected)
+
+
+def test_the_standard_error_of_balanced_accuracy_is_that_of_many_draws() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.array([0] * 40 + [1] * 10)
+    right = np.where(labels == 0, 0.9, 0.6)
+    drawn, errors = [], []
+    for _ in range(2000):
+        answers = np.where(generator.random(50) < right, labels, 1 - labels)
+        logits = np.eye(2)[answers]
+        drawn.append(balanced_accuracy(logits, labels))
+        errors.append(balanced_standard_error(logits, labels))
+    assert np.mean(errors) == pytest.approx(np.std(drawn), rel=0.1)
+
+
+def test_with_equal_classes_balanced_accuracy_is_accuracy() -> None:
+    logits = np.random.default_rng(1).standard_normal((30, 3))
+    labels = np.arange(30) % 3
+    assert balanced_accuracy(logits, labels) == pytest.approx(accuracy(logits, labels))
+    with pytest.raises(DataError):
+        balanced_accuracy(logits[:0], labels[:0])

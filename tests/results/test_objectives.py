@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slimtune.errors import UserError
-from slimtune.results.objectives import OBJECTIVES, objective, parse_objectives
+from slimtune.results.objectives import OBJECTIVES, metric_code, objective, parse_objectives
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,32 @@ def test_a_value_that_cannot_have_been_measured_has_a_fault(name, value, reason)
 @pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.25), np.int64(1)])
 def test_a_value_in_range_has_no_fault_whatever_number_type_it_is(value):
     assert OBJECTIVES["accuracy"].fault(value) is None
+
+
+def test_a_metric_of_the_users_own_is_known_by_its_name_alone() -> None:
+    (asked, size) = parse_objectives(("/a/metrics.py:f1:maximize", "size_bytes"))
+    assert (asked.name, asked.title, asked.direction) == ("f1:maximize", "f1", "maximize")
+    assert OBJECTIVES["f1:maximize"] == asked and "f1:maximize" in OBJECTIVES
+    assert OBJECTIVES["ece:minimize"].direction == "minimize"
+    assert asked.fault(-3.0) is None and asked.fault(math.nan) is not None
+    assert metric_code("/a/metrics.py:f1:maximize") == "/a/metrics.py:f1"
+    assert metric_code("f1:maximize") is None and metric_code("accuracy") is None
+
+
+@pytest.mark.parametrize("name", ["f1", "f1:up", "a.py:f1", "m.py:f1:maximize", 3])
+def test_nothing_else_is(name: object) -> None:
+    assert name not in OBJECTIVES
+
+
+def test_one_name_from_two_files_is_refused() -> None:
+    with pytest.raises(UserError, match="name each one once"):
+        parse_objectives(("a.py:f1:maximize", "b.py:f1:maximize"))
+
+
+def test_volume_counts_from_a_value_on_the_wrong_side_of_the_baseline() -> None:
+    assert OBJECTIVES["accuracy"].worst(0.9) == 0.0
+    assert OBJECTIVES["size_bytes"].worst(100.0) == pytest.approx(110.0)
+    assert OBJECTIVES["f1:maximize"].worst(0.8) == 0.0
+    assert OBJECTIVES["gain:maximize"].worst(-2.0) < -2.0
+    assert OBJECTIVES["loss:minimize"].worst(0.1) > 0.1
+    assert OBJECTIVES["gain:minimize"].worst(-2.0) > -2.0

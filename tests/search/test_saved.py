@@ -1,14 +1,17 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from slimtune.compression.training import network_accuracy, network_logits
-from slimtune.errors import ModelError
+from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.runtime import predict
 from slimtune.search.saved import load_model
 from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial
+from slimtune.workload.checkpoints import save_weights
+from slimtune.workload.own_code import allow_code, consent_ends, load_code
 from slimtune.workload.types import Workload
 
 
@@ -43,3 +46,24 @@ def test_damaged_files_are_refused_by_name(digits: Workload, tmp_path: Path) -> 
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(ModelError, match="model.json: names no architecture"):
         load_model(tmp_path)
+
+
+def test_a_network_of_the_users_own_comes_back_with_consent_only(
+    own_net: Path, tmp_path: Path
+) -> None:
+    reference = f"{own_net}:make"
+    architecture = {"name": reference, "num_classes": 3, "in_channels": 1}
+    with consent_ends():
+        allow_code(reference)
+        network = load_code(reference)(num_classes=3, in_channels=1).eval()
+    save_weights(network, tmp_path / "model.safetensors")
+    (tmp_path / "model.json").write_text(json.dumps({"architecture": architecture}))
+    with pytest.raises(ConfigError, match="net.py:make' .* needs --allow-code"):
+        load_model(tmp_path)
+    moved = own_net.rename(own_net.with_name("moved.py"))
+    images = torch.rand(2, 1, 12, 10)
+    with consent_ends():
+        loaded = load_model(tmp_path, model=f"{moved}:make")
+        assert torch.equal(loaded(images), network(images))
+    moved.rename(own_net)
+    assert torch.equal(load_model(tmp_path, allow_code=True)(images), network(images))

@@ -7,7 +7,9 @@ from slimtune.workload.sources import SOURCES
 
 
 def test_the_catalogue_holds_every_promised_source():
-    assert set(SOURCES.names()) == {"digits", "cifar10", "cifar100", "folder", "parquet"}
+    assert set(SOURCES.names()) == {
+        "digits", "cifar10", "cifar100", "folder", "parquet", "npz", "torchvision"
+    }  # fmt: skip
 
 
 def test_a_bare_name_loads_a_built_in_dataset():

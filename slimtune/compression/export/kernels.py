@@ -123,10 +123,10 @@ class _Dynamic:
         # Behind a convolution, channels are the second axis of (n, channels, height, width).
         shape = (-1, *[1] * (self.stored[weight].integers.ndim - 2))
         self.constants[f"{weight}:scale"] = self.stored[weight].scale.reshape(shape)
-        self._add("Mul", [scale, f"{weight}:scale"], f"{output}:scale")
+        self._add("Mul", [scale, f"{weight}:scale"], f"{output}:step")
         bias = node.input[2] if len(node.input) > 2 else ""
         product = f"{output}:product" if bias else output
-        self._add("Mul", [f"{output}:float", f"{output}:scale"], product)
+        self._add("Mul", [f"{output}:float", f"{output}:step"], product)
         if bias:
             self.constants[f"{bias}:shaped"] = self.graph.constants[bias].reshape(shape)
             self._add("Add", [product, f"{bias}:shaped"], output)

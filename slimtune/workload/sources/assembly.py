@@ -3,6 +3,7 @@
 import numpy as np
 
 from slimtune.errors import DataError, shortened
+from slimtune.workload.splits import stratified_split
 from slimtune.workload.types import Augmentation, Dataset, Split
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -33,7 +34,29 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     return tuple(means), tuple(deviations)
 
 
-def natural_images(name: str, train: Split, test: Split, classes: tuple[str, ...]) -> Dataset:
+TEST_SHARE = 0.2
+_TEST_SEED = 0  # part of what the reference means, never a setting
+
+
+def set_apart(whole: Split, name: str) -> tuple[Split, Split]:
+    """Return (train, test), the test split a fixed, stratified `TEST_SHARE` of the images.
+
+    Raises:
+        DataError: no class has two images to share.
+    """
+    rest, part = stratified_split(whole.labels, TEST_SHARE, _TEST_SEED)
+    if len(part) == 0:
+        raise DataError(f"'{name}': has no test images and none to spare; add some")
+    return whole.take(rest), whole.take(part)
+
+
+def natural_images(
+    name: str,
+    train: Split,
+    test: Split,
+    classes: tuple[str, ...],
+    validation: Split | None = None,
+) -> Dataset:
     """Check two splits of photographs and complete them to a dataset.
 
     Three channels are normalised by ImageNet's mean and deviation: most checkpoints, the
@@ -45,31 +68,36 @@ def natural_images(name: str, train: Split, test: Split, classes: tuple[str, ...
         train: images of one size, (n, height, width, channels).
         test: images of the same size.
         classes: one name a label.
+        validation: images to select on, if the source has any.
 
     Raises:
         DataError: see `check_labels`.
     """
     check_labels(name, train.labels, test.labels, classes)
+    if validation is not None:
+        check_labels(name, train.labels, validation.labels, classes, "validation")
     colour = train.images.shape[-1] == 3
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else channel_statistics(train.images)
     padding = max(1, round(train.images.shape[1] / 8))
     augmentation = Augmentation(padding=padding, flip=True)
-    return Dataset(name, train, test, classes, mean, std, augmentation)
+    return Dataset(name, train, test, classes, mean, std, augmentation, validation)
 
 
-def check_labels(name: str, train: np.ndarray, test: np.ndarray, classes: tuple[str, ...]) -> None:
-    """Raise unless train's labels are exactly 0..classes-1 and test has no other.
+def check_labels(
+    name: str, train: np.ndarray, test: np.ndarray, classes: tuple[str, ...], called: str = "test"
+) -> None:
+    """Raise unless train's labels are exactly 0..classes-1 and test, as ``called``, has no other.
 
     Raises:
         DataError: a split is empty; fewer than two classes; a label outside the range; a
             class without a training image.
     """
-    for split, labels in (("train", train), ("test", test)):
+    for split, labels in (("train", train), (called, test)):
         if len(labels) == 0:
             raise DataError(f"'{name}': {split} has no images; give at least one a class")
     if len(classes) < 2:
         raise DataError(f"'{name}': needs at least 2 classes, but has {len(classes)}: {classes}")
-    for split, labels in (("train", train), ("test", test)):
+    for split, labels in (("train", train), (called, test)):
         strange = labels[(labels < 0) | (labels >= len(classes))]
         if len(strange):
             raise DataError(

@@ -8,36 +8,39 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from slimtune.errors import DataError
 from slimtune.workload.sources.assembly import natural_images
+from slimtune.workload.sources.fit import AS_IT_IS, Fit
 from slimtune.workload.sources.protocol import SOURCES, refuse_argument
 from slimtune.workload.types import Dataset, Split
 
 
 @SOURCES.register("cifar10")
-def load_cifar10(argument: str = "") -> Dataset:
+def load_cifar10(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
     """Load CIFAR-10: 50,000 + 10,000 colour images of 32x32 pixels in 10 classes.
 
     Args:
         argument: must be empty.
+        fit: what the images shall be brought to.
 
     Raises:
         DataError: it is not in the cache and cannot be downloaded.
     """
     refuse_argument("cifar10", argument)
-    return _load("cifar10", CIFAR10)
+    return _load("cifar10", CIFAR10, fit)
 
 
 @SOURCES.register("cifar100")
-def load_cifar100(argument: str = "") -> Dataset:
+def load_cifar100(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
     """Load CIFAR-100: 50,000 + 10,000 colour images of 32x32 pixels in 100 classes.
 
     Args:
         argument: must be empty.
+        fit: what the images shall be brought to.
 
     Raises:
         DataError: it is not in the cache and cannot be downloaded.
     """
     refuse_argument("cifar100", argument)
-    return _load("cifar100", CIFAR100)
+    return _load("cifar100", CIFAR100, fit)
 
 
 def cache_folder() -> Path:
@@ -45,7 +48,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slimtune"
 
 
-def _load(name: str, kind: type[CIFAR10]) -> Dataset:
+def _load(name: str, kind: type[CIFAR10], fit: Fit) -> Dataset:
     folder = cache_folder()
     try:
         # torchvision compares every file with its published MD5 before it opens it.
@@ -57,8 +60,8 @@ def _load(name: str, kind: type[CIFAR10]) -> Dataset:
             f"{kind.filename} from {kind.url} there, or use parquet:DIR with the shards of the "
             "Hugging Face hub"
         ) from error
-    return natural_images(name, _split(train), _split(test), tuple(train.classes))
+    return natural_images(name, _split(train, fit), _split(test, fit), tuple(train.classes))
 
 
-def _split(part: CIFAR10) -> Split:
-    return Split(np.asarray(part.data), np.asarray(part.targets, dtype=np.int64))
+def _split(part: CIFAR10, fit: Fit) -> Split:
+    return Split(fit.applied(np.asarray(part.data)), np.asarray(part.targets, dtype=np.int64))

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from slimtune.errors import DataError
+from slimtune.workload.sources.fit import AS_IT_IS, Fit
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "TIFF")
 """Pillow's names of the formats that are opened at all."""
@@ -40,15 +41,16 @@ class EncodedImage:
     origin: str
 
 
-def decode_images(encoded: Sequence[EncodedImage]) -> np.ndarray:
+def decode_images(encoded: Sequence[EncodedImage], fit: Fit = AS_IT_IS) -> np.ndarray:
     """Decode images to one array.
 
     They stay grey, with one channel, only if all of them are grey; otherwise all become RGB
     and transparency is dropped. An image whose size differs from the first one's is resized
-    to it, bilinear, without keeping its aspect ratio.
+    to it, bilinear, without keeping its aspect ratio. ``fit`` overrides either.
 
     Args:
         encoded: one image or more.
+        fit: a size or a number of channels that all shall have.
 
     Returns:
         uint8, (n, height, width, channels), in the order given.
@@ -64,12 +66,13 @@ def decode_images(encoded: Sequence[EncodedImage]) -> np.ndarray:
 
     with ThreadPoolExecutor() as pool:
         grey = set().union(*pool.map(modes, runs)) <= _GREY_MODES
-        size, channels = _mode_and_size(encoded[0])[1], 1 if grey else 3
-        pixels = np.empty((len(encoded), size[1], size[0], channels), dtype=np.uint8)
+        size = fit.size or _mode_and_size(encoded[0])[1][::-1]
+        channels = fit.channels or (1 if grey else 3)
+        pixels = np.empty((len(encoded), *size, channels), dtype=np.uint8)
 
         def decode(run: slice) -> None:
             for image, out in zip(encoded[run], pixels[run], strict=True):
-                out[...] = _read(image, lambda opened: _fit(opened, "L" if grey else "RGB", size))
+                out[...] = _read(image, lambda opened: fit.of_image(opened, size, channels))
 
         for _ in pool.map(decode, runs):
             pass  # taking each result is what raises a worker's error here
@@ -84,13 +87,6 @@ def _mode_and_size(encoded: EncodedImage) -> tuple[str, tuple[int, int]]:
             f"'{mode}'; convert them first"
         )
     return mode, size
-
-
-def _fit(image: Image.Image, mode: str, size: tuple[int, int]) -> np.ndarray:
-    converted = image.convert(mode)
-    if converted.size != size:
-        converted = converted.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(converted).reshape(size[1], size[0], -1)
 
 
 def _read(encoded: EncodedImage, use: Callable[[Image.Image], Result]) -> Result:

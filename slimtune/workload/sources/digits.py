@@ -4,6 +4,7 @@ import numpy as np
 import sklearn.datasets
 
 from slimtune.workload.sources.assembly import channel_statistics
+from slimtune.workload.sources.fit import AS_IT_IS, Fit
 from slimtune.workload.sources.protocol import SOURCES, refuse_argument
 from slimtune.workload.splits import stratified_split
 from slimtune.workload.types import Augmentation, Dataset, Split
@@ -13,7 +14,7 @@ _SEED = 0  # of the split into train and test: part of what "digits" means, neve
 
 
 @SOURCES.register("digits")
-def load_digits(argument: str = "") -> Dataset:
+def load_digits(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
     """Load scikit-learn's copy of the UCI optical digits; nothing is downloaded.
 
     Grey levels 0..16 are scaled to 0..255. A fixed, stratified 30 % is the test split; both
@@ -21,6 +22,7 @@ def load_digits(argument: str = "") -> Dataset:
 
     Args:
         argument: must be empty.
+        fit: what the images shall be brought to.
 
     Raises:
         DataError: something follows the name.
@@ -28,7 +30,7 @@ def load_digits(argument: str = "") -> Dataset:
     refuse_argument("digits", argument)
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
-    whole = Split(images, bunch.target.astype(np.int64))
+    whole = Split(fit.applied(images), bunch.target.astype(np.int64))
     rest, part = stratified_split(whole.labels, _TEST_FRACTION, _SEED)
     train, test = whole.take(rest), whole.take(part)
     classes = tuple(str(digit) for digit in range(10))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from slimtune.errors import DataError
 from slimtune.workload.sources.assembly import natural_images
 from slimtune.workload.sources.decoding import EncodedImage, decode_images
+from slimtune.workload.sources.fit import AS_IT_IS, Fit
 from slimtune.workload.sources.protocol import SOURCES
 from slimtune.workload.types import Dataset, Split
 
@@ -21,7 +22,7 @@ _Rows = tuple[list[EncodedImage], np.ndarray, tuple[str, ...] | None]
 
 
 @SOURCES.register("parquet")
-def load_parquet(argument: str) -> Dataset:
+def load_parquet(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     """Load ``DIR/*.parquet``, split by the words train and test in the file names.
 
     Without a test shard, validation, valid or val serves. The image column is a struct with
@@ -31,6 +32,7 @@ def load_parquet(argument: str) -> Dataset:
 
     Args:
         argument: the folder that holds the shards.
+        fit: what the images shall be brought to.
 
     Raises:
         DataError: a missing folder, shard or column, a damaged shard or image, or labels that
@@ -49,7 +51,7 @@ def load_parquet(argument: str) -> Dataset:
     name = f"parquet:{argument}"
     if not train or not test:
         raise DataError(f"'{name}': the {'test' if train else 'train'} shards hold no rows")
-    images = decode_images(train + test)
+    images = decode_images(train + test, fit)
     border = len(train)
     return natural_images(
         name, Split(images[:border], train_labels), Split(images[border:], test_labels), classes

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from slimtune.errors import DataError, shortened
 from slimtune.registry import Registry
+from slimtune.workload.sources.fit import Fit
 from slimtune.workload.types import Dataset
 
-SOURCES: Registry[Callable[[str], Dataset]] = Registry("dataset")
-"""Loaders by name. Each takes what follows the colon of a reference, "" if nothing does."""
+SOURCES: Registry[Callable[[str, Fit], Dataset]] = Registry("dataset")
+"""Loaders by name. Each takes what follows the colon of a reference, "" if nothing does, and what
+its images shall be brought to."""
 
 
 def refuse_argument(name: str, argument: str) -> None:

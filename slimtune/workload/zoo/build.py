@@ -3,17 +3,24 @@
 from torch import nn
 
 from slimtune.errors import ModelError, UnknownNameError, did_you_mean, shortened
+from slimtune.workload.own_code import is_code, names_nothing
 from slimtune.workload.types import Architecture
+from slimtune.workload.zoo.own_model import own_model
 from slimtune.workload.zoo.protocol import ZOO
+from slimtune.workload.zoo.timm_zoo import timm_model
 from slimtune.workload.zoo.torchvision_zoo import torchvision_model, torchvision_names
+
+FAMILIES = ("torchvision", "timm")
+"""Words before a colon; any other is the module or file of a network of the user's own."""
 
 
 def build(architecture: Architecture) -> nn.Module:
     """Build the network with random weights, drawn from torch's global generator.
 
     Args:
-        architecture: a zoo name such as ``"resnet20"``, or ``"torchvision:NAME"``; at least
-            two classes and one channel.
+        architecture: a zoo name such as ``"resnet20"``, ``"torchvision:NAME"``,
+            ``"timm:NAME"``, or code: ``"FILE.py:NAME"``, ``"MODULE:NAME"``, see `own_model`;
+            at least two classes and one channel.
 
     Returns:
         The network, in training mode, float32, on the CPU.
@@ -21,6 +28,7 @@ def build(architecture: Architecture) -> nn.Module:
     Raises:
         UnknownNameError: no network has this name; the nearest is suggested.
         ModelError: the network cannot be built for this many classes or channels.
+        ConfigError: it is code that nobody allowed to run.
     """
     name, classes, channels = architecture.name, architecture.num_classes, architecture.in_channels
     if classes < 2 or channels < 1:
@@ -33,8 +41,13 @@ def build(architecture: Architecture) -> nn.Module:
         return ZOO[name](classes, channels)
     if family == "torchvision":
         return torchvision_model(member, classes, channels)
-    guess = did_you_mean(name, [f"torchvision:{known}" for known in torchvision_names()])
+    if family == "timm":
+        return timm_model(member, classes, channels)
+    if is_code(name) and not names_nothing(name):
+        return own_model(name, classes, channels)
+    known = [*(f"torchvision:{each}" for each in torchvision_names()), f"timm:{member}"]
     raise UnknownNameError(
-        f"unknown model family {shortened(family)} in {shortened(name)}.{guess} "
-        "Known: torchvision:NAME."
+        f"unknown model family {shortened(family)} in {shortened(name)}."
+        f"{did_you_mean(name, known)} Known: torchvision:NAME, timm:NAME, FILE.py:NAME, "
+        "MODULE:NAME."
     )

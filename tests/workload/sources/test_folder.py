@@ -46,9 +46,11 @@ def test_val_serves_where_there_is_no_test(pets):
     assert load_dataset(f"folder:{pets}").test.labels.tolist() == [0, 1]
 
 
-def test_test_is_used_where_both_are(pets):
+def test_where_both_are_val_is_what_a_search_selects_on(pets):
     write(pets / "val" / "cat", level=99)
-    assert 99 not in load_dataset(f"folder:{pets}").test.images
+    dataset = load_dataset(f"folder:{pets}")
+    assert 99 not in dataset.test.images
+    assert dataset.validation is not None and (dataset.validation.images == 99).all()
 
 
 def test_hidden_and_other_files_are_passed_over(pets):
@@ -75,10 +77,23 @@ def test_images_are_resized_to_the_first_one(pets):
     assert np.all(dataset.test.images[2] == 50)
 
 
-@pytest.mark.parametrize(("gone", "named"), [("train", "train/"), ("test", "test/ or val/")])
-def test_a_missing_split_is_refused(pets, gone, named):
-    (pets / gone).rename(pets / "elsewhere")
-    assert f"has no {named} sub-folder" in refusal(pets)
+def test_a_missing_training_split_is_refused(pets):
+    (pets / "train").rename(pets / "elsewhere")
+    assert "has no train/ sub-folder" in refusal(pets)
+
+
+def test_without_test_images_a_fixed_part_of_train_is_set_apart(pets):
+    (pets / "test").rename(pets / "elsewhere")
+    write(pets / "train" / "dog", "1.png", 21)
+    first, second = (load_dataset(f"folder:{pets}") for _ in range(2))
+    assert first.test.labels.tolist() == [0, 1] and len(first.train) == 2
+    assert np.array_equal(first.test.images, second.test.images)
+
+
+def test_images_are_brought_to_the_size_and_channels_that_are_asked_for(pets):
+    dataset = load_dataset(f"folder:{pets}@size=6x5,channels=1")
+    assert dataset.image_shape == (1, 6, 5)
+    assert dataset.train.images[:, 0, 0, 0].tolist() == [10, 11, 20]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

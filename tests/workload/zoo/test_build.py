@@ -38,7 +38,9 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", ":", "torchvision:", "timm:resnet18", "torchvision:../x"])
+@pytest.mark.parametrize(
+    "name", ["", ":", "torchvision:", "timm:", "no_such_module:x", "torchvision:../x"]
+)
 def test_a_name_that_names_nothing_is_refused(name):
     with pytest.raises(UnknownNameError):
         build(Architecture(name, 10, 3))

@@ -1,0 +1,104 @@
+"""``slimtune doctor``: what a search can do with a model and data, before it is begun."""
+
+import json
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from slimtune.cli import words
+from slimtune.cli.console import log_console, result_console
+from slimtune.cli.settings import search_config
+from slimtune.cli.state import State
+from slimtune.search.checkup import Checkup, check_up
+from slimtune.search.doctor import Finding
+
+EPILOG = "Example: slimtune doctor --model ./net.py:make --data folder:shapes"
+
+
+@click.command("doctor", epilog=EPILOG)
+@click.option(
+    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
+)
+@click.option("--weights", metavar="FILE", help="Trained weights; not needed to find out.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
+@click.option("--preset", metavar="NAME", help="Take model, data and space from a preset.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the search."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(
+    state: State,
+    /,
+    preset: str | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Try on a copy what can be pruned, quantized, distilled and exported, and time a trial.
+
+    Nothing is written, and nothing is trained but a few steps. The last line is a search that
+    leaves out what does not work.
+    """
+    config = search_config(options, assignments, preset=preset)
+    log = log_console(state)
+    with log.status("loading") as status:
+        found = check_up(config, lambda what: status.update(f"trying: {what}"))
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    console = result_console(state)
+    for line in _facts(found):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(_findings(found.findings))
+    for line in _costs(found):
+        console.print(line, markup=False, soft_wrap=True)
+    command = found.command.replace("slimtune", words.program(), 1)
+    console.print(f"next      {command}", markup=False, soft_wrap=True)
+
+
+def _facts(found: Checkup) -> list[str]:
+    channels, height, width = found.image_shape
+    images = ", ".join(f"{name} {count}" for name, count in found.images.items())
+    told = found.baseline
+    return [
+        f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
+        f"{images}",
+        f"network   {found.model} · {words.count(told['params'])} params · "
+        f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
+        f"{words.latency(told['latency_ms'])}",
+    ]
+
+
+def _findings(findings: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("stage", "what", "works", "because"):
+        table.add_column(title, overflow="fold", no_wrap=title != "because")
+    stage = ""
+    for found in findings:
+        shown = found.stage if found.stage != stage else ""
+        stage = found.stage
+        verdict = Text("yes", style="green") if found.works else Text("no", style="red")
+        table.add_row(shown, found.what, verdict, Text(found.detail))
+        for method, reason in found.unfit.items():
+            table.add_row("", f"  {method}", Text("no", style="red"), Text(reason))
+    return table
+
+
+def _costs(found: Checkup) -> list[str]:
+    trial, host = found.trial, found.host
+    memory = f"{host['memory_bytes'] / 2**30:.1f} GiB" if host["memory_bytes"] else "unknown"
+    gpus = ", ".join(host["gpus"]) or "none"
+    noise = (
+        f"{host['latency_accepted_share']:.0%} of the rounds were quiet; "
+        f"{host['latency_repeats']} measurements of one file lie within "
+        f"{host['latency_spread']:.1%}"
+    )
+    return [
+        f"a trial   about {words.duration(trial['seconds'])} (min:s): {trial['how']}",
+        f"host      {host['cpu']} · {host['cores']} cores · {memory} · GPUs: {gpus} · "
+        f"ray {host['ray']} · torch {host['torch']}",
+        f"latency   {noise}",
+    ]

@@ -1,0 +1,212 @@
+"""The whole of ``slimtune doctor``: findings, costs, this host, and what to type next."""
+
+import dataclasses
+import importlib.metadata
+import os
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slimtune.compression.copies import copied
+from slimtune.errors import ModelError
+from slimtune.measurement.cost import count_cost
+from slimtune.measurement.host import describe_host
+from slimtune.measurement.latency import Latency, measure_latency
+from slimtune.measurement.runtime import predict
+from slimtune.search.config import SearchConfig
+from slimtune.search.doctor import Finding, examine, few_images, made_by
+from slimtune.search.setup import load_workload
+from slimtune.search.trial import LATENCY_SECONDS
+from slimtune.spaces.space import DEFAULT
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.types import Workload
+
+_REPEATS = 5
+_TIMED_SECONDS = 2.0
+"""About how long training steps are timed."""
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was found.
+
+    Attributes:
+        model: as it was asked for.
+        data: as it was asked for.
+        image_shape: (channels, height, width).
+        classes: how many.
+        images: of the splits ``train``, ``validation`` and ``test``.
+        baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
+        findings: technique by technique.
+        trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
+        host: machine, memory, GPUs, versions, and how steady its latencies are.
+        command: a search that avoids what does not work.
+    """
+
+    model: str
+    data: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    images: dict[str, int]
+    baseline: dict[str, float]
+    findings: list[Finding]
+    trial: dict[str, Any]
+    host: dict[str, Any]
+    command: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return dataclasses.asdict(self)
+
+
+def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None) -> Checkup:
+    """Find out what a search with this config can do, and what it will cost.
+
+    Args:
+        config: model, weights and data; the rest of it as a search would take it.
+        tell: told in a few words what is being tried.
+
+    Raises:
+        UserError: the model or the data cannot be used at all, or do not fit each other.
+    """
+    torch.set_num_threads(1)  # as a trial on a CPU
+    dataset = load_dataset(config.data)
+    tell("network")
+    workload = load_workload(config, dataset)
+    findings = []
+    for finding in examine(workload):
+        tell(f"{finding.stage} {finding.what}")
+        findings.append(finding)
+    if not findings[0].works:
+        raise ModelError(f"{config.model} cannot be exported: {findings[0].detail}")
+    tell("latency")
+    onnx = made_by(few_images(workload), {}).onnx
+    latencies = [
+        measure_latency([onnx], image_shape=workload.image_shape, rounds=8, seconds=0.4)[0]
+        for _ in range(_REPEATS)
+    ]
+    tell("training steps")
+    cost = count_cost(copied(workload.baseline), workload.image_shape)
+    return Checkup(
+        model=config.model,
+        data=config.data,
+        image_shape=workload.image_shape,
+        classes=len(workload.classes),
+        images={name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
+        baseline={
+            "params": cost.params,
+            "macs": cost.macs,
+            "size_bytes": len(onnx),
+            "latency_ms": min(latency.ms for latency in latencies),
+        },
+        findings=findings,
+        trial=_trial(config, workload, onnx),
+        host={**describe_host(), **_machine(), **_noise(latencies)},
+        command=_command(config, findings),
+    )
+
+
+def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, Any]:
+    """Return the seconds of a trial that prunes, fine-tunes and exports, from timed parts."""
+    train = config.resolved_space().stages["train"]
+    epochs = max(float(end) for end in train["epochs"].ends())
+    batch = int(max(train["batch_size"].ends()))
+    images, step = _timed_steps(workload, batch)
+    few = few_images(workload)
+    export = _timed(partial(made_by, few, {}))
+    images_of = few.validation.images
+    score = _timed(partial(predict, onnx, images_of, mean=workload.mean, std=workload.std))
+    parts = {
+        "fine_tuning": epochs * len(workload.train) * step,
+        "export": export,
+        "accuracy": len(workload.validation) * score / len(images_of),
+        "latency": LATENCY_SECONDS,
+    }
+    return {
+        "seconds": sum(parts.values()),
+        **parts,
+        "how": f"{step * 1000:.3g} ms an image in training (timed over {images} images) x "
+        f"{len(workload.train)} images x {epochs:g} epochs on 1 thread, and export and "
+        "measurement, timed once; a teacher adds up to half, a learned quantizer its own epochs",
+    }
+
+
+def _timed_steps(workload: Workload, batch: int) -> tuple[int, float]:
+    """Return how many images were trained on, and the seconds of one.
+
+    More and more of them until it takes long enough to tell; the time of all that is done
+    without training is taken off.
+    """
+    count, most = min(8, len(workload.train)), min(len(workload.train), 16 * batch)
+    while True:
+        few = few_images(workload, count)
+        train = {"epochs": 1, "lr": 1e-4, "batch_size": max(2, min(batch, count))}
+        without = _timed(partial(made_by, few, {}))
+        seconds = _timed(partial(made_by, few, {"train": train})) - without
+        if seconds > _TIMED_SECONDS or count >= most:
+            return count, max(1e-6, seconds) / count
+        count = min(most, 4 * count)
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _noise(latencies: list[Latency]) -> dict[str, Any]:
+    """Return how steady repeated measurements of one file are."""
+    times = [latency.ms for latency in latencies]
+    rounds = sum(latency.rounds for latency in latencies)
+    return {
+        "latency_accepted_share": sum(latency.accepted for latency in latencies) / rounds,
+        "latency_spread": (max(times) - min(times)) / min(times),
+        "latency_repeats": len(times),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "memory_bytes": _memory(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "ray_address": os.environ.get("RAY_ADDRESS"),
+        "timm": _version("timm"),
+    }
+
+
+def _memory() -> int | None:
+    """Return the bytes that this process may use: of the machine, or of its container."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+        if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+            found.append(int(text))
+    except (OSError, ValueError):  # not Linux
+        return None
+    return min(found)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _command(config: SearchConfig, findings: list[Finding]) -> str:
+    """Return a search with what works."""
+    words = ["slimtune", "search", "--model", config.model, "--data", config.data]
+    if config.weights is not None:
+        words += ["--weights", config.weights]
+    for stage, usual in DEFAULT.items():
+        good = {m for f in findings if f.stage == stage and f.works for m in f.methods}
+        fitting = [method for method in usual if method == "none" or method in good]
+        if len(fitting) < len(usual):
+            words += ["--set", f"space.{stage}.method=[{','.join(fitting)}]"]
+    return shlex.join(words)

@@ -1,0 +1,232 @@
+"""What a search can do with a network and data, tried on a copy before a search is begun.
+
+Every answer is the outcome of a small trial: the pipeline's own text on a few images, its file
+run by ONNX Runtime and compared with the network. Nothing is trained for its accuracy.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from slimtune.compression.copies import copied
+from slimtune.compression.distillation import DISTILLATION
+from slimtune.compression.distillation.taps import find_stages
+from slimtune.compression.pipeline import Compressed, compress
+from slimtune.compression.pruning import PRUNING
+from slimtune.compression.pruning.protocol import ChannelPruning
+from slimtune.compression.pruning.surgery import check_prunable, find_groups
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.training import network_logits
+from slimtune.errors import SlimtuneError, TrialError
+from slimtune.measurement.accuracy import check_parity
+from slimtune.measurement.cost import count_cost
+from slimtune.measurement.runtime import observe_ranges, predict
+from slimtune.search.trial import build_student
+from slimtune.spaces.space import METHODS
+from slimtune.workload.types import Split, Workload
+
+IMAGES, FEWEST_IMAGES = 32, 8
+"""Training images, and validation images, of each small trial; fewer for a large network."""
+LARGE_MACS = 2e9
+AMOUNT = 0.3
+"""Of channels or weights that are removed."""
+WORTH = 0.9
+"""A quantizer is of use if its file takes at most this part of the float file."""
+
+_QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "int8, fixed ranges": ({"method": "int8_static"}, ("int8_static",)),
+    "int8, ranges at run time": ({"method": "int8_dynamic"}, ("int8_dynamic",)),
+    "4 bits, after training": ({"method": "rtn", "bits": 4}, ("rtn", "gpfq")),
+    "4 bits, learned": (
+        {"method": "lsq", "bits": 4, "epochs": 0},
+        ("lsq", "pact", "dorefa", "apot"),
+    ),
+    "half precision": ({"method": "float16"}, ("float16",)),
+}
+"""Kind -> (the one that is tried, the methods that work alike)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether one technique works on the network.
+
+    Attributes:
+        stage: ``export``, ``prune``, ``quantize`` or ``distill``.
+        what: the technique, in words.
+        works: whether a search can use it.
+        detail: what came out, or why it does not work.
+        methods: the methods of this kind that a search may use.
+        unfit: methods of this kind that do not fit the network -> why.
+    """
+
+    stage: str
+    what: str
+    works: bool
+    detail: str
+    methods: tuple[str, ...] = ()
+    unfit: dict[str, str] = field(default_factory=dict)
+
+
+def examine(workload: Workload) -> Iterator[Finding]:
+    """Try every technique once and yield what came out, one after another.
+
+    Args:
+        workload: data and network, trained or not; not modified.
+    """
+    large = count_cost(copied(workload.baseline), workload.image_shape).macs > LARGE_MACS
+    small = few_images(workload, FEWEST_IMAGES if large else IMAGES)
+    exported = _tried("export", "ONNX file", partial(_export, small))
+    yield exported
+    if not exported.works:
+        return
+    size = float(len(made_by(small, {}).onnx))
+    yield _tried("prune", "channels", partial(_prune_channels, small), _channel_methods(small))
+    names = tuple(n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "weights")
+    yield _tried("prune", "single weights", partial(_prune_weights, small, size), (names, {}))
+    for what, (settings, alike) in _QUANTIZERS.items():
+        yield _tried("quantize", what, partial(_quantize, small, settings, size), (alike, {}))
+    for what, method in (("logits", "base"), ("feature maps", "attention")):
+        alike = _distillers(DISTILLATION[method].features != "none")
+        yield _tried("distill", what, partial(_distill, small, method), (alike, {}))
+
+
+def few_images(workload: Workload, images: int = IMAGES) -> Workload:
+    """Return the workload with the first ``images`` of each split, spread over it."""
+
+    def few(split: Split) -> Split:
+        spread = np.linspace(0, len(split) - 1, min(images, len(split))).astype(np.int64)
+        return split.take(spread)
+
+    return dataclasses.replace(
+        workload,
+        train=few(workload.train),
+        validation=few(workload.validation),
+        test=few(workload.test),
+    )
+
+
+def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
+    """Carry a recipe out and check its file against the network.
+
+    Args:
+        workload: with few images.
+        recipe: in its JSON form; without a ``train`` stage nothing is trained.
+
+    Raises:
+        TrialError: it cannot be carried out, or the file computes something else.
+    """
+    typed = Recipe.from_dict({"train": {"epochs": 0}, **recipe})
+    made = compress(workload, typed, seed=0, observe=observe_ranges, build=build_student)
+    images = workload.validation.images
+    check_parity(
+        network_logits(made.computed, images, workload).numpy(),
+        predict(made.onnx, images, mean=workload.mean, std=workload.std),
+        quantized=typed.quantize.activations != "float",
+    )
+    return made
+
+
+def _tried(
+    stage: str,
+    what: str,
+    trial: Callable[[], str],
+    methods: tuple[tuple[str, ...], dict[str, str]] = ((), {}),
+) -> Finding:
+    """Run one small trial and turn what it raises into a finding."""
+    fit, unfit = methods
+    try:
+        return Finding(stage, what, True, trial(), fit, unfit)
+    except SlimtuneError as error:
+        reason = str(error)
+    except Exception as error:  # what torch or ONNX Runtime make of the network
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return Finding(stage, what, False, reason, (), unfit)
+
+
+def _export(workload: Workload) -> str:
+    made = made_by(workload, {})
+    images = workload.validation.images
+    logits = network_logits(made.computed, images, workload).numpy()
+    file = predict(made.onnx, images, mean=workload.mean, std=workload.std)
+    far = float(np.abs(file - logits).max() / max(np.abs(logits).max(), 1e-30))
+    return (
+        f"{len(made.onnx) / 1024:.1f} KiB; on {len(images)} images its logits and the network's "
+        f"differ by {far:.1g} of the largest at most"
+    )
+
+
+def _prune_channels(workload: Workload) -> str:
+    network, example = copied(workload.baseline), _example(workload)
+    groups = find_groups(network, example)
+    check_prunable(network, example)
+    made = made_by(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
+    before = count_cost(network, workload.image_shape).macs
+    after = count_cost(made.model, workload.image_shape).macs
+    return (
+        f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; {AMOUNT:.0%} less "
+        f"leaves {after / before:.0%} of the MACs"
+    )
+
+
+def _channel_methods(workload: Workload) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the channel methods that fit the network, and why the others do not."""
+    names = [n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "channels"]
+    unfit: dict[str, str] = {}
+    try:
+        groups = find_groups(copied(workload.baseline), _example(workload))
+    except TrialError:
+        return (), {}
+    for name in names:
+        try:
+            method = PRUNING[name]()
+            if isinstance(method, ChannelPruning):
+                method.check(groups)
+        except TrialError as error:
+            unfit[name] = str(error)
+    return tuple(name for name in names if name not in unfit), unfit
+
+
+def _prune_weights(workload: Workload, size: float) -> str:
+    made = made_by(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
+    cost = count_cost(made.model, workload.image_shape)
+    return (
+        f"{cost.sparsity:.0%} of the weights became 0; the file takes {len(made.onnx) / size:.0%}"
+    )
+
+
+def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
+    made = made_by(workload, {"quantize": settings})
+    share = len(made.onnx) / size
+    if share > WORTH:
+        raise TrialError(
+            f"the file still takes {share:.0%}: most weights are in layers that stay float, such "
+            "as attention or linear layers on maps"
+        )
+    return f"the file takes {share:.0%} of the float one"
+
+
+def _distill(workload: Workload, method: str) -> str:
+    train = {"epochs": 1, "batch_size": max(2, len(workload.train) // 2), "lr": 1e-4}
+    made_by(workload, {"distill": {"method": method}, "train": train})
+    if method == "base":
+        return "two steps ran"
+    stages = find_stages(copied(workload.baseline), _example(workload))
+    sizes = ", ".join(f"{h}x{w} after {span.last.name}" for (h, w), span in stages.items())
+    return f"{len(stages)} taps found: {sizes}"
+
+
+def _distillers(needs_features: bool) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in METHODS["distill"]
+        if name != "none" and (DISTILLATION[name].features != "none") == needs_features
+    )
+
+
+def _example(workload: Workload) -> torch.Tensor:
+    return torch.randn(2, *workload.image_shape, generator=torch.Generator().manual_seed(0))

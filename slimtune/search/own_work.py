@@ -1,0 +1,83 @@
+"""Code of the user's own in the workers of a search: it travels with the work, by value.
+
+A worker has neither consent nor, on another machine, the file. So the driver pickles what it has
+loaded by value, and the worker is told what each reference means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from slimtune.errors import RunError
+from slimtune.search.attempt import Aids, Work
+from slimtune.search.config import SearchConfig
+from slimtune.search.references import code_in
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.workload.own_code import (
+    code_digest,
+    load_code,
+    loaded_code,
+    local_modules,
+    provide_code,
+)
+
+
+@dataclass(frozen=True)
+class OwnWork:
+    """A trial's body that knows the user's code wherever it is unpickled.
+
+    Attributes:
+        work: the body.
+        code: what each code reference names.
+    """
+
+    work: Work
+    code: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
+        """Run the body."""
+        provide_code(dict(self.code))
+        return self.work(shared, spec, aids)
+
+
+def with_own_code(work: Work) -> Work:
+    """Return ``work`` ready to travel with all code of the user's that this process has loaded."""
+    code = loaded_code()
+    for reference in code:
+        for module in local_modules(reference):
+            ray.cloudpickle.register_pickle_by_value(module)
+    return OwnWork(work, code) if code else work
+
+
+def code_digests(config: SearchConfig) -> dict[str, str]:
+    """Return a SHA-256 of the files behind every code reference of a search.
+
+    Raises:
+        ConfigError: nobody allowed to run it.
+        UserError: it cannot be loaded.
+    """
+    references = sorted({reference for _, reference in code_in(config.model_dump())})
+    for reference in references:
+        load_code(reference)
+    return {reference: code_digest(reference) for reference in references}
+
+
+def check_code_unchanged(config: SearchConfig, recorded: Mapping[str, str]) -> None:
+    """Refuse to go on where the user's code is not the one that a run was made with.
+
+    Args:
+        config: of the run.
+        recorded: from `code_digests`, when it began.
+
+    Raises:
+        RunError: a file has changed.
+        ConfigError: nobody allowed to run it.
+    """
+    for reference, digest in code_digests(config).items():
+        if reference in recorded and recorded[reference] != digest:
+            raise RunError(
+                f"the code of {reference} has changed since the run was written; restore it or "
+                "start a new search"
+            )

@@ -1,0 +1,75 @@
+"""References that hold from any folder, and the code that the settings of a search name."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from slimtune.results.objectives import metric_code
+from slimtune.workload.own_code import anchored_code as anchored_code
+from slimtune.workload.own_code import is_code
+from slimtune.workload.sources import SOURCES
+from slimtune.workload.sources.fit import split_options
+from slimtune.workload.zoo.build import FAMILIES
+
+
+def anchored_data(reference: str) -> str:
+    """Return a dataset's reference with its file or folder from the root of the file system."""
+    plain, options = split_options(reference)
+    scheme, colon, path = plain.partition(":")
+    if is_code(plain, SOURCES.names()):
+        return anchored_code(plain) + options
+    if colon and Path(path).expanduser().exists():
+        return f"{scheme}:{Path(path).expanduser().absolute()}{options}"
+    return reference
+
+
+def anchored_metric(objective: str) -> str:
+    """Return an objective; of a metric of the user's own, with its file from the root."""
+    code = metric_code(objective)
+    return objective if code is None else anchored_code(code) + objective.removeprefix(code)
+
+
+def anchored_networks(models: Any) -> Any:
+    """Return a network's reference, or each of a list, with its file from the root."""
+    if isinstance(models, list | tuple):
+        return [anchored_networks(model) for model in models]
+    return anchored_code(models) if isinstance(models, str) else models
+
+
+def code_in(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (dotted setting, code reference) for all code that nested settings name.
+
+    Args:
+        settings: of a search, or of a recipe; values of any type are passed over if they are
+            not what the setting wants.
+    """
+    for key, families in (("model", FAMILIES), ("teacher", FAMILIES), ("data", SOURCES.names())):
+        plain, _ = split_options(str(settings.get(key, "")))
+        if is_code(plain, families):
+            yield key, plain
+    for index, objective in enumerate(_listed(settings.get("objectives"))):
+        if code := metric_code(str(objective)):
+            yield f"objectives.{index}", code
+    for prefix, stages in _recipes(settings):
+        student = stages.get("student")
+        models = student.get("model") if isinstance(student, Mapping) else None
+        for model in _listed(models):
+            if is_code(model, FAMILIES):
+                yield f"{prefix}student.model", model
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None else [value]
+
+
+def _recipes(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what has stages: the space, the start recipes, and the settings themselves."""
+    yield "", settings
+    space, start = settings.get("space"), settings.get("start")
+    if isinstance(space, Mapping):
+        yield "space.", space
+    for index, recipe in enumerate(start if isinstance(start, list | tuple) else ()):
+        if isinstance(recipe, Mapping):
+            yield f"start.{index}.", recipe

@@ -1,0 +1,100 @@
+"""What the logits of a file say about it: accuracy, and metrics of the user's own."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from slimtune.errors import ConfigError, NonFiniteError, shortened
+from slimtune.measurement.accuracy import (
+    accuracy,
+    balanced_accuracy,
+    balanced_standard_error,
+    standard_error,
+)
+from slimtune.results.objectives import is_number, metric_code, objective
+from slimtune.workload.own_code import load_code
+
+Metric = Callable[[np.ndarray, np.ndarray], Any]
+"""From logits, float32 (n, classes), and labels, int64 (n,), to a number."""
+
+
+def names_of(objectives: Sequence[str]) -> tuple[str, ...]:
+    """Return what objectives are called in records: ``FILE.py:f1:maximize`` is ``f1:maximize``."""
+    return tuple(objective(text).name for text in objectives)
+
+
+def own_metrics(objectives: Sequence[str]) -> dict[str, Metric]:
+    """Return the user's metrics among the objectives, by their name in records.
+
+    Raises:
+        ConfigError: one cannot be loaded, is no function, or nobody allowed to run it.
+    """
+    found: dict[str, Metric] = {}
+    for text in objectives:
+        name, code = objective(text).name, metric_code(text)
+        if code is None and ":" in text:
+            raise ConfigError(f"objectives: {text} names no code; write FILE.py:{text}")
+        if code is not None:
+            found[name] = load_code(code)
+            if not callable(found[name]):
+                raise ConfigError(f"objectives: {code} must be a function of (logits, labels)")
+    return found
+
+
+def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) -> dict[str, float]:
+    """Return every quantity that logits decide, by its name in records.
+
+    Args:
+        logits: float32, (n, classes).
+        labels: int64, (n,).
+        objectives: of the search; its metrics of the user's own are computed as well.
+
+    Raises:
+        ConfigError: a metric cannot be loaded or fails.
+        NonFiniteError: a metric gives no finite number.
+    """
+    score = accuracy(logits, labels)
+    own = {name: _value(m, name, logits, labels) for name, m in own_metrics(objectives).items()}
+    return {
+        "accuracy": score,
+        "accuracy_standard_error": standard_error(score, len(labels)),
+        "balanced_accuracy": balanced_accuracy(logits, labels),
+        "balanced_accuracy_standard_error": balanced_standard_error(logits, labels),
+        **own,
+    }
+
+
+def check_metrics(objectives: Sequence[str], labels: np.ndarray, classes: int) -> None:
+    """Call each of the user's metrics once, with logits drawn by chance, before a search.
+
+    Args:
+        objectives: of the search.
+        labels: of the validation images.
+        classes: how many there are.
+
+    Raises:
+        ConfigError: one cannot be loaded, fails, or gives no finite number.
+    """
+    drawn = np.random.default_rng(0).standard_normal((len(labels), classes))
+    for name, metric in own_metrics(objectives).items():
+        try:
+            _value(metric, name, drawn.astype(np.float32), labels)
+        except NonFiniteError as error:
+            raise ConfigError(f"objectives: {error}") from None
+
+
+def _value(metric: Metric, name: str, logits: np.ndarray, labels: np.ndarray) -> float:
+    try:
+        value = metric(logits.copy(), labels.copy())
+    except Exception as error:  # the user's own
+        words = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"objectives: {name} raised {type(error).__name__}: {words}; it is called with logits "
+            f"{logits.shape} and labels {labels.shape}"
+        ) from error
+    value = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+    if not is_number(value) or not math.isfinite(value):
+        raise NonFiniteError(f"{name} must return a finite number, but got {shortened(value)}")
+    return float(value)

@@ -1,0 +1,104 @@
+"""Plain arrays as a dataset: what ``npz:FILE`` holds and what a function of the user's returns."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from slimtune.errors import DataError, did_you_mean, shortened
+from slimtune.workload.sources.assembly import natural_images, set_apart
+from slimtune.workload.sources.fit import Fit
+from slimtune.workload.types import Dataset, Split
+
+NAMES = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "classes")
+_MOST_CHANNELS = 4
+_MOST_CLASSES = 100_000
+
+
+def from_arrays(name: str, arrays: Mapping[str, object], fit: Fit) -> Dataset:
+    """Return the dataset that named arrays make.
+
+    ``x_train`` and ``y_train`` are needed; ``x_test`` and ``y_test`` are a fixed, stratified 20 %
+    of them if not given; ``x_val`` and ``y_val``, if given, are what a search selects on;
+    ``classes`` has one name a label, else they are "0".."k-1". Images are uint8, 0..255, as
+    (n, height, width), (n, height, width, channels) or (n, channels, height, width), with 1 to 4
+    channels; where both of the last two can be meant, channels come last. Labels are integers
+    0..k-1.
+
+    Args:
+        name: to call the data by in messages, and the dataset's name.
+        arrays: by name; others are refused.
+        fit: what the images shall be brought to.
+
+    Raises:
+        DataError: an array that is missing, unknown, or of another type or shape.
+    """
+    for key in arrays:
+        if key not in NAMES:
+            raise DataError(
+                f"{name}: unknown array {shortened(key)}.{did_you_mean(key, NAMES)} "
+                f"Known: {', '.join(NAMES)}"
+            )
+    train = _split(name, arrays, "train", fit)
+    if train is None:
+        raise DataError(f"{name}: has no array x_train; name the arrays {', '.join(NAMES)}")
+    validation, test = (_split(name, arrays, part, fit) for part in ("val", "test"))
+    if test is None:
+        train, test = set_apart(train, name)
+    for other in (test, validation):
+        if other is not None and other.images.shape[1:] != train.images.shape[1:]:
+            raise DataError(
+                f"{name}: all images must have one shape, but train has "
+                f"{train.images.shape[1:]} and others {other.images.shape[1:]}; add @size=HxW"
+            )
+    return natural_images(name, train, test, _classes(name, arrays, train), validation)
+
+
+def _split(name: str, arrays: Mapping[str, object], part: str, fit: Fit) -> Split | None:
+    x, y = arrays.get(f"x_{part}"), arrays.get(f"y_{part}")
+    if x is None and y is None:
+        return None
+    if x is None or y is None:
+        there, missing = ("y", "x") if x is None else ("x", "y")
+        raise DataError(f"{name}: has {there}_{part} but no {missing}_{part}; give both")
+    images = _images(f"{name}: x_{part}", np.asarray(x))
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{name}: y_{part} must be integers of shape (n,), but is {labels.dtype} of shape "
+            f"{labels.shape}; number the classes from 0"
+        )
+    if len(images) != len(labels):
+        counts = f"x_{part} has {len(images)} images, y_{part} {len(labels)} labels"
+        raise DataError(f"{name}: {counts}; give one label an image")
+    return Split(fit.applied(images), labels.astype(np.int64))
+
+
+def _images(what: str, images: np.ndarray) -> np.ndarray:
+    """Return images as uint8, (n, height, width, channels)."""
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"{what} must be uint8 pixels, 0..255, but is {images.dtype}; convert it, such as by "
+            "(x * 255).round().astype('uint8')"
+        )
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim == 4 and min(images.shape[1:]) > 0:
+        if images.shape[3] <= _MOST_CHANNELS:
+            return np.ascontiguousarray(images)
+        if images.shape[1] <= _MOST_CHANNELS:
+            return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    raise DataError(
+        f"{what} must be (n, height, width), or with 1 to {_MOST_CHANNELS} channels behind it or "
+        f"before height, but has shape {images.shape}"
+    )
+
+
+def _classes(name: str, arrays: Mapping[str, object], train: Split) -> tuple[str, ...]:
+    if (given := arrays.get("classes")) is not None:
+        return tuple(map(str, np.asarray(given).reshape(-1).tolist()))
+    largest = int(train.labels.max(initial=-1))
+    if largest >= _MOST_CLASSES:
+        raise DataError(f"{name}: labels must be 0..k-1, but one is {largest}; number the classes")
+    return tuple(str(label) for label in range(largest + 1))

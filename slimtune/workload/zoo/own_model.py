@@ -1,0 +1,35 @@
+"""A network of the user's own, by a function or class that builds it."""
+
+from torch import nn
+
+from slimtune.errors import ModelError
+from slimtune.workload.factories import call_factory
+
+
+def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network that ``FILE.py:NAME`` or ``MODULE:NAME`` makes.
+
+    NAME is called with ``num_classes`` and ``in_channels`` (or ``in_chans``) by keyword, where its
+    signature takes them, and returns a network that maps (n, channels, height, width) to
+    logits, (n, num_classes). Called again it must build the same layers: saved weights are
+    loaded into what it returns.
+
+    Args:
+        reference: of a function or class.
+        num_classes: width of the last layer.
+        in_channels: channels of an image.
+
+    Raises:
+        ConfigError: nobody allowed to run this code.
+        ModelError: it cannot be loaded, fails, or returns something else than a network.
+    """
+    network = call_factory(
+        reference,
+        ModelError,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        in_chans=in_channels,
+    )
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{reference} returned {type(network).__name__}, expected nn.Module")
+    return network.float().cpu().train()

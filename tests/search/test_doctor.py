@@ -1,0 +1,102 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slimtune.search.doctor import Finding, examine, few_images
+from slimtune.workload.own_code import allow_all_code
+from slimtune.workload.types import Architecture, Augmentation, Split, Workload
+from slimtune.workload.zoo.build import build
+
+AUGMENTATION = Augmentation()
+
+
+def around(network: nn.Module, name: str, shape: Sequence[int] = (16, 12, 1)) -> Workload:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (12, *shape), dtype=np.uint8)
+    split = Split(images, np.arange(12) % 3)
+    architecture = Architecture(name, 3, shape[2])
+    mean = (0.5,) * shape[2]
+    return Workload(
+        "x",
+        split,
+        split,
+        split,
+        ("a", "b", "c"),
+        mean,
+        mean,
+        AUGMENTATION,
+        architecture,
+        network.eval(),
+    )
+
+
+def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
+    return {f"{found.stage} {found.what}": found for found in findings}
+
+
+def test_a_network_with_grouped_convolutions_can_do_everything(own_net: Path) -> None:
+    allow_all_code()
+    torch.manual_seed(0)
+    name = f"{own_net}:make"
+    workload = around(build(Architecture(name, 3, 1)), name)
+    before = {key: value.clone() for key, value in workload.baseline.state_dict().items()}
+    findings = list(examine(workload))
+    assert all(found.works for found in findings), findings
+    found = by_name(findings)
+    assert "channels in" in found["prune channels"].detail
+    assert "l1" in found["prune channels"].methods
+    assert set(found["distill logits"].methods) >= {"base", "dkd"}
+    assert "taps found: 16x12" in found["distill feature maps"].detail
+    after = workload.baseline.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+class Flat(nn.Module):
+    """Has neither channels that could go, nor feature maps, nor batch norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(16 * 12, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight
+
+
+def test_what_does_not_work_says_why() -> None:
+    found = by_name(list(examine(around(Flat(), "flat"))))
+    assert found["export ONNX file"].works and found["distill logits"].works
+    for name, reason in (
+        ("prune channels", "no channels that can be removed"),
+        ("quantize int8, fixed ranges", "layers that stay float"),
+        ("distill feature maps", "feature maps of the same height and width"),
+    ):
+        assert not found[name].works and reason in found[name].detail, found[name]
+        assert found[name].methods == ()
+
+
+class Unexportable(nn.Module):
+    """Uses an operator that ONNX lacks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.eigvals(x[:, 0, :3, :3]).real
+
+
+def test_nothing_else_is_tried_where_the_file_cannot_be_written() -> None:
+    findings = list(examine(around(Unexportable(), "eig")))
+    assert [found.works for found in findings] == [False]
+    assert "ONNX" in findings[0].detail
+
+
+def test_few_images_are_spread_over_a_split(digits: Workload) -> None:
+    few = few_images(digits, 8)
+    assert len(few.train) == len(few.validation) == 8
+    assert np.array_equal(few.train.images[-1], digits.train.images[-1])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)

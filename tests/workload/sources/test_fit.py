@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from slimtune.errors import DataError
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources.fit import AS_IT_IS, Fit, parse_fit, split_options
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_options_are_what_follows_the_last_at_sign() -> None:
+    assert split_options("folder:a@b/c@size=4x5,channels=1") == (
+        "folder:a@b/c", "@size=4x5,channels=1"
+    )  # fmt: skip
+    assert split_options("folder:a@b") == ("folder:a@b", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "fit"),
+    [
+        ("", AS_IT_IS),
+        ("@size=48x40", Fit((48, 40))),
+        ("@size=64,channels=3", Fit((64, 64), 3)),
+        ("@channels=1", Fit(None, 1)),
+    ],
+)
+def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
+    assert parse_fit(options) == fit
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("@siz=4", "unknown data option 'siz'. Did you mean 'size'"),
+        ("@size=big", "size must be HEIGHTxWIDTH"),
+        ("@size=0x4", "size must be HEIGHTxWIDTH"),
+        ("@channels=2", "channels must be 1"),
+    ],
+)
+def test_a_wrong_option_is_refused(options: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        parse_fit(options)
+
+
+def test_resizing_and_greying_are_pillows() -> None:
+    images = noise(2, 6, 4, 3)
+    fitted = Fit((3, 8), 1).applied(images)
+    expected = Image.fromarray(images[1]).convert("L").resize((8, 3), Image.Resampling.BILINEAR)
+    assert fitted.shape == (2, 3, 8, 1) and np.array_equal(fitted[1, ..., 0], np.asarray(expected))
+
+
+def test_grey_images_become_three_equal_channels() -> None:
+    images = noise(2, 6, 4, 1)
+    assert np.array_equal(Fit(channels=3).applied(images), images.repeat(3, axis=3))
+
+
+def test_images_that_fit_are_not_copied() -> None:
+    images = noise(2, 6, 4, 2)
+    assert Fit((6, 4)).applied(images) is images
+    with pytest.raises(DataError, match="2 channels"):
+        Fit((5, 5)).applied(images)
+
+
+def test_every_reference_takes_options() -> None:
+    dataset = load_dataset("digits@size=12x10,channels=3")
+    assert dataset.image_shape == (3, 12, 10) and dataset.name == "digits@size=12x10,channels=3"

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slimtune.errors import DataError
+from slimtune.workload.datasets import load_dataset
+
+X = np.random.default_rng(0).integers(0, 256, (20, 6, 5), dtype=np.uint8)
+Y = np.arange(20) % 2
+
+
+def test_arrays_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X[:4], y_test=Y[:4])
+    dataset = load_dataset(f"npz:{tmp_path}/a.npz")
+    assert np.array_equal(dataset.train.images[..., 0], X) and len(dataset.test) == 4
+    assert dataset.image_shape == (1, 6, 5)
+
+
+def test_a_file_that_is_no_archive_of_plain_arrays_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut off")
+    np.save(tmp_path / "one.npy", X)
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    objects = np.array([{}, {}], dtype=object)
+    np.savez(tmp_path / "objects.npz", x_train=objects, y_train=Y, allow_pickle=True)
+    messages = {
+        "nothing": "does not exist",
+        "cut": "cannot be read as .npz",
+        "one": "is one array",
+        "objects": "pickled objects, which are never run",
+    }
+    for name, message in messages.items():
+        with pytest.raises(DataError, match=message):
+            load_dataset(f"npz:{tmp_path}/{name}.npz")
+    with pytest.raises(DataError, match="needs a file after its name"):
+        load_dataset("npz")

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from slimtune.errors import ConfigError, DataError
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.own_code import allow_all_code
+from slimtune.workload.types import Dataset
+
+CODE = """
+import dataclasses
+import numpy as np
+from slimtune.workload.datasets import load_dataset
+
+X = np.random.default_rng(0).integers(0, 256, (20, 6, 5), dtype=np.uint8)
+Y = np.arange(20) % 2
+
+def four(): return X, Y, X[:4], Y[:4]
+def named(): return {"x_train": X, "y_train": Y, "classes": ["a", "b"]}
+def ready(): return dataclasses.replace(load_dataset("digits"), mean=(0.5,), std=(0.25,))
+def flat(): return dataclasses.replace(load_dataset("digits"), std=(0.0,))
+def three(): return X, Y, X
+"""
+
+
+def load(folder: Path, name: str, options: str = "") -> Dataset:
+    file = folder / "data.py"
+    file.write_text(CODE)
+    return load_dataset(f"{file}:{name}{options}")
+
+
+def test_a_function_may_return_four_arrays_named_ones_or_a_dataset(tmp_path: Path) -> None:
+    allow_all_code()
+    assert len(load(tmp_path, "four").test) == 4
+    assert load(tmp_path, "named").classes == ("a", "b")
+    ready = load(tmp_path, "ready")
+    assert ready.mean == (0.5,) and ready.name == f"{tmp_path}/data.py:ready"
+    assert load(tmp_path, "ready", "@size=9x7").image_shape == (1, 9, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("three", "returned tuple, expected arrays by name"),
+        ("flat", "std above 0"),
+        ("gone", "data.py has no 'gone'"),
+    ],
+)
+def test_anything_else_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    allow_all_code()
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, name)
+
+
+def test_it_needs_consent(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs --allow-code"):
+        load(tmp_path, "four")

@@ -1,0 +1,48 @@
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision.datasets
+
+from slimtune.errors import DataError, UnknownNameError
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources import torchvision_data
+
+
+def write_idx(file: Path, array: np.ndarray) -> None:
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    file.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+
+
+def test_a_dataset_in_the_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    raw = tmp_path / "slimtune" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for part, n in (("train", 30), ("t10k", 20)):
+        pixels = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        write_idx(raw / f"{part}-images-idx3-ubyte", pixels)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
+    dataset = load_dataset("torchvision:FashionMNIST")
+    assert np.array_equal(dataset.test.images[..., 0], pixels)
+    assert len(dataset.train) == 30 and dataset.classes[1] == "Trouser"
+    assert load_dataset("torchvision:FashionMNIST@size=14,channels=3").image_shape == (3, 14, 14)
+
+
+def test_every_name_that_is_offered_is_one_of_torchvisions_with_that_option() -> None:
+    for name, (option, *_) in torchvision_data._PARTS.items():
+        assert option in getattr(torchvision.datasets, name).__init__.__annotations__
+
+
+def test_what_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'FashionMNIST'"):
+        load_dataset("torchvision:FashonMNIST")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no network here")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torchvision.datasets.KMNIST, "download", refuse)
+    with pytest.raises(DataError, match="cannot be downloaded .*no network here"):
+        load_dataset("torchvision:KMNIST")
