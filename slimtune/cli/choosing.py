@@ -62,9 +62,7 @@ def limit_options(command: _Command) -> _Command:
     return command
 
 
-def resolved(
-    limits: Mapping[str, str | None], baseline: Mapping[str, float]
-) -> dict[str, float]:
+def resolved(limits: Mapping[str, str | None], baseline: Mapping[str, float]) -> dict[str, float]:
     """Return objective -> limit, in its own unit, for every limit that was given.
 
     Args:

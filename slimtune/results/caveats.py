@@ -97,7 +97,9 @@ def apart(first: float, second: float, errors: tuple[float, float]) -> bool:
     return abs(first - second) > math.hypot(*errors)
 
 
-def like_the_baseline(table: pd.DataFrame, baseline: Mapping[str, float], images: Any) -> list[int]:
+def like_the_baseline(
+    table: pd.DataFrame, baseline: Mapping[str, float], images: Any
+) -> list[int]:
     """Return the trials whose validation accuracy cannot be told from the baseline's.
 
     Args:
@@ -114,7 +116,8 @@ def like_the_baseline(table: pd.DataFrame, baseline: Mapping[str, float], images
         for number, accuracy, error in zip(
             table["trial"], table["accuracy"], table["accuracy_standard_error"], strict=True
         )
-        if not math.isnan(error) and not (accuracy < score and apart(accuracy, score, (error, own)))
+        if not math.isnan(error)
+        and not (accuracy < score and apart(accuracy, score, (error, own)))
     ]
 
 
@@ -138,5 +141,7 @@ def _twins(table: pd.DataFrame, errors: np.ndarray) -> pd.Series:
             if i != row and not apart(scores[i], scores[row], (errors[i], errors[row]))
         ]
         near = [i for i in near if not math.isnan(errors[i] + errors[row])]
-        twins.append(int(numbers[min(near, key=lambda i: (scores[i], numbers[i]))]) if near else None)
+        twins.append(
+            int(numbers[min(near, key=lambda i: (scores[i], numbers[i]))]) if near else None
+        )
     return pd.Series(pd.array(twins, dtype="Int64"), index=table.index)

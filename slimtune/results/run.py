@@ -279,9 +279,7 @@ class Run:
 
     def hypervolume_share(self) -> float:
         """Return the last value of `growth`, 0 without a trial."""
-        return self.hypervolume() / (
-            box(self.objectives, self.manifest["reference_point"]) or 1.0
-        )
+        return self.hypervolume() / (box(self.objectives, self.manifest["reference_point"]) or 1.0)
 
     def trials(self) -> pd.DataFrame:
         """Return all finished trials, by number, the front among them.

@@ -21,6 +21,7 @@ from slimtune.errors import SlimtuneError
 from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_news import StageNews
 
 RETRIES = 2
 """Times a trial is run again after the death of its process."""
@@ -54,7 +55,8 @@ def run_ray(
         gpus_per_trial: GPUs, or the fraction of one; bookkeeping, not a memory limit.
         address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
             this process is connected to one already.
-        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
+        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``;
+            from another thread of ``("stage", at_stage)``.
 
     Raises:
         ConfigError: not even one trial fits the resources there are.
@@ -77,7 +79,8 @@ def run_ray(
         search = _Search(ask, tell, on_event, mailbox, name)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
-            _fit(search, resources, concurrency, folder)
+            with StageNews(mailbox, on_event):
+                _fit(search, resources, concurrency, folder)
         finally:
             ray.kill(mailbox)
 
@@ -226,9 +229,12 @@ class _RayTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        outcome = attempt(self._work, None, self._spec, Aids())
+        outcome = attempt(self._work, None, self._spec, Aids(tell_stage=self._tell_stage))
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
+
+    def _tell_stage(self, stage: str) -> None:
+        self._mailbox.stage.remote(self._spec.number, stage)  # nobody waits for it to arrive
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
@@ -246,12 +252,20 @@ class _Mailbox:
     def __init__(self, inputs: list[Any]) -> None:
         self._inputs = inputs
         self._outcomes: dict[int, Outcome] = {}
+        self._stages: dict[int, str] = {}
 
     def inputs(self) -> list[Any]:
         return self._inputs
 
     def put(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = outcome
+        self._stages.pop(number, None)
+
+    def stage(self, number: int, stage: str) -> None:
+        self._stages[number] = stage
+
+    def stages(self) -> dict[int, str]:
+        return self._stages
 
     def take(self, number: int) -> Outcome | None:
         return self._outcomes.pop(number, None)

@@ -8,7 +8,7 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
-from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.accuracy import accuracy, majority_share, standard_error
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
@@ -18,6 +18,7 @@ from slimtune.results.limits import resolve_limits, violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.search.attempt import AtStage
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
@@ -28,6 +29,7 @@ from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import check_address
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
+from slimtune.search.report import leave_report
 from slimtune.search.resume import check_same_search, space_words
 from slimtune.search.samplers import FLAT
 from slimtune.search.setup import (
@@ -38,6 +40,7 @@ from slimtune.search.setup import (
     workload_fingerprint,
 )
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.status_file import StatusFile
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
@@ -68,7 +71,8 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stopping`` (from another thread), ``stopped``, ``final``.
+            ``stage`` and ``stopping`` (both from another thread), ``stopped``, ``fruitless``,
+            ``final``, ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -161,19 +165,23 @@ def _finish(
     interrupts: Interrupts,
     budget: Budget,
 ) -> Run:
-    """Run the trials that are left, and measure the front."""
+    """Run the trials that are left, measure the front, and write the report."""
+    listener = StatusFile(folder.path, config.total_trials(), listener)
     stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
     if not records:
         raise SearchFailedError(f"no trial was run: {stopped}")
     if not any(record.status == "complete" for record in records):
         first = records[0].error
+        listener("fruitless", {"reason": first})
         raise SearchFailedError(f"no trial finished; the first failed with: {first}")
     measure_front(folder, workload)
     run = open_run(folder.path)
     if missed := run.nearest_miss():
         listener("warning", {"text": missed})
-    listener("final", {"hypervolume": run.hypervolume(), "members": len(run.front())})
+    told = {"hypervolume": run.hypervolume(), "share": run.hypervolume_share()}
+    listener("final", {**told, "members": len(run.front())})
+    leave_report(run, listener)
     return run
 
 
@@ -199,8 +207,10 @@ def _run_trials(
         measured = {**outcome.payload.metrics, **outcome.objectives}
         proposer.tell(outcome, violations(limits, measured))
 
-    def on_event(event: str, what: TrialSpec | Outcome) -> None:
-        if isinstance(what, TrialSpec):
+    def on_event(event: str, what: TrialSpec | Outcome | AtStage) -> None:
+        if isinstance(what, AtStage):
+            listener("stage", {"number": what.number, "stage": what.stage})
+        elif isinstance(what, TrialSpec):
             specs[what.number] = what
             words = Recipe.from_dict(what.recipe).describe()
             listener("started", {"number": what.number, "pipeline": words})
@@ -374,6 +384,7 @@ def _manifest(
             "train": len(workload.train),
             "validation": len(workload.validation),
             "test": len(workload.test),
+            "chance": majority_share(workload.validation.labels),
             "classes": list(workload.classes),
             "mean": list(workload.mean),
             "std": list(workload.std),

@@ -4,7 +4,7 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import TrialRecord, checked
-from slimtune.search.attempt import Aids
+from slimtune.search.attempt import Aids, tell_nobody
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -35,9 +35,14 @@ DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
 class StageClock:
-    """Seconds by stage, and the lines of log.txt."""
+    """Seconds by stage, and the lines of log.txt.
 
-    def __init__(self) -> None:
+    Args:
+        tell: told the name of each new stage.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = tell_nobody) -> None:
+        self._tell = tell
         self.seconds: dict[str, float] = {}
         self._log = io.StringIO()
         self._stage = ""
@@ -48,6 +53,7 @@ class StageClock:
         if stage != self._stage:
             self.stop()
             self._stage, self._started = stage, time.monotonic()
+            self._tell(stage)
         detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
         self._log.write(f"{stage} {detail}".rstrip() + "\n")
 
@@ -88,7 +94,7 @@ def run_trial(
         keep: called with the student after the stages ``prune`` and ``train``.
     """
     torch.set_num_threads(spec.threads)
-    clock = StageClock()
+    clock = StageClock((aids or Aids()).tell_stage)
     try:
         outcome = _measured(workload, spec, objectives, aids or Aids(), clock, start, keep)
     except Exception as error:  # recorded: one bad recipe must not cost the search

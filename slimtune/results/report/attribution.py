@@ -1,11 +1,11 @@
 """What each technique bought: trials with it, each beside the most similar trial without it.
 
 Alike means: the same student, the same methods in the other stages (of a pruning stage only
-whether anything is pruned) in the same order, and an amount that differs by at most 0.1. Of several alike
-trials the nearest counts: same pruning method, then amount, bits, seed and learning rate. In a
-grid that is the very same recipe without the technique. The mean of the differences is told with
-its standard error, which is about chance alone: one trial may stand beside several, and a sampler
-that has learned where a technique works shows it at its best.
+whether anything is pruned) in the same order, and an amount that differs by at most 0.1. Of
+several alike trials the nearest counts: same pruning method, then amount, bits, seed and learning
+rate. In a grid that is the very same recipe without the technique. The mean of the differences is
+told with its standard error, which is about chance alone: one trial may stand beside several, and
+a sampler that has learned where a technique works shows it at its best.
 """
 
 import math
@@ -60,9 +60,7 @@ class Bought:
     effects: dict[str, Effect]
 
 
-def attributions(
-    records: Sequence[TrialRecord], objectives: Sequence[Objective]
-) -> list[Bought]:
+def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[Bought]:
     """Return what each technique of the complete trials bought, stage by stage.
 
     Args:
@@ -145,5 +143,6 @@ def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], known: Objective) 
     changes = np.diff(np.log(values) if ratio else values, axis=1)[:, 0] * -1.0
     mean = float(changes.mean())
     error = float(changes.std(ddof=1) / math.sqrt(len(changes))) if len(changes) > 1 else math.nan
-    told = [mean, mean - error, mean + error]
-    return Effect(*(math.exp(value) if ratio else value for value in told), ratio=ratio)
+    told = np.array([mean, mean - error, mean + error])
+    change, low, high = (np.exp(told) if ratio else told).tolist()
+    return Effect(change, low, high, ratio)

@@ -100,7 +100,8 @@ def importance_figure(importance: Importance, most: int = 6) -> Figure:
     bars = {
         "type": "bar", "orientation": "h",
         "y": [html.escape(name) for name, _ in shown], "x": [share for _, share in shown],
-        "text": [f"{share:.0%}" for _, share in shown], "textposition": "outside", "textangle": 0, "cliponaxis": False,
+        "text": [f"{share:.0%}" for _, share in shown],
+        "textposition": "outside", "textangle": 0, "cliponaxis": False,
         "marker": {"color": LINE}, "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
     }  # fmt: skip
     layout = _layout("", "")

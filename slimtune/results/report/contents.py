@@ -35,10 +35,11 @@ class Card:
 
 def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
     """Return what became of the trials, and whether the search goes on."""
-    counts = Counter(record.status for record in records)
+    counts = Counter(str(record.status) for record in records)
+    kinds = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
     told = [
         f"{counts[name]} {word}"
-        for name, word in (("complete", "complete"), ("stopped", "stopped early"), ("failed", "failed"))
+        for name, word in kinds.items()
         if counts[name] or name == "complete"
     ]
     of = f" of {status.total}" if status.total and status.total > len(records) else ""
@@ -49,19 +50,17 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
     return f"{len(records)}{of} trials: {', '.join(told)}" + (f"; {state}" if state else "")
 
 
-def cards(
-    run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str
-) -> list[Card]:
+def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str) -> list[Card]:
     """Return the members that a reader looks for first: the knee, and one that costs nothing."""
     if front.empty:
         return []
     chosen: list[tuple[str, int, str]] = []
-    knee = int(front["trial"][front["knee"].astype(bool)].iloc[0])
+    knee = _knee(front)
     chosen.append(("The knee: nearest to the best of everything", knee, "--pick knee"))
     same = like_the_baseline(front, baseline, run.manifest["workload"].get("validation"))
     if same and "size_bytes" in front:
         alike = front[front["trial"].isin(same)]
-        smallest = int(alike.loc[alike["size_bytes"].idxmin(), "trial"])
+        smallest = int(alike["trial"].iloc[int(alike["size_bytes"].argmin())])
         if smallest != knee:
             title = "The smallest without a measurable loss of accuracy"
             chosen.append((title, smallest, f"--trial {smallest}"))
@@ -111,9 +110,7 @@ def member_rows(
     return rows
 
 
-def bought_rows(
-    bought: Sequence[Bought], objectives: Sequence[Objective]
-) -> list[dict[str, Any]]:
+def bought_rows(bought: Sequence[Bought], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
     """Return a row a technique, with (change, spread) for each objective."""
     rows = []
     for one in bought:
@@ -150,7 +147,9 @@ def reasons(records: Sequence[TrialRecord], status: str) -> list[dict[str, Any]]
     ]
 
 
-def measured(run: Run, records: Sequence[TrialRecord], front: pd.DataFrame) -> list[tuple[str, str]]:
+def measured(
+    run: Run, records: Sequence[TrialRecord], front: pd.DataFrame
+) -> list[tuple[str, str]]:
     """Return how the numbers came about, as (what, in words)."""
     config, workload = run.manifest["config"], run.manifest["workload"]
     host = run.manifest.get("host", {})
@@ -160,12 +159,12 @@ def measured(run: Run, records: Sequence[TrialRecord], front: pd.DataFrame) -> l
         ("data", f"{config.get('data', '')}: {_images(workload)}"),
         ("file", "accuracy, size and latency are of one and the same model.onnx"),
         ("latency", _latency_words(complete, "trial_latency_ms" in front)),
-        ("machine", f"{host.get('cpu', '?')}, {host.get('cores', '?')} cores, {host.get('platform', '')}"),
+        ("machine", _machine(host)),
         ("versions", _versions(host)),
         ("threads", _threads(records)),
         ("time", _time_words(records)),
         ("started", str(run.manifest.get("created", ""))),
-    ]  # fmt: skip
+    ]
     others = {str(record.host.get("cpu")) for record in records if record.host} - {
         str(host.get("cpu"))
     }
@@ -185,9 +184,10 @@ def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
         path: the run folder, quoted for a shell.
         front: from `Run.front`.
     """
-    told = [("see the front in a terminal, with limits", f"slimtune front {path} --min-accuracy -1%")]
+    more = 2 * max(1, len(run.records))
+    told = [("see what keeps some limits", f"slimtune front {path} --min-accuracy -1%")]
     if len(front):
-        number = int(front["trial"][front["knee"].astype(bool)].iloc[0])
+        number = _knee(front)
         told += [
             ("take the knee away", f"slimtune export {path} --pick knee -o deploy/"),
             (
@@ -196,12 +196,9 @@ def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
             ),
         ]
     told += [
-        ("go on with more trials", f"slimtune search --resume {path} --trials {2 * max(1, len(run.records))}"),
-        (
-            "the whole search again, from the settings below",
-            "slimtune search -c search.yaml --out NEW",
-        ),
-    ]  # fmt: skip
+        ("go on with more trials", f"slimtune search --resume {path} --trials {more}"),
+        ("all of it again, from the settings below", "slimtune search -c search.yaml --out NEW"),
+    ]
     return told
 
 
@@ -209,6 +206,10 @@ def settings_yaml(run: Run) -> str:
     """Return the run's settings as the YAML that a search takes."""
     given = _without_none(run.manifest["config"])
     return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+
+
+def _knee(front: pd.DataFrame) -> int:
+    return int(front["trial"].iloc[int(front["knee"].argmax())])
 
 
 def quoted(run: Run) -> str:
@@ -259,7 +260,9 @@ def _numbers(numbers: Sequence[int], most: int = 12) -> str:
 
 
 def _images(workload: Mapping[str, Any]) -> str:
-    counts = [f"{name} {workload[name]}" for name in ("train", "validation", "test") if name in workload]
+    counts = [
+        f"{name} {workload[name]}" for name in ("train", "validation", "test") if name in workload
+    ]
     source = workload.get("validation_source")
     classes = f"{len(workload['classes'])} classes, " if workload.get("classes") else ""
     cut = f" (validation cut from {source})" if source else ""
@@ -284,6 +287,11 @@ def _latency_words(complete: Sequence[TrialRecord], together: bool) -> str:
             "trials show what they measured themselves"
         )
     return text
+
+
+def _machine(host: Mapping[str, Any]) -> str:
+    told = [str(host[name]) for name in ("cpu", "platform") if name in host]
+    return ", ".join([*told, *([f"{host['cores']} cores"] if "cores" in host else [])])
 
 
 def _versions(host: Mapping[str, Any]) -> str:

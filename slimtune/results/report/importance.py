@@ -104,9 +104,7 @@ def predicted_r2(blocks: Sequence[np.ndarray], target: np.ndarray, ridge: float)
     return float(1 - (left_out**2).sum() / (alone**2).sum())
 
 
-def _shapley(
-    name: str, names: Sequence[str], worth: Mapping[tuple[str, ...], float]
-) -> float:
+def _shapley(name: str, names: Sequence[str], worth: Mapping[tuple[str, ...], float]) -> float:
     """Return what ``name`` adds, averaged over all orders in which the settings become known."""
     others = [one for one in names if one != name]
     total = 0.0

@@ -57,7 +57,6 @@ def render(run: Run) -> str:
     library, script = get_plotlyjs(), (_FOLDER / "page.js").read_text()
     loader = PackageLoader("slimtune.results.report", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters["quantity"] = contents.quantity
     return environment.get_template("page.html").render(
         policy="; ".join(
             [
