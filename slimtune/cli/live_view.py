@@ -105,7 +105,7 @@ class LiveView:
         yield self._head()
         free = console.size.height - self.reserve - 3 - len(self.running)
         if self._front is not None and len(self._front):
-            yield front_so_far(self._front, max(_FEWEST_ROWS, free))
+            yield front_so_far(self._front, max(_FEWEST_ROWS, free), options.max_width)
         for trial in sorted(self.running.values(), key=lambda one: one.number):
             spent = words.duration(max(0.0, self.clock() - trial.since))
             line = f"running {trial.number:4d}  {trial.stage or 'starting':<10} {spent:>5}  "
@@ -127,7 +127,7 @@ class LiveView:
         parts = [f"{self.finished}/{self.total or '?'} {self.title}"]
         parts += [self.counts] if self.counts else []
         if self._volume:
-            gain = f" (+{self._gain:.3g})" if self._gain > 0 else ""
+            gain = f" (+{self._gain:.4f})" if self._gain >= 5e-5 else ""
             parts.append(f"hypervolume {self._volume:.4g}{gain}")
         parts.append(words.duration(self.clock() - self._begun))
         eta = self.eta()
@@ -145,24 +145,31 @@ class LiveView:
             self._front = run.front()
 
 
-def front_so_far(front: pd.DataFrame, rows: int) -> Table:
+def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
     """Return a front in at most so many lines, the knee among them, pipelines cut to fit.
 
     Args:
         front: from `Run.front`.
         rows: members, at least 1.
+        width: columns of the terminal.
     """
     known = [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
     shown = front.iloc[thinned(len(front), rows, list(front["knee"]).index(True))]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("trial", justify="right", no_wrap=True)
-    for one in known:
-        table.add_column(f"{one.title} {_ARROWS[one.direction]}", justify="right", no_wrap=True)
+    titles = ["trial", *(f"{one.title} {_ARROWS[one.direction]}" for one in known)]
+    cells = [
+        [mark(row) + str(row["trial"]), *(words.value(one.name, row[one.name]) for one in known)]
+        for row in shown.to_dict("records")
+    ]
     of = f" ({len(shown)} of {len(front)} members)" if len(shown) < len(front) else ""
-    table.add_column(f"front so far{of}", no_wrap=True, overflow="ellipsis")
-    for row in shown.to_dict("records"):
-        cells = [Text(words.value(one.name, row[one.name])) for one in known]
-        table.add_row(Text(mark(row) + str(row["trial"])), *cells, Text(str(row["pipeline"])))
+    used = sum(max(map(len, column)) + 2 for column in zip(titles, *cells, strict=True))
+    # Left to itself the table would take from the numbers what the words do not need.
+    room = max(8, width - used)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(Text(_cut(f"front so far{of}", room)), no_wrap=True)
+    for row, pipeline in zip(cells, shown["pipeline"], strict=True):
+        table.add_row(*map(Text, row), Text(_cut(str(pipeline), room)))
     return table
 
 
@@ -189,6 +196,8 @@ def thinned(length: int, most: int, always: int) -> list[int]:
 
 
 def _line(text: str, options: ConsoleOptions, style: str = "") -> Text:
-    line = Text(text, style=style, no_wrap=True, overflow="ellipsis")
-    line.truncate(options.max_width, overflow="ellipsis")
-    return line
+    return Text(_cut(text, options.max_width), style=style, no_wrap=True)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

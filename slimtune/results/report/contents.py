@@ -302,7 +302,7 @@ def _versions(host: Mapping[str, Any]) -> str:
 def _threads(records: Sequence[TrialRecord]) -> str:
     kinds = Counter((record.threads, record.device) for record in records)
     return ", ".join(
-        f"{count} trials with {threads} thread{'s' * (threads != 1)} on {device}"
+        f"{count} trial{'s' * (count != 1)} with {threads} thread{'s' * (threads != 1)} on {device}"
         for (threads, device), count in kinds.items()
     )
 
