@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.search import run_search
 from slimtune.search.setup import load_workload, train_baseline
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.own_code import consent_ends
@@ -84,6 +85,14 @@ def digits(digits_config: SearchConfig) -> Workload:
     workload = load_workload(digits_config, load_dataset("digits"))
     train_baseline(workload, digits_config, lambda epoch: None)
     return workload
+
+
+@pytest.fixture(scope="session")
+def digits_run(digits_config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished search of four trials on digits; treat as read-only."""
+    out = tmp_path_factory.mktemp("digits") / "run"
+    run_search(digits_config, out)
+    return out
 
 
 @pytest.fixture(scope="session")

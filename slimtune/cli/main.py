@@ -19,7 +19,9 @@ from slimtune.workload.own_code import consent_ends
 # here so that listing the verbs imports none of them.
 VERBS: dict[str, tuple[str, str]] = {
     "search": ("slimtune.cli.search", "Search for small, fast versions of a model."),
-    "front": ("slimtune.cli.front", "Show the Pareto front of a finished run."),
+    "watch": ("slimtune.cli.watch", "Watch a search that runs, from another terminal."),
+    "front": ("slimtune.cli.front", "Show the Pareto front, or what of it keeps some limits."),
+    "report": ("slimtune.cli.report", "Write one HTML file to understand a run."),
     "summary": ("slimtune.cli.summary", "Show every pipeline of a run, averaged over seeds."),
     "export": ("slimtune.cli.export", "Copy one member of the front, ready to deploy."),
     "rerun": ("slimtune.cli.rerun", "Repeat one trial alone, to debug or to prove it."),
@@ -71,10 +73,13 @@ class VerbGroup(click.Group):
 @click.version_option(__version__, "--version", message="slimtune %(version)s")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every epoch and every started trial.")
+@click.option("--json", "as_json", is_flag=True, help="Print events and results as JSON.")
 @click.option("--no-color", is_flag=True, help="Print without colours; so does NO_COLOR=1.")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
 @click.pass_obj
-def cli(state: State, quiet: bool, verbose: bool, no_color: bool, debug: bool) -> None:
+def cli(
+    state: State, quiet: bool, verbose: bool, as_json: bool, no_color: bool, debug: bool
+) -> None:
     """Find small, fast versions of a trained image classifier.
 
     Results go to standard output, progress and errors to standard error. Exit codes: 0 done,
@@ -86,6 +91,7 @@ def cli(state: State, quiet: bool, verbose: bool, no_color: bool, debug: bool) -
     state.verbosity = int(verbose) - int(quiet)
     state.color = not (no_color or os.environ.get("NO_COLOR"))
     state.debug = debug
+    state.json = as_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:

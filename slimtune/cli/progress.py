@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live line on a terminal, plain lines elsewhere."""
+"""What a search shows while it runs: a live picture on a terminal, plain lines elsewhere."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,51 +6,39 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
+from rich.live import Live
 
 from slimtune import __version__
 from slimtune.cli import words
+from slimtune.cli.live_view import LiveView
+from slimtune.errors import SlimtuneError
 from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run, open_run
 
 
 class Progress:
     """A listener of `run_search` that writes to a console; use it as a context manager.
 
     Args:
-        console: where to write; a live bar is shown only if it is a terminal.
+        console: where to write; a live picture is shown only if it is a terminal.
         out: the run folder.
-        verbose: also tell every epoch of the baseline and every trial that starts.
+        verbose: also tell every epoch of the baseline, and every trial that starts or finishes.
     """
 
     def __init__(self, console: Console, out: Path, verbose: bool = False) -> None:
         self._console = console
         self._out = out
         self._verbose = verbose
-        self._finished = self._failed = self._early = self._total = 0
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[last]}", markup=False),
+        self._live = console.is_terminal and not console.quiet
+        self._view = LiveView()
+        self._picture = Live(
+            self._view, console=console, transient=True, refresh_per_second=4, auto_refresh=True
         )
-        live = console.is_terminal and not console.quiet
-        self._bar = Bar(*columns, console=console, transient=True, disable=not live)
-        self._live = live
-        self._task = self._bar.add_task("preparing", total=None, last="")
 
     def __enter__(self) -> Self:
-        """Start the live bar."""
-        self._bar.start()
+        """Start the live picture."""
+        if self._live:
+            self._picture.start()
         return self
 
     def __exit__(
@@ -59,8 +47,8 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the live bar."""
-        self._bar.stop()
+        """Remove the live picture."""
+        self._picture.stop()
 
     def __call__(self, event: str, values: Mapping[str, Any]) -> None:
         """Show one event; an event without a method here is passed over."""
@@ -73,7 +61,7 @@ class Progress:
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     def _on_workload(self, values: Mapping[str, Any]) -> None:
-        self._total = values["trials"]
+        self._view.total = values["trials"]
         # not before: a search that is refused has no folder
         self._line(f"slimtune {__version__} · run folder {self._out}")
         channels, height, width = values["image_shape"]
@@ -92,7 +80,7 @@ class Progress:
         accuracy = words.accuracy(values["validation_accuracy"])
         text = f"epoch {values['epoch']}  loss {values['loss']:.4f}  validation {accuracy}"
         what = values.get("what", "baseline")
-        self._bar.update(self._task, description=what, last=text)
+        self._view.title = f"{what}  {text}"
         if self._verbose:
             self._line(f"{what:<8}  {text}")
 
@@ -103,7 +91,7 @@ class Progress:
             f"{words.objective('size_bytes', values['size_bytes'])} · "
             f"{words.objective('latency_ms', values['latency_ms'])}"
         )
-        self._bar.update(self._task, description="trials", total=self._total, last="")
+        self._view.title = "starting workers"
 
     def _on_teacher(self, values: Mapping[str, Any]) -> None:
         self._line(
@@ -116,12 +104,11 @@ class Progress:
 
     def _on_resumed(self, values: Mapping[str, Any]) -> None:
         records: list[TrialRecord] = values["records"]
-        self._finished, self._total = len(records), values["total"]
-        self._failed = sum(record.status == "failed" for record in records)
-        self._early = sum(record.status == "stopped" for record in records)
+        self._view.total = values["total"]
+        self._view.begin(records, self._opened())
+        self._view.title = "trials"
         again = f", {values['again']} will run again" if values["again"] else ""
-        self._line(f"resumed   {self._finished} of {self._total} trials are finished{again}")
-        self._show_count("")
+        self._line(f"resumed   {len(records)} of {values['total']} trials are finished{again}")
 
     def _on_stopping(self, values: Mapping[str, Any]) -> None:
         self._line(
@@ -130,38 +117,33 @@ class Progress:
         )
 
     def _on_started(self, values: Mapping[str, Any]) -> None:
+        if self._view.title != "trials":
+            self._view.begin([], self._opened())
+            self._view.title = "trials"
+        self._view.start(values["number"], values["pipeline"])
         if self._verbose:
             self._line(f"trial {values['number']:4d}  started  {values['pipeline']}")
 
+    def _on_stage(self, values: Mapping[str, Any]) -> None:
+        self._view.stage(values["number"], values["stage"])
+
     def _on_finished(self, values: Mapping[str, Any]) -> None:
         record: TrialRecord = values["record"]
-        self._finished += 1
-        self._failed += record.status == "failed"
-        self._early += record.status == "stopped"
-        told = _outcome(record)
-        self._show_count(told)
+        told = outcome(record)
+        self._view.finish(record, told)
         if not self._live or self._verbose:
-            counted = f"{self._finished}/{self._total}"
+            counted = f"{self._view.finished}/{self._view.total}"
             reused = f"  ({record.reused} from the store)" if record.reused else ""
             line = f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}{reused}"
             self._line(line)
-
-    def _show_count(self, last: str) -> None:
-        label = f"trials, {self._early} stopped" if self._early else "trials"
-        label += f", {self._failed} failed" if self._failed else ""
-        if self._finished == self._total:
-            label = "measuring the front"
-        self._bar.update(
-            self._task,
-            completed=self._finished,
-            total=self._total,
-            description=label,
-            last=last,
-        )
+        if self._view.finished == self._view.total:
+            self._view.title = "trials, measuring the front"
 
     def _on_stopped(self, values: Mapping[str, Any]) -> None:
-        self._line(f"stopped   {values['reason']} · {self._finished}/{self._total} trials")
-        self._bar.update(self._task, description="measuring the front")
+        self._line(
+            f"stopped   {values['reason']} · {self._view.finished}/{self._view.total} trials"
+        )
+        self._view.title = "trials, measuring the front"
 
     def _on_finals(self, values: Mapping[str, Any]) -> None:
         members, repeats, epochs = values["members"], values["repeats"], values["epochs"]
@@ -170,9 +152,7 @@ class Progress:
         text += f" (trials: {values['cheap']})" if epochs != values["cheap"] else ""
         finished, total = values["finished"], values["total"]
         self._line(text + (f" · {finished} of {total} are finished" if finished else ""))
-        # a new task: the old one's speed says nothing about full length
-        self._bar.remove_task(self._task)
-        self._task = self._bar.add_task("finals", total=total, completed=finished, last="")
+        self._view.finals(finished, total)
 
     def _on_final_started(self, values: Mapping[str, Any]) -> None:
         if self._verbose:
@@ -181,25 +161,34 @@ class Progress:
     def _on_final_finished(self, values: Mapping[str, Any]) -> None:
         record: TrialRecord = values["record"]
         finished, total = values["finished"], values["total"]
-        told = _outcome(record)
-        label = "measuring the front" if finished == total else "finals"
-        self._bar.update(self._task, completed=finished, description=label, last=told)
+        told = outcome(record)
+        self._view.finals(finished, total, f"final {values['name']}: {told}")
         if not self._live or self._verbose:
             counted = f"{finished}/{total}"
             self._line(f"final {values['name']}  {counted:>7}  {told}  {record.pipeline}")
 
     def _on_final(self, values: Mapping[str, Any]) -> None:
-        self._line(
-            f"front     {values['members']} members · hypervolume {values['hypervolume']:.4g}"
-        )
+        volume = values.get("share", values["hypervolume"])
+        self._line(f"front     {values['members']} members · hypervolume {volume:.4g}")
+
+    def _on_report(self, values: Mapping[str, Any]) -> None:
+        self._line(f"report    {values['path']}")
+
+    def _opened(self) -> Run | None:
+        """Return the run, if it can be shown: the picture is no reason to stop."""
+        if not self._live:
+            return None
+        try:
+            return open_run(self._out)
+        except SlimtuneError:
+            return None
 
 
-def _outcome(record: TrialRecord) -> str:
-    if record.status == "failed":
-        return f"failed: {record.error}"
-    if record.status == "stopped":
-        return f"stopped at {record.error}"
-    return words.objectives(record.objectives)
+def outcome(record: TrialRecord) -> str:
+    """Return how a trial ended, in one line: its objectives, or why it has none."""
+    if record.status == "complete":
+        return words.objectives(record.objectives)
+    return f"{record.status}{' at' if record.status == 'stopped' else ':'} {record.error}"
 
 
 def _origin(validation_source: str) -> str:

@@ -1,5 +1,6 @@
 """``slimtune search``: options to a config, a search with progress, the front at the end."""
 
+import json
 import re
 import shlex
 import time
@@ -12,6 +13,7 @@ from click import IntRange
 from slimtune.cli.config_file import dump_yaml
 from slimtune.cli.consent import allow_code_option
 from slimtune.cli.console import log_console, result_console
+from slimtune.cli.json_events import JsonEvents
 from slimtune.cli.per_trial import PER_TRIAL, per_trial_options
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
@@ -24,7 +26,7 @@ from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import Run
 from slimtune.results.summary import summarise, summary_table
-from slimtune.results.tables import front_table
+from slimtune.results.tables import front_json, front_table
 from slimtune.search.config import SearchConfig
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import run_search
@@ -135,6 +137,9 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
         SlimtuneError: as `run_search`.
     """
     state.run = out
+    if state.json:
+        _run_and_tell(config, out, resume)
+        return
     log = log_console(state)
     started = time.monotonic()
     with Progress(log, out, verbose=state.verbosity > 0) as progress:
@@ -145,6 +150,13 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
     log.print(_summary(run, time.monotonic() - started), soft_wrap=True, markup=False)
     for line in _next_commands(run):
         log.print(line, soft_wrap=True, markup=False)
+
+
+def _run_and_tell(config: SearchConfig, out: Path, resume: bool) -> None:
+    """Run the search; every event, and the front in the end, is a line of JSON."""
+    tell = JsonEvents()
+    run = run_search(config, out, tell, resume=resume)
+    tell("front", {"run": str(run.path), "members": json.loads(front_json(run))})
 
 
 def _show_summary(state: State, run: Run, config: SearchConfig) -> None:

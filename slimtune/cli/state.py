@@ -12,10 +12,12 @@ class State:
         verbosity: -1 quiet, 0 normal, 1 verbose.
         color: whether coloured output is allowed at all.
         debug: show tracebacks.
+        json: write what happens, and results, as JSON.
         run: folder that keeps what was finished if the verb is interrupted.
     """
 
     verbosity: int = 0
     color: bool = True
     debug: bool = False
+    json: bool = False
     run: Path | None = None

@@ -76,6 +76,15 @@ def _shares(logits: np.ndarray, labels: np.ndarray) -> list[tuple[float, int]]:
     ]
 
 
+def majority_share(labels: np.ndarray) -> float:
+    """Return the accuracy of always naming the most frequent class, 0..1.
+
+    Args:
+        labels: int, (n,), n >= 1.
+    """
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
+
 def top1_agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Return the share of images on which two (n, classes) logits name the same class, 0..1.
 

@@ -5,11 +5,19 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from slimtune.errors import UserError
+from slimtune.results.objectives import Objective
+from slimtune.results.report.charts import axes as front_axes
+from slimtune.results.report.importance import importances
+from slimtune.results.report.words import scaled, unit
 from slimtune.results.run import Run
+from slimtune.results.selection import sound
 from slimtune.results.summary import repeats
 
 _INCHES_A_ROW = 0.32
@@ -44,6 +52,134 @@ def spread_figure(run: Run) -> bytes:
     handles, names = axes.get_legend_handles_labels()
     once = dict(zip(names, handles, strict=True))
     axes.legend(once.values(), once.keys(), loc="lower right", fontsize=8)
+    return _png(figure)
+
+
+def front_figure(run: Run) -> bytes | None:
+    """Return a PNG: the front, one picture for each objective that the first is traded against.
+
+    Members are coloured by the next objective; other complete trials are grey, the baseline is a
+    star, the knee wears a diamond. Trials far below the front are left out. None without a
+    complete trial.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    front, trials = run.front(), run.trials()
+    if front.empty:
+        return None
+    others = trials[(trials["status"] == "complete") & ~trials["on_front"]]
+    baseline = run.baseline_values(front)
+    up, right = front_axes(run.objectives)
+    figure = Figure(figsize=(5.2 * len(right), 4.2), layout="constrained")
+    for place, across in enumerate(right):
+        axes = figure.add_subplot(1, len(right), place + 1)
+        colour = right[(place + 1) % len(right)] if len(right) > 1 else None
+        _draw_front(axes, front, others, (across, up, colour))
+        if {up.name, across.name} <= baseline.keys():
+            point = scaled(across, baseline[across.name]), scaled(up, baseline[up.name])
+            axes.plot(*point, "*", color="#1f2933", markersize=12, label="baseline")
+        if up.direction == "maximize":
+            kept = list(front[up.name][sound(front)]) + [baseline.get(up.name, -1.0)]
+            high, low = max(kept), min(value for value in kept if value >= 0)
+            pad = 0.15 * ((high - low) or 0.1)
+            axes.set_ylim(low - pad, high + pad)
+        axes.legend(loc="lower right", fontsize=8)
+    return _png(figure)
+
+
+def growth_figure(run: Run) -> bytes | None:
+    """Return a PNG: the hypervolume over the trials; None without a trial.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    growth = run.growth()
+    if growth.empty:
+        return None
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.step(growth["trial"], growth["hypervolume"], where="post", color="#2b6cb0")
+    axes.set_xlabel("trial")
+    axes.set_ylabel("hypervolume")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def importance_figure(run: Run) -> bytes | None:
+    """Return a PNG: what predicts each objective (`results.report.importance`).
+
+    None with too few complete trials to tell.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    complete = [record for record in run.records if record.status == "complete"]
+    found = importances(complete, run.objectives)
+    if not found:
+        return None
+    figure = Figure(figsize=(4.2 * len(found), 2.8), layout="constrained")
+    for place, one in enumerate(found):
+        axes = figure.add_subplot(1, len(found), place + 1)
+        shown = [item for item in one.shares.items() if item[1] >= 0.005][:6][::-1]
+        labels, shares = [name for name, _ in shown], [100 * share for _, share in shown]
+        axes.barh(range(len(shown)), shares, color="#2b6cb0")
+        axes.set_yticks(range(len(shown)), labels, fontsize=8, parse_math=False)
+        title = f"{one.objective.title}: {one.predicted:.0%} predicted"
+        axes.set_title(title, fontsize=10, parse_math=False)
+        axes.set_xlabel("% of the differences", fontsize=8)
+    return _png(figure)
+
+
+def _draw_front(
+    axes: Axes,
+    front: pd.DataFrame,
+    others: pd.DataFrame,
+    objectives: tuple[Objective, Objective, Objective | None],
+) -> None:
+    """Draw the trials, and leave those far below the front out of the picture."""
+    across, up, colour = objectives
+
+    def values(table: pd.DataFrame, known: Objective) -> list[float]:
+        return [scaled(known, value) for value in table[known.name]]
+
+    x, y = values(front, across), values(front, up)
+    axes.scatter(values(others, across), values(others, up), s=14, color="#b4bec8", label="others")
+    if f"{up.name}_standard_error" in front:
+        bars = front[f"{up.name}_standard_error"]
+        axes.errorbar(x, y, yerr=bars, fmt="none", ecolor="#1f293355", elinewidth=1)
+    hues = None if colour is None else values(front, colour)
+    norm = LogNorm() if colour is not None and colour.log and min(hues or [0]) > 0 else None
+    drawn = axes.scatter(x, y, s=36, c=hues, cmap="viridis", norm=norm, zorder=3, label="front")
+    if colour is not None:
+        bar = axes.figure.colorbar(drawn, ax=axes, label=f"{colour.title}{unit(colour)}")
+        if norm is not None:
+            _plain_ticks(bar.ax.yaxis)
+    knee = front.index[front["knee"].astype(bool)]
+    axes.scatter(
+        [x[i] for i in knee], [y[i] for i in knee], s=150, marker="D",
+        facecolors="none", edgecolors="#d1495b", linewidths=1.8, zorder=4, label="knee",
+    )  # fmt: skip
+    for known, scale, name, axis in (
+        (across, axes.set_xscale, axes.set_xlabel, axes.xaxis),
+        (up, axes.set_yscale, axes.set_ylabel, axes.yaxis),
+    ):
+        name(f"{known.title}{unit(known)}")
+        if known.log:
+            scale("log")
+            _plain_ticks(axis)
+    axes.grid(alpha=0.3)
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Put numbers in full at 1, 2 and 5 times the powers of ten of a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _png(figure: Figure) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
     return png.getvalue()

@@ -1,7 +1,8 @@
 """The object that users hold: a finished, or a still running, search, opened for reading."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
+from slimtune.results.caveats import add_caveats
 from slimtune.results.delivery import export_member, unfinished_message
 from slimtune.results.final import FinalRow, read_final, with_final
 from slimtune.results.finals import FinalKey, delivered, final_keys, record_of, what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
+from slimtune.results.growth import box, volumes
 from slimtune.results.limits import keeps
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
@@ -54,9 +57,11 @@ class Run:
 
     Attributes:
         folder: the files.
+        known: the records, if they have been read; see `at`.
     """
 
     folder: RunFolder
+    known: tuple[TrialRecord, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -81,7 +86,15 @@ class Run:
     @property
     def records(self) -> list[TrialRecord]:
         """The records of all finished trials, complete, stopped and failed, by number."""
-        return self.folder.records()
+        return self.folder.records() if self.known is None else list(self.known)
+
+    def at(self, records: Sequence[TrialRecord]) -> "Run":
+        """Return the run as it is with these trials: nothing of them is read again.
+
+        Args:
+            records: in any order.
+        """
+        return replace(self, known=tuple(sorted(records, key=lambda record: record.number)))
 
     @property
     def baseline(self) -> dict[str, Any]:
@@ -103,8 +116,9 @@ class Run:
         them when no trial is left.
 
         Columns: ``trial``; one an objective, in its unit; ``test_accuracy`` if it was measured;
-        ``pipeline``; ``knee`` (True in one row); ``size_ratio`` and ``latency_ratio``, how many
-        times smaller and faster than the baseline.
+        ``accuracy_standard_error``; ``pipeline``; ``within_noise_of``, ``collapsed`` (see
+        `results.caveats`); ``knee`` (True in one row); ``size_ratio`` and ``latency_ratio``, how
+        many times smaller and faster than the baseline.
 
         When the final measurement covers every member, ``latency_ms`` is the one measured
         together, the trial's own moves to ``trial_latency_ms``, and members that the better
@@ -128,9 +142,10 @@ class Run:
         down += [o.name for o in self.objectives if o.direction == "maximize"]
         ascending = [False] * len(down) + [True]
         table = table.sort_values([*down, "trial"], ascending=ascending, ignore_index=True)
+        baseline = self.baseline_values(table)
+        table = add_caveats(table, self.records, self.manifest["workload"], baseline)
         position = front_knee(table) if len(table) else -1
         table["knee"] = np.arange(len(table)) == position
-        baseline = self.baseline_values(table)
         for name, ratio in _RATIOS.items():
             if name in table and name in baseline:
                 table[ratio] = baseline[name] / table[name]
@@ -286,6 +301,66 @@ class Run:
         directions = [o.direction for o in self.objectives]
         return hypervolume(self._values(complete), reference, directions)
 
+    def growth(self) -> pd.DataFrame:
+        """Return ``trial``, and ``hypervolume``: what all trials up to this one have won.
+
+        As a share of the box between the run's reference point and an accuracy of 1 at no bytes
+        and in no time: 0..1, comparable between runs on the same baseline. In the product of the
+        objectives' units where an objective has no best value. Failed and stopped trials, and
+        those that break a constraint, win nothing.
+        """
+        records = self.records
+        won = {record.number for record in self._complete()}
+        values = self._values(records)
+        values[[record.number not in won for record in records]] = np.nan
+        reference = self.manifest["reference_point"]
+        return pd.DataFrame(
+            {
+                "trial": np.array([record.number for record in records], dtype=int),
+                "hypervolume": np.array(volumes(values, self.objectives, reference), dtype=float),
+            }
+        )
+
+    def hypervolume_share(self) -> float:
+        """Return the last value of `growth`, 0 without a trial."""
+        return self.hypervolume() / (box(self.objectives, self.manifest["reference_point"]) or 1.0)
+
+    def trials(self) -> pd.DataFrame:
+        """Return all finished trials, by number, the front among them.
+
+        Columns: ``trial``, ``status``, one an objective as the trial itself measured it (NaN
+        where it did not), ``accuracy_standard_error``, ``pipeline``, ``on_front``, ``collapsed``
+        and ``error``.
+        """
+        records = self.records
+        table = self._table(records)
+        table.insert(1, "status", [record.status for record in records])
+        baseline = self.baseline_values(table)
+        table = add_caveats(table, records, self.manifest["workload"], baseline)
+        table = table.drop(columns="within_noise_of", errors="ignore")
+        table["on_front"] = table["trial"].isin(self.front()["trial"])
+        table["error"] = pd.Series([record.error for record in records], dtype=object)
+        return table
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write everything there is to understand of this run into one HTML file.
+
+        Args:
+            path: of the file, replaced if it exists; ``report.html`` in the run folder if not
+                given.
+
+        Returns:
+            The file.
+
+        Raises:
+            UserError: the folder of the file does not exist.
+            RunError: a record is damaged, or the disk refuses.
+        """
+        # Loaded here, for opening a run must not wait for what a report is made with.
+        page = import_module("slimtune.results.report.page")
+        written: Path = page.write_report(self, Path(path or self.path / "report.html"))
+        return written
+
     def _values(self, records: Sequence[TrialRecord]) -> np.ndarray:
         rows = [[r.objectives.get(o.name, np.nan) for o in self.objectives] for r in records]
         return np.array(rows, dtype=float).reshape(len(records), len(self.objectives))
@@ -298,7 +373,8 @@ class Run:
         columns: dict[str, Any] = {"trial": np.array([r.number for r in records], dtype=int)}
         for i, known in enumerate(self.objectives):
             column = values[:, i]
-            columns[known.name] = column.round().astype("int64") if known.whole else column
+            whole = known.whole and np.isfinite(column).all()
+            columns[known.name] = column.round().astype("int64") if whole else column
         columns["pipeline"] = pd.Series([r.pipeline for r in records], dtype=object)
         return pd.DataFrame(columns)
 

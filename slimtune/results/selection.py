@@ -33,7 +33,10 @@ class Limit:
 
 
 def distances(
-    values: np.ndarray, directions: Sequence[Direction], log: Sequence[bool]
+    values: np.ndarray,
+    directions: Sequence[Direction],
+    log: Sequence[bool],
+    scale: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return how far each point is from the best value of every objective at once.
 
@@ -45,16 +48,18 @@ def distances(
         directions: m times "minimize" or "maximize".
         log: for each objective, whether ratios count rather than differences; a column with a
             value of 0 or less has no ratios and is scaled by differences.
+        scale: (n,), which of the points the best and the worst are taken of; None for all.
 
     Returns:
-        float64, (n,): Euclidean distances, 0..sqrt(m).
+        float64, (n,): Euclidean distances; 0..sqrt(m) for the points of the scale.
     """
     squares = np.zeros(len(values))
+    used = np.ones(len(values), dtype=bool) if scale is None else scale
     for column, direction, ratios in zip(
         np.asarray(values, float).T, directions, log, strict=True
     ):
-        finite = column[np.isfinite(column)]
-        if ratios and (finite > 0).all():
+        finite = column[np.isfinite(column) & used]
+        if ratios and (column[np.isfinite(column)] > 0).all():
             column, finite = np.log(column), np.log(finite)
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
         best = high if direction == "maximize" else low
@@ -82,18 +87,31 @@ def objectives_of(front: pd.DataFrame) -> list[Objective]:
     return [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
 
 
+def sound(front: pd.DataFrame) -> np.ndarray:
+    """Return which members have not collapsed (`results.caveats`), (n,); all, if all have."""
+    if "collapsed" not in front or front["collapsed"].all():
+        return np.ones(len(front), dtype=bool)
+    return ~front["collapsed"].to_numpy(bool)
+
+
 def front_distances(front: pd.DataFrame) -> np.ndarray:
-    """Return `distances` of the members of a front, (n,)."""
+    """Return `distances` of the members of a front on the scale of its sound members, (n,).
+
+    A collapsed member would stretch the scale of accuracy until all others look alike.
+    """
     known = objectives_of(front)
     values = front[[o.name for o in known]].to_numpy(float)
-    return distances(values, [o.direction for o in known], [o.log for o in known])
+    return distances(
+        values, [o.direction for o in known], [o.log for o in known], scale=sound(front)
+    )
 
 
 def front_knee(front: pd.DataFrame) -> int:
     """Return the row position of the knee of a front with at least one member."""
     known = objectives_of(front)
-    values = front[[o.name for o in known]].to_numpy(float)
-    return knee(values, [o.direction for o in known], [o.log for o in known])
+    rows = np.flatnonzero(sound(front))
+    values = front[[o.name for o in known]].to_numpy(float)[rows]
+    return int(rows[knee(values, [o.direction for o in known], [o.log for o in known])])
 
 
 def pick(
@@ -104,15 +122,11 @@ def pick(
     max_latency_ms: float | None = None,
     max_size_bytes: float | None = None,
 ) -> int:
-    """Return the number of one trial of a front.
-
-    Limits are kept by the values that the search selected on (validation accuracy, never test
-    accuracy). The knee is the allowed member nearest to the best of the whole front, so a limit
-    that the knee keeps anyway does not move it.
+    """Return the number of one trial of a front; see `pick_row`.
 
     Args:
         front: from `Run.front`: a column ``trial`` and one an objective.
-        how: "knee", "accuracy", "size" or "latency"; ties go to the one nearer to the knee.
+        how: "knee", "accuracy", "size" or "latency".
         min_accuracy: 0..1.
         max_latency_ms: above 0.
         max_size_bytes: above 0.
@@ -122,15 +136,31 @@ def pick(
         NothingMatchesError: no member keeps the limits; the message names the nearest miss.
     """
     limits = _limits(min_accuracy, max_latency_ms, max_size_bytes)
+    return int(front["trial"].iloc[pick_row(front, how, limits)])
+
+
+def pick_row(front: pd.DataFrame, how: str, limits: Mapping[str, float]) -> int:
+    """Return the row position of one member of a front.
+
+    Limits are kept by the values that the search selected on (validation accuracy, never test
+    accuracy). The knee is the allowed member nearest to the best of the whole front, so a limit
+    that the knee keeps anyway does not move it. Collapsed members (`results.caveats`) are passed
+    over, unless a least accuracy allows them or there are no others.
+
+    Args:
+        front: a column ``trial`` and one an objective.
+        how: "knee", "accuracy", "size" or "latency"; ties go to the one nearer to the knee.
+        limits: objective -> limit, in its unit.
+
+    Raises:
+        UserError: an unknown ``how``, or an objective that the run has not.
+        NothingMatchesError: no member keeps the limits; the message names the nearest miss.
+    """
     by = None if how == "knee" else _column(front, _picked(how))
-    for limit in limits:
-        _column(front, limit.objective)
-    if front.empty:
-        raise NothingMatchesError("the front is empty: no trial of this run finished")
-    excess = _excesses(front, limits)
-    allowed = np.flatnonzero((excess == 0).all(axis=1))
-    if len(allowed) == 0:
-        raise NothingMatchesError(_nearest_miss(front, limits, excess))
+    kept = matching(front, limits)
+    allowed = np.flatnonzero(kept)
+    if "accuracy" not in limits and (kept & sound(front)).any():
+        allowed = np.flatnonzero(kept & sound(front))
     far = front_distances(front)
     if by is None:
         known = objectives_of(front)
@@ -139,7 +169,30 @@ def pick(
     else:
         worst = -by.to_numpy(float) if how == "accuracy" else by.to_numpy(float)
         order = [(worst[i], round(far[i], 12), i) for i in allowed]
-    return int(front["trial"].iloc[min(order)[-1]])
+    return int(min(order)[-1])
+
+
+def matching(front: pd.DataFrame, limits: Mapping[str, float]) -> np.ndarray:
+    """Return which members of a front, or of all trials, keep some limits, (n,).
+
+    Args:
+        front: a column ``trial`` and one an objective.
+        limits: objective -> limit, in its unit.
+
+    Raises:
+        UserError: a limit on something that is no objective of this run.
+        NothingMatchesError: no member keeps them; the message names the nearest miss.
+    """
+    known = [Limit(OBJECTIVES[name], value) for name, value in limits.items()]
+    for limit in known:
+        _column(front, limit.objective)
+    if front.empty:
+        raise NothingMatchesError("the front is empty: no trial of this run finished")
+    excess = _excesses(front, known)
+    kept: np.ndarray = (excess == 0).all(axis=1)
+    if not kept.any():
+        raise NothingMatchesError(_nearest_miss(front, known, excess))
+    return kept
 
 
 def nearest_miss(measured: pd.DataFrame, limits: Mapping[str, float]) -> str:
@@ -164,7 +217,7 @@ def _picked(how: str) -> Objective:
 
 def _limits(
     min_accuracy: float | None, max_latency_ms: float | None, max_size_bytes: float | None
-) -> list[Limit]:
+) -> dict[str, float]:
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UserError(f"min_accuracy: must be in 0..1 (0.9 is 90 %), but got {min_accuracy}")
     upper = {"max_latency_ms": max_latency_ms, "max_size_bytes": max_size_bytes}
@@ -172,7 +225,7 @@ def _limits(
         if value is not None and not value > 0:
             raise UserError(f"{name}: must be above 0, but got {value}")
     given = {"accuracy": min_accuracy, "latency_ms": max_latency_ms, "size_bytes": max_size_bytes}
-    return [Limit(OBJECTIVES[name], v) for name, v in given.items() if v is not None]
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _column(front: pd.DataFrame, wanted: Objective) -> pd.Series:

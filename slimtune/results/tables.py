@@ -1,8 +1,9 @@
-"""A front for people and for other programs: a table, JSON, CSV."""
+"""A front, or all trials, for people and for other programs: a table, JSON, CSV, Parquet."""
 
+import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from slimtune.results.caveats import like_the_baseline
 from slimtune.results.finals import FinalKey
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
@@ -19,77 +21,152 @@ _Show = Callable[[dict[Any, Any]], str]
 _ARROWS = {"minimize": "↓", "maximize": "↑"}
 
 
-def front_table(run: Run) -> Table:
+def front_table(run: Run, front: pd.DataFrame | None = None) -> Table:
     """Return the front as a table that fits in 100 columns, the baseline in the first row.
 
     Sizes are in KiB and latencies in ms, each with how many times smaller or faster than the
-    baseline; accuracies are of the validation split, and of the test split with its standard
-    error where it was measured; after finals with several seeds, mean and standard deviation of
-    both over the seeds. ◆ marks the knee.
+    baseline; accuracies are of the validation split, and of the test split where it was measured,
+    with their standard errors; after finals with several seeds, mean and standard deviation of
+    both over the seeds. The lines below the table say what its marks mean.
+
+    Args:
+        run: the run.
+        front: rows of `Run.front`, or the complete ones of `Run.trials`; None for the front.
 
     Raises:
         RunError: a record of the run is damaged.
     """
-    front = run.front()
+    front = run.front() if front is None else front
+    baseline = run.baseline_values(front)
     columns = _columns(front)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     table.add_column("trial", justify="right", no_wrap=True)
     for title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("pipeline", overflow="fold", min_width=12)
-    rows: list[dict[Any, Any]] = list(front.to_dict("records"))
-    if baseline := run.baseline_values(front):
-        rows.insert(0, {"trial": "-", "pipeline": "baseline", **baseline})
+    rows = _records(front)
+    if baseline:
+        rows.insert(0, {"trial": "-", "pipeline": "baseline", **_with_error(run, baseline)})
     for row in rows:
-        name = "◆ " if row.get("knee") is True else ""
         cells = [Text(show(row)) for _, show in columns]
         # Text, not markup: a pipeline may hold brackets.
-        table.add_row(Text(f"{name}{row['trial']}"), *cells, Text(str(row["pipeline"])))
-    table.caption, table.caption_justify = "\n".join(_notes(rows)) or None, "left"
+        table.add_row(Text(_mark(row) + str(row["trial"])), *cells, Text(str(row["pipeline"])))
+    notes = footnotes(front, baseline, run.manifest["workload"])
+    table.caption = Text("\n".join(notes)) if notes else None
     return table
 
 
-def _notes(rows: list[dict[Any, Any]]) -> list[str]:
-    notes = []
-    finals = [row for row in rows if row.get("final") is not None]
-    epochs = max((FinalKey.parse(row["final"]).epochs for row in finals), default=0)
-    if any(_spread(row, "accuracy") for row in finals):
-        seeds = max(row["repeats"] for row in finals)
+def _finals_notes(rows: list[dict[Any, Any]]) -> list[str]:
+    finals = [row for row in rows if isinstance(row.get("final"), str)]
+    if not finals:
+        return []
+    epochs = max(FinalKey.parse(row["final"]).epochs for row in finals)
+    if not any(_spread(row, "accuracy") for row in finals):
+        return [f"members: finals, of {epochs} epochs, with another seed than the trial's"]
+    seeds = max(row["repeats"] for row in finals)
+    return [
+        f"accuracy, test: mean ± standard deviation of {seeds} finals ({epochs} epochs, other "
+        "seeds than the trial's); size, latency: of the median one, which ships"
+    ]
+
+
+def footnotes(
+    front: pd.DataFrame, baseline: Mapping[str, float], workload: Mapping[str, Any]
+) -> list[str]:
+    """Return what the marks of a table mean, those of them that it has, one a line.
+
+    Args:
+        front: rows of `Run.front` or `Run.trials`.
+        baseline: from `Run.baseline_values`.
+        workload: of run.json.
+    """
+    notes = _finals_notes(_records(front))
+    if "within_noise_of" in front and front["within_noise_of"].notna().any():
         notes.append(
-            f"accuracy, test: mean ± standard deviation of {seeds} finals ({epochs} epochs, other "
-            "seeds than the trial's); size, latency: of the median one, which ships"
+            "≈N within noise of trial N, which is at least as good in all else: their accuracies "
+            "differ by at most one standard error of the difference"
         )
-    elif finals:
-        notes.append(f"members: finals, of {epochs} epochs, with another seed than the trial's")
-    if any(row.get("stable") is False for row in rows):
+    if "collapsed" in front and front["collapsed"].any():
+        notes.append(
+            "✗ keeps less than half of the baseline's accuracy above chance: never the knee, "
+            "picked only with a minimum accuracy"
+        )
+    images = workload.get("validation")
+    if same := like_the_baseline(front, baseline, images):
+        numbers = ", ".join(map(str, same))
+        notes.append(f"no measurable loss against the baseline ({images} images): {numbers}")
+    if "stable" in front and (front["stable"] == False).any():  # noqa: E712 - a column
         notes.append("~ the machine was too busy for a stable latency")
     return notes
 
 
-def front_json(run: Run) -> str:
+def front_json(run: Run, front: pd.DataFrame | None = None) -> str:
     """Return the front as a JSON list of objects with the columns of `Run.front`.
 
     A value that was not measured is null.
 
+    Args:
+        run: the run.
+        front: other rows than the front's.
+
     Raises:
         RunError: a record of the run is damaged.
     """
-    rows = [{key: _json(v) for key, v in row.items()} for row in run.front().to_dict("records")]
+    table = run.front() if front is None else front
+    rows = [{key: _json(v) for key, v in row.items()} for row in _records(table)]
     return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def front_csv(run: Run) -> str:
+def front_csv(run: Run, front: pd.DataFrame | None = None) -> str:
     """Return the front as CSV with the columns of `Run.front`.
 
     Text that a spreadsheet would run as a formula (it starts with = + - @ or a control character)
     gets a leading apostrophe.
 
+    Args:
+        run: the run.
+        front: other rows than the front's.
+
     Raises:
         RunError: a record of the run is damaged.
     """
-    front = run.front()
-    front["pipeline"] = [_cell(text) for text in front["pipeline"]]
-    return front.to_csv(index=False, lineterminator="\n")
+    table = (run.front() if front is None else front).copy()
+    for name in table.columns.intersection(["pipeline", "error"]):
+        table[name] = [_cell(text) for text in table[name]]
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def front_parquet(run: Run, front: pd.DataFrame | None = None) -> bytes:
+    """Return the front as a Parquet file with the columns of `Run.front`.
+
+    Args:
+        run: the run.
+        front: other rows than the front's.
+
+    Raises:
+        RunError: a record of the run is damaged.
+    """
+    file = io.BytesIO()
+    (run.front() if front is None else front).to_parquet(file, index=False)
+    return file.getvalue()
+
+
+def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return list(table.to_dict("records"))
+
+
+def _mark(row: Mapping[Any, Any]) -> str:
+    if row.get("knee") is True:
+        return "◆ "
+    if row.get("collapsed") is True:
+        return "✗ "
+    return "• " if row.get("on_front") is True else ""
+
+
+def _with_error(run: Run, baseline: Mapping[str, float]) -> dict[str, Any]:
+    """Return what the baseline measured, with its record's own standard error."""
+    error = run.baseline.get("metrics", {}).get("accuracy_standard_error")
+    return {**baseline, **({} if error is None else {"accuracy_standard_error": error})}
 
 
 def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
@@ -98,7 +175,7 @@ def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
     for known in (OBJECTIVES[name] for name in front.columns if name in OBJECTIVES):
         arrow = _ARROWS[known.direction]
         if known.name == "accuracy":
-            columns.append((f"accuracy {arrow}", _accuracy))
+            columns.append((f"accuracy {arrow}", partial(_with_bar, key="accuracy")))
             if "test_accuracy" in front:
                 columns.append((f"test {arrow}", _test))
         elif known.name == "size_bytes":
@@ -109,6 +186,8 @@ def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
             columns.append(
                 (f"{known.title} {arrow}", partial(_number, key=known.name, form=".4g"))
             )
+    if "within_noise_of" in front and front["within_noise_of"].notna().any():
+        columns.append(("≈", _twin))
     return columns
 
 
@@ -117,14 +196,17 @@ def _number(row: dict[Any, Any], key: str, form: str) -> str:
     return "" if value is None or math.isnan(value) else format(value, form)
 
 
-def _accuracy(row: dict[Any, Any]) -> str:
-    return _spread(row, "accuracy") or _number(row, "accuracy", ".4f")
-
-
 def _spread(row: dict[Any, Any], name: str) -> str:
     """Return mean and sample standard deviation over the finals, where there are several."""
     deviation = _number(row, f"{name}_sd", ".4f")
     return f"{_number(row, f'{name}_mean', '.4f')} ± {deviation}" if deviation else ""
+
+
+def _with_bar(row: dict[Any, Any], key: str) -> str:
+    if spread := _spread(row, key):
+        return spread
+    error = _number(row, f"{key}_standard_error", ".4f")
+    return _number(row, key, ".4f") + (f" ± {error}" if error else "")
 
 
 def _test(row: dict[Any, Any]) -> str:
@@ -132,6 +214,11 @@ def _test(row: dict[Any, Any]) -> str:
         return spread
     error = _number(row, "test_standard_error", ".4f")
     return _number(row, "test_accuracy", ".4f") + (f" ± {error}" if error else "")
+
+
+def _twin(row: dict[Any, Any]) -> str:
+    number = row.get("within_noise_of")
+    return "" if number is None or number is pd.NA else f"≈{number}"
 
 
 def _size(row: dict[Any, Any]) -> str:
@@ -150,8 +237,9 @@ def _ratio(row: dict[Any, Any], key: str) -> str:
 
 
 def _json(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    missing = value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
+    return None if missing else value
 
 
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _cell(text: Any) -> Any:
+    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text

@@ -29,6 +29,10 @@ def no_stage(_key: str) -> None:
     """Know no stage: the default store."""
 
 
+def tell_nobody(_stage: str) -> None:
+    """Tell nobody: the default of ``tell_stage``."""
+
+
 @dataclass(frozen=True)
 class Aids:
     """What an executor lends to a trial at work.
@@ -37,18 +41,32 @@ class Aids:
         judge: decides whether the trial goes on.
         fetch_stage: looks into the run's stage store.
         measure_latency: as `measure_latency`, perhaps on the one host that measures for all.
+        tell_stage: told the name of each stage that the trial enters, for those who watch.
     """
 
     judge: Judge = go_on
     fetch_stage: FetchStage = no_stage
     measure_latency: Callable[..., list[Latency]] = measure_latency
+    tell_stage: Callable[[str], None] = tell_nobody
 
 
 Work = Callable[[Any, TrialSpec, Aids], Outcome]
 """Turn (the shared inputs, a spec, the executor's aids) into an outcome: the body of a trial."""
 
-OnEvent = Callable[[str, TrialSpec | Outcome], None]
-"""Called with ``("start", spec)`` and ``("finish", outcome)``, in the driver."""
+
+@dataclass(frozen=True)
+class AtStage:
+    """A running trial, and the stage that it has entered."""
+
+    number: int
+    stage: str
+
+
+OnEvent = Callable[[str, TrialSpec | Outcome | AtStage], None]
+"""Called with ``("start", spec)`` and ``("finish", outcome)``, in the driver.
+
+Also with ``("stage", at_stage)``, perhaps from another thread, and perhaps after the finish.
+"""
 
 
 def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
@@ -70,5 +88,5 @@ def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         )
 
 
-def ignore_event(_name: str, _what: TrialSpec | Outcome) -> None:
+def ignore_event(_name: str, _what: TrialSpec | Outcome | AtStage) -> None:
     """Do nothing: the default of ``on_event``."""

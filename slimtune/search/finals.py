@@ -14,7 +14,7 @@ from slimtune.results.finals import FinalKey, place, record_of, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
-from slimtune.search.attempt import OnEvent, Work
+from slimtune.search.attempt import AtStage, OnEvent, Work
 from slimtune.search.config import SearchConfig
 from slimtune.search.final_measurement import measure_finals, measure_front, still_standing
 from slimtune.search.recorder import Recorder
@@ -175,7 +175,9 @@ def _run(
         recorder.record(specs[key], outcome)
         done[key] = record_of(folder, key)
 
-    def on_event(_event: str, what: TrialSpec | Outcome) -> None:
+    def on_event(_event: str, what: TrialSpec | Outcome | AtStage) -> None:
+        if isinstance(what, AtStage):
+            return
         key = keys[what.number]
         told = {"trial": key.trial, "repeat": key.repeat, "name": key.name}
         if isinstance(what, TrialSpec):

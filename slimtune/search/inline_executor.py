@@ -1,9 +1,10 @@
 """Run the trials in this process, one after another: no Ray, and breakpoints work."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from slimtune.search.attempt import Aids, OnEvent, Work, attempt, ignore_event
+from slimtune.search.attempt import Aids, AtStage, OnEvent, Work, attempt, ignore_event
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.timeouts import timed
 
@@ -27,7 +28,8 @@ def run_inline(
         tell: receives each outcome once.
         aids: lent to every trial.
         timeout: seconds that a trial may take; one that hangs in native code is not ended.
-        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
+        on_event: told of ``("start", spec)``, of ``("stage", at_stage)`` and, after ``tell``, of
+            ``("finish", outcome)``.
 
     Raises:
         KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
@@ -36,6 +38,10 @@ def run_inline(
     work = timed(work, timeout)
     while (spec := ask()) is not None:
         on_event("start", spec)
-        outcome = attempt(work, shared, spec, aids)
+        outcome = attempt(work, shared, spec, replace(aids, tell_stage=_teller(spec, on_event)))
         tell(outcome)
         on_event("finish", outcome)
+
+
+def _teller(spec: TrialSpec, on_event: OnEvent) -> Callable[[str], None]:
+    return lambda stage: on_event("stage", AtStage(spec.number, stage))

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import OnEvent
+from slimtune.search.attempt import AtStage, OnEvent
 from slimtune.search.spec import Outcome, TrialSpec
 
 SIGNS = (
@@ -67,7 +67,7 @@ class SecondChance:
             self._waiting.append(self._specs[number])
             self._warn(f"trial {number} runs again at the end, alone: {outcome.reason}")
 
-    def on_event(self, name: str, what: TrialSpec | Outcome) -> None:
+    def on_event(self, name: str, what: TrialSpec | Outcome | AtStage) -> None:
         """Pass an event on, but for the end of a first attempt that nobody was told of."""
         if isinstance(what, TrialSpec):
             self._specs[what.number] = what

@@ -17,7 +17,6 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import SlimtuneError
 from slimtune.search.assignment import as_assigned
@@ -33,9 +32,11 @@ from slimtune.search.attempt import (
     no_stage,
 )
 from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
+from slimtune.search.mailbox import make_mailbox
 from slimtune.search.ray_session import ray_session
 from slimtune.search.running_trial import RunningTrial
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_news import StageNews
 from slimtune.search.timeouts import timed
 from slimtune.search.trial_scheduler import REPORT, JudgingScheduler
 from slimtune.search.watch import Watch
@@ -83,7 +84,8 @@ def run_ray(
         timeout: seconds that a trial may take; one that hangs is ended with its process.
         files: the user's own modules, which travel to a cluster; see `modules_to_ship`.
         fetch_stage: lent to every trial; called in a process on this host.
-        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``.
+        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``;
+            from another thread of ``("stage", at_stage)``.
         judge: shown each trial at each of its rungs, while it waits; one that it stops is told
             as it stood there, and its worker takes the next.
 
@@ -107,11 +109,12 @@ def run_ray(
         tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,
     ):
         name = f"slimtune-mailbox-{uuid.uuid4().hex}"
-        mailbox = _make_mailbox(name, ray.put((work, shared)), fetch_stage)
+        mailbox = make_mailbox(name, ray.put((work, shared)), fetch_stage)
         search = _Search(ask, tell, on_event, mailbox, name, Watch(timeout), judge)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
-            _fit(search, resources, concurrency, folder)
+            with StageNews(mailbox, on_event):
+                _fit(search, resources, concurrency, folder)
         finally:
             ray.kill(mailbox)
 
@@ -309,7 +312,7 @@ class _RayTrial(tune.Trainable):
         return {"done": False, REPORT: report}
 
     def _attempt(self, judge: Judge) -> Outcome:
-        aids = Aids(judge, self._fetch_stage, measure_on_reference_host)
+        aids = Aids(judge, self._fetch_stage, measure_on_reference_host, self._tell_stage)
         return attempt(self._work, None, as_assigned(self._spec), aids)
 
     def _hand_in(self, outcome: Outcome) -> dict[str, Any]:
@@ -317,7 +320,10 @@ class _RayTrial(tune.Trainable):
         return {"done": True}
 
     def _fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
-        return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.stage.remote(key)))
+        return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.fetch_stage.remote(key)))
+
+    def _tell_stage(self, stage: str) -> None:
+        self._mailbox.stage.remote(self._spec.number, stage)  # nobody waits for it to arrive
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
@@ -327,51 +333,6 @@ class _RayTrial(tune.Trainable):
             self._inputs = ray.get(references[0])
         work, shared = self._inputs
         return work(shared, spec, aids)
-
-
-class _Mailbox:
-    """Keeps the inputs for the workers, and each outcome until the driver takes it.
-
-    It also reads the run's stage store for them: it is on the driver's host, they need not be.
-    """
-
-    def __init__(self, inputs: list[Any], fetch_stage: FetchStage) -> None:
-        self._inputs = inputs
-        self._fetch_stage = fetch_stage
-        self._outcomes: dict[int, Outcome] = {}
-        self._reports: dict[int, tuple[str, Outcome]] = {}
-
-    def inputs(self) -> list[Any]:
-        return self._inputs
-
-    def stage(self, key: str) -> Mapping[str, bytes] | None:
-        return self._fetch_stage(key)
-
-    def put(self, number: int, outcome: Outcome) -> None:
-        self._outcomes[number] = outcome
-
-    def take(self, number: int) -> Outcome | None:
-        return self._outcomes.pop(number, None)
-
-    def report(self, number: int, name: str, outcome: Outcome) -> None:
-        """Keep how a trial stands; its earlier reports are of no use any more."""
-        self._reports[number] = name, outcome
-
-    def read(self, number: int, name: str) -> Outcome | None:
-        """Hand over a report; None if another has replaced it."""
-        found, outcome = self._reports.get(number, ("", None))
-        return outcome if found == name else None
-
-
-def _make_mailbox(name: str, inputs: Any, fetch_stage: FetchStage) -> Any:
-    here = ray.get_runtime_context().get_node_id()
-    options = {
-        "name": name,
-        "num_cpus": 0,
-        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
-    }
-    # In a list, for Ray would replace a bare reference by what it refers to.
-    return ray.remote(_Mailbox).options(**options).remote([inputs], fetch_stage)
 
 
 def _trial_name(trial: Any) -> str:

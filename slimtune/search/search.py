@@ -8,27 +8,28 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
-from slimtune.measurement.host import describe_host
 from slimtune.results.folder import RunFolder, refuse_existing
-from slimtune.results.limits import resolve_limits, violations
+from slimtune.results.limits import violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
-from slimtune.search.attempt import Aids, Judge, OnEvent, Work, go_on
+from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
+from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
-from slimtune.search.own_work import code_digests, with_own_code
+from slimtune.search.own_work import with_own_code
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
-from slimtune.search.resume import check_same_search, space_words
+from slimtune.search.report import leave_report
+from slimtune.search.resume import check_same_search
 from slimtune.search.samplers import FLAT
 from slimtune.search.scores import check_metrics, names_of
 from slimtune.search.setup import (
@@ -36,10 +37,10 @@ from slimtune.search.setup import (
     reopen_workload,
     teacher_as_baseline,
     train_missing,
-    workload_fingerprint,
 )
 from slimtune.search.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.stage_store import RunStages
+from slimtune.search.status_file import StatusFile
 from slimtune.search.stopping import open_rule
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
@@ -70,8 +71,8 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stopping`` (from another thread), ``stopped``, ``finals``, ``final_started``,
-            ``final_finished``, ``final``.
+            ``stage`` and ``stopping`` (both from another thread), ``stopped``, ``fruitless``,
+            ``finals``, ``final_started``, ``final_finished``, ``final``, ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -124,7 +125,7 @@ def _begin(
             networks["teacher"] = ({**teacher.payload.to_dict(), **taught}, teacher.files)
             listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
         measured = {**baseline.payload.metrics, **baseline.objectives}
-        manifest = _manifest(config, workload, measured)
+        manifest = manifest_of(config, workload, measured)
         folder = RunFolder.begin(out, manifest, networks)
         return _finish(config, folder, workload, listener, interrupts, budget)
 
@@ -161,7 +162,8 @@ def _finish(
     interrupts: Interrupts,
     budget: Budget,
 ) -> Run:
-    """Run the trials that are left, then the front's members at full length; measure them."""
+    """Run the trials that are left, then the front's members at full length; measure, report."""
+    listener = StatusFile(folder.path, config.total_trials(), listener)
     stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
     if not records:
@@ -169,6 +171,7 @@ def _finish(
     if not any(record.status == "complete" for record in records):
         first = records[0]
         became = "was stopped at" if first.status == "stopped" else "failed with:"
+        listener("fruitless", {"reason": first.error})
         raise SearchFailedError(f"no trial finished; the first {became} {first.error}")
     if config.final.wanted:
         execute = partial(_execute, config, workload, interrupts, listener, Aids())
@@ -178,7 +181,9 @@ def _finish(
     run = open_run(folder.path)
     if missed := run.nearest_miss():
         listener("warning", {"text": missed})
-    listener("final", {"hypervolume": run.hypervolume(), "members": len(run.front())})
+    told = {"hypervolume": run.hypervolume(), "share": run.hypervolume_share()}
+    listener("final", {**told, "members": len(run.front())})
+    leave_report(run, listener)
     return run
 
 
@@ -209,8 +214,10 @@ def _run_trials(
             rule.learn(outcome.payload)
         stages.add(outcome.stages)
 
-    def on_event(event: str, what: TrialSpec | Outcome) -> None:
-        if isinstance(what, TrialSpec):
+    def on_event(event: str, what: TrialSpec | Outcome | AtStage) -> None:
+        if isinstance(what, AtStage):
+            listener("stage", {"number": what.number, "stage": what.stage})
+        elif isinstance(what, TrialSpec):
             specs[what.number] = what
             words = Recipe.from_dict(what.recipe).describe()
             listener("started", {"number": what.number, "pipeline": words})
@@ -336,52 +343,7 @@ def _warnings(
 def _tell_workload(
     config: SearchConfig, workload: Workload, listener: Listener, params: int
 ) -> None:
-    listener("workload", {**_workload_words(config, workload), "params": params})
+    listener("workload", {**workload_words(config, workload), "params": params})
     if (config.concurrency or 0) > workers(config):
         text = f"{config.concurrency} trials at a time asked for, {workers(config)} can run"
         listener("warning", {"text": text})
-
-
-def _workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
-    return {
-        "data": workload.dataset,
-        "image_shape": workload.image_shape,
-        "classes": len(workload.classes),
-        "train": len(workload.train),
-        "validation": len(workload.validation),
-        "test": len(workload.test),
-        "validation_source": workload.validation_source,
-        "model": config.model,
-        "trials": config.total_trials(),
-        "workers": workers(config),
-        "seed": config.seed,
-    }
-
-
-def _manifest(
-    config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return run.json's content; limits and reference point are fixed here, for good."""
-    objectives = parse_objectives(config.objectives)
-    return {
-        "config": config.model_dump(mode="json"),
-        "space": space_words(config.resolved_space()),
-        "objectives": [known.name for known in objectives],
-        "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
-        "start_points": len(config.points()),
-        "limits": resolve_limits(config.constraints.model_dump(), baseline),
-        "workload": {
-            "fingerprint": workload_fingerprint(workload),
-            "validation_source": workload.validation_source,
-            "code": code_digests(config),
-            "train": len(workload.train),
-            "validation": len(workload.validation),
-            "test": len(workload.test),
-            "classes": list(workload.classes),
-            "mean": list(workload.mean),
-            "std": list(workload.std),
-            "image_shape": list(workload.image_shape),
-            "architecture": vars(workload.architecture),
-        },
-        "host": describe_host(),
-    }

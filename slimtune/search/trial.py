@@ -4,7 +4,7 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import Metric, TrialRecord, checked
-from slimtune.search.attempt import Aids
+from slimtune.search.attempt import Aids, tell_nobody
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
 from slimtune.search.scores import names_of, scores
@@ -42,9 +42,14 @@ DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
 class StageClock:
-    """Seconds by stage, and the lines of log.txt."""
+    """Seconds by stage, and the lines of log.txt.
 
-    def __init__(self) -> None:
+    Args:
+        tell: told the name of each new stage.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = tell_nobody) -> None:
+        self._tell = tell
         self.seconds: dict[str, float] = {}
         self._log = io.StringIO()
         self._stage = ""
@@ -55,6 +60,7 @@ class StageClock:
         if stage != self._stage:
             self.stop()
             self._stage, self._started = stage, time.monotonic()
+            self._tell(stage)
         detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
         self._log.write(f"{stage} {detail}".rstrip() + "\n")
 
@@ -108,8 +114,8 @@ def run_trial(
             stages; None: the trial does all its stages.
     """
     torch.set_num_threads(spec.threads)
-    clock = StageClock()
     aids = aids or Aids()
+    clock = StageClock(aids.tell_stage)
     beginning = Beginning(origin, spec, aids.fetch_stage)
     try:
         outcome = _measured(

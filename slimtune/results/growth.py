@@ -1,0 +1,52 @@
+"""How much of what can be won a run has won, trial by trial."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from slimtune.results.front import gains, hypervolume
+from slimtune.results.objectives import Objective
+
+
+def box(objectives: Sequence[Objective], reference: Mapping[str, float]) -> float | None:
+    """Return the volume between the reference point and the best values imaginable.
+
+    That is an accuracy of 1 at no bytes and in no time. None where an objective has no best
+    value (one that is maximized without bound).
+    """
+    sides = []
+    for known in objectives:
+        best = known.high if known.direction == "maximize" else known.low
+        sides.append(abs(reference[known.name] - best))
+    volume = math.prod(sides)
+    return volume if math.isfinite(volume) and volume > 0 else None
+
+
+def volumes(
+    values: np.ndarray, objectives: Sequence[Objective], reference: Mapping[str, float]
+) -> list[float]:
+    """Return the hypervolume after each trial, as a share of `box` where there is one.
+
+    Args:
+        values: (n, m), in natural units, in the order of the trials; a row with a NaN adds
+            nothing.
+        objectives: m.
+        reference: the worst corner, by objective name.
+
+    Returns:
+        n values that never fall: 0..1, or in the product of the units.
+    """
+    directions = [o.direction for o in objectives]
+    corner = [reference[o.name] for o in objectives]
+    whole = box(objectives, reference) or 1.0
+    kept = np.empty((0, len(objectives)))
+    found: list[float] = []
+    for row in values:
+        point = row.reshape(1, -1)
+        if gains(point, kept, corner, directions):
+            kept = np.vstack([kept, point])
+            found.append(hypervolume(kept, corner, directions) / whole)
+        else:
+            found.append(found[-1] if found else 0.0)
+    return found

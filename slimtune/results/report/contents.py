@@ -1,0 +1,325 @@
+"""The words and tables of a report: plain text, which the template escapes."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from slimtune.results.caveats import like_the_baseline
+from slimtune.results.objectives import Objective
+from slimtune.results.record import TrialRecord
+from slimtune.results.report.attribution import Bought
+from slimtune.results.report.words import change, duration, quantity, spread, times
+from slimtune.results.run import Run
+from slimtune.results.status import Status
+
+_RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
+_MOST_REASONS = 30
+
+
+@dataclass(frozen=True)
+class Card:
+    """One answer to "which one": a member, why, and how to take it away."""
+
+    title: str
+    trial: int
+    pipeline: str
+    facts: list[str]
+    command: str
+
+
+def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
+    """Return what became of the trials, and whether the search goes on."""
+    counts = Counter(str(record.status) for record in records)
+    kinds = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
+    told = [
+        f"{counts[name]} {word}"
+        for name, word in kinds.items()
+        if counts[name] or name == "complete"
+    ]
+    of = f" of {status.total}" if status.total and status.total > len(records) else ""
+    state = {
+        "running": "the search is still running: this report is of this moment",
+        "interrupted": "the search was interrupted before its end",
+    }.get(status.state, status.reason)
+    return f"{len(records)}{of} trials: {', '.join(told)}" + (f"; {state}" if state else "")
+
+
+def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str) -> list[Card]:
+    """Return the members that a reader looks for first: the knee, and one that costs nothing."""
+    if front.empty:
+        return []
+    chosen: list[tuple[str, int, str]] = []
+    knee = _knee(front)
+    chosen.append(("The knee: nearest to the best of everything", knee, "--pick knee"))
+    same = like_the_baseline(front, baseline, run.manifest["workload"].get("validation"))
+    if same and "size_bytes" in front:
+        alike = front[front["trial"].isin(same)]
+        smallest = int(alike["trial"].iloc[int(alike["size_bytes"].argmin())])
+        if smallest != knee:
+            title = "The smallest without a measurable loss of accuracy"
+            chosen.append((title, smallest, f"--trial {smallest}"))
+    rows = {int(row["trial"]): row for row in front.to_dict("records")}
+    return [
+        Card(
+            title,
+            number,
+            str(rows[number]["pipeline"]),
+            _facts(rows[number], run.objectives, baseline),
+            f"slimtune export {path} {option} -o deploy/",
+        )
+        for title, number, option in chosen
+    ]
+
+
+def member_columns(front: pd.DataFrame, objectives: Sequence[Objective]) -> list[str]:
+    """Return the headings of the members' table between the trial and the pipeline."""
+    arrows = {"maximize": "↑", "minimize": "↓"}
+    titles = [f"{o.title} {arrows[o.direction]}" for o in objectives]
+    return titles + (["test accuracy"] if "test_accuracy" in front else []) + ["within noise of"]
+
+
+def member_rows(
+    front: pd.DataFrame, baseline: Mapping[str, Any], objectives: Sequence[Objective]
+) -> list[dict[str, Any]]:
+    """Return a row a member, the baseline first, with a cell for each of `member_columns`."""
+    table: list[dict[Any, Any]] = list(front.to_dict("records"))
+    if baseline:
+        table.insert(0, {"trial": None, "pipeline": "baseline", **baseline})
+    tested = "test_accuracy" in front
+    rows = []
+    for row in table:
+        cells = [_cell(row, known) for known in objectives]
+        cells += [_barred(row, "test_accuracy", "test_standard_error")] if tested else []
+        twin = row.get("within_noise_of")
+        cells.append("" if twin is None or twin is pd.NA else f"trial {twin}")
+        rows.append(
+            {
+                "trial": row["trial"],
+                "cells": cells,
+                "pipeline": str(row["pipeline"]),
+                "knee": row.get("knee") is True,
+                "collapsed": row.get("collapsed") is True,
+            }
+        )
+    return rows
+
+
+def bought_rows(bought: Sequence[Bought], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+    """Return a row a technique, with (change, spread) for each objective."""
+    rows = []
+    for one in bought:
+        cells = []
+        for known in objectives:
+            effect = one.effects.get(known.name)
+            cells.append(
+                ("–", "")
+                if effect is None
+                else (
+                    change(known, effect.change, effect.ratio),
+                    spread(known, effect.low, effect.high, effect.ratio),
+                )
+            )
+        rows.append(
+            {
+                "stage": one.stage, "method": one.method, "cells": cells,
+                "pairs": one.pairs, "trials": one.trials,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def reasons(records: Sequence[TrialRecord], status: str) -> list[dict[str, Any]]:
+    """Return why trials failed, or were stopped: the commonest reason first, with its trials."""
+    groups: dict[str, list[int]] = {}
+    for record in records:
+        if record.status == status:
+            groups.setdefault(record.error or "no reason was recorded", []).append(record.number)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[1]))
+    return [
+        {"reason": reason, "count": len(numbers), "trials": _numbers(numbers)}
+        for reason, numbers in ordered[:_MOST_REASONS]
+    ]
+
+
+def measured(
+    run: Run, records: Sequence[TrialRecord], front: pd.DataFrame
+) -> list[tuple[str, str]]:
+    """Return how the numbers came about, as (what, in words)."""
+    config, workload = run.manifest["config"], run.manifest["workload"]
+    host = run.manifest.get("host", {})
+    complete = [record for record in records if record.status == "complete"]
+    facts = [
+        ("model", str(config.get("model", ""))),
+        ("data", f"{config.get('data', '')}: {_images(workload)}"),
+        ("file", "accuracy, size and latency are of one and the same model.onnx"),
+        ("latency", _latency_words(complete, "trial_latency_ms" in front)),
+        ("machine", _machine(host)),
+        ("versions", _versions(host)),
+        ("threads", _threads(records)),
+        ("time", _time_words(records)),
+        ("started", str(run.manifest.get("created", ""))),
+    ]
+    others = {str(record.host.get("cpu")) for record in records if record.host} - {
+        str(host.get("cpu"))
+    }
+    if others:
+        facts.append(("other machines", f"trials also ran on {', '.join(sorted(others))}"))
+    if run.limits:
+        limits = (f"{name} {value:.6g}" for name, value in run.limits.items())
+        facts.append(("limits", "only trials that keep " + ", ".join(limits)))
+    return [(name, text) for name, text in facts if text]
+
+
+def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what to type next, as (why, command).
+
+    Args:
+        run: the run.
+        path: the run folder, quoted for a shell.
+        front: from `Run.front`.
+    """
+    more = 2 * max(1, len(run.records))
+    told = [("see what keeps some limits", f"slimtune front {path} --min-accuracy -1%")]
+    if len(front):
+        number = _knee(front)
+        told += [
+            ("take the knee away", f"slimtune export {path} --pick knee -o deploy/"),
+            (
+                "prove it: the same trial again, byte for byte",
+                f"slimtune rerun {path} --trial {number} --check",
+            ),
+        ]
+    told += [
+        ("go on with more trials", f"slimtune search --resume {path} --trials {more}"),
+        ("all of it again, from the settings below", "slimtune search -c search.yaml --out NEW"),
+    ]
+    return told
+
+
+def settings_yaml(run: Run) -> str:
+    """Return the run's settings as the YAML that a search takes."""
+    given = _without_none(run.manifest["config"])
+    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+
+
+def _knee(front: pd.DataFrame) -> int:
+    return int(front["trial"].iloc[int(front["knee"].argmax())])
+
+
+def quoted(run: Run) -> str:
+    """Return the run folder as it is typed in a shell."""
+    return shlex.quote(str(run.path))
+
+
+def _facts(
+    row: Mapping[Any, Any], objectives: Sequence[Objective], baseline: Mapping[str, float]
+) -> list[str]:
+    facts = []
+    for known in objectives:
+        text = f"{known.title} {_cell(row, known)}"
+        if known.name not in _RATIOS and known.name in baseline:
+            text += f", baseline {quantity(known, baseline[known.name])}"
+        facts.append(text)
+    if isinstance(row.get("test_accuracy"), float) and not math.isnan(row["test_accuracy"]):
+        text = f"on test images {_barred(row, 'test_accuracy', 'test_standard_error')}"
+        if "test_accuracy" in baseline:
+            text += f", baseline {baseline['test_accuracy']:.4f}"
+        facts.insert(1, text)
+    return facts
+
+
+def _cell(row: Mapping[Any, Any], known: Objective) -> str:
+    value = row.get(known.name)
+    if value is None or math.isnan(value):
+        return ""
+    text = quantity(known, value)
+    error = row.get(f"{known.name}_standard_error")
+    if error is not None and not math.isnan(error):
+        text += f" ± {error:.4f}"
+    ratio = row.get(_RATIOS.get(known.name, ""))
+    unstable = " ~" if known.name == "latency_ms" and row.get("stable") is False else ""
+    return text + unstable + (f" ({times(ratio)})" if ratio is not None else "")
+
+
+def _barred(row: Mapping[Any, Any], name: str, error: str) -> str:
+    value, half = row.get(name), row.get(error)
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:.4f}" + (f" ± {half:.4f}" if half is not None and not math.isnan(half) else "")
+
+
+def _numbers(numbers: Sequence[int], most: int = 12) -> str:
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return ", ".join(map(str, numbers[:most])) + more
+
+
+def _images(workload: Mapping[str, Any]) -> str:
+    counts = [
+        f"{name} {workload[name]}" for name in ("train", "validation", "test") if name in workload
+    ]
+    source = workload.get("validation_source")
+    classes = f"{len(workload['classes'])} classes, " if workload.get("classes") else ""
+    cut = f" (validation cut from {source})" if source else ""
+    return f"{classes}images: {', '.join(counts)}{cut}" if counts else classes
+
+
+def _latency_words(complete: Sequence[TrialRecord], together: bool) -> str:
+    rounds = sum(int(r.metrics.get("latency_rounds") or 0) for r in complete)
+    accepted = sum(int(r.metrics.get("latency_accepted") or 0) for r in complete)
+    unstable = sum(r.metrics.get("latency_stable") is False for r in complete)
+    if not rounds:
+        return ""
+    text = (
+        "one image at a time on one thread, the fastest run among rounds in which a fixed probe "
+        f"says that the machine was at full speed: {accepted} of {rounds} rounds "
+        f"({accepted / rounds:.0%}) counted"
+    )
+    text += f", too few in {unstable} trials" if unstable else ""
+    if together:
+        text += (
+            "; the front and the baseline were measured again together when no trial ran, other "
+            "trials show what they measured themselves"
+        )
+    return text
+
+
+def _machine(host: Mapping[str, Any]) -> str:
+    told = [str(host[name]) for name in ("cpu", "platform") if name in host]
+    return ", ".join([*told, *([f"{host['cores']} cores"] if "cores" in host else [])])
+
+
+def _versions(host: Mapping[str, Any]) -> str:
+    skipped = ("cpu", "cores", "platform")
+    return ", ".join(f"{name} {value}" for name, value in host.items() if name not in skipped)
+
+
+def _threads(records: Sequence[TrialRecord]) -> str:
+    kinds = Counter((record.threads, record.device) for record in records)
+    return ", ".join(
+        f"{count} trial{'s' * (count != 1)} with {threads} thread{'s' * (threads != 1)} "
+        f"on {device}"
+        for (threads, device), count in kinds.items()
+    )
+
+
+def _time_words(records: Sequence[TrialRecord]) -> str:
+    stages: Counter[str] = Counter()
+    for record in records:
+        stages.update(record.seconds)
+    if not stages:
+        return ""
+    parts = ", ".join(f"{name} {duration(spent / len(records))}" for name, spent in stages.items())
+    total = duration(sum(stages.values()))
+    return f"{total} of work in all trials; a trial on average: {parts}"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(one) for key, one in value.items() if one is not None}
+    return [_without_none(one) for one in value] if isinstance(value, list | tuple) else value

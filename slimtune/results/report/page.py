@@ -1,0 +1,120 @@
+"""``report.html``: one file that opens from disk, in any browser, for good.
+
+It fetches nothing and may run nothing but its own two scripts: the content security policy names
+them by their hash, so that a script smuggled into a class name would not run even if it got past
+the escaping.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from slimtune.errors import NothingMatchesError
+from slimtune.results.files import atomic_write
+from slimtune.results.growth import box
+from slimtune.results.report import contents
+from slimtune.results.report.attribution import attributions
+from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure
+from slimtune.results.report.importance import FEWEST, importances
+from slimtune.results.run import Run
+from slimtune.results.status import read_status
+from slimtune.results.tables import footnotes
+
+_FOLDER = Path(__file__).parent
+
+
+def write_report(run: Run, path: Path) -> Path:
+    """Write the report of a run, finished or not, and return its path.
+
+    Args:
+        run: the run.
+        path: of the file, replaced if it exists.
+
+    Raises:
+        NothingMatchesError: no trial has finished yet.
+        UserError: the folder of the file does not exist.
+        RunError: a record is damaged, or the disk refuses.
+    """
+    atomic_write(path, render(run))
+    return path
+
+
+def render(run: Run) -> str:
+    """Return the page.
+
+    Raises:
+        NothingMatchesError: no trial has finished yet.
+        RunError: a record is damaged.
+    """
+    run = run.at(run.records)
+    if not run.records:
+        raise NothingMatchesError(f"{run.path}: no trial has finished yet, so nothing to report")
+    library, script = get_plotlyjs(), (_FOLDER / "page.js").read_text()
+    loader = PackageLoader("slimtune.results.report", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("page.html").render(
+        policy="; ".join(
+            [
+                "default-src 'none'",
+                f"script-src {_hash(library)} {_hash(script)}",
+                "style-src 'unsafe-inline'",
+                "img-src data: blob:",
+                "base-uri 'none'",
+                "form-action 'none'",
+            ]
+        ),
+        library=Markup(library),
+        script=Markup(script),
+        style=Markup((_FOLDER / "page.css").read_text()),
+        **_content(run),
+    )
+
+
+def _content(run: Run) -> dict[str, Any]:
+    """Return what the template tells, but for scripts and style."""
+    records, front, path = run.records, run.front(), contents.quoted(run)
+    complete = [record for record in records if record.status == "complete"]
+    baseline = run.baseline_values(front)
+    trials = run.trials()
+    others = trials[(trials["status"] == "complete") & ~trials["on_front"]]
+    weights = importances(complete, run.objectives)
+    whole = box(run.objectives, run.manifest["reference_point"]) is not None
+    return {
+        "name": run.path.resolve().name,
+        "path": str(run.path),
+        "summary": contents.summary_line(records, read_status(run.path)),
+        "missed": run.nearest_miss(),
+        "cards": contents.cards(run, front, baseline, path),
+        "up": axes(run.objectives)[0],
+        "right": axes(run.objectives)[1],
+        "columns": contents.member_columns(front, run.objectives),
+        "members": contents.member_rows(front, baseline, run.objectives) if len(front) else [],
+        "notes": footnotes(front, baseline, run.manifest["workload"]),
+        "volume": f"{run.hypervolume_share():.4g}",
+        "whole": whole,
+        "importances": weights,
+        "fewest": FEWEST,
+        "complete": len(complete),
+        "objectives": run.objectives,
+        "bought": contents.bought_rows(attributions(complete, run.objectives), run.objectives),
+        "failed": contents.reasons(records, "failed"),
+        "stopped": contents.reasons(records, "stopped"),
+        "measured": contents.measured(run, records, front),
+        "commands": contents.commands(run, path, front),
+        "settings": contents.settings_yaml(run),
+        "figures": {
+            "front": front_figures(front, others, baseline, run.objectives) if complete else [],
+            "growth": growth_figure(run.growth(), whole),
+            "importance": [importance_figure(one) for one in weights],
+        },
+    }
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,123 @@
+"""Whether a run goes on: what its writer last said, and whether that process still lives.
+
+``status.json`` is a courtesy to who watches from outside. It is never read by a search, and a run
+without one, or with a damaged one, is whole.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from slimtune.errors import RunError, SlimtuneError
+from slimtune.results.files import atomic_write, read_json, to_json
+from slimtune.results.lock import holder_of
+
+NAME = "status.json"
+_CAP = 2**20
+
+State = Literal["preparing", "running", "finished", "interrupted"]
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial at work.
+
+    Attributes:
+        number: of the trial.
+        pipeline: in a few words.
+        stage: that it is in, such as ``"fine-tune"``; empty until it says so.
+        since: when it began, seconds since 1970.
+    """
+
+    number: int
+    pipeline: str
+    stage: str
+    since: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        state: "preparing" before there is a baseline; "interrupted" if trials are left and no
+            process writes.
+        total: trials that there shall be; None if nothing says so.
+        running: trials at work; empty unless the state is "running".
+        reason: why the search stopped before its last trial, if it did.
+        holder: the process that writes, such as ``"process 42 on host"``.
+    """
+
+    state: State
+    total: int | None = None
+    running: tuple[RunningTrial, ...] = ()
+    reason: str = ""
+    holder: str = ""
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The content of status.json."""
+
+    finished: bool = False
+    total: int | None = None
+    reason: str = ""
+    running: tuple[RunningTrial, ...] = ()
+
+
+_ADAPTER: TypeAdapter[_Said] = TypeAdapter(_Said)
+
+
+def write_status(
+    run: Path,
+    *,
+    total: int | None,
+    running: Sequence[RunningTrial] = (),
+    finished: bool = False,
+    reason: str = "",
+) -> None:
+    """Write status.json; a disk that refuses is no reason to stop a search.
+
+    Args:
+        run: the run folder.
+        total: trials that there shall be.
+        running: trials at work.
+        finished: whether the search came to its end.
+        reason: why it stopped before its last trial.
+    """
+    said = _Said(finished, total, reason, tuple(running))
+    with suppress(SlimtuneError):
+        atomic_write(run / NAME, to_json(_ADAPTER.dump_python(said, mode="json")))
+
+
+def read_status(run: Path) -> Status:
+    """Return how a run stands, without touching it.
+
+    Raises:
+        RunError: it is not a run, nor the beginning of one.
+    """
+    holder = holder_of(run)
+    if not (run / "run.json").is_file():
+        if holder is None:
+            raise RunError(f"{str(run)!r} is not a slimtune run (no run.json)")
+        return Status("preparing", holder=holder)
+    said = _said(run)
+    if holder is not None:
+        return Status("running", said.total, said.running, holder=holder)
+    # Before there was a status.json, a run was finished when its front had been measured.
+    older = not (run / NAME).exists() and (run / "front" / "front.json").is_file()
+    state: State = "finished" if said.finished or older else "interrupted"
+    return Status(state, said.total, reason=said.reason)
+
+
+def _said(run: Path) -> _Said:
+    if not (run / NAME).is_file():
+        return _Said()
+    try:
+        return _ADAPTER.validate_python(read_json(run / NAME, _CAP))
+    except (RunError, ValidationError):
+        return _Said()

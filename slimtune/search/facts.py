@@ -1,0 +1,62 @@
+"""What is known of a search before its first trial: for those who watch, and for run.json."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slimtune.measurement.accuracy import majority_share
+from slimtune.measurement.host import describe_host
+from slimtune.results.limits import resolve_limits
+from slimtune.results.objectives import parse_objectives
+from slimtune.search.config import SearchConfig
+from slimtune.search.machines import workers
+from slimtune.search.own_work import code_digests
+from slimtune.search.resume import space_words
+from slimtune.search.setup import workload_fingerprint
+from slimtune.workload.types import Workload
+
+
+def workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
+    """Return the facts that a search begins with, for those who watch."""
+    return {
+        "data": workload.dataset,
+        "image_shape": workload.image_shape,
+        "classes": len(workload.classes),
+        "train": len(workload.train),
+        "validation": len(workload.validation),
+        "test": len(workload.test),
+        "validation_source": workload.validation_source,
+        "model": config.model,
+        "trials": config.total_trials(),
+        "workers": workers(config),
+        "seed": config.seed,
+    }
+
+
+def manifest_of(
+    config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return run.json's content; limits and reference point are fixed here, for good."""
+    objectives = parse_objectives(config.objectives)
+    return {
+        "config": config.model_dump(mode="json"),
+        "space": space_words(config.resolved_space()),
+        "objectives": [known.name for known in objectives],
+        "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
+        "start_points": len(config.points()),
+        "limits": resolve_limits(config.constraints.model_dump(), baseline),
+        "workload": {
+            "fingerprint": workload_fingerprint(workload),
+            "validation_source": workload.validation_source,
+            "code": code_digests(config),
+            "train": len(workload.train),
+            "validation": len(workload.validation),
+            "test": len(workload.test),
+            "chance": majority_share(workload.validation.labels),
+            "classes": list(workload.classes),
+            "mean": list(workload.mean),
+            "std": list(workload.std),
+            "image_shape": list(workload.image_shape),
+            "architecture": vars(workload.architecture),
+        },
+        "host": describe_host(),
+    }

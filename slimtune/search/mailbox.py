@@ -1,0 +1,80 @@
+"""What lies between driver and workers, in an actor beside the driver."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from slimtune.search.attempt import FetchStage
+from slimtune.search.spec import Outcome
+
+
+class Mailbox:
+    """Keeps the inputs for the workers, and each outcome until the driver takes it.
+
+    It also reads the run's stage store for them: it is on the driver's host, they need not be.
+
+    Args:
+        inputs: one reference, to the work and what all trials share.
+        fetch_stage: looks into the stage store.
+    """
+
+    def __init__(self, inputs: list[Any], fetch_stage: FetchStage) -> None:
+        self._inputs = inputs
+        self._fetch_stage = fetch_stage
+        self._outcomes: dict[int, Outcome] = {}
+        self._reports: dict[int, tuple[str, Outcome]] = {}
+        self._stages: dict[int, str] = {}
+
+    def inputs(self) -> list[Any]:
+        """Return what it was made with."""
+        return self._inputs
+
+    def fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
+        """Return the files that the run's stage store keeps under a key, or None."""
+        return self._fetch_stage(key)
+
+    def put(self, number: int, outcome: Outcome) -> None:
+        """Keep what a trial made."""
+        self._outcomes[number] = outcome
+        self._stages.pop(number, None)
+
+    def stage(self, number: int, stage: str) -> None:
+        """Note which stage a trial is in."""
+        self._stages[number] = stage
+
+    def stages(self) -> dict[int, str]:
+        """Return the stage of every trial at work, as last heard."""
+        return self._stages
+
+    def take(self, number: int) -> Outcome | None:
+        """Hand over what a trial made, once."""
+        return self._outcomes.pop(number, None)
+
+    def report(self, number: int, name: str, outcome: Outcome) -> None:
+        """Keep how a trial stands; its earlier reports are of no use any more."""
+        self._reports[number] = name, outcome
+
+    def read(self, number: int, name: str) -> Outcome | None:
+        """Hand over a report; None if another has replaced it."""
+        found, outcome = self._reports.get(number, ("", None))
+        return outcome if found == name else None
+
+
+def make_mailbox(name: str, inputs: Any, fetch_stage: FetchStage) -> Any:
+    """Return a `Mailbox` as an actor on this host, which takes no CPU from the trials.
+
+    Args:
+        name: by which workers find it.
+        inputs: a reference.
+        fetch_stage: as for `Mailbox`.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    options = {
+        "name": name,
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
+    }
+    # In a list, for Ray would replace a bare reference by what it refers to.
+    return ray.remote(Mailbox).options(**options).remote([inputs], fetch_stage)

@@ -1,0 +1,58 @@
+"""News from Ray workers: the stage that each trial is in, on its way to the driver."""
+
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import ray
+
+from slimtune.search.attempt import AtStage, OnEvent
+
+EVERY = 1.0
+"""Seconds between two looks into the mailbox."""
+
+
+class StageNews:
+    """Asks the mailbox, from a thread of its own, and tells ``("stage", AtStage)``.
+
+    News that cannot be had are no reason to stop anything: they are left out.
+
+    Args:
+        mailbox: an actor whose ``stages()`` gives trial number -> stage.
+        on_event: called from that thread.
+        every: seconds between two looks.
+    """
+
+    def __init__(self, mailbox: Any, on_event: OnEvent, every: float = EVERY) -> None:
+        self._mailbox = mailbox
+        self._on_event = on_event
+        self._every = every
+        self._told: dict[int, str] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stage-news", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to ask."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ask no more."""
+        self._over.set()
+        self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._every):
+            try:
+                stages: dict[int, str] = ray.get(self._mailbox.stages.remote(), timeout=5)
+            except Exception:  # Ray is going down, or is too busy: the trials will tell
+                continue
+            for number, stage in stages.items():
+                if self._told.get(number) != stage and not self._over.is_set():
+                    self._told[number] = stage
+                    self._on_event("stage", AtStage(number, stage))

@@ -1,0 +1,104 @@
+import yaml
+
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.objectives import OBJECTIVES
+from slimtune.results.report import contents
+from slimtune.results.report.attribution import Bought, Effect
+from slimtune.results.status import Status
+from tests.results.report.conftest import BASELINE, record
+
+POINTS = [(0.945, 40_000.0, 0.9), (0.93, 20_000.0, 0.5), (0.1, 900.0, 0.4)]
+NAMES = ("accuracy", "size_bytes", "latency_ms")
+
+
+def complete():
+    return [
+        record(n, objectives=dict(zip(NAMES, point, strict=True)))
+        for n, point in enumerate(POINTS)
+    ]
+
+
+def failed(number, error="diverged", status="failed"):
+    return record(number, status=status, error=error, objectives={}, metrics={})
+
+
+def test_the_summary_counts_and_says_whether_the_search_goes_on():
+    records = [*complete(), failed(3), failed(4, status="stopped")]
+    told = contents.summary_line(records, Status("running", total=9))
+    assert told.startswith("5 of 9 trials: 3 complete, 1 stopped early, 1 failed; the search is")
+    assert contents.summary_line(records[:3], Status("finished", 3)) == "3 trials: 3 complete"
+    assert "was interrupted" in contents.summary_line(records, Status("interrupted", 9))
+    spent = Status("finished", 9, reason="the time budget of 1m is spent")
+    assert contents.summary_line(records, spent).endswith("; the time budget of 1m is spent")
+
+
+def test_the_cards_are_the_knee_and_the_smallest_without_a_measurable_loss(make_run):
+    run = make_run(complete())
+    front = run.front()
+    knee, same = contents.cards(run, front, run.baseline_values(front), "'runs/a b'")
+    assert (knee.trial, same.trial) == (1, 0)
+    assert knee.command == "slimtune export 'runs/a b' --pick knee -o deploy/"
+    assert "accuracy 0.9300 ± 0.0100, baseline 0.9500" in knee.facts
+    assert "size 19.5 KiB (5.0×)" in knee.facts
+
+
+def test_the_members_have_the_baseline_first_and_test_accuracy_where_it_was_measured(make_run):
+    run = make_run(complete())
+    rows = [FinalRow(trial=None, test_accuracy=0.9, test_standard_error=0.01, latency_ms=1.0)]
+    rows += [
+        FinalRow(trial=n, test_accuracy=0.8, test_standard_error=0.02, latency_ms=0.9 - n / 5)
+        for n in range(3)
+    ]
+    write_final(run.path, rows)
+    front = run.front()
+    columns = contents.member_columns(front, run.objectives)
+    table = contents.member_rows(front, run.baseline_values(front), run.objectives)
+    assert columns == ["accuracy ↑", "size ↓", "latency ↓", "test accuracy", "within noise of"]
+    assert [row["trial"] for row in table] == [None, 0, 1, 2]
+    assert table[0]["cells"][3] == "0.9000 ± 0.0100"
+    assert table[1]["cells"][3] == "0.8000 ± 0.0200"
+    assert [row["knee"] for row in table] == [False, False, True, False]
+    assert table[3]["collapsed"]
+
+
+def test_reasons_are_grouped_the_commonest_first():
+    records = [failed(0, "no memory"), failed(1), failed(2), failed(3, None)]
+    assert contents.reasons(records, "failed") == [
+        {"reason": "diverged", "count": 2, "trials": "1, 2"},
+        {"reason": "no memory", "count": 1, "trials": "0"},
+        {"reason": "no reason was recorded", "count": 1, "trials": "3"},
+    ]
+    assert contents.reasons(records, "stopped") == []
+
+
+def test_how_it_was_measured_says_rounds_host_and_time(make_run):
+    other = record(3, host={"cpu": "another", "cores": 8}, threads=4)
+    run = make_run([*complete(), other], limits={"latency_ms": 0.7})
+    facts = dict(contents.measured(run, run.records, run.front()))
+    assert "72 of 96 rounds (75%) counted" in facts["latency"]
+    assert facts["machine"] == "a test, none, 2 cores"
+    assert facts["other machines"] == "trials also ran on another"
+    assert facts["threads"] == "3 trials with 1 thread on cpu, 1 trial with 4 threads on cpu"
+    assert facts["time"].startswith("12.0 s of work in all trials; a trial on average: fine-tune")
+    assert facts["limits"] == "only trials that keep latency_ms 0.7"
+
+
+def test_a_technique_without_pairs_has_dashes():
+    effect = Effect(0.25, 0.2, 0.3, ratio=True)
+    bought = [
+        Bought("quantize", "gpfq", 5, 4, {"size_bytes": effect}),
+        Bought("prune", "l1", 2, 0, {}),
+    ]
+    known = [OBJECTIVES[name] for name in ("accuracy", "size_bytes")]
+    first, second = contents.bought_rows(bought, known)
+    assert first["cells"] == [("–", ""), ("4.00× smaller", "3.33 to 5.00")]
+    assert second["cells"] == [("–", "")] * 2
+
+
+def test_commands_name_the_knee_and_the_settings_load_back(make_run):
+    run = make_run(complete())
+    told = dict(contents.commands(run, "run", run.front()))
+    assert "slimtune rerun run --trial 1 --check" in told.values()
+    assert "slimtune search --resume run --trials 6" in told.values()
+    assert yaml.safe_load(contents.settings_yaml(run)) == {"data": "digits", "model": "resnet8"}
+    assert contents.cards(run, run.front().iloc[:0], BASELINE, "run") == []
