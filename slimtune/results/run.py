@@ -1,6 +1,6 @@
 """The object that users hold: a finished, or a still running, search, opened for reading."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.delivery import export_member, failed_message
+from slimtune.results.delivery import FORMATS, export_member, failed_message
 from slimtune.results.final import FinalRow, read_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
@@ -17,6 +17,9 @@ from slimtune.results.limits import keeps
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
 from slimtune.results.selection import front_knee, nearest_miss, pick
+
+Loader = Callable[[Path], Any]
+"""Makes a torch module of a trial's folder; handed in, for results know no torch."""
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 
@@ -30,21 +33,41 @@ class Member:
         record: what was asked and measured.
         path: its folder.
         folder: the run it belongs to.
+        loader: of `load`.
     """
 
     number: int
     record: TrialRecord
     path: Path
     folder: RunFolder
+    loader: Loader | None = None
 
-    def export(self, folder: str | Path) -> Path:
+    def export(self, folder: str | Path, formats: Sequence[str] = tuple(FORMATS)) -> Path:
         """Copy the model and what belongs to it into a new folder; see `export_member`.
 
         Raises:
-            UserError: the folder is taken, or the trial has no model.
+            UserError: the folder is taken, the trial has no model, or an unknown format.
             RunError: a file differs from what the trial wrote.
         """
-        return export_member(self.folder, self.number, folder)
+        return export_member(self.folder, self.number, folder, formats)
+
+    def load(self) -> Any:
+        """Return the model as a torch module in eval mode, read without pickle.
+
+        See `slimtune.load_model` for how near it comes to model.onnx.
+
+        Raises:
+            UserError: the trial has no weights, or the run was opened without a loader.
+            RunError: a file differs from what the trial wrote.
+        """
+        if self.loader is None:
+            raise UserError(
+                "this run was opened by results alone, which knows no torch; open it with "
+                "slimtune.open_run, or load the folder with slimtune.load_model"
+            )
+        for name in FORMATS["torch"]:
+            self.folder.read_artifact(self.record, name)  # refuses what is not the trial's
+        return self.loader(self.path)
 
 
 @dataclass(frozen=True)
@@ -53,9 +76,11 @@ class Run:
 
     Attributes:
         folder: the files.
+        loader: how its members become torch modules.
     """
 
     folder: RunFolder
+    loader: Loader | None = None
 
     @property
     def path(self) -> Path:
@@ -228,7 +253,7 @@ class Run:
         if record.status == "failed":
             raise UserError(failed_message(self.path, record))
         path = self.folder.trial_path(record.number)
-        return Member(record.number, record, path, self.folder)
+        return Member(record.number, record, path, self.folder, self.loader)
 
     def hypervolume(self) -> float:
         """Return the volume between the trials and the run's fixed reference point.
@@ -259,13 +284,17 @@ class Run:
         return pd.DataFrame(columns)
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, loader: Loader | None = None) -> Run:
     """Open a run folder for reading, also while a search writes to it.
+
+    Args:
+        path: the folder.
+        loader: for `Member.load`; `slimtune.open_run` gives one.
 
     Raises:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
-    return Run(RunFolder.open(path))
+    return Run(RunFolder.open(path), loader)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from slimtune.results.run import Run
 from slimtune.search.config import make_config
+from slimtune.search.opened import open_run
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import Listener, ignore_events, run_search
 
@@ -35,4 +36,5 @@ def search(
         SearchFailedError: not one trial finished.
     """
     base = recorded_settings(Path(out)) if resume else {}
-    return run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)
+    run = run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)
+    return open_run(run.path)

@@ -82,7 +82,7 @@ def test_the_result_is_the_folder_and_the_log_says_how_to_try_it(
         (["--pick", "best"], 2, "'best' is not one of 'knee'"),
         (["--max-latency", "2"], 2, "give a unit, e.g. 2ms"),
         (["--max-size", "500 feet"], 2, "unknown unit"),
-        (["--min-accuracy", "90"], 2, "90.0 is not in the range 0<=x<=1"),
+        (["--min-accuracy", "90"], 2, "must be 0..1, a percentage, or relative"),
         (["--min-accuracy", "0.92"], 3, "closest: trial 0 misses accuracy by 0.02"),
     ],
 )
