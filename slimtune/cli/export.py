@@ -106,13 +106,14 @@ def command(
     return _verified(state, opened, folders) if verify else 0
 
 
-def _members(run: Run, limits: dict[str, float]) -> Any:
+def _members(run: Run, limits: dict[str, Any]) -> Any:
     """Return the rows of the front that keep the limits."""
     if limits:
         run.pick(**limits)  # refuses limits that make no sense, or that no member keeps
     measured = {_MEASURED[name]: limit for name, limit in limits.items()}
     front = run.front()
-    kept = [keeps(measured, row) for row in front.to_dict("records")]
+    rows: list[dict[str, Any]] = front.to_dict("records")  # type: ignore[assignment]
+    kept = [keeps(measured, row) for row in rows]
     if not any(kept):
         raise NothingMatchesError(run.nearest_miss() or f"{run.path}: the front has no member")
     return front[kept]

@@ -61,7 +61,7 @@ def limit_options(command: _Command) -> _Command:
     return command
 
 
-def pick_limits(run: Run, options: dict[str, str | None]) -> dict[str, float]:
+def pick_limits(run: Run, options: dict[str, str | None]) -> dict[str, Any]:
     """Return the keyword arguments of `Run.pick` that the options mean.
 
     Args:
@@ -75,7 +75,7 @@ def pick_limits(run: Run, options: dict[str, str | None]) -> dict[str, float]:
     if not given:
         return {}
     baseline = run.baseline_values(run.front())
-    found = {}
+    found: dict[str, Any] = {}
     for name, text in given.items():
         value = parse_limit(name, text)(baseline.get(LIMITED[name], float("nan")))
         if value != value:

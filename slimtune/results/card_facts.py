@@ -40,8 +40,9 @@ class CardFacts:
         return found
 
     def setting(self, name: str) -> str:
-        """Return a setting of the search, paths without the folders that lead there."""
-        return without_folders(str(self.manifest["config"].get(name) or ""))
+        """Return a setting of the search in one line, paths without the folders before."""
+        given = " ".join(str(self.manifest["config"].get(name) or "").split())
+        return without_folders(given)
 
     def latencies(self) -> tuple[float | None, float | None]:
         """Return those of the baseline and of the model that were measured alike, ms."""

@@ -82,7 +82,7 @@ def set_input_ranges(network: nn.Module, ranges: Mapping[str, _Range]) -> nn.Mod
             raise ValueError(f"input_ranges: '{name}' is no weight of a plain layer")
         if not (high > 0 and low in (0, -high)):
             raise ValueError(f"input_ranges: '{name}' has the range {low}..{high}")
-        layer.__class__ = _RANGED[type(layer)]  # type: ignore[arg-type, assignment]
+        layer.__class__ = _RANGED[type(layer)]  # type: ignore[index, assignment]
         layer.input_range = (float(low), float(high))  # type: ignore[union-attr, assignment]
     return network
 
