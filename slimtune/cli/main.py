@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compress": ("slimtune.cli.compress", "Carry out one recipe, without a search."),
     "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
     "compare": ("slimtune.cli.compare", "Put models side by side, ours and others'."),
+    "init": ("slimtune.cli.init", "Print a config file with every setting, to be edited."),
     "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
 }
 
