@@ -3,7 +3,8 @@
 >>> import slimtune as st
 >>> run = st.search(model="resnet8x2", data="digits", trials=16, out="runs/a")  # doctest: +SKIP
 >>> run.front()                                                                 # doctest: +SKIP
->>> run.pick("knee").export("deploy")                                           # doctest: +SKIP
+>>> best = run.pick("knee", min_accuracy=0.95)                                  # doctest: +SKIP
+>>> best.export("deploy"); net = best.load()                                    # doctest: +SKIP
 
 The names below are loaded when first used, so that ``import slimtune`` and the command line's
 help need no torch.
@@ -24,7 +25,7 @@ _HOMES = {
     "SlimtuneError": "slimtune.errors",
     "UserError": "slimtune.errors",
     "load_model": "slimtune.search.saved",
-    "open_run": "slimtune.results.run",
+    "open_run": "slimtune.search.opened",
 }
 
 __all__ = ["__version__", *_HOMES, "search"]

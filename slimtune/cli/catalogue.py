@@ -105,7 +105,7 @@ def _settings(cls: type[Any]) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "type": _type_words(info.annotation),
-            "range": _range_words(info),
+            "range": range_words(info),
             "default": None if info.is_required() else info.get_default(call_default_factory=True),
             "required": info.is_required(),
             "description": info.description or "",
@@ -118,7 +118,7 @@ def _type_words(annotation: Any) -> str:
     return "name" if annotation is Any else getattr(annotation, "__name__", str(annotation))
 
 
-def _range_words(info: FieldInfo) -> str:
+def range_words(info: FieldInfo) -> str:
     """Return the rule a value must keep, such as ``"≥ 0, < 1"``; empty if any will do."""
     if get_origin(info.annotation) is Literal:
         return " or ".join(str(choice) for choice in get_args(info.annotation))

@@ -54,6 +54,14 @@ def dump_yaml(data: dict[str, Any]) -> str:
     return text
 
 
+def dump_value(value: Any) -> str:
+    """Return one plain value as YAML in one line, to stand after ``key: ``."""
+    text: str = yaml.dump(
+        [value], Dumper=_Dumper, default_flow_style=True, width=2**20, sort_keys=False
+    )
+    return text.strip()[1:-1]
+
+
 def load_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a YAML file whose top level is a mapping.
 

@@ -1,18 +1,46 @@
-"""``slimtune export``: one member of the front, copied out of the run and ready to deploy."""
+"""``slimtune export``: members of the front, copied out of the run and ready to deploy."""
 
+import shlex
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from slimtune.cli import words
 from slimtune.cli.console import log_console
-from slimtune.cli.settings import Quantity
+from slimtune.cli.limits import limit_options, pick_limits
 from slimtune.cli.state import State
+from slimtune.errors import NothingMatchesError
+from slimtune.results.delivery import FORMATS
+from slimtune.results.delivery_front import export_front
 from slimtune.results.finals import FOLDER as FINALS
-from slimtune.results.run import Member, Run, open_run
-from slimtune.results.units import parse_latency, parse_size
+from slimtune.results.limits import keeps
+from slimtune.results.member import Member
+from slimtune.results.run import Run, open_run
 
 EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o deploy"
+_MEASURED = {
+    "min_accuracy": "accuracy",
+    "max_latency_ms": "latency_ms",
+    "max_size_bytes": "size_bytes",
+}
+
+
+class Formats(click.ParamType):
+    """A list with commas, such as ``onnx,torch``."""
+
+    name = "formats"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the names, each of which is a format."""
+        names = (
+            tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        )
+        for name in names:
+            if name not in FORMATS:
+                self.fail(f"{name!r} is not one of {', '.join(FORMATS)}", param, ctx)
+        return names
 
 
 @click.command("export", epilog=EPILOG)
@@ -24,23 +52,19 @@ EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o 
     type=click.Choice(["knee", "accuracy", "size", "latency"]),
     help="Export the knee of the front, or its best member in one objective.",
 )
+@click.option("--all", "whole", is_flag=True, help="Export every member, one folder each.")
+@limit_options
 @click.option(
-    "--min-accuracy",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    help="Only members of at least this validation accuracy, 0..1.",
+    "--format",
+    "formats",
+    type=Formats(),
+    default="onnx,torch",
+    show_default=True,
+    metavar="LIST",
+    help="What to deliver the model as.",
 )
 @click.option(
-    "--max-latency",
-    type=Quantity("time", parse_latency),
-    metavar="TIME",
-    help="Only members at most this slow, with a unit: 2ms.",
-)
-@click.option(
-    "--max-size",
-    type=Quantity("size", parse_size),
-    metavar="SIZE",
-    help="Only members at most this large, with a unit: 500KiB.",
+    "--verify", is_flag=True, help="Measure what was exported again; exit 1 if it differs."
 )
 @click.option(
     "-o", "--output", type=Path, required=True, metavar="DIR", help="New or empty folder."
@@ -48,30 +72,53 @@ EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o 
 @click.pass_obj
 def command(
     state: State,
+    /,
     run: Path,
     trial: int | None,
     how: str | None,
-    min_accuracy: float | None,
-    max_latency: float | None,
-    max_size: int | None,
+    whole: bool,
+    formats: tuple[str, ...],
+    verify: bool,
     output: Path,
-) -> None:
-    """Copy one member of RUN's front into a folder, checked against its recorded hashes.
+    **options: str | None,
+) -> int:
+    """Copy members of RUN's front into a new folder, checked against their recorded hashes.
 
-    Give --trial, or --pick with limits; limits alone mean --pick knee.
+    Give --trial, or --pick with limits, or --all with limits; limits alone mean --pick knee.
+    The folder has the model, a model card, and a predict.py that needs no slimtune.
     """
-    limits = {
-        "min_accuracy": min_accuracy,
-        "max_latency_ms": max_latency,
-        "max_size_bytes": max_size,
-    }
-    limited = any(limit is not None for limit in limits.values())
-    if (trial is None) == (how is None and not limited):
-        raise click.UsageError("Give either --trial N or --pick with limits.")
+    limited = any(limit is not None for limit in options.values())
+    picked = how is not None or limited
+    if whole and (trial is not None or how is not None):
+        raise click.UsageError("--all exports every member; leave --trial and --pick out.")
+    if not whole and (trial is None) != picked:
+        raise click.UsageError("Give either --trial N or --pick with limits, or --all.")
     opened = open_run(run)
-    member = opened.trial(trial) if trial is not None else opened.pick(how or "knee", **limits)
-    target = member.export(output)
-    _show(state, opened, member, target)
+    limits = pick_limits(opened, options)
+    if whole:
+        members = _members(opened, limits)
+        target = export_front(opened, members, output, formats)
+        folders = {int(n): target / f"trial-{int(n):04d}" for n in members["trial"]}
+        _show_front(state, opened, target, len(folders))
+    else:
+        member = opened.trial(trial) if trial is not None else opened.pick(how or "knee", **limits)
+        target = member.export(output, formats)
+        folders = {member.number: target}
+        _show(state, opened, member, target)
+    return _verified(state, opened, folders) if verify else 0
+
+
+def _members(run: Run, limits: dict[str, Any]) -> Any:
+    """Return the rows of the front that keep the limits."""
+    if limits:
+        run.pick(**limits)  # refuses limits that make no sense, or that no member keeps
+    measured = {_MEASURED[name]: limit for name, limit in limits.items()}
+    front = run.front()
+    rows: list[dict[str, Any]] = front.to_dict("records")  # type: ignore[assignment]
+    kept = [keeps(measured, row) for row in rows]
+    if not any(kept):
+        raise NothingMatchesError(run.nearest_miss() or f"{run.path}: the front has no member")
+    return front[kept]
 
 
 def _show(state: State, run: Run, member: Member, target: Path) -> None:
@@ -85,6 +132,35 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     log.print(told, markup=False)
     for file in sorted(target.iterdir()):
         log.print(f"  {file.name:<20} {words.size(file.stat().st_size):>12}", markup=False)
-    data = run.manifest["config"]["data"]
-    command = f"{words.program()} evaluate {target / 'model.onnx'} --data {data}"
-    log.print(f"try it: {command}", markup=False, soft_wrap=True)
+    if (target / "predict.py").is_file():
+        script = shlex.quote(str(target / "predict.py"))
+        log.print(f"use it: python {script} image.png", markup=False, soft_wrap=True)
+    if (model := target / "model.onnx").is_file():
+        data = shlex.quote(str(run.manifest["config"]["data"]))
+        command = f"{words.program()} evaluate {shlex.quote(str(model))} --data {data}"
+        log.print(f"try it: {command}", markup=False, soft_wrap=True)
+
+
+def _show_front(state: State, run: Run, target: Path, members: int) -> None:
+    click.echo(target)
+    text = f"{members} members of {run.path}, one folder each; begin with {target / 'README.md'}"
+    log_console(state).print(text, markup=False, soft_wrap=True)
+
+
+def _verified(state: State, run: Run, folders: dict[int, Path]) -> int:
+    """Measure the folders again and print one line a check; 1 if any differs."""
+    # torch takes seconds to import, which only a verification is worth
+    verify = import_module("slimtune.search.verify").verify_export
+    failed = 0
+    for number, folder in folders.items():
+        for check in verify(run.folder, number, folder):
+            failed += not check.kept
+            verdict = "ok" if check.kept else "DIFFERENT"
+            recorded = f" (recorded {check.expected})" if check.expected else ""
+            line = f"verify trial {number}: {check.what} {check.found}{recorded}: {verdict}"
+            log_console(state).print(line, markup=False, soft_wrap=True)
+    if failed:
+        click.echo(
+            f"error: {failed} of the exported measurements differ from the record", err=True
+        )
+    return int(failed > 0)

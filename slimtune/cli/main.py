@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
     "compare": ("slimtune.cli.compare", "Put models side by side, ours and others'."),
     "doctor": ("slimtune.cli.doctor", "Say what a search can do with a model and data."),
+    "init": ("slimtune.cli.init", "Print a config file with every setting, to be edited."),
     "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
 }
 

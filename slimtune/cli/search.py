@@ -13,6 +13,7 @@ from click import IntRange
 from slimtune.cli.config_file import dump_yaml
 from slimtune.cli.consent import allow_code_option
 from slimtune.cli.console import log_console, result_console
+from slimtune.cli.dry_run import show_dry_run
 from slimtune.cli.json_events import JsonEvents
 from slimtune.cli.per_trial import PER_TRIAL, per_trial_options
 from slimtune.cli.progress import Progress
@@ -81,6 +82,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 )
 @click.option("--print-config", is_flag=True, help="Print the merged settings as YAML and stop.")
 @allow_code_option
+@click.option("--dry-run", is_flag=True, help="Check everything, say what it will cost, and stop.")
 @click.pass_obj
 def command(
     state: State,
@@ -91,6 +93,7 @@ def command(
     out: Path | None,
     resume: str | None,
     print_config: bool,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Search for small, fast versions of a model.
@@ -104,6 +107,9 @@ def command(
     if print_config:
         settings = config.model_dump(mode="json", exclude_none=True)
         click.echo(dump_yaml(settings), nl=False)
+        return
+    if dry_run:
+        show_dry_run(state, config, out, resumed=run is not None)
         return
     out = run or out or free_folder(preset or f"{config.model}-{config.data}")
     run_and_show(state, config, out, resume=run is not None)

@@ -2,34 +2,50 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from slimtune.errors import UserError
-from slimtune.results.files import publish_folder, to_json
-from slimtune.results.final import read_final
+from slimtune.errors import UserError, did_you_mean
+from slimtune.results.card import model_card
+from slimtune.results.card_facts import CardFacts
+from slimtune.results.files import publish_folder, sha256_bytes, to_json
+from slimtune.results.final import FinalRow, read_final
 from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 
-_COPIED = ("model.onnx", "model.safetensors", "model.json")
-_LABELS = ("classes", "mean", "std", "image_shape")
+FORMATS = {"onnx": ("model.onnx",), "torch": ("model.safetensors", "model.json")}
+"""What a model can be delivered as -> the files that hold it so."""
+
+_LABELS = ("classes", "image_shape", "mean", "std")
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name of such images
+_RESIZE = "BILINEAR"  # Pillow's name of what made the training images one size
 
 
-def export_member(run_folder: RunFolder, number: int, out: str | Path) -> Path:
+def export_member(
+    run_folder: RunFolder,
+    number: int,
+    out: str | Path,
+    formats: Sequence[str] = tuple(FORMATS),
+) -> Path:
     """Copy a trial's model, and what is needed to use and to repeat it, into a new folder.
 
-    The folder holds model.onnx, model.safetensors and model.json (those the trial made),
-    recipe.yaml, metrics.json, and labels.json with the class names and the normalisation.
-    It appears in one rename, and only after every SHA-256 has been checked. Of a trial that was
-    run again at full length, the final that ships is copied.
+    The folder holds model.onnx and predict.py (``onnx``), model.safetensors and model.json
+    (``torch``), those that the trial made; README.md, which is the model card; recipe.yaml;
+    labels.json with the class names, the normalisation and how an image becomes an input;
+    labels.txt, a class a line; metrics.json; and SHA256SUMS over all of them. It appears in one
+    rename, and only after every SHA-256 has been checked. Of a trial that was run again at full
+    length, the final that ships is copied.
 
     Args:
         run_folder: the run.
         number: a complete trial with a model.onnx.
         out: a folder that does not exist, or is empty.
+        formats: keys of `FORMATS`, at least one.
 
     Returns:
         The folder.
@@ -39,20 +55,79 @@ def export_member(run_folder: RunFolder, number: int, out: str | Path) -> Path:
             taken.
         RunError: a file differs from what the trial wrote, is a link, or the disk refuses.
     """
+    check_formats(formats)
+    target = free_folder(Path(out))
+    if not publish_folder(target, member_files(run_folder, number, formats)):
+        raise UserError(_taken(target))
+    return target
+
+
+def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> dict[str, bytes]:
+    """Return what `export_member` delivers of a trial: file name -> content.
+
+    Raises:
+        UserError: no such trial, or one without a model.
+        RunError: a file differs from what the trial wrote, or is a link.
+    """
     record, place = what_ships(run_folder, number)
     if record.status != "complete":
         raise UserError(unfinished_message(run_folder.path, record))
-    target = _free_folder(Path(out))
-    names = [name for name in _COPIED if name in record.artifacts or name == "model.onnx"]
-    files = {name: run_folder.read_artifact(record, name, place) for name in names}
+    wanted = [name for known in FORMATS for name in FORMATS[known] if known in formats]
+    there = [name for name in wanted if name in record.artifacts or name == "model.onnx"]
+    files = {name: run_folder.read_artifact(record, name, place) for name in there}
     recipe = yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True)
     files["recipe.yaml"] = recipe.encode()
-    files["metrics.json"] = to_json(_metrics(run_folder, record))
-    workload = run_folder.manifest["workload"]
-    files["labels.json"] = to_json({key: workload[key] for key in _LABELS if key in workload})
-    if not publish_folder(target, files):
-        raise UserError(_taken(target))
-    return target
+    final = {row.trial: row for row in read_final(run_folder.path)}
+    files["metrics.json"] = to_json(_metrics(record, final.get(record.number)))
+    files |= _input_files(run_folder.manifest["workload"], "model.onnx" in files)
+    facts = CardFacts(
+        record=record,
+        manifest=run_folder.manifest,
+        baseline=_baseline(run_folder),
+        run=run_folder.path.absolute().name,
+        final=final.get(record.number),
+        baseline_final=final.get(None),
+        files=tuple(files),
+    )
+    files["README.md"] = model_card(facts).encode()
+    sums = (f"{sha256_bytes(files[name])}  {name}\n" for name in sorted(files))
+    return {**files, "SHA256SUMS": "".join(sums).encode()}
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse what a model cannot be delivered as.
+
+    Raises:
+        UserError: none is given, or one is unknown.
+    """
+    known = ", ".join(FORMATS)
+    if not formats:
+        raise UserError(f"formats: give at least one of {known}")
+    for name in formats:
+        if name not in FORMATS:
+            guess = did_you_mean(name, FORMATS)
+            raise UserError(f"formats: unknown format '{name}'.{guess} Choose from {known}.")
+
+
+def _input_files(workload: Mapping[str, Any], runs: bool) -> dict[str, bytes]:
+    """Return what turns an image into an input and a logit into a word."""
+    labels = {key: workload[key] for key in _LABELS if key in workload}
+    channels = labels["image_shape"][0] if "image_shape" in labels else 0
+    if channels in _MODES:
+        labels |= {"mode": _MODES[channels], "resize": _RESIZE}
+    found = {"labels.json": to_json(labels)}
+    if "classes" in labels:
+        lines = (" ".join(str(name).split()) for name in labels["classes"])
+        found["labels.txt"] = ("\n".join(lines) + "\n").encode()
+    if runs and channels in _MODES and "classes" in labels:
+        script = resources("slimtune.results").joinpath("predict.py.txt")
+        found["predict.py"] = script.read_bytes()
+    return found
+
+
+def _baseline(run_folder: RunFolder) -> dict[str, Any]:
+    measured = (run_folder.path / "baseline" / "result.json").is_file()
+    return run_folder.baseline() if measured else {}
 
 
 def unfinished_message(run: Path, record: TrialRecord) -> str:
@@ -68,7 +143,12 @@ def unfinished_message(run: Path, record: TrialRecord) -> str:
     )
 
 
-def _free_folder(out: Path) -> Path:
+def free_folder(out: Path) -> Path:
+    """Return the folder that ``out`` means, provided that nothing would be overwritten there.
+
+    Raises:
+        UserError: it is a link, the current folder, or holds something.
+    """
     if out.is_symlink():
         raise UserError(f"{out} is a symbolic link; give the folder itself")
     target = out.resolve()
@@ -86,8 +166,7 @@ def _taken(out: Path) -> str:
     return f"{out} already exists and is not an empty folder; choose another one"
 
 
-def _metrics(run_folder: RunFolder, record: TrialRecord) -> dict[str, Any]:
-    final = next((row for row in read_final(run_folder.path) if row.trial == record.number), None)
+def _metrics(record: TrialRecord, final: FinalRow | None) -> dict[str, Any]:
     return {
         "trial": record.number,
         "pipeline": record.pipeline,

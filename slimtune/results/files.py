@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -196,13 +196,33 @@ def publish_folder(target: Path, files: Mapping[str, bytes]) -> bool:
     Raises:
         RunError: a name is not plain, or the disk refuses; nothing is left behind.
     """
+    return publish_tree(target, ((plain_name(name), data) for name, data in files.items()))
+
+
+def publish_tree(target: Path, files: Iterable[tuple[str, bytes]]) -> bool:
+    """Make a folder with files and folders appear in one rename, as `publish_folder` does.
+
+    Args:
+        target: the folder; an empty folder of that name is replaced.
+        files: ``name`` or ``folder/name``, each part plain, and content. They are asked for one
+            after another, so that not all of them need to be in memory.
+
+    Returns:
+        False if ``target`` exists and holds something; it is left as it is.
+
+    Raises:
+        RunError: a name is not plain, or the disk refuses; nothing is left behind.
+    """
     temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
     discard(temporary)
     try:
         temporary.mkdir(parents=True)
-        for name, data in files.items():
-            _write_synced(temporary / plain_name(name), data)
-        _sync_folder(temporary)
+        for name, data in files:
+            path = temporary.joinpath(*map(plain_name, name.split("/")))
+            path.parent.mkdir(exist_ok=True)
+            _write_synced(path, data)
+        for folder in (*(p for p in temporary.iterdir() if p.is_dir()), temporary):
+            _sync_folder(folder)
         return _rename_folder(temporary, target)
     except OSError as error:
         _raise_unwritable(target, error)

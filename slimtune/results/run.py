@@ -11,44 +11,19 @@ import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.caveats import add_caveats
-from slimtune.results.delivery import export_member, unfinished_message
+from slimtune.results.delivery import unfinished_message
 from slimtune.results.final import FinalRow, read_final, with_final
 from slimtune.results.finals import FinalKey, delivered, final_keys, record_of, what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
 from slimtune.results.growth import box, volumes
 from slimtune.results.limits import keeps
+from slimtune.results.member import Loader, Member
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
 from slimtune.results.selection import front_knee, nearest_miss, pick
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
-
-
-@dataclass(frozen=True)
-class Member:
-    """One complete trial of a run, ready to be taken away.
-
-    Attributes:
-        number: of the trial.
-        record: what was asked and measured; of its final, where one ships.
-        path: the folder of the one or the other.
-        folder: the run it belongs to.
-    """
-
-    number: int
-    record: TrialRecord
-    path: Path
-    folder: RunFolder
-
-    def export(self, folder: str | Path) -> Path:
-        """Copy the model and what belongs to it into a new folder; see `export_member`.
-
-        Raises:
-            UserError: the folder is taken, or the trial has no model.
-            RunError: a file differs from what the trial wrote.
-        """
-        return export_member(self.folder, self.number, folder)
 
 
 @dataclass(frozen=True)
@@ -58,10 +33,12 @@ class Run:
     Attributes:
         folder: the files.
         known: the records, if they have been read; see `at`.
+        loader: how its members become torch modules.
     """
 
     folder: RunFolder
     known: tuple[TrialRecord, ...] | None = None
+    loader: Loader | None = None
 
     @property
     def path(self) -> Path:
@@ -287,7 +264,7 @@ class Run:
         record, path = what_ships(self.folder, number)
         if record.status != "complete":
             raise UserError(unfinished_message(self.path, record))
-        return Member(record.number, record, path, self.folder)
+        return Member(record.number, record, path, self.folder, self.loader)
 
     def hypervolume(self) -> float:
         """Return the volume between the trials and the run's fixed reference point.
@@ -379,13 +356,17 @@ class Run:
         return pd.DataFrame(columns)
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, loader: Loader | None = None) -> Run:
     """Open a run folder for reading, also while a search writes to it.
+
+    Args:
+        path: the folder.
+        loader: for `Member.load`; `slimtune.open_run` gives one.
 
     Raises:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
-    return Run(RunFolder.open(path))
+    return Run(RunFolder.open(path), loader=loader)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from slimtune.results.run import Run
 from slimtune.search.config import make_config
+from slimtune.search.opened import open_run
 from slimtune.search.references import code_in
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import Listener, ignore_events, run_search
@@ -42,4 +43,5 @@ def search(
     if allow_code:
         own_code.allow_all_code()
     base = recorded_settings(Path(out)) if resume else {}
-    return run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)
+    run = run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)
+    return open_run(run.path)

@@ -87,7 +87,7 @@ _Text = Annotated[str | None, BeforeValidator(_as_text)]
 
 
 class ConstraintSettings(_Settings):
-    """What every answer must keep, absolute or relative to the baseline; see `parse_limit`."""
+    """What every answer must keep, absolute or relative to the baseline."""
 
     max_latency: Annotated[_Text, Field(description="such as 2ms, 0.5x or -20%")] = None
     min_accuracy: Annotated[_Text, Field(description="validation: 0.9, or -1% for a point")] = None

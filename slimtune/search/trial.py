@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, keep_nothing
+from slimtune.compression.quantization.input_ranges import input_ranges
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
@@ -278,6 +279,8 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
         "recipe": recipe.to_dict(),
         "kept_channels": made.kept,
     }
+    if ranges := input_ranges(made.computed):  # what weights do not tell and a network needs
+        description["input_ranges"] = ranges
     return {
         "model.onnx": made.onnx,
         "model.safetensors": weights_bytes(made.model),

@@ -11,7 +11,7 @@ MANIFEST = {
     "config": {"data": "digits"},
     "objectives": ["accuracy", "size_bytes", "latency_ms"],
     "reference_point": {"accuracy": 0.0, "size_bytes": 5000.0, "latency_ms": 5.0},
-    "workload": {"fingerprint": "f", "classes": ["a", "b"]},
+    "workload": {"fingerprint": "f", "classes": ["a", "b"], "image_shape": [1, 8, 8]},
 }
 POINTS = [(0.9, 4096, 2.0), (0.85, 2048, 1.0), (0.2, 1024, 0.9)]
 
@@ -48,6 +48,7 @@ def run(tmp_path: Path) -> Path:
         (["--pick", "accuracy", "--max-latency", "1500us"], 1),
         (["--pick", "accuracy", "--max-size", "2KiB"], 1),
         (["--max-size", "1.5 KiB"], 2),
+        (["--pick", "size", "--min-accuracy", "-10%"], 1),
     ],
 )
 def test_the_member_that_was_asked_for_is_copied(
@@ -68,6 +69,39 @@ def test_the_result_is_the_folder_and_the_log_says_how_to_try_it(
     assert captured.err.splitlines()[-1] == (
         f"try it: {program()} evaluate {out}/model.onnx --data digits"
     )
+    assert f"use it: python {out}/predict.py image.png" in captured.err
+
+
+def test_all_members_that_keep_the_limits_get_a_folder_each(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(run), "--all", "--max-size", "3KiB", "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "index.json", "trial-0001", "trial-0002",
+    ]  # fmt: skip
+    captured = capsys.readouterr()
+    assert captured.out == f"{out}\n"
+    assert captured.err.startswith(f"2 members of {run}, one folder each; begin with")
+    again = main(["export", str(run), "--all", "-o", str(out)])
+    assert again == 2 and "not an empty folder" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_and_a_run_without_a_front_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(tmp_path), "--all", "-o", str(tmp_path / "x")]) == 5
+    assert "is not a slimtune run (no run.json)" in capsys.readouterr().err
+    empty = RunFolder.create(tmp_path / "empty", MANIFEST).path
+    for what in (["--all"], ["--pick", "knee"]):
+        assert main(["export", str(empty), *what, "-o", str(tmp_path / "x")]) == 3
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1
+    manifest = (empty / "run.json").read_text()
+    (empty / "run.json").write_text(manifest.replace('"schema": 1', '"schema": 99'))
+    assert main(["export", str(empty), "--all", "-o", str(tmp_path / "x")]) == 5
+    assert "has schema 99" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
@@ -82,8 +116,16 @@ def test_the_result_is_the_folder_and_the_log_says_how_to_try_it(
         (["--pick", "best"], 2, "'best' is not one of 'knee'"),
         (["--max-latency", "2"], 2, "give a unit, e.g. 2ms"),
         (["--max-size", "500 feet"], 2, "unknown unit"),
-        (["--min-accuracy", "90"], 2, "90.0 is not in the range 0<=x<=1"),
+        (["--min-accuracy", "90"], 2, "must be 0..1, a percentage, or relative"),
         (["--min-accuracy", "0.92"], 3, "closest: trial 0 misses accuracy by 0.02"),
+        (["--min-accuracy", "-1%"], 3, "closest: trial 0 misses accuracy by 0.04"),
+        (["--max-latency", "0.5x"], 2, "has no latency_ms to compare with"),
+        (["--all", "--trial", "1"], 2, "--all exports every member"),
+        (["--all", "--pick", "knee"], 2, "--all exports every member"),
+        (["--all", "--min-accuracy", "0.92"], 3, "closest: trial 0 misses accuracy"),
+        (["--all", "--max-size", "2"], 2, "give a unit"),
+        (["--pick", "knee", "--format", "onx"], 2, "'onx' is not one of onnx, torch"),
+        (["--pick", "knee", "--format", ""], 2, "'' is not one of onnx, torch"),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_one_line_and_writes_nothing(

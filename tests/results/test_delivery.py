@@ -1,11 +1,14 @@
+import ast
 import json
 import os
+from importlib.resources import files as resources
 
 import pytest
 import yaml
 
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery import export_member
+from slimtune.results.files import sha256_file
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
@@ -54,17 +57,70 @@ def test_a_delivered_folder_holds_the_model_and_what_is_needed_to_use_and_repeat
 ):
     write_final(folder.path, [FinalRow(trial=0, test_accuracy=0.4)])
     out = export_member(folder, 0, tmp_path / "new" / "deploy")
-    expected = ["labels.json", "metrics.json", *sorted(FILES.keys() - {"history.csv", "log.txt"})]
-    assert sorted(os.listdir(out)) == sorted([*expected, "recipe.yaml"])
+    made_here = ["README.md", "SHA256SUMS", "labels.json", "labels.txt", "metrics.json"]
+    expected = [
+        *made_here,
+        "predict.py",
+        "recipe.yaml",
+        *FILES.keys() - {"history.csv", "log.txt"},
+    ]
+    assert sorted(os.listdir(out)) == sorted(expected)
     for name in ("model.onnx", "model.safetensors", "model.json"):
         assert (out / name).read_bytes() == FILES[name]
     assert yaml.safe_load((out / "recipe.yaml").read_text()) == RECIPE
     labels = json.loads((out / "labels.json").read_text())
-    assert labels == {key: WORKLOAD[key] for key in ("classes", "mean", "std", "image_shape")}
+    assert labels == {
+        **{key: WORKLOAD[key] for key in ("classes", "mean", "std", "image_shape")},
+        "mode": "L",
+        "resize": "BILINEAR",
+    }
+    assert (out / "labels.txt").read_text() == "cat\nドッグ\n"
+    sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert sums == {name: sha256_file(out / name) for name in expected if name != "SHA256SUMS"}
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["objectives"]["accuracy"] == 0.5
     assert metrics["final"]["test_accuracy"] == 0.4
     assert os.listdir(tmp_path / "new") == ["deploy"]
+
+
+def test_a_format_alone_brings_its_own_files(folder, tmp_path):
+    onnx = export_member(folder, 0, tmp_path / "a", ["onnx"])
+    assert {"model.onnx", "predict.py"} <= set(os.listdir(onnx))
+    assert not (onnx / "model.safetensors").exists()
+    torch = export_member(folder, 0, tmp_path / "b", ["torch"])
+    assert {"model.safetensors", "model.json"} <= set(os.listdir(torch))
+    assert not (torch / "model.onnx").exists() and not (torch / "predict.py").exists()
+    for formats, reason in ((["onx"], "Did you mean 'onnx'"), ([], "at least one")):
+        with pytest.raises(UserError, match=reason):
+            export_member(folder, 0, tmp_path / "c", formats)
+    assert not (tmp_path / "c").exists()
+
+
+def test_images_that_no_image_file_holds_get_no_script(folder, tmp_path):
+    folder.manifest["workload"] = {**WORKLOAD, "image_shape": [2, 8, 8]}
+    out = export_member(folder, 0, tmp_path / "a")
+    assert not (out / "predict.py").exists()
+    assert "predict.py" not in (out / "README.md").read_text()
+
+
+def test_the_script_is_short_and_imports_nothing_of_ours():
+    script = resources("slimtune.results").joinpath("predict.py.txt").read_text()
+    code = ast.parse(script)
+    imported = {
+        name
+        for node in ast.walk(code)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported == {"json", "sys", "pathlib", "numpy", "onnxruntime", "PIL"}
+    code.body.pop(0)  # the docstring
+    lines = {line for node in code.body for line in range(node.lineno, node.end_lineno + 1)}
+    assert len(lines) <= 40
 
 
 def test_an_empty_folder_may_be_the_target(folder, tmp_path):

@@ -10,6 +10,7 @@ from slimtune.results.files import (
     is_abandoned,
     plain_name,
     publish_folder,
+    publish_tree,
     read_bytes,
     read_json,
     set_aside,
@@ -79,6 +80,24 @@ def test_a_name_that_could_leave_its_folder_is_refused(tmp_path, name):
     with pytest.raises(RunError):
         publish_folder(tmp_path / "a", {name: b""})
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tree_appears_whole_or_not_at_all(tmp_path):
+    pairs = [("a/x", b"1"), ("a/y", b"2"), ("z", b"3")]
+    assert publish_tree(tmp_path / "t", iter(pairs))
+    assert (tmp_path / "t" / "a" / "y").read_bytes() == b"2"
+    assert not publish_tree(tmp_path / "t", [("other", b"")])
+
+    def failing():
+        yield "a/x", b"1"
+        raise RunError("the second one is damaged")
+
+    with pytest.raises(RunError, match="damaged"):
+        publish_tree(tmp_path / "u", failing())
+    for name in ("../x", "a/../x", "/x", "a//x", "a/.x"):
+        with pytest.raises(RunError):
+            publish_tree(tmp_path / "u", [(name, b"")])
+    assert os.listdir(tmp_path) == ["t"]
 
 
 @pytest.mark.parametrize(

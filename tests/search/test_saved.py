@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from slimtune.compression.quantization.input_ranges import RangedConv2d, RangedLinear
 from slimtune.compression.training import network_accuracy, network_logits
 from slimtune.errors import ConfigError, ModelError
+from slimtune.measurement.accuracy import top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.search.saved import load_model
 from slimtune.search.spec import TrialSpec
@@ -31,6 +33,30 @@ def test_a_pruned_network_comes_back_as_a_module_that_agrees_with_its_file(
     assert network_accuracy(model, digits.validation, digits) == outcome.objectives["accuracy"]
 
 
+@pytest.mark.parametrize("method", ["int8_static", "apot", "lsq", "pact", "dorefa"])
+def test_a_quantized_network_comes_back_with_the_ranges_that_its_layers_clip_to(
+    digits: Workload, tmp_path: Path, method: str
+) -> None:
+    learned = {"bits": 4, "activation_bits": 4, "epochs": 1} if method != "int8_static" else {}
+    recipe = {
+        "prune": {"method": "l1", "amount": 0.4},
+        "quantize": {"method": method, **learned},
+        "train": {"epochs": 1, "batch_size": 64},
+    }
+    outcome = run_trial(digits, TrialSpec(number=0, recipe=recipe, seed=0))
+    for name, data in outcome.files.items():
+        (tmp_path / name).write_bytes(data)
+    model = load_model(tmp_path)
+    images = digits.validation.images
+    file = predict(tmp_path / "model.onnx", images, mean=digits.mean, std=digits.std)
+    network = network_logits(model, images, digits).numpy()
+    noise = float(((file - network) ** 2).mean() ** 0.5 / network.std())
+    assert noise < 0.05  # of one whose inputs are not clipped: 0.1 and more
+    assert top1_agreement(network, file) >= 0.96
+    found = [m for m in model.modules() if isinstance(m, RangedConv2d | RangedLinear)]
+    assert bool(found) == bool(learned)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model.safetensors"):
         load_model(tmp_path)
@@ -46,6 +72,11 @@ def test_damaged_files_are_refused_by_name(digits: Workload, tmp_path: Path) -> 
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(ModelError, match="model.json: names no architecture"):
         load_model(tmp_path)
+    sound = json.loads(outcome.files["model.json"])
+    for ranges in ([1], {"fc.weight": 3}, {"fc.weight": [1, 2]}, {"none.weight": [0, 1]}):
+        (tmp_path / "model.json").write_text(json.dumps({**sound, "input_ranges": ranges}))
+        with pytest.raises(ModelError, match="model.json: damaged"):
+            load_model(tmp_path)
 
 
 def test_a_network_of_the_users_own_comes_back_with_consent_only(

@@ -1,0 +1,83 @@
+"""``slimtune search --dry-run``: what a search would do and cost, in words."""
+
+from pathlib import Path
+
+import click
+
+from slimtune.cli import words
+from slimtune.cli.console import log_console
+from slimtune.cli.state import State
+from slimtune.results.folder import refuse_existing
+from slimtune.search.config import SearchConfig
+from slimtune.search.dry_run import DryRun, dry_run
+from slimtune.search.estimate import TOGETHER, Estimate, Measured
+
+
+def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resumed: bool) -> None:
+    """Print the size of the space, the first recipes, and the cost in time and disk.
+
+    Args:
+        state: of the command line.
+        config: of the search.
+        out: where it would be written, if that was said.
+        resumed: whether it would go on with a run.
+
+    Raises:
+        UserError: bad input, as of the search itself.
+        UsageError: ``resumed``.
+    """
+    if resumed:
+        raise click.UsageError("--dry-run looks at a new search; leave --resume out.")
+    if out is not None:
+        refuse_existing(out)
+    log = log_console(state)
+    with log.status("measuring trials on a part of the data"):
+
+        def tell(sample: Measured) -> None:
+            if state.verbosity > 0:
+                told = f"failed: {sample.failed}" if sample.failed else f"{sample.seconds:.1f} s"
+                log.print(f"measured  a trial of {sample.epochs} epochs: {told}", markup=False)
+
+        found = dry_run(config, tell)
+    for line in dry_run_lines(config, found):
+        click.echo(words.encodable(line))
+
+
+def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:
+    """Return what `show_dry_run` prints, line by line."""
+    channels, height, width = found.workload.image_shape
+    lines = [
+        f"data      {found.workload.dataset} · {len(found.workload.classes)} classes · "
+        f"{channels}×{height}×{width} · train {len(found.workload.train)}, validation "
+        f"{len(found.workload.validation)}, test {len(found.workload.test)}",
+        f"search    {config.model} · {found.estimate.trials} trials × {found.estimate.workers} "
+        f"workers · {config.sampler} · seed {config.seed}",
+        f"space     {found.size}",
+    ]
+    for number, recipe in enumerate(found.first):
+        lines.append(f"{'first' if number == 0 else '':<9} trial {number}: {recipe.describe()}")
+    return lines + _cost_lines(config, found.estimate)
+
+
+def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
+    seconds = sorted(sample.seconds for sample in cost.samples)
+    part = "all" if cost.images == cost.of_images else f"{cost.images} of {cost.of_images}"
+    side = f" (side by side: {TOGETHER:g} times that)" if cost.workers > 1 else ""
+    lines = [
+        f"trial     about {_seconds(cost.trial)}, from {_seconds(seconds[0])} to "
+        f"{_seconds(seconds[-1])}: {len(seconds)} drawn recipes carried out with 1 epoch a stage "
+        f"on {part} training images, scaled to all epochs and images{side}",
+        f"time      about {words.duration(cost.search)}, of which {words.duration(cost.baseline)} "
+        "for the baseline; a machine that is busier or quieter than now changes it",
+        f"disk      about {cost.size / 2**20:.1f} MiB",
+    ]
+    if config.time_budget is not None:
+        lines.append(f"budget    no trial begins after {config.time_budget}")
+    failed = [sample.failed for sample in cost.samples if sample.failed]
+    if failed:
+        lines.append(f"failed    {len(failed)} of these {len(seconds)}; the first: {failed[0]}")
+    return [*lines, "nothing was written"]
+
+
+def _seconds(amount: float) -> str:
+    return f"{amount:.1f} s" if amount < 100 else words.duration(amount)

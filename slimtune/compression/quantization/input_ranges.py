@@ -1,0 +1,103 @@
+"""Plain layers that round what they read to a range: what training with fake quantizers leaves.
+
+A network that was trained with them relies on their clipping: without, one of 0.99 gave 0.81.
+These layers clip and round as the file does. They are still convolutions and linear layers with
+the parameters of such, so that weights, names and surgery stay as they are.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from slimtune.compression.quantization.layers import fake_quantized
+
+_Range = tuple[float, float]
+
+
+class RangedConv2d(nn.Conv2d):
+    """A convolution that rounds its input to 8 bits on ``input_range``."""
+
+    input_range: _Range
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in, h, w) to (n, out, h', w')."""
+        return super().forward(rounded(x, *self.input_range))
+
+    def extra_repr(self) -> str:
+        """Return torch's words for the layer, and the range."""
+        return f"{super().extra_repr()}, input_range={_words(self.input_range)}"
+
+
+class RangedLinear(nn.Linear):
+    """A linear layer that rounds its input to 8 bits on ``input_range``."""
+
+    input_range: _Range
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return super().forward(rounded(x, *self.input_range))
+
+    def extra_repr(self) -> str:
+        """Return torch's words for the layer, and the range."""
+        return f"{super().extra_repr()}, input_range={_words(self.input_range)}"
+
+
+_RANGED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Conv2d: RangedConv2d,
+    nn.Linear: RangedLinear,
+}
+
+
+def input_ranges(network: nn.Module) -> dict[str, _Range]:
+    """Return the (low, high) that each layer with an input quantizer clips to.
+
+    Args:
+        network: what the file computes, from `baking.as_in_file`.
+
+    Returns:
+        By the qualified name of the layer's weight; empty for a network in plain layers.
+    """
+    return {
+        name: layer.input_quantizer.range()
+        for name, layer in fake_quantized(network)
+        if layer.input_quantizer is not None
+    }
+
+
+def set_input_ranges(network: nn.Module, ranges: Mapping[str, _Range]) -> nn.Module:
+    """Let layers of ``network`` round their inputs, in place, and return it.
+
+    Args:
+        network: in plain layers.
+        ranges: from `input_ranges`; low is 0 or ``-high``.
+
+    Raises:
+        ValueError: a name that no plain convolution or linear layer has, or a range that is none.
+    """
+    layers = {f"{name}.weight" if name else "weight": m for name, m in network.named_modules()}
+    for name, (low, high) in ranges.items():
+        layer = layers.get(name)
+        if type(layer) not in _RANGED:
+            raise ValueError(f"input_ranges: '{name}' is no weight of a plain layer")
+        if not (high > 0 and low in (0, -high)):
+            raise ValueError(f"input_ranges: '{name}' has the range {low}..{high}")
+        layer.__class__ = _RANGED[type(layer)]  # type: ignore[index, assignment]
+        layer.input_range = (float(low), float(high))  # type: ignore[union-attr, assignment]
+    return network
+
+
+def rounded(x: Tensor, low: float, high: float) -> Tensor:
+    """Return ``x`` clipped to low..high and rounded to 255 steps, or with a sign to 127 each way.
+
+    The gradient is 1 inside the range and 0 outside.
+    """
+    levels = 127 if low < 0 else 255
+    return torch.fake_quantize_per_tensor_affine(
+        x, high / levels, 0, -levels if low < 0 else 0, levels
+    )
+
+
+def _words(input_range: _Range) -> str:
+    low, high = input_range
+    return f"({low:.4g}, {high:.4g})"

@@ -1,0 +1,93 @@
+"""What a model card is written from, and names from outside made safe for Markdown."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from slimtune.results.final import FinalRow
+from slimtune.results.objectives import is_number
+from slimtune.results.record import TrialRecord
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is written from.
+
+    Attributes:
+        record: of the trial.
+        manifest: the content of run.json.
+        baseline: its record; empty if it was not measured.
+        run: the run folder's name.
+        final: the trial in the measurement of the front, if it took part.
+        baseline_final: the baseline there.
+        files: names of the delivered files.
+    """
+
+    record: TrialRecord
+    manifest: Mapping[str, Any]
+    baseline: Mapping[str, Any]
+    run: str
+    final: FinalRow | None = None
+    baseline_final: FinalRow | None = None
+    files: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def workload(self) -> Mapping[str, Any]:
+        """What the model was compressed for."""
+        found: Mapping[str, Any] = self.manifest["workload"]
+        return found
+
+    def setting(self, name: str) -> str:
+        """Return a setting of the search in one line, paths without the folders before."""
+        given = " ".join(str(self.manifest["config"].get(name) or "").split())
+        return without_folders(given)
+
+    def latencies(self) -> tuple[float | None, float | None]:
+        """Return those of the baseline and of the model that were measured alike, ms."""
+        if self.final and self.baseline_final and self.final.latency_ms is not None:
+            return self.baseline_final.latency_ms, self.final.latency_ms
+        return self.of_baseline("latency_ms"), self.of_model("latency_ms")
+
+    def of_baseline(self, name: str) -> float | None:
+        """Return what was measured of the baseline under this name."""
+        metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
+        objectives: Mapping[str, Any] = self.baseline.get("objectives", {})
+        return _number({**metrics, **self.baseline, **objectives}.get(name))
+
+    def of_model(self, name: str) -> float | None:
+        """Return what was measured of the model under this name."""
+        return _number({**self.record.metrics, **self.record.objectives}.get(name))
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The model's, if it was measured."""
+        return self.final.test_accuracy if self.final else None
+
+
+def without_folders(reference: str) -> str:
+    """Return ``scheme:path`` with the path's last part only: a card may be published."""
+    scheme, colon, path = reference.rpartition(":")
+    return f"{scheme}{colon}{PurePath(path).name}" if "/" in path else reference
+
+
+def code(text: object) -> str:
+    """Return ``text`` as a Markdown code span, in one line."""
+    plain = " ".join(str(text).split()).replace("|", "¦")
+    fence = "`" * (max((len(run) for run in _backticks(plain)), default=0) + 1)
+    gap = " " if plain.startswith("`") or plain.endswith("`") or not plain else ""
+    return f"{fence}{gap}{plain}{gap}{fence}"
+
+
+def _backticks(text: str) -> list[str]:
+    return "".join(letter if letter == "`" else " " for letter in text).split()
+
+
+def plain(text: str) -> str:
+    """Return words of ours so that nothing in them is taken for HTML or a table."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "¦")
+
+
+def _number(value: object) -> float | None:
+    return float(value) if is_number(value) else None  # type: ignore[arg-type]

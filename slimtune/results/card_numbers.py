@@ -1,0 +1,73 @@
+"""The numbers of a model card: the model beside its baseline."""
+
+from collections.abc import Callable
+
+from slimtune.results.card_facts import CardFacts
+from slimtune.results.interval import wilson
+
+_Show = Callable[[float], str]
+
+
+def numbers_table(facts: CardFacts) -> str:
+    """Return the table of what was measured, the baseline beside the model."""
+    rows = [
+        (
+            "accuracy, validation",
+            _share(facts.of_baseline("accuracy"), facts.workload.get("validation")),
+            _share(facts.of_model("accuracy"), facts.workload.get("validation")),
+        ),
+        (
+            "accuracy, test",
+            _share(facts.of_baseline("test_accuracy"), facts.workload.get("test")),
+            _share(facts.test_accuracy, facts.workload.get("test")),
+        ),
+        _row(facts, "size of model.onnx", "size_bytes", _kib),
+        ("latency, one image, one thread", *(_ratio(*facts.latencies(), _ms))),
+        _row(facts, "parameters", "params", _count),
+        _row(facts, "multiply-adds an image (MACs)", "macs", _count),
+    ]
+    lines = ["| | baseline | this model |", "|---|---|---|"]
+    lines += [f"| {name} | {before} | {after} |" for name, before, after in rows]
+    text = "\n".join(lines)
+    if any("[" in after for _, _, after in rows):
+        text += (
+            "\n\nIn brackets, the 95 % score interval (Wilson) of that many images. The model was "
+            "chosen by its accuracy on the validation images, which therefore flatters it a "
+            "little; on the test images nothing was chosen."
+        )
+    return text + "\n"
+
+
+def _row(facts: CardFacts, title: str, key: str, show: _Show) -> tuple[str, str, str]:
+    return (title, *_ratio(facts.of_baseline(key), facts.of_model(key), show))
+
+
+def _ratio(before: float | None, after: float | None, show: _Show) -> tuple[str, str]:
+    first, second = (("not measured" if v is None else show(v)) for v in (before, after))
+    if before and after and after < before:
+        second += f" ({before / after:.1f}× less)"
+    return first, second
+
+
+def _share(value: float | None, images: object) -> str:
+    if value is None:
+        return "not measured"
+    if not isinstance(images, int) or images < 1:
+        return f"{value:.4f}"
+    low, high = wilson(value, images)
+    return f"{value:.4f} [{low:.4f}, {high:.4f}], n = {images}"
+
+
+def _kib(size: float) -> str:
+    return f"{size / 1024:.1f} KiB"
+
+
+def _ms(latency: float) -> str:
+    return f"{latency:.3g} ms"
+
+
+def _count(number: float) -> str:
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= factor:
+            return f"{number / factor:.4g} {unit}"
+    return f"{number:g}"

@@ -1,0 +1,87 @@
+"""Handing a whole front over: one folder a member, and an index."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from slimtune.errors import NothingMatchesError, UserError
+from slimtune.results.card_facts import code, plain
+from slimtune.results.delivery import FORMATS, check_formats, free_folder, member_files
+from slimtune.results.files import publish_tree, to_json
+from slimtune.results.objectives import OBJECTIVES
+from slimtune.results.run import Run
+
+
+def export_front(
+    run: Run, front: pd.DataFrame, out: str | Path, formats: Sequence[str] = tuple(FORMATS)
+) -> Path:
+    """Deliver every member of a front into a folder of its own, in one new folder.
+
+    It holds ``trial-0017/`` for each member, as `export_member` makes it, and two indexes:
+    README.md for people, index.json for programs. It appears in one rename.
+
+    Args:
+        run: the run.
+        front: from `Run.front`, perhaps without some of its rows.
+        out: a folder that does not exist, or is empty.
+        formats: see `export_member`.
+
+    Raises:
+        NothingMatchesError: the front has no member.
+        UserError: ``out`` is taken, or a member has no model.
+        RunError: a file differs from what its trial wrote, or the disk refuses.
+    """
+    check_formats(formats)
+    if front.empty:
+        raise NothingMatchesError(f"{run.path}: the front has no member to export")
+    target = free_folder(Path(out))
+    if not publish_tree(target, _files(run, front, formats)):
+        raise UserError(f"{target} already exists and is not an empty folder; choose another one")
+    return target
+
+
+def _files(run: Run, front: pd.DataFrame, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of every file, one member's at a time."""
+    for number in front["trial"]:
+        for name, data in member_files(run.folder, int(number), formats).items():
+            yield f"{_folder(number)}/{name}", data
+    rows = [{"folder": _folder(row["trial"]), **_plain(row)} for row in _rows(front)]
+    yield "index.json", to_json({"run": run.path.absolute().name, "members": rows})
+    yield "README.md", _index(run, front).encode()
+
+
+def _folder(number: Any) -> str:
+    return f"trial-{int(number):04d}"
+
+
+def _rows(front: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in front.to_dict("records")]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row as JSON can hold it: what was not measured is null."""
+    return {key: None if value != value else value for key, value in row.items()}
+
+
+def _index(run: Run, front: pd.DataFrame) -> str:
+    known = [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
+    shown = [*(o.name for o in known), *(["test_accuracy"] if "test_accuracy" in front else [])]
+    lines = [
+        f"# The front of {code(run.path.absolute().name)}",
+        "",
+        f"{len(front)} models that no other trial of the run beats in everything, the most "
+        "accurate first; each folder's README.md tells more.",
+        "",
+        f"| model | {' | '.join(shown)} | pipeline |",
+        f"|---|{'---|' * len(shown)}---|",
+    ]
+    for row in _rows(front):
+        cells = " | ".join(f"{row[name]:.6g}".replace("nan", "") for name in shown)
+        mark = " ◆" if row.get("knee") is True else ""
+        name = _folder(row["trial"])
+        lines.append(
+            f"| [{name}]({name}/README.md){mark} | {cells} | {plain(str(row['pipeline']))} |"
+        )
+    return "\n".join([*lines, "", "◆ the knee: nearest to the best of everything at once."]) + "\n"

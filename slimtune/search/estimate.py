@@ -1,0 +1,281 @@
+"""What a search will cost, measured: drawn recipes, really carried out on a part of the data."""
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from slimtune.compression.distillation import NoDistillation
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Train
+from slimtune.compression.training import network_logits, train_network
+from slimtune.search.config import SearchConfig
+from slimtune.search.machines import workers as workers_of
+from slimtune.search.setup import teacher_as_baseline
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial import LATENCY_SECONDS, run_trial
+from slimtune.workload.types import Split, Workload
+
+TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")
+PART_SECONDS = 1.5
+"""Of training in one measured trial: as long as it takes for a steady pace."""
+LEAST_IMAGES = 512
+"""Of the part: calibration and the scores of channels look at up to so many."""
+RAY_SECONDS = 12.0
+"""Until Ray's workers have started and imported torch, on two cores; none of it inline."""
+TOGETHER = 1.1
+"""Two trials of one thread on two cores take so much longer than one alone."""
+FRONT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One drawn recipe, carried out on a part of the data and scaled to all of it.
+
+    Attributes:
+        fixed: seconds that do not depend on the epochs: surgery, export, measurement.
+        epoch: seconds of one epoch of fine-tuning.
+        epochs: of the recipe.
+        size: bytes that the trial leaves on the disk.
+        failed: why the trial failed; empty if it did not.
+    """
+
+    fixed: float
+    epoch: float
+    epochs: int
+    size: int
+    failed: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """The whole trial."""
+        return self.fixed + self.epochs * self.epoch
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a search will cost on this machine, one trial after another if not told otherwise.
+
+    Attributes:
+        trials: that it will run.
+        workers: side by side.
+        samples: the trials that were measured.
+        images: training images that they were measured on, out of ``of_images``.
+        of_images: training images in all.
+        trial: mean seconds of a trial.
+        baseline: seconds to train and measure the baseline, and the teacher, if they are.
+        search: seconds of the whole search, without early stopping.
+        size: bytes of the whole run.
+    """
+
+    trials: int
+    workers: int
+    samples: tuple[Measured, ...]
+    images: int
+    of_images: int
+    trial: float
+    baseline: float
+    search: float
+    size: int
+
+
+def estimate_search(
+    config: SearchConfig,
+    workload: Workload,
+    recipes: Sequence[dict[str, Any]],
+    *,
+    samples: int = 8,
+    seconds: float = 60.0,
+    on_sample: Callable[[Measured], None] = lambda sample: None,
+) -> Estimate:
+    """Measure some trials on a part of the data, and scale them to a search.
+
+    The recipes are carried out by `run_trial` with one epoch a stage: so the cost of whatever
+    they do (teachers, fake quantizers, surgery, export) is measured, not modelled. What is scaled
+    is fine-tuning, by the images of an epoch and by the epochs of all recipes; and the accuracy
+    of the file, by the validation images.
+
+    Args:
+        config: of the search.
+        workload: its networks may be untrained: time does not depend on the weights.
+        recipes: as the search would draw them, the more the better; the first ``samples`` are
+            measured, the epochs of all are counted.
+        samples: how many to measure at most, at least 1.
+        seconds: measure no further one after so long, but at least two.
+        on_sample: called after each.
+
+    Raises:
+        TrialError: the network itself cannot be trained.
+    """
+    torch.set_num_threads(1)
+    pace = measure_pace(workload.baseline, workload)
+    part = _part(workload, pace)
+    _carry_out(part, recipes[0], number=0)  # the first export of a process imports for seconds
+    began = time.monotonic()
+    measured: list[Measured] = []
+    for number, recipe in enumerate(recipes[:samples]):
+        if len(measured) >= 2 and time.monotonic() - began > seconds:
+            break
+        outcome = _carry_out(part, recipe, number)
+        measured.append(_scaled(outcome, recipe, part, workload, pace))
+        on_sample(measured[-1])
+    return _summed_up(config, workload, recipes, measured, len(part.train), pace)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds an image takes: to learn from, and only to be classified."""
+
+    train: float
+    infer: float
+
+
+def measure_pace(network: nn.Module, workload: Workload, batch: int = 128) -> Pace:
+    """Return how fast a network is trained and run on this workload, on one thread of the CPU.
+
+    The median of three steps on a copy, after one that is not counted.
+
+    Args:
+        network: not modified.
+        workload: gives the images.
+        batch: images a step.
+    """
+    images = _spread(workload.train, batch)
+    small = dataclasses.replace(workload, train=images, validation=_spread(images, 2))
+    copied = copy.deepcopy(network)
+    steps, runs = [], []
+    for _ in range(4):
+        began = time.perf_counter()
+        train_network(
+            copied,
+            small,
+            Train(epochs=1, lr=1e-4, batch_size=max(2, len(images))),
+            NoDistillation(),
+            teacher=None,
+            generator=torch.Generator().manual_seed(0),
+            on_epoch=lambda epoch: None,
+        )
+        steps.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        network_logits(copied, images.images, workload)
+        runs.append(time.perf_counter() - began)
+    train, infer = (float(np.median(times[1:])) / len(images) for times in (steps, runs))
+    return Pace(train, infer)
+
+
+def _part(workload: Workload, pace: Pace) -> Workload:
+    """Return the workload with as many images as train for `PART_SECONDS`, but not too few."""
+    images = max(LEAST_IMAGES, int(PART_SECONDS / pace.train))
+    share = min(1.0, images / len(workload.train))
+    validation = max(LEAST_IMAGES, math.ceil(share * len(workload.validation)))
+    return dataclasses.replace(
+        workload,
+        train=_spread(workload.train, images),
+        validation=_spread(workload.validation, validation),
+    )
+
+
+def _spread(split: Split, n: int) -> Split:
+    """Return ``n`` images evenly spread over a split, or all of them: it may be sorted."""
+    return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
+
+
+def _carry_out(part: Workload, recipe: dict[str, Any], number: int) -> Outcome:
+    return run_trial(part, TrialSpec(number, shortened_recipe(recipe), seed=number))
+
+
+def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe with at most one epoch in every stage that trains."""
+    short = {stage: dict(v) if isinstance(v, dict) else v for stage, v in recipe.items()}
+    for stage, names in (
+        ("train", ("epochs",)),
+        ("quantize", ("epochs",)),
+        ("prune", ("step_epochs", "sparsity_epochs")),
+    ):
+        settings = short.get(stage)
+        if isinstance(settings, dict):
+            settings.update({name: min(1, settings[name]) for name in names if name in settings})
+    return short
+
+
+def _scaled(
+    outcome: Outcome, recipe: dict[str, Any], part: Workload, whole: Workload, pace: Pace
+) -> Measured:
+    """Return what the trial would have taken on all images and with all epochs."""
+    seconds = dict(outcome.payload.seconds)
+    training = sum(s for name, s in seconds.items() if name.split()[0] in TRAINING_STAGES)
+    checking = max(0.0, seconds.get("measure", 0.0) - LATENCY_SECONDS)
+    more = len(whole.validation) / len(part.validation)
+    short, full = (_epochs(r) for r in (shortened_recipe(recipe), recipe))
+    epoch = training / short * _work(whole, pace) / _work(part, pace) if short else 0.0
+    return Measured(
+        fixed=sum(seconds.values()) - (training if short else 0.0) + checking * (more - 1),
+        epoch=epoch,
+        epochs=full,
+        size=sum(map(len, outcome.files.values())),
+        failed=outcome.reason if outcome.status == "failed" else "",
+    )
+
+
+def _work(workload: Workload, pace: Pace) -> float:
+    """Return what an epoch costs, in training images: validation is only run through."""
+    return len(workload.train) + len(workload.validation) * pace.infer / pace.train
+
+
+def _epochs(recipe: dict[str, Any]) -> int:
+    """Return the epochs of fine-tuning of a recipe, a sparsity penalty's included."""
+    made = Recipe.from_dict(recipe).effective()
+    return made.epochs + (0 if made.prune is None else made.prune.method.sparsity_epochs)
+
+
+def _summed_up(
+    config: SearchConfig,
+    workload: Workload,
+    recipes: Sequence[dict[str, Any]],
+    measured: Sequence[Measured],
+    images: int,
+    pace: Pace,
+) -> Estimate:
+    """Put trials, baseline, start and end of the search together."""
+    trained = [m.epoch for m in measured if m.epochs]
+    epochs = fmean(map(_epochs, recipes))
+    fixed = fmean(m.fixed for m in measured)
+    trial = fixed + epochs * (fmean(trained) if trained else 0.0)
+    trials, workers = config.total_trials(), workers_of(config)
+    baseline = _networks(config, workload, fixed, pace)
+    size = fmean(m.size for m in measured)
+    slower = TOGETHER if workers > 1 else 1.0
+    members = min(trials, 12)
+    front = FRONT_SECONDS + members * len(workload.test) * pace.infer
+    start = RAY_SECONDS if config.executor == "ray" else 0.0
+    return Estimate(
+        trials=trials,
+        workers=workers,
+        samples=tuple(measured),
+        images=images,
+        of_images=len(workload.train),
+        trial=trial,
+        baseline=baseline,
+        search=start + baseline + front + slower * trial * math.ceil(trials / workers),
+        size=int(size * (trials + 1)),
+    )
+
+
+def _networks(config: SearchConfig, workload: Workload, fixed: float, pace: Pace) -> float:
+    """Return the seconds for the baseline and the teacher: training, export, measurement."""
+    epochs = config.baseline.epochs
+    images = _work(workload, pace)
+    seconds = fixed + (0.0 if config.weights else epochs * images * pace.train)
+    if workload.teacher is not None:
+        taught = measure_pace(workload.teacher, teacher_as_baseline(workload, config))
+        work = _work(workload, taught) * taught.train
+        seconds += fixed + (0.0 if config.teacher_weights else epochs * work)
+    return seconds

@@ -1,0 +1,93 @@
+"""An exported folder measured again: is it what the run's record says?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimtune.compression.training import network_logits
+from slimtune.errors import SlimtuneError
+from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
+from slimtune.measurement.runtime import predict
+from slimtune.results.final import read_final
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.search.rerun import run_config
+from slimtune.search.saved import load_model
+from slimtune.search.setup import reopen_workload
+from slimtune.search.trial import PARITY_IMAGES
+from slimtune.workload.types import Workload
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was measured again.
+
+    Attributes:
+        what: in words.
+        found: what was measured now, in words.
+        expected: what the record says; empty if it says nothing.
+        kept: whether the two agree.
+    """
+
+    what: str
+    found: str
+    expected: str
+    kept: bool
+
+
+def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Check]:
+    """Measure an exported folder on the run's own data.
+
+    Accuracy of model.onnx, on validation and, where it was measured, on test, must be the
+    recorded one to the last image: the file, the images and the arithmetic are the same. On
+    another processor integer kernels may round otherwise, and an image may fall to the other
+    side; that is told as a difference. The torch module, if there, must compute what the file
+    computes, by the rule that every trial is held to (`check_parity`).
+
+    Args:
+        run_folder: the run it came from.
+        number: of the trial.
+        folder: from `export_member`.
+
+    Raises:
+        RunError: the run's data has changed.
+        UserError: the data cannot be read any more.
+    """
+    record = run_folder.record(number)
+    workload = reopen_workload(run_folder, run_config(run_folder))
+    final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
+    tested = final.test_accuracy if final else None
+    recorded = {**record.metrics, **record.objectives}.get("accuracy")
+    checks = []
+    if (file := folder / "model.onnx").is_file():
+        for name, expected in (("validation", recorded), ("test", tested)):
+            split = workload.validation if name == "validation" else workload.test
+            logits = predict(file, split.images, mean=workload.mean, std=workload.std)
+            checks.append(_accuracy_check(name, accuracy(logits, split.labels), expected))
+    if (folder / "model.safetensors").is_file() and file.is_file():
+        checks.append(_parity(folder, record, workload))
+    return checks
+
+
+def _accuracy_check(split: str, found: float, expected: object) -> Check:
+    known = isinstance(expected, float)
+    return Check(
+        f"{split} accuracy",
+        f"{found:.4f}",
+        f"{expected:.4f}" if known else "",
+        found == expected if known else True,
+    )
+
+
+def _parity(folder: Path, record: TrialRecord, workload: Workload) -> Check:
+    """Compare the torch module with the file on some validation images."""
+    images = workload.validation.images[:PARITY_IMAGES]
+    file = predict(folder / "model.onnx", images, mean=workload.mean, std=workload.std)
+    network = network_logits(load_model(folder), images, workload).numpy()
+    quantize = record.recipe.get("quantize") or {}
+    method = quantize.get("method", "none") if isinstance(quantize, dict) else str(quantize)
+    try:
+        check_parity(network, file, quantized=method not in ("none", "float16"))
+    except SlimtuneError as error:
+        return Check("torch module", str(error), "as the file", False)
+    agreement = top1_agreement(network, file)
+    return Check("torch module", f"same class on {agreement:.1%}", "", True)

@@ -1,0 +1,46 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slimtune.cli.main import main
+from slimtune.results.folder import RunFolder
+from slimtune.results.run import Run
+from slimtune.search.config import SearchConfig
+from slimtune.search.search import run_search
+from slimtune.search.verify import verify_export
+
+
+@pytest.fixture(scope="module")
+def run(digits_config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = digits_config.model_copy(update={"trials": 1, "space": {"train": {"epochs": 1}}})
+    return run_search(config, tmp_path_factory.mktemp("runs") / "a")
+
+
+def test_what_was_exported_measures_as_recorded(run: Run, tmp_path: Path) -> None:
+    folder = run.trial(0).export(tmp_path / "deploy")
+    checks = verify_export(run.folder, 0, folder)
+    assert [c.what for c in checks] == ["validation accuracy", "test accuracy", "torch module"]
+    assert all(c.kept for c in checks) and checks[0].found == checks[0].expected
+    alone = run.trial(0).export(tmp_path / "onnx", formats=["onnx"])
+    assert len(verify_export(run.folder, 0, alone)) == 2
+
+
+def test_another_model_in_the_folder_is_told(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    record = copy / "trials" / "0000" / "result.json"
+    accuracy = run.records[0].objectives["accuracy"]
+    assert str(accuracy) in record.read_text()
+    record.write_text(record.read_text().replace(str(accuracy), "0.123"))
+    checks = verify_export(RunFolder.open(copy), 0, run.trial(0).export(tmp_path / "deploy"))
+    assert [c.kept for c in checks] == [False, True, True]
+    arguments = ["export", str(copy), "--trial", "0", "--verify", "-o", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "validation accuracy" in error and "(recorded 0.1230): DIFFERENT" in error
+    assert error.splitlines()[-1].startswith("error: 1 of the exported measurements differ")
+    assert main([*arguments[:1], str(run.path), *arguments[2:-1], str(tmp_path / "ok")]) == 0
+    assert capsys.readouterr().err.count(": ok") == 3
