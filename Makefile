@@ -39,14 +39,14 @@ test-all: setup
 	$(RUN) -m pytest -q -m "slow or not slow"
 
 check: setup
-	$(RUN) -m ruff check slimtune tests
-	$(RUN) -m ruff format --check slimtune tests
+	$(RUN) -m ruff check slimtune tests docs examples
+	$(RUN) -m ruff format --check slimtune tests docs examples
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q tests/test_layers.py
 
 format: setup
-	$(RUN) -m ruff check --fix slimtune tests
-	$(RUN) -m ruff format slimtune tests
+	$(RUN) -m ruff check --fix slimtune tests docs examples
+	$(RUN) -m ruff format slimtune tests docs examples
 
 docs: setup
 	$(RUN) docs/make_api.py

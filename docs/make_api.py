@@ -14,8 +14,8 @@ PAGE = Path(__file__).with_name("api.md")
 HEAD = """\
 # Python API
 
-Made from the docstrings by `make docs`; do not edit. Everything here can be imported as shown; what
-is not here is internal and may change.
+Made from the docstrings by `make docs`; do not edit. Everything here can be imported as shown;
+what is not here is internal and may change.
 """
 SECTIONS = {
     "The package: `import slimtune as st`": ["slimtune:search", "slimtune:open_run",

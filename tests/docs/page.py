@@ -121,10 +121,15 @@ def run_page(page: Path, source: Path | None = None) -> None:
         if "norun" in block.notes or block.language == "text":
             continue
         if "needs" in block.notes and not is_met(block.notes["needs"]):
-            print(f"{block}: left out, there is no {block.notes['needs']}", file=sys.stderr)
+            _tell(f"{block}: left out, there is no {block.notes['needs']}")
             continue
-        print(f"== {block}", file=sys.stderr, flush=True)
+        _tell(f"== {block}")
         _run(block, namespace)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _run(block: Block, namespace: dict[str, Any]) -> None:
@@ -156,7 +161,7 @@ def _run_command(words: list[str], where: str) -> None:
     if ">" in words:
         position = words.index(">")
         target, words = words[position + 1], words[:position]
-    print("$", shlex.join(words), file=sys.stderr, flush=True)
+    _tell(f"$ {shlex.join(words)}")
     if words[0] == "python":
         code = subprocess.run([sys.executable, *words[1:]], check=False).returncode
     else:

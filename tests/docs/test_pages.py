@@ -1,13 +1,21 @@
 """The documentation is true: its blocks run, its links lead somewhere."""
 
+import io
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+import torch
+from PIL import Image
 
+from slimtune.workload.types import Architecture
+from slimtune.workload.zoo.build import build
 from tests.docs.page import LANGUAGES, PAGES, ROOT, blocks, commands, given, is_met
 
 RUN = Path(__file__).with_name("page.py")
@@ -43,7 +51,25 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page.write_text(f"```sh\n{DEMO}\n```\n")
     made = in_a_folder(folder, page)
     assert made.returncode == 0, made.stderr
+    torch.manual_seed(0)
+    network = build(Architecture("resnet20", num_classes=10, in_channels=3))
+    torch.save({"state_dict": network.state_dict()}, folder / "resnet20.th")
+    (folder / "cifar10").mkdir()
+    for part, count in (("train", 120), ("test", 60)):
+        write_images(folder / "cifar10" / f"{part}.parquet", count)
     return folder
+
+
+def write_images(file: Path, count: int) -> None:
+    """Write noise in ten classes as the Hugging Face hub has images in Parquet."""
+    rng = np.random.default_rng(count)
+    images = []
+    for _ in range(count):
+        png = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(png, "png")
+        images.append({"bytes": png.getvalue(), "path": None})
+    table = {"img": images, "label": [i % 10 for i in range(count)]}
+    pyarrow.parquet.write_table(pyarrow.table(table), file)
 
 
 @pytest.mark.timeout(1800)
@@ -110,6 +136,20 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs/README.md").read_text()
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "README.md" or f"({page.name})" in index, page.name
+
+
+@pytest.mark.slow
+def test_the_page_of_the_run_folder_shows_what_a_run_has(source: Path) -> None:
+    always, sometimes, *_ = (b.code for b in blocks(ROOT / "docs/run-folder.md"))
+    shown = {line.split()[0].rstrip("/") for line in always.splitlines()[1:]}
+    run = source / "runs/demo"
+    there = {str(file.relative_to(run)) for file in (*run.glob("*"), *run.glob("*/*.*"))}
+    there |= {file.name for file in run.glob("trials/0000/*")}
+    for name in shown - {"lock", "error.txt"}:
+        assert name in there or name in {Path(each).name for each in there}, name
+    optional = {line.split()[0].split("/")[0] for line in sometimes.splitlines()}
+    known = {name.split("/")[0] for name in shown} | optional
+    assert {file.name for file in run.iterdir()} <= known
 
 
 def without_code(page: Path) -> str:
