@@ -101,7 +101,7 @@ def is_met(need: str) -> bool:
     if verb not in VERBS:
         return False
     command = import_module(VERBS[verb][0]).command
-    known = {name for parameter in command.params for name in parameter.opts}
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
     return set(options) <= known
 
 
