@@ -1,6 +1,6 @@
 # Needs python3 and make; everything else is set up here, in .tools and .venv.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all check format lock clean
+.PHONY: help setup demo test test-all check format docs lock clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make test      set up, then the tests"
 	@echo "make test-all  the slow tests too"
 	@echo "make check     ruff, mypy, the layer test"
+	@echo "make docs      docs/api.md again, from the docstrings"
 	@echo "make lock      resolve the dependencies again into requirements.lock"
 	@echo "make clean     remove .venv, .tools and caches; runs/ stays"
 
@@ -38,14 +39,17 @@ test-all: setup
 	$(RUN) -m pytest -q -m "slow or not slow"
 
 check: setup
-	$(RUN) -m ruff check slimtune tests
-	$(RUN) -m ruff format --check slimtune tests
+	$(RUN) -m ruff check slimtune tests docs examples
+	$(RUN) -m ruff format --check slimtune tests docs examples
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q tests/test_layers.py
 
 format: setup
-	$(RUN) -m ruff check --fix slimtune tests
-	$(RUN) -m ruff format slimtune tests
+	$(RUN) -m ruff check --fix slimtune tests docs examples
+	$(RUN) -m ruff format slimtune tests docs examples
+
+docs: setup
+	$(RUN) docs/make_api.py
 
 lock:
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \

@@ -1,0 +1,171 @@
+"""The documentation is true: its blocks run, its links lead somewhere."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+
+from slimtune.workload.types import Architecture
+from slimtune.workload.zoo.build import build
+from tests.docs.page import LANGUAGES, PAGES, ROOT, blocks, commands, given, is_met
+
+RUN = Path(__file__).with_name("page.py")
+DEMO = "slimtune search --preset demo --out runs/demo"
+FAST = ("CONTRIBUTING.md", "README.md (docs)", "adding-a-method.md", "concepts.md", "cluster.md")
+MOST_NORUN = 16
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
+
+
+def name_of(page: Path) -> str:
+    return "README.md (docs)" if page == ROOT / "docs/README.md" else page.name
+
+
+def in_a_folder(folder: Path, page: Path, *source: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    threads = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, RUN, page, *source],
+        cwd=folder,
+        env={**os.environ, **threads, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what pages begin with: a small run of the demo."""
+    folder = tmp_path_factory.mktemp("given")
+    page = folder / "demo.md"
+    page.write_text(f"```sh\n{DEMO}\n```\n")
+    made = in_a_folder(folder, page)
+    assert made.returncode == 0, made.stderr
+    torch.manual_seed(0)
+    network = build(Architecture("resnet20", num_classes=10, in_channels=3))
+    torch.save({"state_dict": network.state_dict()}, folder / "resnet20.th")
+    (folder / "cifar10").mkdir()
+    for part, count in (("train", 120), ("test", 60)):
+        write_images(folder / "cifar10" / f"{part}.parquet", count)
+    return folder
+
+
+def write_images(file: Path, count: int) -> None:
+    """Write noise in ten classes as the Hugging Face hub has images in Parquet."""
+    rng = np.random.default_rng(count)
+    images = []
+    for _ in range(count):
+        png = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(png, "png")
+        images.append({"bytes": png.getvalue(), "path": None})
+    table = {"img": images, "label": [i % 10 for i in range(count)]}
+    pyarrow.parquet.write_table(pyarrow.table(table), file)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[] if name_of(page) in FAST else pytest.mark.slow)
+        for page in PAGES
+    ],
+    ids=name_of,
+)
+def test_every_block_of_a_page_runs(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if all("norun" in block.notes or block.language == "text" for block in blocks(page)):
+        return
+    sources = [request.getfixturevalue("source")] if given(page) else []
+    made = in_a_folder(tmp_path, page, *sources)
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-6000:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language in LANGUAGES, f"{block}: {block.language!r} is not one of them"
+        assert block.language != "yaml" or "file" in block.notes, f"{block}: has no file's name"
+        if block.language == "sh" and "norun" not in block.notes:
+            first = {words[0] for words in commands(block.code)}
+            assert first <= {"slimtune", "python"}, f"{block}: {first}"
+
+
+def test_few_blocks_are_not_run_and_each_says_why() -> None:
+    left_out = [block for page in PAGES for block in blocks(page) if "norun" in block.notes]
+    for block in left_out:
+        assert len(block.notes["norun"].split()) >= 3, f"{block}: give a reason"
+    assert len(left_out) <= MOST_NORUN, [str(block) for block in left_out]
+
+
+def test_a_block_that_is_ahead_of_slimtune_says_what_it_waits_for() -> None:
+    needs = {block.notes["needs"] for page in PAGES for block in blocks(page)
+             if "needs" in block.notes}  # fmt: skip
+    for need in needs:
+        assert re.fullmatch(r"slimtune \w+( --[\w-]+)*", need), need
+    assert is_met("slimtune search --trials")
+    assert not is_met("slimtune search --teleport")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_to_a_file_or_a_heading(page: Path) -> None:
+    text = without_code(page)
+    pictures = [link or source for link, source in _PICTURE.findall(text)]
+    for link in [*_LINK.findall(text), *pictures]:
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{page.name}: {link} leads nowhere"
+        assert target.is_relative_to(ROOT), f"{page.name}: {link} leaves the repository"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}: no such heading"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"({page.name})" in index, page.name
+
+
+@pytest.mark.slow
+def test_the_page_of_the_run_folder_shows_what_a_run_has(source: Path) -> None:
+    always, sometimes, *_ = (b.code for b in blocks(ROOT / "docs/run-folder.md"))
+    shown = {line.split()[0].rstrip("/") for line in always.splitlines()[1:]}
+    run = source / "runs/demo"
+    there = {str(file.relative_to(run)) for file in (*run.glob("*"), *run.glob("*/*.*"))}
+    there |= {file.name for file in run.glob("trials/0000/*")}
+    for name in shown - {"lock", "error.txt"}:
+        assert name in there or name in {Path(each).name for each in there}, name
+    optional = {line.split()[0].split("/")[0] for line in sometimes.splitlines()}
+    known = {name.split("/")[0] for name in shown} | optional
+    assert {file.name for file in run.iterdir()} <= known
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ +(.+?) *#*$", without_code(page), flags=re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        number = 0
+        unique = slug
+        while unique in found:
+            number += 1
+            unique = f"{slug}-{number}"
+        found.add(unique)
+    return found
