@@ -16,7 +16,7 @@ from slimtune.results.delivery import export_member
 from slimtune.results.folder import RunFolder
 from slimtune.search.attempt import Aids
 from slimtune.search.config import SearchConfig, make_config
-from slimtune.search.search import _manifest
+from slimtune.search.facts import manifest_of
 from slimtune.search.setup import load_workload
 from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial
@@ -71,7 +71,7 @@ def called(bare: list[str], *arguments: object) -> subprocess.CompletedProcess[s
 def delivered(workload: Workload, config: SearchConfig, folder: Path) -> dict[str, Path]:
     """Make a run with a trial of each quantizer and export them all."""
     baseline = {"accuracy": 0.9, "size_bytes": 1.0, "latency_ms": 1.0}
-    run = RunFolder.create(folder / "run", _manifest(config, workload, baseline))
+    run = RunFolder.create(folder / "run", manifest_of(config, workload, baseline))
     found = {}
     for number, method in enumerate(QUANTIZERS):
         learned = {"bits": 4, "epochs": 1} if method == "apot" else {}
@@ -141,7 +141,7 @@ def test_any_image_file_is_made_as_the_training_images_were(
     config = make_config({"model": "resnet8", "data": reference, "baseline": {"epochs": 1}})
     workload = load_workload(config, load_dataset(reference))
     baseline = {"accuracy": 0.9, "size_bytes": 1.0, "latency_ms": 1.0}
-    run = RunFolder.create(tmp_path / "run", _manifest(config, workload, baseline))
+    run = RunFolder.create(tmp_path / "run", manifest_of(config, workload, baseline))
     recipe = {"quantize": "int8_static", "train": {"epochs": 3, "lr": 0.1, "batch_size": 8}}
     outcome = run_trial(workload, TrialSpec(0, recipe, seed=0), QUICK)
     run.write_trial(outcome.payload, {}, outcome.files)
