@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from slimtune.errors import DataError, ExportMismatchError, NonFiniteError
-from slimtune.measurement.accuracy import accuracy, check_parity, standard_error, top1_agreement
+from slimtune.measurement.accuracy import (
+    accuracy,
+    check_parity,
+    majority_share,
+    standard_error,
+    top1_agreement,
+)
 
 LOGITS = np.random.default_rng(0).normal(size=(500, 10)).astype(np.float32)
 
@@ -79,3 +85,7 @@ def test_a_network_that_gives_nan_is_named_as_the_cause() -> None:
     broken[0, 0] = np.inf
     with pytest.raises(NonFiniteError, match="the network's logits"):
         check_parity(broken, broken, quantized=False)
+
+
+def test_who_always_names_the_most_frequent_class_is_right_that_often() -> None:
+    assert majority_share(np.array([3, 3, 3, 0])) == 0.75

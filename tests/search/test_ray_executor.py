@@ -314,3 +314,25 @@ def test_a_cluster_joined_by_its_address_runs_trials_on_all_nodes(tmp_path):
         timeout=120,
     )
     assert done.stdout == "6 trials on 2 nodes"
+
+
+def tell_and_wait(shared, spec, aids):
+    aids.tell_stage("prune")
+    aids.tell_stage("fine-tune")
+    time.sleep(2.5)
+    return finish(shared, spec, aids)
+
+
+def test_the_driver_hears_which_stage_a_trial_is_in(session):
+    driver = Driver(1)
+    heard = []
+    run_ray(
+        tell_and_wait,
+        None,
+        driver.ask,
+        driver.tell,
+        concurrency=1,
+        on_event=lambda name, what: heard.append((name, getattr(what, "stage", ""))),
+    )
+    assert ("stage", "fine-tune") in heard
+    assert heard[0][0] == "start" and heard[-1][0] == "finish"
