@@ -151,7 +151,8 @@ def _draw_front(
         axes.errorbar(x, y, yerr=bars, fmt="none", ecolor="#1f293355", elinewidth=1)
     hues = None if colour is None else values(front, colour)
     norm = LogNorm() if colour is not None and colour.log and min(hues or [0]) > 0 else None
-    drawn = axes.scatter(x, y, s=36, c=hues, cmap="viridis", norm=norm, zorder=3, label="front")
+    scheme: dict[str, Any] = {} if hues is None else {"c": hues, "cmap": "viridis", "norm": norm}
+    drawn = axes.scatter(x, y, s=36, zorder=3, label="front", **scheme)
     if colour is not None:
         bar = axes.figure.colorbar(drawn, ax=axes, label=f"{colour.title}{unit(colour)}")
         if norm is not None:

@@ -3,6 +3,7 @@ import io
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from slimtune.cli.main import main
@@ -82,3 +83,92 @@ def test_a_damaged_record_is_an_unusable_run(
     (run / "trials" / "0001" / "result.json").write_text("{")
     assert main(["front", str(run)]) == 5
     assert "0001" in capsys.readouterr().err
+
+
+def trials(captured: str) -> list[int]:
+    return [member["trial"] for member in json.loads(captured)]
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (["--min-accuracy", "0.85"], [0]),
+        (["--min-accuracy", "-10%"], [0]),
+        (["--max-size", "0.5x"], [1]),
+        (["--pick", "size"], [1]),
+        (["--pick", "accuracy", "--max-size", "3KiB"], [1]),
+        (["--all"], [0, 1, 2]),
+        (["--all", "--max-size", "3000B"], [1, 2]),
+    ],
+)
+def test_what_keeps_the_limits_is_shown(
+    run: Path, options: list[str], numbers: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["front", str(run), "--format", "json", *options]) == 0
+    assert trials(capsys.readouterr().out) == numbers
+
+
+@pytest.mark.parametrize("options", [[], ["--pick", "knee"], ["--all"]])
+def test_when_nothing_matches_the_nearest_miss_is_named_and_the_code_is_3(
+    run: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["front", str(run), "--min-accuracy", "0.91", *options]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "closest: trial 0 misses accuracy by 0.01" in captured.err
+
+
+def test_an_empty_front_is_nothing_that_matches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.create(tmp_path / "empty", MANIFEST)
+    assert main(["front", str(folder.path)]) == 3
+    assert "no trial of this run finished" in capsys.readouterr().err
+
+
+def test_all_shows_members_by_a_mark_and_says_what_it_leaves_out(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = TrialRecord(number=3, status="failed", recipe={}, pipeline="p", seed=0, error="no")
+    RunFolder.open(run).write_trial(failed, {}, {})
+    assert main(["front", str(run), "--all"]) == 0
+    captured = capsys.readouterr()
+    assert "• 0" in captured.out and "l1 [2]" in captured.out and "• 2" not in captured.out
+    assert "not shown: 1 failed" in captured.err
+    assert main(["front", str(run), "--all", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert (rows[3]["status"], rows[3]["error"], rows[3]["accuracy"]) == ("failed", "no", None)
+
+
+def test_the_format_is_that_of_the_file_name(run: Path, tmp_path: Path) -> None:
+    for name in ("f.json", "f.CSV", "f.parquet", "f.txt"):
+        assert main(["front", str(run), "-o", str(tmp_path / name)]) == 0
+    assert json.loads((tmp_path / "f.json").read_text())[0]["trial"] == 0
+    assert (tmp_path / "f.CSV").read_text().startswith("trial,accuracy")
+    table = pd.read_parquet(tmp_path / "f.parquet")
+    assert table["trial"].tolist() == [0, 1]
+    assert "baseline" in (tmp_path / "f.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "parquet"], "give -o FILE.parquet as well"),
+        (["--pick", "knee", "--all"], "give one"),
+        (["--max-latency", "2ms"], "latency_ms is not an objective of this run"),
+        (["--max-size", "5"], "give a unit"),
+        (["--pick", "kne"], "'kne' is not one of"),
+    ],
+)
+def test_bad_input_is_refused(
+    run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["front", str(run), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_global_json_option_asks_for_json(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--json", "front", str(run)]) == 0
+    assert trials(capsys.readouterr().out) == [0, 1]

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from slimtune.cli.progress import Progress
+from slimtune.cli.progress import Progress, outcome
 from slimtune.results.record import TrialRecord
 
 WORKLOAD: dict[str, Any] = {
@@ -75,10 +75,11 @@ def test_verbose_adds_the_epochs_of_the_baseline_and_the_trials_that_start() -> 
     ]
 
 
-def test_a_terminal_gets_a_live_line_with_counts_failures_and_the_last_trial() -> None:
+def test_a_terminal_gets_a_live_picture_with_counts_failures_and_the_last_trial() -> None:
     text = shown(terminal=True, width=200)
     assert "trial    0      1/2" not in text
     assert "2/2" in text
+    assert "1 failed" in text
     assert "failed: no [channel] left" in text
     assert "\x1b[33mwarning: the [bold] rule" in text
 
@@ -152,3 +153,17 @@ def test_on_a_terminal_finals_have_a_live_line_of_their_own() -> None:
     text = shown_finals(terminal=True)
     assert "final 0000-e30-r0" not in text
     assert "finals" in text and "1/2" in text
+
+
+def test_the_end_names_the_volume_as_a_share_and_the_report() -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
+        progress("final", {"members": 3, "hypervolume": 7.6e4, "share": 0.6123456})
+        progress("report", {"path": "runs/a/report.html"})
+    assert file.getvalue() == (
+        "front     3 members · hypervolume 0.6123\nreport    runs/a/report.html\n"
+    )
+
+
+def test_a_stopped_trial_says_why() -> None:
+    assert outcome(record(0, status="stopped", error="too slow")) == "stopped at too slow"

@@ -10,6 +10,7 @@ from slimtune.measurement.accuracy import (
     balanced_accuracy,
     balanced_standard_error,
     check_parity,
+    majority_share,
     standard_error,
     top1_agreement,
 )
@@ -116,3 +117,7 @@ def test_with_equal_classes_balanced_accuracy_is_accuracy() -> None:
     assert balanced_accuracy(logits, labels) == pytest.approx(accuracy(logits, labels))
     with pytest.raises(DataError):
         balanced_accuracy(logits[:0], labels[:0])
+
+
+def test_who_always_names_the_most_frequent_class_is_right_that_often() -> None:
+    assert majority_share(np.array([3, 3, 3, 0])) == 0.75

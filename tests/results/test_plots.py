@@ -6,7 +6,12 @@ from PIL import Image
 
 from slimtune.errors import UserError
 from slimtune.results.folder import RunFolder
-from slimtune.results.plots import spread_figure
+from slimtune.results.plots import (
+    front_figure,
+    growth_figure,
+    importance_figure,
+    spread_figure,
+)
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 
@@ -76,3 +81,24 @@ def test_an_accuracy_that_was_not_optimised_is_drawn_too(tmp_path: Path) -> None
     )
     folder.write_trial(record, {}, {})
     assert spread_figure(open_run(folder.path)).startswith(b"\x89PNG")
+
+
+def test_the_figures_of_a_run_are_pngs_and_of_too_few_trials_there_are_none(
+    folder: RunFolder,
+) -> None:
+    run = open_run(folder.path)
+    assert [draw(run) for draw in (front_figure, growth_figure, importance_figure)] == [None] * 3
+    folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
+    for number in range(12):
+        add(folder, number, f"l{number % 2}$", 0.9 - number / 100)
+    for draw in (front_figure, growth_figure, importance_figure):
+        png = draw(run)
+        assert png is not None
+        assert min(Image.open(io.BytesIO(png)).size) > 300
+
+
+def test_a_front_of_three_objectives_has_two_pictures(digits_run: Path) -> None:
+    png = front_figure(open_run(digits_run))
+    assert png is not None
+    width, height = Image.open(io.BytesIO(png)).size
+    assert width > 2 * height

@@ -200,3 +200,40 @@ def test_a_member_that_breaks_a_limit_when_measured_together_leaves_the_front(ru
     write_final(run.path, [FinalRow(trial=row.trial, latency_ms=1.7) for row in rows])
     assert kept.front().empty
     assert "closest: trial 1 misses latency by 0.2 ms" in kept.nearest_miss()
+
+
+def test_a_run_at_some_records_reads_nothing_again(run):
+    known = run.at(list(reversed(run.records)))
+    (run.path / "trials" / "0001" / "result.json").write_text("{")
+    assert known.front()["trial"].tolist() == [0, 1, 4, 5]
+    assert [record.number for record in known.records] == [0, 1, 2, 3, 4, 5]
+
+
+def test_all_trials_have_their_status_and_whether_they_are_on_the_front(run):
+    table = run.trials()
+    assert table["trial"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert table["status"].tolist().count("complete") == 5
+    assert table["on_front"].tolist() == [True, True, False, False, True, True]
+    assert table["error"][3] == "diverged" and table["accuracy"].isna().tolist()[3]
+
+
+def test_the_growth_ends_at_the_share_of_the_box_that_the_front_dominates(run):
+    growth = run.growth()
+    assert growth["trial"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert growth["hypervolume"].is_monotonic_increasing
+    share = run.hypervolume() / (1.0 * 4400 * 2.2)
+    assert growth["hypervolume"].iloc[-1] == pytest.approx(share)
+    assert run.hypervolume_share() == pytest.approx(share)
+    assert limited(run, size_bytes=900.0).growth()["hypervolume"].tolist()[:5] == [0.0] * 5
+
+
+def test_the_front_has_its_caveats(run):
+    front = run.front()
+    assert front["collapsed"].tolist() == [False] * 4  # nothing is known of the classes
+    ten = {**run.manifest, "workload": {"fingerprint": "0", "classes": list("0123456789")}}
+    told = Run(RunFolder(run.path, ten)).front()
+    assert told["collapsed"].tolist() == [False, False, False, True]  # 0.5 of 0.96
+    assert told["accuracy_standard_error"].isna().all()
+    ten["workload"]["validation"] = 100
+    told = Run(RunFolder(run.path, ten)).front()
+    assert told["accuracy_standard_error"].iloc[1] == pytest.approx(0.03)

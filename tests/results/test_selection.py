@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.selection import knee, pick
+from slimtune.results.selection import front_distances, front_knee, knee, matching, pick
 
 BOTH = ["maximize", "minimize"]
 FRONT = pd.DataFrame(
@@ -146,3 +146,36 @@ def test_a_limit_on_what_the_run_did_not_optimise_is_refused():
             UserError, match=r"latency_ms is not an objective .*accuracy, size_bytes"
         ):
             pick(front, **arguments)
+
+
+def collapsed_front():
+    front = pd.concat([FRONT, pd.DataFrame([[8, 0.1, 30_000, 0.7, "e"]], columns=FRONT.columns)])
+    return front.assign(collapsed=[False] * 4 + [True]).reset_index(drop=True)
+
+
+def test_a_collapsed_member_is_picked_only_where_a_least_accuracy_allows_it():
+    front = collapsed_front()
+    assert pick(front, "size") == pick(front, "latency") == 7
+    assert pick(front, "size", max_latency_ms=0.7) == 8  # there is no other
+    assert pick(front, "size", min_accuracy=0.05) == 8
+    assert pick(front, "accuracy") == 3
+
+
+def test_a_collapsed_member_does_not_move_the_knee():
+    rows = [(0.95, 1e6, 2.0), (0.94, 2e5, 1.5), (0.85, 5e4, 1.0), (0.1, 4e4, 0.9)]
+    front = pd.DataFrame(rows, columns=["accuracy", "size_bytes", "latency_ms"])
+    told = front.assign(collapsed=[False, False, False, True])
+    # By hand, on the scale of the first three: sqrt(3), sqrt(0.01 + 0.29 + 0.34), 1.
+    assert front_distances(told)[1] == pytest.approx(0.751, abs=0.001)
+    assert front_knee(told) == front_knee(front.iloc[:3]) == 1
+    # A scale of accuracy that reaches down to 0.1 takes 0.94 and 0.85 for much the same.
+    assert front_knee(front) == front_knee(told.assign(collapsed=True)) == 2
+
+
+def test_matching_says_which_members_keep_the_limits():
+    assert matching(FRONT, {"accuracy": 0.8, "latency_ms": 1.0}).tolist() == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert matching(FRONT, {}).all()
+    with pytest.raises(UserError, match="macs is not an objective of this run"):
+        matching(FRONT, {"macs": 1.0})

@@ -3,6 +3,7 @@ import dataclasses
 import io
 import json
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -11,7 +12,7 @@ from slimtune.results.finals import FinalKey, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
-from slimtune.results.tables import front_csv, front_json, front_table
+from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
 
 PIPELINES = [
     "=HYPERLINK(1)",
@@ -149,3 +150,29 @@ def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
     text = shown(run)
     assert "members: finals, of 30 epochs, with another seed than the trial's" in text
     assert "0.8900 " in text and "0.8900 ± 0.0031" in text
+
+
+def test_error_bars_and_marks_are_explained_below_the_table(run):
+    run.folder.manifest["workload"] |= {"classes": list("0123456789"), "validation": 400}
+    text = shown(run)
+    assert "0.9000 ± 0.0150" in text
+    assert "✗ 0" in text and "keeps less than half of the baseline's accuracy" in text
+    assert "≈" not in text
+    run.folder.manifest["workload"]["validation"] = 10
+    assert "no measurable loss against the baseline (10 images): 1" in shown(run)
+
+
+def test_a_twin_has_its_number_in_a_column_of_its_own(run):
+    front = run.front()
+    front["within_noise_of"] = pd.array([0, None], dtype="Int64")
+    console = Console(width=120, file=io.StringIO(), color_system=None)
+    console.print(front_table(run, front))
+    text = console.file.getvalue()
+    assert "≈0" in text and "≈N within noise of trial N" in text
+    assert json.loads(front_json(run, front))[1]["within_noise_of"] is None
+
+
+def test_parquet_reads_back_as_the_front(run):
+    back = pd.read_parquet(io.BytesIO(front_parquet(run)))
+    assert back.columns.tolist() == run.front().columns.tolist()
+    assert back["pipeline"].tolist() == run.front()["pipeline"].tolist()

@@ -1,5 +1,6 @@
 import pytest
 
+from slimtune.search.attempt import AtStage
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.spec import Outcome, TrialSpec
 
@@ -68,3 +69,21 @@ def test_an_error_of_tell_ends_the_search():
     with pytest.raises(OSError, match="disk full"):
         run_inline(double, 1.0, driver.ask, tell)
     assert driver.log == [("ask", 0)]
+
+
+def test_the_stages_of_a_trial_are_told_while_it_runs():
+    heard = []
+
+    def work(shared, spec, aids):
+        aids.tell_stage("prune")
+        aids.tell_stage("measure")
+        return double(shared, spec, aids)
+
+    driver = Driver(1)
+    run_inline(
+        work, 2.0, driver.ask, driver.tell, on_event=lambda name, what: heard.append((name, what))
+    )
+    assert [name for name, _ in heard] == ["start", "stage", "stage", "finish"]
+    assert [what for name, what in heard if name == "stage"] == [
+        AtStage(0, "prune"), AtStage(0, "measure"),
+    ]  # fmt: skip

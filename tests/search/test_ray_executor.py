@@ -329,3 +329,25 @@ def test_a_worker_fetches_stages_from_the_drivers_host(session):
     driver = Driver(1)
     run_ray(ask_for_stages, None, driver.ask, driver.tell, concurrency=1, fetch_stage=stage_of)
     assert driver.outcomes[0].payload == [stage_of("there"), None]
+
+
+def tell_and_wait(shared, spec, aids):
+    aids.tell_stage("prune")
+    aids.tell_stage("fine-tune")
+    time.sleep(2.5)
+    return finish(shared, spec, aids)
+
+
+def test_the_driver_hears_which_stage_a_trial_is_in(session):
+    driver = Driver(1)
+    heard = []
+    run_ray(
+        tell_and_wait,
+        None,
+        driver.ask,
+        driver.tell,
+        concurrency=1,
+        on_event=lambda name, what: heard.append((name, getattr(what, "stage", ""))),
+    )
+    assert ("stage", "fine-tune") in heard
+    assert heard[0][0] == "start" and heard[-1][0] == "finish"

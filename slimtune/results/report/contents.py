@@ -302,10 +302,13 @@ def _versions(host: Mapping[str, Any]) -> str:
 def _threads(records: Sequence[TrialRecord]) -> str:
     kinds = Counter((record.threads, record.device) for record in records)
     return ", ".join(
-        f"{count} trial{'s' * (count != 1)} with {threads} thread{'s' * (threads != 1)} "
-        f"on {device}"
+        f"{_counted(count, 'trial')} with {_counted(threads, 'thread')} on {device}"
         for (threads, device), count in kinds.items()
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
 
 
 def _time_words(records: Sequence[TrialRecord]) -> str:

@@ -172,7 +172,6 @@ def test_a_real_run_opens_in_a_browser_without_an_error_or_a_request(digits_run,
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-        "--window-size=400,800",
         f"--log-net-log={tmp_path / 'net.json'}", "--virtual-time-budget=3000", "--dump-dom",
     ]  # fmt: skip
     done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=120)
