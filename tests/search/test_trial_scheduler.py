@@ -122,7 +122,11 @@ def test_a_trial_whose_worker_died_is_judged_anew_and_told_once(session, tmp_pat
         (0, "complete", 9.0),
         (1, "stopped", 1.0),
     ]
-    assert [entry for entry in seen if entry[0] == 1] == [(1, "0", -1.0), (1, "0", 0.0), (1, "1", 1.0)]
+    assert [entry for entry in seen if entry[0] == 1] == [
+        (1, "0", -1.0),
+        (1, "0", 0.0),
+        (1, "1", 1.0),
+    ]
 
 
 def test_side_by_side_every_trial_is_told_once_as_it_ended(session, tmp_path):
