@@ -5,7 +5,7 @@ Three rules, in this order, wherever a trial shows itself to its judge:
 1. A limit of the search is broken by what is settled before training: the size of the file and
    its latency, each with a margin for how well it is known.
 2. A complete trial would dominate it even if it came out as accurate as the baseline and a bit.
-3. Of its peers, the trials that came to the same rung, at least half are dominated by fewer.
+3. Of its peers, the trials that came to the same rung, more than half are dominated by fewer.
    Never if no peer dominates it, and not among fewer than 4 peers. Weights that are still to be
    rounded cost an accuracy that nobody knows yet: a peer counts with what is left when they are
    just rounded now, the trial itself with what it has, so that the doubt is in its favour.
@@ -118,7 +118,7 @@ class StoppingRule:
         at_worst = [{**row, "accuracy": row.get(AT_LEAST, row.get("accuracy"))} for row in group]
         mine, *theirs = self._dominators(group, names, at_worst)
         better = sum(count < mine for count in theirs)
-        if mine == 0 or 2 * better < len(others):
+        if mine == 0 or 2 * better <= len(others):
             return ""
         return f"dominated by {mine} of {len(others)} peers, {better} of them by fewer"
 
