@@ -151,8 +151,8 @@ def test_finals_of_the_same_length_and_those_that_are_finished_are_told_so() -> 
 
 def test_on_a_terminal_finals_have_a_live_line_of_their_own() -> None:
     text = shown_finals(terminal=True)
-    assert "final 0000-e30-r0" not in text
-    assert "finals" in text and "1/2" in text
+    assert "1/2 finals" in text and "final 0000-e30-r0: accuracy 0.9000" in text
+    assert "  1/2  accuracy" not in text  # the line that tells it where there is no picture
 
 
 def test_the_end_names_the_volume_as_a_share_and_the_report() -> None:
