@@ -242,7 +242,10 @@ KINDS: dict[str, Mapping[str, Any]] = {
         "prune": {"method": "l1", "amount": 0.5, "schedule": "incremental", "steps": 2},
         "quantize": {"method": "lsq", "bits": 4, "epochs": 1},
     },
-    "sparsity": {"prune": {"method": "bn_scale", "sparsity_epochs": 1}, "distill": {"method": "gram"}},
+    "sparsity": {
+        "prune": {"method": "bn_scale", "sparsity_epochs": 1},
+        "distill": {"method": "gram"},
+    },
     "soft, learned bits": {
         "prune": {"method": "fpgm", "schedule": "soft"},
         "quantize": {"method": "apot", "bits": 4, "epochs": 1},
@@ -257,7 +260,7 @@ KINDS: dict[str, Mapping[str, Any]] = {
         "quantize": {"method": "rtn", "bits": 4},
         "train": {**TRAIN, "dropout": 0.1, "mixup": 0.2, "recalibrate": True},
     },
-}  # fmt: skip
+}
 
 
 SLOW = ["sparsity", "soft, learned bits", "single weights", "a student from nothing"]
