@@ -5,8 +5,11 @@ import pytest
 import yaml
 
 from slimtune.cli.main import main
-from slimtune.cli.search import free_folder
+from slimtune.cli.search import _summary, free_folder
 from slimtune.cli.words import program
+from slimtune.results.folder import RunFolder
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run
 from slimtune.search.config import make_config
 
 QUICK = [
@@ -135,3 +138,21 @@ def test_a_resume_of_nothing_is_refused_in_one_line(
     assert message in error.splitlines()[-1]
     assert error.splitlines()[-1].startswith("error: ")
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_the_last_line_counts_the_trials_that_shared_a_beginning(tmp_path: Path) -> None:
+    manifest = {
+        "config": {},
+        "objectives": ["accuracy", "size_bytes"],
+        "reference_point": {"accuracy": 0.0, "size_bytes": 1e6},
+        "workload": {"fingerprint": "0" * 64},
+    }
+    folder = RunFolder.create(tmp_path / "a", manifest)
+    for number, reused in enumerate(["", "train", "prune"]):
+        record = TrialRecord(
+            number=number, status="complete", recipe={}, pipeline="p", seed=1, reused=reused,
+            objectives={"accuracy": 0.5, "size_bytes": 1000.0},
+        )  # fmt: skip
+        folder.write_trial(record, {}, {})
+    told = _summary(Run(folder), 61)
+    assert told == "done in 1:01 · 3 complete · 2 began with a stage of another trial"

@@ -260,7 +260,7 @@ KINDS: dict[str, Mapping[str, Any]] = {
         "quantize": {"method": "rtn", "bits": 4},
         "train": {**TRAIN, "dropout": 0.1, "mixup": 0.2, "recalibrate": True},
     },
-}  # fmt: skip
+}
 
 
 SLOW = ["sparsity", "soft, learned bits", "single weights", "a student from nothing"]
