@@ -27,7 +27,7 @@ def search(
             the run's.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
             ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
-            ``validation``, ``baseline``, ``space``.
+            ``validation``, ``baseline``, ``space``, ``final`` (``{"epochs": 30, "repeats": 3}``).
 
     Raises:
         UserError: a setting that breaks a rule, or data and weights that cannot be used.

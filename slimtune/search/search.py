@@ -67,7 +67,7 @@ def run_search(
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
             ``stopping`` (from another thread), ``stopped``, ``finals``, ``final_started``,
-            ``final_finished``, ``final``.
+            ``final_finished``, ``finals_measured``, ``final``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 

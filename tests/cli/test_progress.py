@@ -116,7 +116,7 @@ def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
 FINALS = {"members": 2, "repeats": 1, "epochs": 30, "cheap": 3, "finished": 0, "total": 2}
 
 
-def shown_finals(terminal: bool = False, **changes: Any) -> str:
+def shown_finals(terminal: bool = False, left: list[int] | None = None, **changes: Any) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
     with Progress(console, Path("runs/a")) as progress:
@@ -125,6 +125,7 @@ def shown_finals(terminal: bool = False, **changes: Any) -> str:
         final = {"name": "0000-e30-r0", "trial": 0, "repeat": 0, "finished": 1, "total": 2}
         progress("final_started", {**final, "pipeline": "l1 [50]%"})
         progress("final_finished", {**final, "record": record(0)})
+        progress("finals_measured", {"left": left or []})
     return file.getvalue()
 
 
@@ -144,3 +145,9 @@ def test_on_a_terminal_finals_have_a_live_line_of_their_own() -> None:
     text = shown_finals(terminal=True)
     assert "final 0000-e30-r0" not in text
     assert "finals" in text and "1/2" in text
+
+
+def test_members_that_are_dominated_at_full_length_are_named() -> None:
+    line = shown_finals(left=[7]).splitlines()[-1]
+    assert line == "finals    at full length off the front: trial 7"
+    assert shown_finals(left=[7, 12]).endswith("off the front: trials 7, 12\n")
