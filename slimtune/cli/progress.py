@@ -167,6 +167,12 @@ class Progress:
             counted = f"{finished}/{total}"
             self._line(f"final {values['name']}  {counted:>7}  {told}  {record.pipeline}")
 
+    def _on_finals_measured(self, values: Mapping[str, Any]) -> None:
+        if left := values["left"]:
+            trials = "trial" if len(left) == 1 else "trials"
+            numbers = ", ".join(map(str, left))
+            self._line(f"finals    at full length off the front: {trials} {numbers}")
+
     def _on_final(self, values: Mapping[str, Any]) -> None:
         volume = values.get("share", values["hypervolume"])
         self._line(f"front     {values['members']} members · hypervolume {volume:.4g}")

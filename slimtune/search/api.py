@@ -32,7 +32,7 @@ def search(
         allow_code: run code that the resumed run names; what ``settings`` name may run anyway.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
             ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
-            ``validation``, ``baseline``, ``space``.
+            ``validation``, ``baseline``, ``space``, ``final`` (``{"epochs": 30, "repeats": 3}``).
 
     Raises:
         UserError: a setting that breaks a rule, or data and weights that cannot be used.

@@ -42,7 +42,8 @@ def run_finals(
         config: whose ``final`` asks for them.
         folder: a run whose trials have ended, and whose lock this process holds.
         workload: of the run.
-        listener: told of ``finals``, ``final_started``, ``final_finished`` and ``warning``.
+        listener: told of ``finals``, ``final_started``, ``final_finished``, ``warning``, and
+            ``finals_measured`` with the members that are no longer on the front.
         execute: runs specs and returns when there are no more, or raises KeyboardInterrupt.
 
     Raises:
@@ -73,6 +74,8 @@ def run_finals(
     for text in _lost(done, members):
         listener("warning", {"text": text})
     measure_finals(folder, workload, done)
+    stayed = set(open_run(folder.path).front()["trial"])
+    listener("finals_measured", {"left": [n for n in members if n not in stayed]})
 
 
 def front_members(folder: RunFolder, workload: Workload) -> list[int]:

@@ -72,7 +72,8 @@ def run_search(
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
             ``stage`` and ``stopping`` (both from another thread), ``stopped``, ``fruitless``,
-            ``finals``, ``final_started``, ``final_finished``, ``final``, ``report``.
+            ``finals``, ``final_started``, ``final_finished``, ``finals_measured``, ``final``,
+            ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 

@@ -125,7 +125,7 @@ def test_a_trial_that_took_its_beginning_from_the_store_says_so() -> None:
 FINALS = {"members": 2, "repeats": 1, "epochs": 30, "cheap": 3, "finished": 0, "total": 2}
 
 
-def shown_finals(terminal: bool = False, **changes: Any) -> str:
+def shown_finals(terminal: bool = False, left: list[int] | None = None, **changes: Any) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
     with Progress(console, Path("runs/a")) as progress:
@@ -134,6 +134,7 @@ def shown_finals(terminal: bool = False, **changes: Any) -> str:
         final = {"name": "0000-e30-r0", "trial": 0, "repeat": 0, "finished": 1, "total": 2}
         progress("final_started", {**final, "pipeline": "l1 [50]%"})
         progress("final_finished", {**final, "record": record(0)})
+        progress("finals_measured", {"left": left or []})
     return file.getvalue()
 
 
@@ -167,3 +168,9 @@ def test_the_end_names_the_volume_as_a_share_and_the_report() -> None:
 
 def test_a_stopped_trial_says_why() -> None:
     assert outcome(record(0, status="stopped", error="too slow")) == "stopped at too slow"
+
+
+def test_members_that_are_dominated_at_full_length_are_named() -> None:
+    line = shown_finals(left=[7]).splitlines()[-1]
+    assert line == "finals    at full length off the front: trial 7"
+    assert shown_finals(left=[7, 12]).endswith("off the front: trials 7, 12\n")

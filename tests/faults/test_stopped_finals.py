@@ -11,6 +11,7 @@ from slimtune.results.final import read_final
 from slimtune.results.finals import FinalKey
 from slimtune.results.run import open_run
 
+pytestmark = pytest.mark.slow
 OPTIONS = ["--trials", "2", "--no-ray", "--repeats"]
 
 
@@ -34,7 +35,6 @@ def check_whole(run: Path, repeats: int) -> int:
     return len(keys)
 
 
-@pytest.mark.slow
 def test_kills_among_the_finals_lose_nothing_and_nothing_is_run_twice(tmp_path, searching) -> None:
     run, chance, kills = tmp_path / "run", random.Random(5), 0
     while kills < 3:
@@ -54,9 +54,7 @@ def test_kills_among_the_finals_lose_nothing_and_nothing_is_run_twice(tmp_path, 
     assert process.says(f"{len(before)} of {check_whole(run, 8)} are finished")
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_lets_the_final_end_and_says_how_to_go_on(tmp_path, searching, number) -> None:
     run = tmp_path / "run"
     process = searching("--out", str(run), *OPTIONS, "2", "-c", *config(tmp_path))

@@ -275,6 +275,7 @@ def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
     text = dict(events)["warning"]["text"]
     assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
     assert open_run(folder.path).front()["trial"].tolist() == [members[1]]
+    assert dict(events)["finals_measured"] == {"left": [members[0]]}
     rows = {row.trial: row.repeats for row in read_final(folder.path)}
     assert rows == {None: None, members[0]: 0, members[1]: 2}
 
