@@ -16,7 +16,9 @@ from slimtune.search.timeouts import check_alarm
 
 @contextmanager
 def machines(
-    config: SearchConfig, warn: Callable[[str], None], files: Sequence[Path] = ()
+    config: SearchConfig,
+    warn: Callable[[str], None] | None = None,
+    files: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Have what a search runs on within the block, a cluster joined and its latency lane ready.
 

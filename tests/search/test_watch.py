@@ -46,9 +46,7 @@ def hung(session, tmp_path_factory):
     told = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watch, "GRACE_SECONDS", 2.0)
-        run_ray(
-            hang, str(folder), lambda: specs.pop(0), told.append, concurrency=1, timeout=1.0
-        )
+        run_ray(hang, str(folder), lambda: specs.pop(0), told.append, concurrency=1, timeout=1.0)
     return told, (folder / "attempts").read_text()
 
 
