@@ -15,7 +15,9 @@ from slimtune.search.ray_session import check_fits, fitting, ray_nodes, ray_sess
 
 @contextmanager
 def machines(
-    config: SearchConfig, warn: Callable[[str], None], files: Sequence[Path] = ()
+    config: SearchConfig,
+    warn: Callable[[str], None] | None = None,
+    files: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Have what a search runs on within the block, a cluster joined and its latency lane ready.
 

@@ -22,6 +22,8 @@ from slimtune.search.shipping import runtime_env
 
 OBJECT_STORE_BYTES = 512 * 2**20
 """Of a Ray that we start: small, for outcomes pass through one at a time."""
+STARTS = 2
+"""Ray waits half a minute for its own daemons, which is too short on a host at its limits."""
 PROBE_SECONDS = 5.0
 """How long an address may take to accept a connection; Ray itself tries for minutes."""
 
@@ -105,19 +107,19 @@ def _start(cpus: int, object_store_bytes: int) -> None:
     has_token = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
     if not has_token:
         os.environ["RAY_AUTH_TOKEN"] = _token()
-    try:
-        _init(
-            address="local",
-            num_cpus=cpus,
-            object_store_memory=object_store_bytes,
-            resources={RESOURCE: 1},
-        )
-    except Exception as error:
-        ray.shutdown()
-        raise SlimtuneError(
-            f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs none "
-            "(--no-ray)"
-        ) from error
+    options = {"num_cpus": cpus, "object_store_memory": object_store_bytes}
+    for attempt in range(STARTS):
+        try:
+            _init(address="local", resources={RESOURCE: 1}, **options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if attempt + 1 < STARTS and "timed out" in str(error):
+                continue
+            raise SlimtuneError(
+                f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs "
+                "none (--no-ray)"
+            ) from error
 
 
 def _join(address: str, files: Sequence[Path]) -> None:

@@ -88,7 +88,7 @@ def test_a_block_within_another_uses_its_lane(session, file):
             assert process_of(_find()) == lane
         measured = measure_on_reference_host([file, file], image_shape=SHAPE, rounds=3)
         assert len(measured) == 2 and process_of(_find()) == lane
-        with pytest.raises(ModelError, match="not an ONNX") as refused:
+        with pytest.raises(ModelError, match="must be a model that ONNX Runtime") as refused:
             measure_on_reference_host([b"no model"], image_shape=SHAPE)
         assert type(refused.value) is ModelError
     assert _find() is None

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray._private.utils import check_version_info
 
 from slimtune.errors import ConfigError
-from slimtune.search.ray_session import SETTINGS, ray_session
+from slimtune.search.ray_session import SETTINGS, _cause, check_fits, fitting, ray_session
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,3 +94,38 @@ def test_an_address_where_nothing_listens_is_refused_in_one_line_within_seconds(
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("slimtune.errors.SlimtuneError: cannot reach Ray at 127.0.0.1:1: ")
     assert "refused" in last
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus", "trials"),
+    [
+        ([(4, 0)], 1, 0, 4),
+        ([(4, 0), (2, 0)], 3, 0, 1),
+        ([(4, 2), (4, 2)], 1, 1, 4),
+        ([(4, 2), (4, 2)], 1, 0.5, 8),
+        ([(4, 2)], 1, 0.3, 4),
+        ([(9, 1)], 1, 0.3, 3),
+        ([(2, 0), (0, 2)], 1, 1, 0),
+        ([], 1, 0, 0),
+    ],
+)
+def test_trials_fit_on_one_node_and_one_gpu_each(nodes, cpus, gpus, trials):
+    assert fitting([{"CPU": cpu, "GPU": gpu} for cpu, gpu in nodes], cpus, gpus) == trials
+
+
+def test_what_fits_on_no_single_node_is_refused():
+    nodes = [{"CPU": 2.0}, {"CPU": 2.0, "GPU": 1.0}]
+    check_fits(nodes, 2, 1, "Ray")
+    with pytest.raises(ConfigError, match="asks for 5 CPU, but Ray has 4 in all; ask for less"):
+        check_fits(nodes, 5, 0, "Ray")
+    with pytest.raises(ConfigError, match="3 CPU and 0 GPU on one node, but the nodes have 2 CPU"):
+        check_fits(nodes, 3, 0, "Ray")
+
+
+def test_a_cluster_of_another_version_is_told_in_one_line():
+    other = {"ray_version": "2.55.0", "python_version": "3.9.1"}
+    with pytest.raises(RuntimeError) as caught:
+        check_version_info(other, "here")
+    words = _cause(caught.value)
+    assert words.startswith("the cluster runs Ray 2.55.0 Python 3.9.1, here is Ray ")
+    assert words.endswith("; install the same versions") and "\n" not in words

@@ -9,7 +9,7 @@ from slimtune.search.shipping import PACKAGE, modules_to_ship, runtime_env
 
 @pytest.fixture
 def user(tmp_path, monkeypatch):
-    """A user's folder: a model, a module and a package that it imports, and another."""
+    """A user's folder: a model, a module and a package that it imports, and one it does not."""
     (tmp_path / "my_net.py").write_text("import my_parts\nimport my_blocks.res\n")
     (tmp_path / "my_parts.py").write_text("")
     (tmp_path / "my_blocks").mkdir()
