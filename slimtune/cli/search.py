@@ -11,7 +11,7 @@ import click
 from click import IntRange
 
 from slimtune.cli.config_file import dump_yaml
-from slimtune.cli.console import log_console, result_console
+from slimtune.cli.console import json_option, log_console, result_console
 from slimtune.cli.json_events import JsonEvents
 from slimtune.cli.progress import Progress
 from slimtune.cli.settings import search_config
@@ -70,6 +70,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
     help="Go on with RUN, or with the run in --out if there is one.",
 )
 @click.option("--print-config", is_flag=True, help="Print the merged settings as YAML and stop.")
+@json_option
 @click.pass_obj
 def command(
     state: State,

@@ -12,6 +12,8 @@
       trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
       trials/0016.damaged-1/   set aside, for its record could not be read
       front/                   front.json, front.csv (final.py)
+      report.html              to look at (report/page.py)
+      status.json              for those who watch (status.py); read by no search
 """
 
 import numbers
