@@ -1,6 +1,8 @@
 """Where the verbs write: results to standard output, progress and log to standard error."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -9,6 +11,7 @@ from rich.table import Table
 from slimtune.cli.state import State
 from slimtune.results.files import atomic_write
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 PLAIN_WIDTH = 100
 """Columns of a table that goes to a file or a pipe: the same on every machine."""
 
@@ -48,3 +51,15 @@ def plain_table(title: str, *columns: str) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     return table
+
+
+def json_option(command: _Command) -> _Command:
+    """Add ``--json`` to a verb: the same as before it, for it is typed after it as well."""
+
+    def note(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        ctx.obj.json = ctx.obj.json or value
+
+    option = click.option(
+        "--json", is_flag=True, expose_value=False, callback=note, help="Print JSON instead."
+    )
+    return option(command)

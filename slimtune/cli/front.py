@@ -6,7 +6,7 @@ import click
 import pandas as pd
 
 from slimtune.cli.choosing import PICKS, limit_options, resolved
-from slimtune.cli.console import log_console, result_console, write_or_echo
+from slimtune.cli.console import json_option, log_console, result_console, write_or_echo
 from slimtune.cli.state import State
 from slimtune.errors import NothingMatchesError
 from slimtune.results.files import atomic_write
@@ -30,6 +30,7 @@ STYLES = ("table", "json", "csv", "parquet")
     help="A table for people, or every column; default: by the name of FILE, else a table.",
 )
 @click.option("-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead.")
+@json_option
 @click.pass_obj
 def command(
     state: State,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from slimtune.cli.console import log_console
+from slimtune.cli.console import json_option, log_console
 from slimtune.cli.state import State
 from slimtune.errors import UserError
 from slimtune.results.files import atomic_write
@@ -28,6 +28,7 @@ _FIGURES = {
 @click.option(
     "--png", "figures", type=Path, metavar="DIR", help="Draw static figures into DIR as well."
 )
+@json_option
 @click.pass_obj
 def command(state: State, run: Path, output: Path | None, figures: Path | None) -> None:
     """Write one HTML file with everything there is to understand of RUN.

@@ -12,7 +12,7 @@ from click import IntRange
 
 from slimtune.cli.config_file import dump_yaml
 from slimtune.cli.consent import allow_code_option
-from slimtune.cli.console import log_console, result_console
+from slimtune.cli.console import json_option, log_console, result_console
 from slimtune.cli.dry_run import show_dry_run
 from slimtune.cli.json_events import JsonEvents
 from slimtune.cli.per_trial import PER_TRIAL, per_trial_options
@@ -83,6 +83,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.option("--print-config", is_flag=True, help="Print the merged settings as YAML and stop.")
 @allow_code_option
 @click.option("--dry-run", is_flag=True, help="Check everything, say what it will cost, and stop.")
+@json_option
 @click.pass_obj
 def command(
     state: State,

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.live import Live
 
-from slimtune.cli.console import log_console, result_console
+from slimtune.cli.console import json_option, log_console, result_console
 from slimtune.cli.json_events import told
 from slimtune.cli.live_view import LiveView
 from slimtune.cli.progress import outcome
@@ -38,6 +38,7 @@ EPILOG = "Example: slimtune watch runs/demo"
     help="Between two looks at the folder; default 2.",
 )
 @click.option("--once", is_flag=True, help="Show how it stands now, and leave.")
+@json_option
 @click.pass_obj
 def command(state: State, run: Path, interval: float, once: bool) -> None:
     """Watch RUN: how far it is, the front so far, which trial is in which stage.

@@ -14,6 +14,8 @@
       stages/KEY/              beginnings that trials share (stages.py); may be removed
       finals/0017-e30-r0/      a trial run again at full length (finals.py)
       front/                   front.json, front.csv (final.py)
+      report.html              to look at (report/page.py)
+      status.json              for those who watch (status.py); read by no search
 """
 
 import numbers

@@ -19,7 +19,8 @@ class Manifest(TypedDict):
 
     ``objectives`` are names; ``reference_point`` gives each of them the value, in its own unit,
     that hypervolume is counted from; ``workload`` holds at least the fingerprint, and the
-    ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with.
+    ``classes``, ``mean``, ``std`` and ``image_shape`` that an exported member is labelled with,
+    and perhaps ``chance``, the accuracy of always naming the most frequent class.
     ``space`` has every dimension of the search space in words, for a resume to compare;
     ``limits`` are the search's constraints, resolved: measured quantity -> limit, in its unit;
     ``start_points`` is how many of the first trials were fixed when the search began.

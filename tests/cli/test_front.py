@@ -167,8 +167,9 @@ def test_bad_input_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_the_global_json_option_asks_for_json(
+def test_json_may_be_asked_for_before_and_after_the_verb(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--json", "front", str(run)]) == 0
-    assert trials(capsys.readouterr().out) == [0, 1]
+    for arguments in (["--json", "front", str(run)], ["front", str(run), "--json"]):
+        assert main(arguments) == 0
+        assert trials(capsys.readouterr().out) == [0, 1]
