@@ -4,6 +4,7 @@ import dataclasses
 
 from slimtune.errors import DiskFullError, TrialError
 from slimtune.results.folder import RunFolder
+from slimtune.results.record import checked
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import failed_outcome
 
@@ -34,6 +35,7 @@ class Recorder:
         if outcome.payload is None:  # the process died; nothing came back but the reason
             trace = outcome.files.get("error.txt", b"").decode()
             outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
+        outcome = self._checked(outcome)
         # What the trial was given where it ran, which may be another host than was planned for.
         ran_on = {"threads": outcome.payload.threads, "device": outcome.payload.device}
         spec = dataclasses.replace(spec, **ran_on)
@@ -47,3 +49,11 @@ class Recorder:
             outcome = failed_outcome(spec, error)
             self._folder.write_trial(outcome.payload, spec.to_dict(), outcome.files)
         return outcome
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        """Fail an outcome that lacks an objective, or has one that is no number in its range."""
+        record = checked(outcome.payload, self._folder.manifest["objectives"])
+        if record.status == outcome.status:
+            return outcome
+        reason = record.error or ""
+        return Outcome(outcome.number, "failed", record.objectives, record, outcome.files, reason)
