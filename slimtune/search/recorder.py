@@ -6,7 +6,7 @@ from typing import Any
 
 from slimtune.errors import DiskFullError, TrialError
 from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.record import TrialRecord, checked
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import failed_outcome
 
@@ -26,6 +26,7 @@ class Recorder:
     """
 
     def __init__(self, folder: RunFolder, write: Write | None = None) -> None:
+        self._folder = folder
         self._write = write or folder.write_trial
         self._unwritten = 0
 
@@ -41,6 +42,7 @@ class Recorder:
         if outcome.payload is None:  # the process died; nothing came back but the reason
             trace = outcome.files.get("error.txt", b"").decode()
             outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
+        outcome = self._checked(outcome)
         # What the trial was given where it ran, which may be another host than was planned for.
         ran_on = {"threads": outcome.payload.threads, "device": outcome.payload.device}
         spec = dataclasses.replace(spec, **ran_on)
@@ -57,3 +59,11 @@ class Recorder:
             outcome = failed_outcome(spec, error)
             self._write(outcome.payload, spec.to_dict(), outcome.files)
         return outcome
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        """Fail an outcome that lacks an objective, or has one that is no number in its range."""
+        record = checked(outcome.payload, self._folder.manifest["objectives"])
+        if record.status == outcome.status:
+            return outcome
+        reason = record.error or ""
+        return Outcome(outcome.number, "failed", record.objectives, record, outcome.files, reason)

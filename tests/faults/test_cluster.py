@@ -99,13 +99,21 @@ def test_on_two_nodes_with_two_gpus_each_trials_get_what_they_ask_for(tmp_path: 
 
 NODE_KILLS = """
 import random
+count = {"kills": 0, "slow starts": 0}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 # Now, for the driver takes any node of its host, and shall not be on one that is killed.
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-nodes = [cluster.add_node(num_cpus=2, num_gpus=2) for _ in range(3)]
+nodes = []
+def add_node():
+    for _ in range(3):  # Ray gives a node 30 s to start, on a busy machine too few
+        try:
+            return nodes.append(cluster.add_node(wait=False, num_cpus=2, num_gpus=2))
+        except Exception:
+            count["slow starts"] += 1
 chance = random.Random(5)
 moments = chance.sample(range(1, 36), 5)  # so many trials have ended then
-count = {"kills": 0}
+for _ in range(3):
+    add_node()
 told = []
 
 def work(folder, spec, aids):
@@ -116,10 +124,10 @@ def work(folder, spec, aids):
 
 def on_event(name, what):
     if name == "finish" and len(told) in moments:
-        node = nodes.pop(chance.randrange(3))
+        node = nodes.pop(chance.randrange(len(nodes)))
         cluster.remove_node(node, allow_graceful=False)
-        nodes.append(cluster.add_node(wait=False, num_cpus=2, num_gpus=2))
         count["kills"] += 1
+        add_node()
 
 run_ray(
     work, sys.argv[1], trials(40), told.append, concurrency=3, gpus_per_trial=1, on_event=on_event,

@@ -8,9 +8,19 @@ from ray import cloudpickle
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
 from slimtune.search.per_trial import PerTrialSettings
+from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def session():
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with ray_session(None, concurrency=2, cpus=1, gpus=0, shared_bytes=0):
+            yield
 
 
 def hungry(folder, spec, aids):
@@ -56,12 +66,10 @@ class Search:
         self.told[outcome.number] = outcome
 
 
-@pytest.mark.parametrize("executor", ["inline", "ray"])
-def test_what_ran_out_of_memory_runs_once_more_at_the_end_and_alone(
-    tmp_path, monkeypatch, executor
-):
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def test_what_ran_out_of_memory_runs_once_more_at_the_end_and_alone(request, tmp_path, executor):
+    if executor == "ray":
+        request.getfixturevalue("session")
     search = Search(tmp_path, executor)
     tells = [number for name, number in search.log if name == "tell"]
     assert sorted(tells[:3]) == [0, 3, 4] and tells[3:] == [1, 2]
