@@ -14,7 +14,7 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.selection import matching, pick_row
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
 
-EPILOG = "Example: slimtune front runs/demo --min-accuracy -1% --pick size"
+EPILOG = "Example: slimtune front runs/demo --max-latency 0.5x --pick size"
 STYLES = ("table", "json", "csv", "parquet")
 
 

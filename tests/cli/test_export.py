@@ -42,7 +42,8 @@ def run(tmp_path: Path) -> Path:
     [
         (["--trial", "2"], 2),
         (["--pick", "accuracy"], 0),
-        (["--pick", "size"], 2),
+        (["--pick", "size"], 1),  # trial 2 knows less than chance: it has collapsed
+        (["--pick", "size", "--min-accuracy", "0.1"], 2),
         (["--pick", "size", "--min-accuracy", "0.5"], 1),
         (["--pick", "latency", "--min-accuracy", "0.86"], 0),
         (["--pick", "accuracy", "--max-latency", "1500us"], 1),
