@@ -60,6 +60,12 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
     metavar="KEY=VALUE",
     help="Any setting by its dotted name, the value as YAML; repeat for more.",
 )
+@click.option(
+    "--log-to",
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    multiple=True,
+    help="Log finished trials there as well; repeat for more.",
+)
 @click.option("--out", type=Path, metavar="DIR", help="New folder of the run; default runs/NAME.")
 @click.option(
     "--resume",
@@ -174,6 +180,7 @@ def _dotted(options: dict[str, Any]) -> dict[str, Any]:
         **{name: options[name] for name in (*plain, "concurrency", "ray_address")},
         **{setting: options[name] for name, setting in STEERING.items()},
         "objectives": options["objectives"] or None,
+        "log_to": options["log_to"] or None,
         "executor": "inline" if options["no_ray"] else None,
         "validation.source": options["validation_source"],
         "space.train.epochs": options["epochs"],

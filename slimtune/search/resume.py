@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "executor",
     "ray_address",
     "summary",
+    "log_to",
 )
 """Settings that decide no trial's result."""
 

@@ -38,6 +38,7 @@ from slimtune.search.setup import (
     workload_fingerprint,
 )
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
@@ -81,7 +82,10 @@ def run_search(
     """
     budget = Budget.of(config)  # what the user waits for begins here, with the baseline's training
     config = config.anchored()
-    with Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts:
+    with (
+        tracked(config.log_to, out, listener) as listener,
+        Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts,
+    ):
         if resume and (out / "run.json").is_file():
             return _go_on(config, out, listener, interrupts, budget)
         return _begin(config, out, listener, interrupts, budget, again=resume)
