@@ -72,6 +72,12 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
     metavar="KEY=VALUE",
     help="Any setting by its dotted name, the value as YAML; repeat for more.",
 )
+@click.option(
+    "--log-to",
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    multiple=True,
+    help="Log finished trials there as well; repeat for more.",
+)
 @click.option("--out", type=Path, metavar="DIR", help="New folder of the run; default runs/NAME.")
 @click.option(
     "--resume",
@@ -199,6 +205,7 @@ def _dotted(options: dict[str, Any]) -> dict[str, Any]:
         **{setting: options[name] for name, setting in STEERING.items()},
         **{setting: options[name] for name, setting in PER_TRIAL.items()},
         "objectives": options["objectives"] or None,
+        "log_to": options["log_to"] or None,
         "executor": "inline" if options["no_ray"] else None,
         "validation.source": options["validation_source"],
         "space.train.epochs": options["epochs"],

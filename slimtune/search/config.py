@@ -183,6 +183,11 @@ class SearchConfig(_Settings):
         Field(description="columns of the table of all trials at the end"),
     ] = ()
 
+    log_to: Annotated[
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...],
+        Field(description="trackers that finished trials are logged to, besides the run folder"),
+    ] = ()
+
     @field_validator("time_budget")
     @classmethod
     def _check_budget(cls, text: str | None) -> str | None:

@@ -15,6 +15,7 @@ from slimtune.search.estimate import Estimate, Measured, estimate_search
 from slimtune.search.proposer import Proposer
 from slimtune.search.samplers import FLAT
 from slimtune.search.setup import load_workload
+from slimtune.search.trackers.protocol import check_installed
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.size import Size, space_size
 from slimtune.spaces.space import suggest_recipe
@@ -55,6 +56,7 @@ def dry_run(
     Raises:
         UserError: bad input, as of the search itself.
     """
+    check_installed(config.log_to)
     workload = load_workload(config, load_dataset(config.data))
     check_space(config, workload)
     drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN))

@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "stage_store",
     "summary",
     *FINAL_MAY_CHANGE,
+    "log_to",
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""
 

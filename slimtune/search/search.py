@@ -42,6 +42,7 @@ from slimtune.search.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.stage_store import RunStages
 from slimtune.search.status_file import StatusFile
 from slimtune.search.stopping import open_rule
+from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
@@ -87,6 +88,7 @@ def run_search(
     budget = Budget.of(config)  # what the user waits for begins here, with the baseline's training
     config = config.anchored()
     with (
+        tracked(config.log_to, out, listener) as listener,
         Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts,
         machines(config, lambda text: listener("warning", {"text": text})),
     ):

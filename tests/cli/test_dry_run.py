@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from slimtune.cli.main import main
+
+SMALL = ["--model", "resnet8", "--data", "digits", "--trials", "2", "--epochs", "1", "--no-ray"]
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = ["--set", "space.quantize.method=none", "--set", "space.distill.method=none"]
+    assert main(["search", *SMALL, *quick, "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    starts = [line.partition(" ")[0] for line in captured.out.splitlines()]
+    assert starts == ["data", "search", "space", "first", "", "trial", "time", "disk", "nothing"]
+    assert "continuous in train.lr; besides, " in captured.out
+    assert "drawn recipes carried out with 1 epoch a stage" in captured.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "rule"),
+    [
+        (["--resume", "--out", "r"], 2, "--dry-run looks at a new search"),
+        (["--data", "didgits"], 2, "Did you mean 'digits'?"),
+        (["--model", "resnt20"], 2, "Did you mean 'resnet20'?"),
+        (["--set", "space.prune.amount=1.0"], 2, "must be less than 1"),
+        (["--out", "."], 2, "already exists"),
+        (["--trials", "0"], 2, "0 is not in the range"),
+    ],
+)
+def test_what_the_search_would_refuse_is_refused(
+    arguments: list[str],
+    code: int,
+    rule: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", *SMALL, *arguments, "--dry-run"]) == code
+    captured = capsys.readouterr()
+    assert rule in captured.err and captured.err.count("\n") == 1 and captured.out == ""
+    assert list(tmp_path.iterdir()) == []

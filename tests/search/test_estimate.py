@@ -1,0 +1,70 @@
+import dataclasses
+
+import pytest
+from torch import nn
+
+from slimtune.search.config import SearchConfig
+from slimtune.search.estimate import estimate_search, measure_pace, shortened_recipe
+from slimtune.workload.types import Workload
+
+RECIPE = {
+    "prune": {"method": "bn_scale", "amount": 0.5, "sparsity_epochs": 2, "step_epochs": 3},
+    "quantize": {"method": "lsq", "bits": 4, "epochs": 5},
+    "distill": {"method": "base"},
+    "train": {"epochs": 7},
+    "order": "ppq",
+}
+
+
+def test_a_recipe_is_cut_to_one_epoch_a_stage_and_stays_as_it_was() -> None:
+    short = shortened_recipe(RECIPE)
+    assert short["train"]["epochs"] == short["quantize"]["epochs"] == 1
+    assert short["prune"] == {**RECIPE["prune"], "sparsity_epochs": 1, "step_epochs": 1}
+    assert RECIPE["train"] == {"epochs": 7}
+    idle = {"train": {"epochs": 0}, "quantize": "none"}
+    assert shortened_recipe(idle) == idle
+
+
+def test_the_pace_is_measured_on_a_copy(digits: Workload) -> None:
+    before = {k: v.clone() for k, v in digits.baseline.state_dict().items()}
+    pace = measure_pace(digits.baseline, digits, batch=32)
+    assert pace.train > 0 and pace.infer > 0
+    after = digits.baseline.state_dict()
+    assert all((before[name] == after[name]).all() for name in before)
+    assert isinstance(digits.baseline, nn.Module) and not digits.baseline.training
+
+
+def test_epochs_and_trials_are_scaled_and_weights_spare_the_baseline(
+    digits: Workload, digits_config: SearchConfig
+) -> None:
+    recipes = [{"prune": "none", "train": {"epochs": 5, "batch_size": 64}}] * 2
+    config = digits_config.model_copy(update={"trials": 10})
+    cost = estimate_search(config, digits, recipes, samples=2)
+    assert len(cost.samples) == 2 and not any(m.failed for m in cost.samples)
+    one = cost.samples[0]
+    assert one.epochs == 5 and one.seconds == pytest.approx(one.fixed + 5 * one.epoch)
+    assert cost.search > 10 * cost.trial > 0
+    assert cost.of_images == len(digits.train) >= cost.images
+    assert cost.size == pytest.approx(11 * one.size, rel=0.1)
+    given = config.model_copy(update={"weights": "w.th"})
+    spared = estimate_search(given, digits, recipes, samples=1)
+    assert spared.baseline == pytest.approx(spared.samples[0].fixed)
+
+
+def test_trials_that_fail_are_measured_as_far_as_they_come(
+    digits: Workload, digits_config: SearchConfig
+) -> None:
+    wild = {"train": {"epochs": 1, "lr": 10.0, "weight_decay": 1.0, "momentum": 0.99}}
+    cost = estimate_search(digits_config, digits, [wild], samples=1)
+    assert "lower" in cost.samples[0].failed or cost.samples[0].failed == ""
+    assert cost.trial > 0
+
+
+def test_a_large_training_split_is_measured_in_part(
+    digits: Workload, digits_config: SearchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimtune.search.estimate.LEAST_IMAGES", 200)
+    monkeypatch.setattr("slimtune.search.estimate.PART_SECONDS", 0.0)
+    small = dataclasses.replace(digits)
+    cost = estimate_search(digits_config, small, [{"train": {"epochs": 2}}], samples=1)
+    assert cost.images == 200 < cost.of_images
