@@ -15,6 +15,7 @@ from torch import nn
 
 from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, keep_nothing
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.rungs import PREVIEW
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import accuracy, check_parity, standard_error
@@ -52,6 +53,8 @@ class StageClock:
         if stage != self._stage:
             self.stop()
             self._stage, self._started = stage, time.monotonic()
+        if stage == PREVIEW:  # the log of a trial that is judged is that of one that is not
+            return
         detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
         self._log.write(f"{stage} {detail}".rstrip() + "\n")
 
@@ -126,7 +129,6 @@ def _measured(
     lookout = Lookout(
         aids.judge,
         partial(measure, workload, recipe, aids=aids, brief=True),
-        clock.report,
         partial(_stopped_here, spec, clock),
         objectives,
     )

@@ -111,3 +111,21 @@ def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
         progress("finished", {"record": record(0)})
         progress("stopped", {"reason": "the time budget of 1m is spent"})
     assert "stopped   the time budget of 1m is spent · 1/2 trials\n" in file.getvalue()
+
+
+def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:
+    stopped = record(1, status="stopped", error="fine-tune 2/4: dominated by 3 of 4 peers")
+    for terminal, expected in [
+        (
+            False,
+            "trial    1      2/2  stopped at fine-tune 2/4: dominated by 3 of 4 peers  l1 [50]%",
+        ),
+        (True, "trials, 1 stopped"),
+    ]:
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
+        with Progress(console, Path("runs/a")) as progress:
+            progress("workload", {**WORKLOAD, "trials": 3 if terminal else 2})
+            progress("finished", {"record": record(0)})
+            progress("finished", {"record": stopped})
+        assert expected in file.getvalue()

@@ -81,3 +81,17 @@ def test_a_trial_whose_process_died_is_recorded_with_what_is_known(folder):
     recorded = Recorder(folder).record(TrialSpec(3, {}, seed=1), lost)
     assert recorded.status == "failed"
     assert folder.record(3).error == "its process died"
+
+
+def test_a_stopped_trial_is_recorded_with_its_judges_reason(folder):
+    payload = TrialRecord(
+        number=0, status="stopped", recipe={}, pipeline="p", seed=1, rungs={"a": {"accuracy": 0.5}}
+    )
+    outcome = Outcome(0, "stopped", {}, payload, {"log.txt": b"fine"}, reason="a: behind")
+    Recorder(folder).record(TrialSpec(0, {}, seed=1), outcome)
+    record = folder.record(0)
+    assert (record.status, record.error, record.rungs) == (
+        "stopped",
+        "a: behind",
+        {"a": {"accuracy": 0.5}},
+    )
