@@ -193,7 +193,7 @@ class _Bench:
         """
         if self.watch is None or rungs.total_epochs(self.recipe) <= len(at.history):
             return
-        self.report("preview", {})
+        self.report(rungs.PREVIEW, {})
         quick = dataclasses.replace(
             self, recipe=rungs.untrained(self.recipe), report=report_nothing
         )

@@ -16,6 +16,9 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch, network_accuracy
 from slimtune.workload.types import Workload
 
+PREVIEW = "preview"
+"""The stage in which what would come out is made before any training, for whoever looks on."""
+
 
 @dataclass(frozen=True)
 class Rung:

@@ -112,6 +112,14 @@ def _start(value: object) -> object:
     return value
 
 
+def _stopping(value: object) -> object:
+    """Accept on and off too, which YAML reads as true and false but a shell does not."""
+    known = {"auto": "auto", "true": True, "on": True, "false": False, "off": False}
+    if str(value).lower() not in known:
+        raise ValueError(f"must be auto, true or false, but got {shortened(value)}")
+    return known[str(value).lower()]
+
+
 class SearchConfig(_Settings):
     """One search. Precedence: option, ``--set``, config file, preset, these defaults."""
 
@@ -150,6 +158,7 @@ class SearchConfig(_Settings):
     ] = None
     stopping: Annotated[
         bool | Literal["auto"],
+        PlainValidator(_stopping),
         Field(description="end hopeless trials early; auto: yes, but not in a grid"),
     ] = "auto"
     final: FinalSettings = FinalSettings()

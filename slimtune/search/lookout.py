@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from slimtune.compression.pipeline import Compressed, Report
+from slimtune.compression.pipeline import Compressed
 from slimtune.compression.rungs import Rung, Watch
 from slimtune.search.attempt import Judge, go_on
 from slimtune.search.spec import Outcome
@@ -32,7 +32,6 @@ class Lookout:
     Args:
         judge: decides whether the trial goes on; with `go_on` nothing is measured or shown.
         measure: returns every measured quantity of a compressed network.
-        report: told of the stage ``preview``.
         record: makes a trial's record from a rung's objectives and metrics, as things stand.
         objectives: names of the run's objectives.
 
@@ -44,13 +43,11 @@ class Lookout:
         self,
         judge: Judge,
         measure: Callable[[Compressed], Measured],
-        report: Report,
         record: Callable[[Mapping[str, float], Mapping[str, Any]], Outcome],
         objectives: Sequence[str],
     ) -> None:
         self._judge = judge
         self._measure = measure
-        self._report = report
         self._record = record
         self._objectives = tuple(objectives)
         self._foreseen: Measured = {}
@@ -64,7 +61,6 @@ class Lookout:
 
     def _foresee(self, made: Compressed, certain: bool) -> None:
         self._foreseen = {**self._measure(made), "structure_certain": certain}
-        self._report("preview", {name: self._foreseen[name] for name in self._objectives})
         self._show(STRUCTURE, {"epochs": 0})
 
     def _reach(self, rung: Rung) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, keep_nothing
 from slimtune.compression.quantization.input_ranges import input_ranges
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.rungs import PREVIEW
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import check_parity
@@ -62,6 +63,8 @@ class StageClock:
             self.stop()
             self._stage, self._started = stage, time.monotonic()
             self._tell(stage)
+        if stage == PREVIEW:  # the log of a trial that is judged is that of one that is not
+            return
         detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
         self._log.write(f"{stage} {detail}".rstrip() + "\n")
 
@@ -148,7 +151,6 @@ def _measured(
     lookout = Lookout(
         aids.judge,
         partial(measure, workload, recipe, aids=aids, brief=True),
-        clock.report,
         partial(_stopped_here, spec, clock),
         names_of(objectives),
     )

@@ -34,6 +34,16 @@ def run(tmp_path: Path) -> Path:
         number=3, status="failed", recipe={}, pipeline="p", seed=0, error="no channel left"
     )
     folder.write_trial(failed, {}, {})
+    stopped = TrialRecord(
+        number=4,
+        status="stopped",
+        recipe={},
+        pipeline="p",
+        seed=0,
+        objectives={"accuracy": 0.99, "size_bytes": 1, "latency_ms": 0.1},
+        error="fine-tune 2/4: dominated by 3 of 4 peers",
+    )
+    folder.write_trial(stopped, {}, {})
     return folder.path
 
 
@@ -111,8 +121,13 @@ def test_a_folder_that_is_no_run_and_a_run_without_a_front_are_refused(
         ([], 2, "Give either --trial N or --pick"),
         (["--trial", "1", "--pick", "knee"], 2, "Give either --trial N or --pick"),
         (["--trial", "1", "--max-size", "1MB"], 2, "Give either --trial N or --pick"),
-        (["--trial", "99"], 2, "trial 99 does not exist (0-3)"),
+        (["--trial", "99"], 2, "trial 99 does not exist (0-4)"),
         (["--trial", "3"], 2, "trial 3 failed: no channel left"),
+        (
+            ["--trial", "4"],
+            2,
+            "trial 4 was stopped early and has no model (fine-tune 2/4: dominated",
+        ),
         (["--trial", "-1"], 2, "-1 is not in the range x>=0"),
         (["--pick", "best"], 2, "'best' is not one of 'knee'"),
         (["--max-latency", "2"], 2, "give a unit, e.g. 2ms"),

@@ -174,3 +174,21 @@ def test_members_that_are_dominated_at_full_length_are_named() -> None:
     line = shown_finals(left=[7]).splitlines()[-1]
     assert line == "finals    at full length off the front: trial 7"
     assert shown_finals(left=[7, 12]).endswith("off the front: trials 7, 12\n")
+
+
+def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:
+    stopped = record(1, status="stopped", error="fine-tune 2/4: dominated by 3 of 4 peers")
+    for terminal, expected in [
+        (
+            False,
+            "trial    1      2/2  stopped at fine-tune 2/4: dominated by 3 of 4 peers  l1 [50]%",
+        ),
+        (True, "2/3 trials · 1 stopped"),
+    ]:
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
+        with Progress(console, Path("runs/a")) as progress:
+            progress("workload", {**WORKLOAD, "trials": 3 if terminal else 2})
+            progress("finished", {"record": record(0)})
+            progress("finished", {"record": stopped})
+        assert expected in file.getvalue()

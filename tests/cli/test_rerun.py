@@ -209,3 +209,19 @@ def test_a_final_that_cannot_be_meant_is_refused_in_one_line(
     assert main(["rerun", str(run), *options]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_stopped_trial_is_run_to_its_end_and_says_so(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    result = copy / "trials" / "0000" / "result.json"
+    record = json.loads(result.read_text())
+    record |= {"status": "stopped", "error": "structure: too large"}
+    result.write_text(json.dumps(record))
+    assert main(["rerun", str(copy), "--trial", "0"]) == 0
+    captured = capsys.readouterr()
+    assert "trial 0 was stopped (structure: too large); here it runs to its end" in captured.err
+    assert captured.out.count("not compared") == 3
+    assert main(["rerun", str(copy), "--trial", "0", "--check"]) == 2
+    assert "was stopped: structure: too large; nothing to compare" in capsys.readouterr().err

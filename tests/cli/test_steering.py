@@ -9,7 +9,7 @@ from slimtune.cli.steering import STEERING, steering_options
 
 OPTIONS = [
     "--sampler", "nsga2", "--max-latency", "0.5x", "--min-accuracy", "-1%", "--max-size", "500KiB",
-    "--time-budget", "1h30m", "--stop-when-flat", "7",
+    "--time-budget", "1h30m", "--stop-when-flat", "7", "--no-stopping",
     "--final-epochs", "30", "--repeats", "3",
 ]  # fmt: skip
 
@@ -18,7 +18,7 @@ def test_every_option_sets_its_setting(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["search", *OPTIONS, "--print-config"]) == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["sampler"] == "nsga2" and config["time_budget"] == "1h30m"
-    assert config["stop_when_flat"] == 7
+    assert config["stop_when_flat"] == 7 and config["stopping"] is False
     assert config["final"] == {"epochs": 30, "repeats": 3}
     limits = {"max_latency": "0.5x", "min_accuracy": "-1%", "max_size": "500KiB"}
     assert config["constraints"] == limits
@@ -49,6 +49,7 @@ def test_the_options_are_those_of_the_table() -> None:
             ["--set", "start=fast"],
             "must be auto, none or a list of recipes, but got 'fast'",
         ),
+        (["--set", "stopping=perhaps"], "stopping: must be auto, true or false"),
         (["--set", "start=[3]"], "start: must be auto, none or a list of recipes"),
         (["--set", "constraints.max_sise=1MB"], "Did you mean 'max_size'"),
     ],

@@ -49,6 +49,10 @@ def folder(tmp_path):
         number=2, status="failed", recipe={}, pipeline="p", seed=1, error="diverged"
     )
     folder.write_trial(failed, {}, FILES)
+    stopped = TrialRecord(
+        number=3, status="stopped", recipe={}, pipeline="p", seed=1, error="structure: too large"
+    )
+    folder.write_trial(stopped, {}, {"log.txt": b""})
     return folder
 
 
@@ -155,7 +159,11 @@ def test_the_current_folder_is_not_pulled_from_under_the_shell(folder, tmp_path,
     [
         (1, "trial 1 has no file 'model.onnx'"),
         (2, "trial 2 failed: diverged; see slimtune rerun"),
-        (9, r"trial 9 does not exist \(0-2\)"),
+        (
+            3,
+            r"trial 3 was stopped early and has no model \(structure: too large\); slimtune rerun",
+        ),
+        (9, r"trial 9 does not exist \(0-3\)"),
     ],
 )
 def test_a_trial_without_a_model_is_refused(folder, tmp_path, number, reason):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
-from slimtune.results.front import gains, hypervolume, non_dominated
+from slimtune.results.front import dominators, gains, hypervolume, non_dominated
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -124,3 +124,12 @@ def test_points_gain_exactly_when_the_hypervolume_with_them_is_larger(cloud):
     before, after = values[:half], values[half:]
     grown = hypervolume(values, reference, directions) - hypervolume(before, reference, directions)
     assert gains(after, before, reference, directions) == (grown > 1e-9)
+
+
+def test_dominators_are_counted_by_hand_and_doubt_counts_for_the_dominated():
+    values = np.array([[0.9, 1.0], [0.8, 2.0], [0.7, 3.0], [0.7, 0.5]])
+    directions = ["maximize", "minimize"]
+    assert dominators(values, directions).tolist() == [0, 1, 3, 0]
+    at_worst = values - [[0.15, 0], [0, 0], [0, 0], [0, 0]]
+    assert dominators(values, directions, at_worst).tolist() == [0, 0, 3, 0]
+    assert (dominators(values, directions) == 0).tolist() == [*non_dominated(values, directions)]

@@ -7,6 +7,7 @@ from optuna.trial import TrialState, create_trial
 from slimtune.results.objectives import parse_objectives
 from slimtune.search.budget import Budget, is_flat
 from slimtune.search.config import make_config
+from slimtune.search.proposer import EARLY_STOPPED
 
 OBJECTIVES = parse_objectives(["accuracy", "size_bytes"])
 REFERENCE = [0.0, 100.0]
@@ -100,3 +101,11 @@ def test_optuna_keeps_the_constraints_that_are_read_here() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.add_trial(trial(0.5, 50, violation=0.5))
     assert study.trials[0].constraints == {"size_bytes": 0.5}
+
+
+def test_a_stopped_trial_never_comes_nearer_to_the_limits() -> None:
+    far = trial(0.5, 50, violation=3.0)
+    stopped = create_trial(
+        state=TrialState.COMPLETE, values=[0.9, 10], constraints={EARLY_STOPPED: 1.0}
+    )
+    assert flat([far, stopped], 1) and flat([FIRST, stopped], 1)

@@ -174,3 +174,27 @@ def test_the_weights_of_a_start_recipe_are_anchored() -> None:
     anchored = config.anchored()
     assert anchored.start[0]["student"]["weights"] == str(Path("s.th").absolute())
     assert len(anchored.points()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "stops"),
+    [
+        ({}, True),
+        (
+            {"sampler": "grid", "space": {"train": {"lr": 0.01}, "distill": {"method": "none"}}},
+            False,
+        ),
+        ({"stopping": False}, False),
+        ({"stopping": "off"}, False),
+        ({"stopping": True, "sampler": "random"}, True),
+    ],
+)
+def test_trials_are_stopped_early_but_not_in_a_grid(settings: dict[str, Any], stops: bool) -> None:
+    if settings.get("sampler") == "grid":
+        settings["space"]["prune"] = {"method": "none"}
+    assert make_config(settings).stops == stops
+
+
+@pytest.mark.parametrize("name", ["ppq", "spq", "pruning-kd", "kd-gpfq", "l1-kd-int8"])
+def test_presets_that_compare_methods_run_every_trial_to_its_end(name: str) -> None:
+    assert not make_config({}, name).stops

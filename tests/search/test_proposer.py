@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.search.proposer import Proposer, open_study, unfinished
+from slimtune.search.proposer import EARLY_STOPPED, Proposer, open_study, unfinished
 from slimtune.search.spec import Outcome, trial_seed
 
 OBJECTIVES = ["accuracy", "size_bytes"]
@@ -370,3 +370,18 @@ def test_trials_share_the_seed_of_their_beginning_but_repeats_of_a_grid_do_not()
     assert [(spec.seed, spec.prefix_seed) for spec in specs[:2]] == [(8, None), (9, None)]
     assert [spec.prefix_seed for spec in specs[2:]] == [77, 77]
     assert specs[2].seed != specs[3].seed
+
+
+def test_a_stopped_trial_is_known_to_the_sampler_and_never_a_best_one():
+    study = new_study()
+    asked = proposer(study, trials=3)
+    for status in ("complete", "stopped", "complete"):
+        spec = asked.ask()
+        best = {"accuracy": 1.0, "size_bytes": 1.0}
+        objectives = best if status == "stopped" else measure(spec).objectives
+        asked.tell(Outcome(spec.number, status, objectives, reason="behind"), {"size_bytes": -0.5})
+    stopped = study.trials[1]
+    assert stopped.state == optuna.trial.TrialState.COMPLETE and stopped.values == [1.0, 1.0]
+    assert stopped.constraints == {"size_bytes": -0.5, EARLY_STOPPED: 1.0}
+    assert 1 not in {trial.number for trial in study.best_trials}
+    assert study.best_trials and asked.ask() is None

@@ -90,3 +90,17 @@ def test_a_record_can_be_written_elsewhere(folder):
     [(record, spec, files)] = written
     assert (record.number, spec["number"], files) == (5, 5, {"model.onnx": b"x"})
     assert folder.numbers() == []
+
+
+def test_a_stopped_trial_is_recorded_with_its_judges_reason(folder):
+    payload = TrialRecord(
+        number=0, status="stopped", recipe={}, pipeline="p", seed=1, rungs={"a": {"accuracy": 0.5}}
+    )
+    outcome = Outcome(0, "stopped", {}, payload, {"log.txt": b"fine"}, reason="a: behind")
+    Recorder(folder).record(TrialSpec(0, {}, seed=1), outcome)
+    record = folder.record(0)
+    assert (record.status, record.error, record.rungs) == (
+        "stopped",
+        "a: behind",
+        {"a": {"accuracy": 0.5}},
+    )

@@ -44,7 +44,8 @@ def test_a_preset_lies_over_the_run_and_the_settings_over_both(tmp_path):
 
 def test_how_much_is_run_and_where_may_change(folder):
     changes = {"trials": 99, "concurrency": 2, "executor": "inline", "ray_address": "auto"}
-    changes |= {"time_budget": "5m", "stop_when_flat": 9, "final": {"epochs": 8, "repeats": 2}}
+    changes |= {"time_budget": "5m", "stop_when_flat": 9, "stopping": False}
+    changes |= {"final": {"epochs": 8, "repeats": 2}}
     check_same_search(folder, make_config({**SETTINGS, **changes}))
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
-from slimtune.search.spec import TrialSpec
-from slimtune.search.trial import StageClock, failed_outcome, run_trial
+from slimtune.search.attempt import Aids
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial import DEFAULT_OBJECTIVES, StageClock, failed_outcome, run_trial
 from slimtune.workload.types import Workload
 
 RECIPE = {
@@ -94,3 +95,60 @@ def test_each_stage_is_told_once_when_it_begins():
     clock.report("fine-tune", {"epoch": 1})
     clock.report("export", {})
     assert heard == ["fine-tune", "export"]
+
+
+class Judge:
+    """Ends a trial at one rung, and writes down what it is shown."""
+
+    def __init__(self, rung: str = "") -> None:
+        self.rung = rung
+        self.shown: list[Outcome] = []
+
+    def __call__(self, outcome: Outcome) -> str:
+        self.shown.append(outcome)
+        return "enough" if outcome.rung == self.rung else ""
+
+
+def test_a_trial_with_a_judge_that_lets_it_go_on_makes_the_same_files(
+    digits: Workload, outcome
+) -> None:
+    judge = Judge()
+    recipe = {**RECIPE, "train": {**RECIPE["train"], "epochs": 1}}
+    judged = run_trial(digits, TrialSpec(3, recipe, 11), Aids(judge=judge))
+    assert judged.payload.artifacts == outcome.payload.artifacts
+    assert judged.files["log.txt"] == outcome.files["log.txt"]
+    assert list(judged.payload.rungs) == [shown.rung for shown in judge.shown] == ["structure"]
+    assert outcome.payload.rungs == {}
+
+
+def test_a_stopped_trial_tells_what_was_known_where_it_ended(digits: Workload) -> None:
+    judge = Judge("fine-tune 2/8")
+    recipe = {**RECIPE, "train": {"epochs": 8, "batch_size": 256}}
+    stopped = run_trial(digits, TrialSpec(3, recipe, 11), Aids(judge=judge))
+    assert (stopped.status, stopped.reason, stopped.rung) == ("stopped", "enough", "fine-tune 2/8")
+    record = stopped.payload
+    assert record.status == "stopped" and set(record.rungs) == {
+        "structure",
+        "fine-tune 1/8",
+        "fine-tune 2/8",
+    }
+    assert set(record.objectives) == set(DEFAULT_OBJECTIVES)
+    assert (record.metrics["epochs"], record.metrics["epochs_left"]) == (2, 6)
+    assert list(stopped.files) == ["log.txt"] and "preview" in record.seconds
+    assert stopped.files["log.txt"].count(b"epoch=") == 2
+
+
+def test_a_trial_that_trains_nothing_is_not_judged(digits: Workload) -> None:
+    judge = Judge("structure")
+    spec = TrialSpec(0, {"quantize": "int8_static", "train": {"epochs": 0}}, 0)
+    assert run_trial(digits, spec, Aids(judge=judge)).status == "complete"
+    assert judge.shown == []
+
+
+def test_the_clock_can_be_read_without_stopping_it() -> None:
+    clock = StageClock()
+    clock.report("a", {})
+    assert set(clock.so_far()) == {"a"}
+    clock.report("b", {})
+    clock.stop()
+    assert set(clock.seconds) == {"a", "b"}
