@@ -189,6 +189,7 @@ def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:
         console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
         with Progress(console, Path("runs/a")) as progress:
             progress("workload", {**WORKLOAD, "trials": 3 if terminal else 2})
+            progress("started", {"number": 0, "pipeline": "l1"})
             progress("finished", {"record": record(0)})
             progress("finished", {"record": stopped})
         assert expected in file.getvalue()
