@@ -68,7 +68,7 @@ class Recall:
         if step is None:
             return [min(max(value, low), high)]
         steps = round((value - low) / step)
-        near = low + steps * step  # a recipe rounds what was drawn
+        near = min(low + steps * step, high)  # a recipe rounds what was drawn; so do floats
         return [near] if abs(near - value) < _NEAR else []
 
     def _said(self, name: str) -> Any:

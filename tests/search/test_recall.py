@@ -91,3 +91,11 @@ def test_of_a_flat_space_every_dimension_is_recalled_or_drawn_once(seed, index):
 def test_a_choice_that_the_recipe_does_not_say_is_not_noted():
     recalled = recall({"prune": None}, lambda d: d.suggest_categorical("prune.scope", ["a", "b"]))
     assert recalled.params == {}
+
+
+def test_the_upper_end_of_a_range_with_steps_is_in_the_range() -> None:
+    found = recall(
+        {"prune": {"amount": 0.7}},
+        lambda trial: trial.suggest_float("prune.amount", 0.1, 0.7, step=0.05),
+    )  # 0.1 + 12 * 0.05 is a bit above 0.7
+    assert found.params == {"prune.amount": 0.7}

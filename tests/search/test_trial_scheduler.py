@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
+from slimtune.results.objectives import parse_objectives
+from slimtune.results.record import TrialRecord
 from slimtune.search.attempt import Aids
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stopping import StoppingRule
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,129 +30,152 @@ def session():
             yield
 
 
+NAMES = ["accuracy", "size_bytes"]
+
+
+def stand(number, rung, size):
+    """Return trial ``number`` as it stands at a rung."""
+    values = {"accuracy": 0.9, "size_bytes": size}
+    record = TrialRecord(
+        number=number,
+        status="stopped",
+        recipe={},
+        pipeline="p",
+        seed=0,
+        objectives=values,
+        rungs={rung: values},
+    )
+    return Outcome(number, "stopped", values, record, rung=rung)
+
+
 def climb(folder, spec, aids):
-    """Three rungs; what is done at each is written down, and by whom."""
+    """Three rungs; what is done at each is written down, and by whom.
+
+    The higher its number, the larger the trial. Number 6 is small until its last rung, and its
+    process dies once on the way; number 7 raises.
+    """
     for step in range(3):
         with open(Path(folder, f"steps-{spec.number}"), "a") as steps:
             steps.write(f"{step} {os.getpid()} {threading.active_count()}\n")
-        here = Outcome(spec.number, "stopped", {"y": float(step)}, rung=str(step))
+        if spec.number == 7:
+            aids.judge(stand(7, "alone", 1.0))
+            raise ValueError("cannot be weighed")
+        if spec.number == 6 and step == 1 and not Path(folder, "died").exists():
+            Path(folder, "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        size = 50.0 if spec.number == 6 and step < 2 else 100.0 + spec.number
+        here = stand(spec.number, f"train {step}/3", size)
         if reason := aids.judge(here):
             return replace(here, reason=reason)
-    return Outcome(spec.number, "complete", {"y": 9.0})
+    return Outcome(spec.number, "complete", dict(here.objectives))
 
 
-def judge(outcome):
-    """End every odd trial at its second rung."""
-    return "odd" if outcome.number % 2 and outcome.rung == "1" else ""
+class Rule(StoppingRule):
+    """The search's own rule, which also writes down whom it is shown."""
+
+    def __init__(self):
+        super().__init__(parse_objectives(NAMES), {}, 1.0)
+        self.shown = []
+
+    def __call__(self, outcome):
+        self.shown.append((outcome.number, outcome.rung))
+        return super().__call__(outcome)
 
 
-def run_both(tmp_path, name, trials=4, judge=judge, work=climb, concurrency=1):
-    folder = tmp_path / name
-    folder.mkdir()
-    specs = iter([*(TrialSpec(n, {}, n) for n in range(trials)), None])
-    told = []
-    if name == "inline":
-        run_inline(work, str(folder), lambda: next(specs), told.append, aids=Aids(judge=judge))
-    else:
-        run_ray(
-            work,
-            str(folder),
-            lambda: next(specs),
-            told.append,
-            concurrency=concurrency,
-            judge=judge,
-        )
-    return folder, told
+def specs(trials):
+    return iter([*(TrialSpec(n, {}, n) for n in range(trials)), None])
 
 
-def steps(folder, number):
-    return [line.split() for line in (folder / f"steps-{number}").read_text().splitlines()]
+class Run:
+    """Trials that climb, on Ray with one worker or inline."""
+
+    def __init__(self, folder, trials, on_ray):
+        self.folder, self.told, self.rule = folder, [], Rule()
+        given = specs(trials)
+        if on_ray:
+            ask, tell = lambda: next(given), self.told.append
+            run_ray(climb, str(folder), ask, tell, concurrency=1, judge=self.rule)
+        else:
+            aids = Aids(judge=self.rule)
+            run_inline(climb, str(folder), lambda: next(given), self.told.append, aids=aids)
+
+    def steps(self, number):
+        text = (self.folder / f"steps-{number}").read_text()
+        return [line.split() for line in text.splitlines()]
 
 
 @pytest.fixture(scope="module")
-def ray_run(session, tmp_path_factory):
-    return run_both(tmp_path_factory.mktemp("stopping"), "ray")
+def on_ray(session, tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("ray"), trials=8, on_ray=True)
 
 
-def test_ray_and_inline_stop_the_same_trials_with_the_same_outcomes(ray_run, tmp_path):
-    _, inline = run_both(tmp_path, "inline")
-    _, by_ray = ray_run
-    assert by_ray == inline
-    assert [(o.number, o.status, o.reason) for o in by_ray] == [
-        (0, "complete", ""),
-        (1, "stopped", "odd"),
-        (2, "complete", ""),
-        (3, "stopped", "odd"),
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("inline"), trials=6, on_ray=False)
+
+
+def test_ray_with_one_worker_stops_the_same_trials_as_inline_with_the_same_outcomes(
+    on_ray, inline
+) -> None:
+    assert on_ray.told[:6] == inline.told
+    assert [outcome.status for outcome in inline.told] == ["complete"] * 4 + ["stopped"] * 2
+    assert inline.told[4].rung == "train 0/3" and "dominated by 4 of 4" in inline.told[4].reason
+
+
+def test_a_stopped_trial_does_no_more_and_its_worker_takes_the_next(on_ray) -> None:
+    assert [[step for step, _, _ in on_ray.steps(n)] for n in range(6)] == [
+        *[["0", "1", "2"]] * 4,
+        *[["0"]] * 2,
     ]
-    assert by_ray[1].objectives == {"y": 1.0} and by_ray[1].rung == "1"
-
-
-def test_a_stopped_trial_does_no_more_and_its_worker_takes_the_next(ray_run):
-    folder, _ = ray_run
-    done = {number: steps(folder, number) for number in range(4)}
-    assert [[step for step, _, _ in done[n]] for n in range(4)] == [
-        ["0", "1", "2"],
-        ["0", "1"],
-        ["0", "1", "2"],
-        ["0", "1"],
-    ]
-    pids = {pid for number in done for _, pid, _ in done[number]}
+    pids = {pid for n in range(6) for _, pid, _ in on_ray.steps(n)}
     assert len(pids) == 1 and pids != {str(os.getpid())}
 
 
-def test_no_thread_of_a_stopped_trial_is_left_behind(ray_run):
-    folder, _ = ray_run
-    assert steps(folder, 2)[0][2] == steps(folder, 0)[0][2]
+def test_no_thread_of_a_stopped_trial_is_left_behind(on_ray) -> None:
+    assert on_ray.steps(5)[0][2] == on_ray.steps(1)[0][2]
 
 
-def die_at_the_second_rung(folder, spec, aids):
-    if spec.number == 1 and not Path(folder, "died").exists():
-        aids.judge(Outcome(spec.number, "stopped", {"y": -1.0}, rung="0"))
-        Path(folder, "died").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return climb(folder, spec, aids)
+def test_a_trial_whose_worker_died_is_judged_anew_and_told_once(on_ray) -> None:
+    shown = [rung for number, rung in on_ray.rule.shown if number == 6]
+    assert shown == ["train 0/3", "train 0/3", "train 1/3", "train 2/3"]
+    [told] = [outcome for outcome in on_ray.told if outcome.number == 6]
+    assert (told.status, told.rung) == ("stopped", "train 2/3")
+    assert len({pid for _, pid, _ in on_ray.steps(6)}) == 2
 
 
-def test_a_trial_whose_worker_died_is_judged_anew_and_told_once(session, tmp_path):
-    seen = []
-
-    def watch(outcome):
-        seen.append((outcome.number, outcome.rung, outcome.objectives["y"]))
-        return judge(outcome)
-
-    _, told = run_both(tmp_path, "ray", judge=watch, work=die_at_the_second_rung)
-    assert [(o.number, o.status, o.objectives["y"]) for o in told[:2]] == [
-        (0, "complete", 9.0),
-        (1, "stopped", 1.0),
-    ]
-    assert [entry for entry in seen if entry[0] == 1] == [
-        (1, "0", -1.0),
-        (1, "0", 0.0),
-        (1, "1", 1.0),
-    ]
+def test_a_trial_that_raises_after_a_rung_fails_with_its_traceback(on_ray) -> None:
+    told = on_ray.told[-1]
+    assert (told.number, told.status) == (7, "failed")
+    assert told.reason == "ValueError: cannot be weighed"
+    assert b"in climb" in told.files["error.txt"]
 
 
-def test_side_by_side_every_trial_is_told_once_as_it_ended(session, tmp_path):
-    _, told = run_both(tmp_path, "ray", trials=12, concurrency=2)
+def alternate(shared, spec, aids):
+    reason = aids.judge(stand(spec.number, "half", 1.0))
+    return Outcome(spec.number, "complete", reason=reason)
+
+
+@pytest.mark.slow
+def test_side_by_side_every_trial_is_told_once_as_it_ended(session) -> None:
+    given, told = specs(12), []
+    run_ray(
+        alternate,
+        None,
+        lambda: next(given),
+        told.append,
+        concurrency=2,
+        judge=lambda outcome: "odd" if outcome.number % 2 else "",
+    )
     told.sort(key=lambda outcome: outcome.number)
     assert [outcome.number for outcome in told] == list(range(12))
     assert [outcome.status for outcome in told] == ["complete", "stopped"] * 6
 
 
-def fail_after_a_rung(folder, spec, aids):
-    aids.judge(Outcome(spec.number, "stopped", {}, rung="0"))
-    raise ValueError("cannot be weighed")
-
-
-def test_a_trial_that_raises_in_its_thread_fails_with_its_traceback(session, tmp_path):
-    _, told = run_both(tmp_path, "ray", trials=1, work=fail_after_a_rung)
-    assert (told[0].status, told[0].reason) == ("failed", "ValueError: cannot be weighed")
-    assert b"fail_after_a_rung" in told[0].files["error.txt"]
-
-
-def test_an_error_of_the_judge_ends_the_search_as_itself(session, tmp_path):
+@pytest.mark.slow
+def test_an_error_of_the_judge_ends_the_search_as_itself(session) -> None:
     def broken(outcome):
         raise OSError("disk full")
 
+    given = specs(4)
     with pytest.raises(OSError, match="^disk full$"):
-        run_both(tmp_path, "ray", judge=broken)
+        run_ray(alternate, None, lambda: next(given), lambda o: None, concurrency=1, judge=broken)
