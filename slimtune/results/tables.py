@@ -91,6 +91,8 @@ def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
             columns.append(
                 (f"{known.title} {arrow}", partial(_number, key=known.name, form=".4g"))
             )
+    if "accuracy" not in front and "test_accuracy" in front:
+        columns.append(("test accuracy ↑", _test))
     return columns
 
 

@@ -2,9 +2,11 @@ import csv
 import io
 import json
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from slimtune.results import tables
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
@@ -104,3 +106,8 @@ def test_json_has_null_for_what_was_not_measured(run):
     assert [row["test_accuracy"] for row in rows] == [0.5, None]
     assert rows[0]["knee"] in (True, False)
     assert rows[1]["pipeline"] == "=HYPERLINK(1)"
+
+
+def test_test_accuracy_is_shown_where_accuracy_was_not_optimised():
+    front = pd.DataFrame({"trial": [0], "size_bytes": [1024], "test_accuracy": [0.5]})
+    assert [title for title, _ in tables._columns(front)] == ["size KiB ↓", "test accuracy ↑"]
