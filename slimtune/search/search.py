@@ -210,7 +210,7 @@ def _run_trials(
         else:
             listener("finished", {"record": folder.record(what.number)})
 
-    work = with_own_code(partial(run_trial, objectives=tuple(config.objectives)))
+    work = with_own_code(partial(run_trial, objectives=tuple(config.objectives)), config)
     with interrupts.patient():
         if config.executor == "inline":
             run_inline(work, workload, ask, tell, on_event=on_event)
