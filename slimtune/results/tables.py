@@ -188,6 +188,8 @@ def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:
             )
     if "within_noise_of" in front and front["within_noise_of"].notna().any():
         columns.append(("≈", _twin))
+    if "accuracy" not in front and "test_accuracy" in front:
+        columns.append(("test accuracy ↑", _test))
     return columns
 
 

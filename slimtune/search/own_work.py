@@ -42,9 +42,13 @@ class OwnWork:
         return self.work(shared, spec, aids)
 
 
-def with_own_code(work: Work) -> Work:
-    """Return ``work`` ready to travel with all code of the user's that this process has loaded."""
-    code = loaded_code()
+def with_own_code(work: Work, config: SearchConfig) -> Work:
+    """Return ``work`` ready to travel with the code that trials of a search call.
+
+    That is all that its settings name but the data, which travel as arrays.
+    """
+    wanted = {code for key, code in code_in(config.model_dump()) if key != "data"}
+    code = {name: thing for name, thing in loaded_code().items() if name in wanted}
     for reference in code:
         for module in local_modules(reference):
             ray.cloudpickle.register_pickle_by_value(module)

@@ -254,7 +254,7 @@ def _execute(
     with interrupts.patient():
         run_all(
             config,
-            with_own_code(work),
+            with_own_code(work, config),
             workload,
             ask_unless_stopping,
             tell,

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from slimtune.results import tables
 from slimtune.results.final import FinalRow, write_final
 from slimtune.results.finals import FinalKey, write_final_run
 from slimtune.results.folder import RunFolder
@@ -176,3 +177,8 @@ def test_parquet_reads_back_as_the_front(run):
     back = pd.read_parquet(io.BytesIO(front_parquet(run)))
     assert back.columns.tolist() == run.front().columns.tolist()
     assert back["pipeline"].tolist() == run.front()["pipeline"].tolist()
+
+
+def test_test_accuracy_is_shown_where_accuracy_was_not_optimised():
+    front = pd.DataFrame({"trial": [0], "size_bytes": [1024], "test_accuracy": [0.5]})
+    assert [title for title, _ in tables._columns(front)] == ["size KiB ↓", "test accuracy ↑"]

@@ -18,7 +18,7 @@ def body(shared: object, spec: TrialSpec, aids: Aids) -> Outcome:
 
 
 def test_work_without_code_of_the_users_own_is_left_alone() -> None:
-    assert with_own_code(body) is body
+    assert with_own_code(body, make_config({})) is body
 
 
 READ = """
@@ -39,8 +39,10 @@ def test_code_travels_to_a_process_that_has_neither_the_file_nor_consent(
     allow_all_code()
     reference = f"{own_net}:make"
     network = load_code(reference)(num_classes=3, in_channels=1)
-    work = with_own_code(body)
-    assert isinstance(work, OwnWork) and reference in work.code
+    config = make_config({"model": reference, "data": f"{own_net}:wrong"})
+    load_code(f"{own_net}:wrong")
+    work = with_own_code(body, config)
+    assert isinstance(work, OwnWork) and list(work.code) == [reference]
     plain = OwnWork(len, {reference: work.code[reference]})
     (tmp_path / "sent").write_bytes(ray.cloudpickle.dumps((plain, network)))
     own_net.unlink()

@@ -1,5 +1,7 @@
 """A network of the user's own, by a function or class that builds it."""
 
+import copy
+
 from torch import nn
 
 from slimtune.errors import ModelError
@@ -32,4 +34,12 @@ def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
     )
     if not isinstance(network, nn.Module):
         raise ModelError(f"{reference} returned {type(network).__name__}, expected nn.Module")
+    try:
+        copy.deepcopy(network)  # every trial works on a copy, and in another process
+    except Exception as error:
+        words = (str(error).splitlines() or [""])[0]
+        reason = f"{type(error).__name__}: {words}"
+        raise ModelError(
+            f"{reference} returned a network that cannot be copied: {reason}"
+        ) from error
     return network.float().cpu().train()

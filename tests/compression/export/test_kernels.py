@@ -90,3 +90,16 @@ def test_dynamic_layers_are_what_the_standard_says_they_are() -> None:
         simulated = model[4](on_grid(model[2](on_grid(x)).flatten(1))).numpy()
     found = run(graph, IMAGES)
     assert np.std(found - simulated) < 0.2 * np.std(simulated - exact)
+
+
+def test_a_layer_that_feeds_the_next_directly_has_dynamic_kernels_too() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(32, 4))
+    model.eval()
+    stored = {n: fit_max(p, 8) for n, p in model.named_parameters() if p.ndim > 1}
+    graph = insert_dynamic(open_graph(trace(model, SHAPE)), stored)
+    outputs = [name for node in graph.nodes for name in node.output]
+    assert len(outputs) == len(set(outputs))
+    with torch.no_grad():
+        expected = model(torch.from_numpy(IMAGES)).numpy()
+    np.testing.assert_allclose(run(graph, IMAGES), expected, atol=0.05)

@@ -23,6 +23,24 @@ def test_it_needs_consent(own_net: Path) -> None:
         build(Architecture(f"{own_net}:make", 3, 1))
 
 
+def test_a_network_that_cannot_be_copied_is_refused(own_net: Path) -> None:
+    own_net.write_text(
+        own_net.read_text()
+        + """
+
+import threading
+
+def locked(num_classes):
+    network = Net(num_classes)
+    network.lock = threading.Lock()
+    return network
+"""
+    )
+    allow_all_code()
+    with pytest.raises(ModelError, match="cannot be copied: TypeError: cannot pickle"):
+        own_model(f"{own_net}:locked", 3, 1)
+
+
 def test_something_else_than_a_network_is_refused(own_net: Path) -> None:
     allow_all_code()
     with pytest.raises(ModelError, match="returned dict, expected nn.Module"):
