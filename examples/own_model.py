@@ -20,9 +20,9 @@ HEIGHT, WIDTH = 48, 40
 def make(num_classes: int, in_channels: int) -> nn.Module:
     """Return the network, untrained; the same layers each time."""
     return nn.Sequential(
-        _block(in_channels, 16, groups=1),
-        _block(16, 32, groups=4),
-        _block(32, 64, groups=4),
+        _layer(in_channels, 16, 3, stride=2),
+        _block(16, 32),
+        _block(32, 64),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(64, num_classes),
@@ -44,12 +44,14 @@ def load() -> dict[str, np.ndarray]:
     return arrays | {"classes": np.array(["bars", "rings", "steps"])}
 
 
-def _block(inputs: int, outputs: int, groups: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
+def _layer(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> nn.Module:
+    conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def _block(inputs: int, outputs: int) -> nn.Module:
+    grouped = _layer(outputs, outputs, 3, stride=2, groups=4)
+    return nn.Sequential(_layer(inputs, outputs, 1), grouped, _layer(outputs, outputs, 1))
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from tests.docs.page import LANGUAGES, PAGES, ROOT, blocks, commands, given, is_
 RUN = Path(__file__).with_name("page.py")
 DEMO = "slimtune search --preset demo --out runs/demo"
 FAST = ("CONTRIBUTING.md", "README.md (docs)", "adding-a-method.md", "concepts.md", "cluster.md")
-MOST_NORUN = 16
+MOST_NORUN = 12
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
 
