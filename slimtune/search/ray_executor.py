@@ -9,6 +9,7 @@ and a file would need a file system that driver and workers share.
 import json
 import tempfile
 import uuid
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_news import StageNews
 from slimtune.search.timeouts import timed
 from slimtune.search.trial_scheduler import REPORT, JudgingScheduler
-from slimtune.search.watch import Watch
+from slimtune.search.watch import Death, Watch
 
 RETRIES = 2
 """Times a trial is run again after the death of its process; that of its node does not count."""
@@ -110,16 +111,18 @@ def run_ray(
     ):
         name = f"slimtune-mailbox-{uuid.uuid4().hex}"
         mailbox = make_mailbox(name, ray.put((work, shared)), fetch_stage)
-        search = _Search(ask, tell, on_event, mailbox, name, Watch(timeout), judge)
+        search = _Search(ask, tell, on_event, mailbox, name, judge)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
             with StageNews(mailbox, on_event):
-                _fit(search, resources, concurrency, folder)
+                _fit(search, Watch(search.died, timeout), resources, concurrency, folder)
         finally:
             ray.kill(mailbox)
 
 
-def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folder: str) -> None:
+def _fit(
+    search: "_Search", watch: Watch, resources: dict[str, float], concurrency: int, folder: str
+) -> None:
     tuner = tune.Tuner(
         tune.with_resources(_RayTrial, resources),
         tune_config=tune.TuneConfig(
@@ -135,8 +138,9 @@ def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folde
             name="search",
             storage_path=folder,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[search.watch],
+            # Tune would not try again where a process dies before its trial has begun: see `died`.
+            failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[watch],
             # Tune's default for a class; its failure counts as the trial's, and runs it again.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
@@ -154,7 +158,7 @@ def _fit(search: "_Search", resources: dict[str, float], concurrency: int, folde
         raise search.error
     if failure is not None:
         raise SlimtuneError(f"Ray Tune broke down: {str(failure).splitlines()[0]}") from failure
-    if search.open or not search.exhausted:  # on SIGINT, Tune stops and returns as if all was well
+    if search.at_work():  # on SIGINT, Tune stops and returns as if all was well
         raise KeyboardInterrupt
 
 
@@ -168,7 +172,6 @@ class _Search(Searcher):
         on_event: OnEvent,
         mailbox: Any,
         mailbox_name: str,
-        watch: Watch,
         judge: Judge,
     ) -> None:
         super().__init__(None, None)
@@ -177,9 +180,10 @@ class _Search(Searcher):
         self._on_event = on_event
         self._mailbox = mailbox
         self._mailbox_name = mailbox_name
-        self.watch = watch
         self._judge = judge
         self._stopped: dict[str, Outcome] = {}
+        self._again: deque[TrialSpec] = deque()
+        self._deaths: Counter[int] = Counter()
         self.open: dict[str, TrialSpec] = {}
         self.exhausted = False
         self.error: Exception | None = None
@@ -187,16 +191,9 @@ class _Search(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.error is not None:
             raise self.error
-        try:
-            spec = self._ask()
-            if spec is not None:
-                self._on_event("start", spec)
-        except Exception as error:
-            self.error = error
-            raise
-        if spec is None:
-            self.exhausted = True
-            return Searcher.FINISHED
+        spec = self._again.popleft() if self._again else self._next()
+        if spec is None:  # not the end yet: what runs may have to run again
+            return None if self.open else Searcher.FINISHED
         self.open[trial_id] = spec
         # As text, for Tune would look for search spaces in a mapping.
         return {
@@ -205,6 +202,19 @@ class _Search(Searcher):
             "mailbox": self._mailbox_name,
             "judged": self._judge is not go_on,
         }
+
+    def _next(self) -> TrialSpec | None:
+        if self.exhausted:
+            return None
+        try:
+            spec = self._ask()
+            if spec is not None:
+                self._on_event("start", spec)
+        except Exception as error:
+            self.error = error
+            raise
+        self.exhausted = spec is None
+        return spec
 
     def ends(self, trial_id: str, report: str) -> bool:
         """Return whether the judge ends a trial that waits at a rung."""
@@ -225,15 +235,30 @@ class _Search(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        spec = self.open.get(trial_id)
+        if spec is None:
+            return
+        outcome = self._outcome(trial_id, spec)
+        if outcome is None and error:
+            return  # `Watch` is asked next, and comes to `died`
+        del self.open[trial_id]
+        self._finish(outcome or Outcome(number=spec.number, status="failed", reason=DIED))
+
+    def died(self, trial_id: str, death: Death) -> None:
+        """Run a trial again whose process died without an outcome, or give it up."""
         spec = self.open.pop(trial_id, None)
         if spec is None:
             return
-        lost = Outcome(
-            number=spec.number,
-            status="failed",
-            reason=self.watch.reason(trial_id) or DIED,
-        )
-        self._finish(self._outcome(trial_id, spec) or lost)
+        self._deaths[spec.number] += death.blamed
+        if death.final or self._deaths[spec.number] > RETRIES:
+            reason = death.reason or DIED
+            self._finish(Outcome(number=spec.number, status="failed", reason=reason))
+        else:
+            self._again.append(spec)
+
+    def at_work(self) -> bool:
+        """Return whether trials are left: then Tune has stopped early."""
+        return bool(self.open or self._again) or not self.exhausted
 
     def tell_what_arrived(self) -> None:
         """Tell the outcomes that Tune, stopping, did not come to fetch."""
@@ -336,7 +361,7 @@ class _RayTrial(tune.Trainable):
 
 
 def _trial_name(trial: Any) -> str:
-    return f"trial-{trial.config['number']}"
+    return f"trial-{trial.config['number']}-{trial.trial_id}"  # one may run more than once
 
 
 def _pickled_bytes(value: object) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -9,31 +10,48 @@ from ray import tune
 
 GRACE_SECONDS = 5.0
 """From the moment at which a trial should have ended by itself to the end of its process."""
-
 SHORT = "out of memory: Ray killed it, short of memory on its host"
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why the process of a trial died before its trial had ended.
+
+    Attributes:
+        reason: in one line; empty if it is not known.
+        final: whether it would die again, so that there is no use in another attempt.
+        blamed: whether the trial may have caused it; the death of a whole node it has not.
+    """
+
+    reason: str = ""
+    final: bool = False
+    blamed: bool = True
 
 
 class Watch(tune.Callback):
     """Ends trials that outlast their time; tells why the process of a trial died.
 
-    The death of a node is not a failure of the trials on it, so they keep their attempts.
-
     Args:
+        died: told of each trial of Tune's that ended by the death of its process, by its id.
         seconds: that a trial may take; None for no limit.
         clock: seconds that never run backwards.
     """
 
     def __init__(
-        self, seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        died: Callable[[str, Death], None],
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._died = died
         self._seconds = seconds
         self._clock = clock
         self._started: dict[str, float] = {}
-        self._reasons: dict[str, str] = {}
+        self._killed: set[str] = set()
 
-    def reason(self, trial_id: str) -> str:
-        """Return why a trial's process died, as far as is known; or an empty string."""
-        return self._reasons.get(trial_id, "")
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle as nothing: Tune writes its callbacks down, but nothing is read back."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Begin to count: the process is there and gets to work."""
@@ -46,17 +64,13 @@ class Watch(tune.Callback):
         self._started.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Stop counting."""
+        """Stop counting, and tell why the process died."""
         self._started.pop(trial.trial_id, None)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note why a trial's process died, of which it runs again in another."""
-        self._started.pop(trial.trial_id, None)
-        last = (trial.get_error() or "").rpartition("Failure # ")[2]
-        if "its node has died" in last:
-            trial.max_failures += 1
-        elif "running low on memory" in last:
-            self._reasons[trial.trial_id] = SHORT
+        if trial.trial_id in self._killed:
+            text = f"timeout after {self._seconds:g} s: it did not react, and its process was "
+            self._died(trial.trial_id, Death(text + "killed", final=True))
+        else:
+            self._died(trial.trial_id, cause_of(trial.get_error() or ""))
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Kill the process of every trial that should have ended by itself a while ago."""
@@ -64,16 +78,19 @@ class Watch(tune.Callback):
             return
         due = self._clock() - self._seconds - GRACE_SECONDS
         for trial in trials:
-            if self._started.get(trial.trial_id, due) < due:
-                self._end(trial)
+            process = trial.temporary_state.ray_actor
+            if process is not None and self._started.get(trial.trial_id, due) < due:
+                del self._started[trial.trial_id]
+                self._killed.add(trial.trial_id)
+                ray.kill(process)
 
-    def _end(self, trial: Any) -> None:
-        process = trial.temporary_state.ray_actor
-        if process is None:
-            return
-        del self._started[trial.trial_id]
-        self._reasons[trial.trial_id] = (
-            f"timeout after {self._seconds:g} s: it did not react, and its process was killed"
-        )
-        trial.max_failures = 0  # it would hang again
-        ray.kill(process)
+
+def cause_of(error: str) -> Death:
+    """Return why a process died.
+
+    Args:
+        error: the text of Ray's error.
+    """
+    if "node has died" in error or "node was preempted" in error:
+        return Death(blamed=False)
+    return Death(SHORT if "running low on memory" in error else "")

@@ -13,7 +13,7 @@ from slimtune.search.memory import ran_out_of_memory
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import ray_session
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.watch import SHORT, Watch
+from slimtune.search.watch import SHORT, Death, Watch
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,34 +65,48 @@ def test_a_trial_that_hangs_in_native_code_fails_with_its_process_and_is_not_run
     assert attempts == "01234"
 
 
-def trial(error=""):
-    return SimpleNamespace(trial_id="a", max_failures=2, get_error=lambda: error)
+class Trial:
+    """As much of a trial of Tune's as is looked at."""
+
+    trial_id = "a"
+
+    def __init__(self, error=""):
+        self._error = error
+
+    def get_error(self):
+        return self._error
 
 
-def test_the_death_of_a_node_does_not_count_against_its_trials():
-    first = "Failure # 1 (occurred at noon)\nThe actor died because its node has died.\n"
-    second = "Failure # 2 (occurred at one)\nThe worker was killed.\n"
-    patient = trial(first)
-    Watch().on_trial_recover(0, [], patient)
-    assert patient.max_failures == 3
-    patient = trial(first + second)
-    Watch().on_trial_recover(0, [], patient)
-    assert patient.max_failures == 2
+def death_by(error):
+    deaths = []
+    Watch(lambda trial_id, death: deaths.append((trial_id, death))).on_trial_error(
+        0, [], Trial(error)
+    )
+    return deaths
+
+
+def test_the_death_of_a_node_is_not_blamed_on_its_trials():
+    found = death_by("Failure # 1\nThe actor died because its node has died. Node Id: 3f\n")
+    assert found == [("a", Death(blamed=False))]
 
 
 def test_a_process_that_ray_killed_for_memory_counts_as_out_of_memory():
-    watched = Watch()
-    watched.on_trial_recover(0, [], trial("Failure # 1\nkilled due to running low on memory"))
-    assert watched.reason("a") == SHORT and watched.reason("b") == ""
+    found = death_by("Failure # 1\n1 worker(s) were killed due to the node running low on memory.")
+    assert found == [("a", Death(SHORT))]
     assert ran_out_of_memory(Outcome(0, "failed", reason=SHORT))
+
+
+def test_of_other_deaths_nothing_is_known():
+    assert death_by("The actor died unexpectedly") == [("a", Death())] == death_by(None)
 
 
 def test_the_time_of_a_trial_ends_with_it():
     now = [0.0]
-    watched = Watch(10.0, clock=lambda: now[0])
-    for end in (watched.on_trial_complete, watched.on_trial_error, watched.on_trial_recover):
-        watched.on_trial_start(0, [], trial())
-        end(0, [], trial())
-    now[0] = 1000.0
-    watched.on_step_begin(0, [trial()])
-    assert watched.reason("a") == ""
+    watched = Watch(lambda trial_id, death: None, 10.0, clock=lambda: now[0])
+    trial = Trial()
+    trial.temporary_state = SimpleNamespace(ray_actor="no process: to kill it would raise")
+    for end in (watched.on_trial_complete, watched.on_trial_error):
+        watched.on_trial_start(0, [], trial)
+        end(0, [], trial)
+        now[0] += 1000.0
+        watched.on_step_begin(0, [trial])
