@@ -1,21 +1,15 @@
 """Limits on what may be picked from a front: the same options, words and rules in every verb."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
 from slimtune.errors import UserError
 from slimtune.results.limits import LIMITED, parse_limit
-from slimtune.results.run import Run
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_KEYWORDS = {
-    "min_accuracy": "min_accuracy",
-    "max_latency": "max_latency_ms",
-    "max_size": "max_size_bytes",
-}
-"""An option -> the argument of `Run.pick`."""
 
 
 class Limit(click.ParamType):
@@ -61,27 +55,25 @@ def limit_options(command: _Command) -> _Command:
     return command
 
 
-def pick_limits(run: Run, options: dict[str, str | None]) -> dict[str, Any]:
-    """Return the keyword arguments of `Run.pick` that the options mean.
+def resolved(limits: Mapping[str, str | None], baseline: Mapping[str, float]) -> dict[str, float]:
+    """Return objective -> limit, in its own unit, for every limit that was given.
 
     Args:
-        run: whose baseline relative limits refer to, as measured together with its front.
-        options: what `limit_options` gave, by name; None was not given.
+        limits: what `limit_options` gave, by name; None was not given.
+        baseline: what relative limits refer to, such as `Run.baseline_values`.
 
     Raises:
-        UserError: a relative limit, but the run has no baseline value for it.
+        UserError: a relative limit, but the baseline has no value for it.
     """
-    given = {name: text for name, text in options.items() if text is not None}
-    if not given:
-        return {}
-    baseline = run.baseline_values(run.front())
-    found: dict[str, Any] = {}
-    for name, text in given.items():
-        value = parse_limit(name, text)(baseline.get(LIMITED[name], float("nan")))
-        if value != value:
+    found: dict[str, float] = {}
+    for name, text in limits.items():
+        if text is None:
+            continue
+        objective = LIMITED[name]
+        found[objective] = parse_limit(name, text)(baseline.get(objective, math.nan))
+        if math.isnan(found[objective]):
             raise UserError(
-                f"--{name.replace('_', '-')} {text}: the run's baseline has no {LIMITED[name]} to "
+                f"--{name.replace('_', '-')} {text}: the run's baseline has no {objective} to "
                 "compare with; give an absolute value"
             )
-        found[_KEYWORDS[name]] = value
     return found
