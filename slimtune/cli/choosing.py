@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from slimtune.errors import UserError
-from slimtune.results.limits import Rule, parse_limit, resolve_limits
+from slimtune.results.limits import LIMITED, Rule, parse_limit, resolve_limits
 
 PICKS = ("knee", "accuracy", "size", "latency")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -74,7 +74,10 @@ def resolved(limits: Mapping[str, str | None], baseline: Mapping[str, float]) ->
             keep.
     """
     given = {name: text for name, text in limits.items() if text is not None}
-    known = {"accuracy": 0.0, "latency_ms": 1.0, "size_bytes": 1.0, **baseline}
-    if not baseline and any(text.strip()[-1] in "x×%" for text in given.values()):
-        raise UserError("the baseline has not been measured yet: give limits without x and %")
-    return resolve_limits(given, known)
+    for name, text in given.items():
+        if LIMITED[name] not in baseline and text.strip()[-1] in "x×%":
+            raise UserError(
+                f"--{name.replace('_', '-')} {text}: the run's baseline has no {LIMITED[name]} to "
+                "compare with; give an absolute value"
+            )
+    return resolve_limits(given, {**dict.fromkeys(LIMITED.values(), 1.0), **baseline})

@@ -1,6 +1,7 @@
 """``slimtune export``: members of the front, copied out of the run and ready to deploy."""
 
 import shlex
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,9 @@ from typing import Any
 import click
 
 from slimtune.cli import words
+from slimtune.cli.choosing import limit_options, resolved
 from slimtune.cli.console import log_console
-from slimtune.cli.limits import limit_options, pick_limits
 from slimtune.cli.state import State
-from slimtune.errors import NothingMatchesError
 from slimtune.results.delivery import FORMATS
 from slimtune.results.delivery_front import export_front
 from slimtune.results.finals import FOLDER as FINALS
@@ -20,11 +20,12 @@ from slimtune.results.member import Member
 from slimtune.results.run import Run, open_run
 
 EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o deploy"
-_MEASURED = {
-    "min_accuracy": "accuracy",
-    "max_latency_ms": "latency_ms",
-    "max_size_bytes": "size_bytes",
+_KEYWORDS = {
+    "accuracy": "min_accuracy",
+    "latency_ms": "max_latency_ms",
+    "size_bytes": "max_size_bytes",
 }
+"""An objective -> the argument of `Run.pick` that limits it."""
 
 
 class Formats(click.ParamType):
@@ -94,31 +95,31 @@ def command(
     if not whole and (trial is None) != picked:
         raise click.UsageError("Give either --trial N or --pick with limits, or --all.")
     opened = open_run(run)
-    limits = pick_limits(opened, options)
+    limits = resolved(options, opened.baseline_values(opened.front())) if limited else {}
     if whole:
         members = _members(opened, limits)
         target = export_front(opened, members, output, formats)
         folders = {int(n): target / f"trial-{int(n):04d}" for n in members["trial"]}
         _show_front(state, opened, target, len(folders))
     else:
-        member = opened.trial(trial) if trial is not None else opened.pick(how or "knee", **limits)
+        member = opened.trial(trial) if trial is not None else _picked(opened, how, limits)
         target = member.export(output, formats)
         folders = {member.number: target}
         _show(state, opened, member, target)
     return _verified(state, opened, folders) if verify else 0
 
 
-def _members(run: Run, limits: dict[str, Any]) -> Any:
+def _picked(run: Run, how: str | None, limits: Mapping[str, float]) -> Member:
+    keywords: dict[str, Any] = {_KEYWORDS[name]: limit for name, limit in limits.items()}
+    return run.pick(how or "knee", **keywords)
+
+
+def _members(run: Run, limits: Mapping[str, float]) -> Any:
     """Return the rows of the front that keep the limits."""
-    if limits:
-        run.pick(**limits)  # refuses limits that make no sense, or that no member keeps
-    measured = {_MEASURED[name]: limit for name, limit in limits.items()}
+    _picked(run, None, limits)  # refuses limits that make no sense, or that no member keeps
     front = run.front()
     rows: list[dict[str, Any]] = front.to_dict("records")  # type: ignore[assignment]
-    kept = [keeps(measured, row) for row in rows]
-    if not any(kept):
-        raise NothingMatchesError(run.nearest_miss() or f"{run.path}: the front has no member")
-    return front[kept]
+    return front[[keeps(limits, row) for row in rows]]
 
 
 def _show(state: State, run: Run, member: Member, target: Path) -> None:

@@ -41,6 +41,8 @@ BOMB = "\n".join(
         (b"space:\n  distill:\n    temperature: [0, 4]\n", ":3: ", "must be greater than 0"),
         (b"space:\n  distill:\n    alpha: 1.5\n", ":3: ", "must be less than or equal to 1"),
         (b"space: {train: [1]}\n", ":1: ", "space.train: must be a mapping"),
+        (b"seed: 1\nlog_to: [mlfow]\n", ":2: ", "'tensorboard', 'mlflow' or 'wandb'"),
+        (b"log_to: tensorboard\n", ":1: ", "log_to: must be a valid tuple"),
     ],
 )
 def test_a_config_that_breaks_a_rule_is_named_with_its_place(

@@ -40,8 +40,8 @@ def test_a_limit_that_makes_no_sense_is_refused_where_it_is_given(arguments, mes
 
 
 def test_a_limit_against_a_baseline_that_is_not_there_is_refused():
-    with pytest.raises(UserError, match="has not been measured yet"):
-        resolved({"max_size": "0.5x"}, {})
+    with pytest.raises(UserError, match="--max-size 0.5x: the run's baseline has no size_bytes"):
+        resolved({"max_size": "0.5x"}, {"accuracy": 0.9})
     assert resolved({"max_size": "5KiB"}, {}) == {"size_bytes": 5120.0}
 
 

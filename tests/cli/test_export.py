@@ -135,7 +135,6 @@ def test_a_folder_that_is_no_run_and_a_run_without_a_front_are_refused(
         (["--min-accuracy", "90"], 2, "must be 0..1, a percentage, or relative"),
         (["--min-accuracy", "0.92"], 3, "closest: trial 0 misses accuracy by 0.02"),
         (["--min-accuracy", "-1%"], 3, "closest: trial 0 misses accuracy by 0.04"),
-        (["--max-latency", "0.5x"], 2, "has no latency_ms to compare with"),
         (["--all", "--trial", "1"], 2, "--all exports every member"),
         (["--all", "--pick", "knee"], 2, "--all exports every member"),
         (["--all", "--min-accuracy", "0.92"], 3, "closest: trial 0 misses accuracy"),

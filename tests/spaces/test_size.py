@@ -9,7 +9,10 @@ SPACES = [
     {"prune": {"schedule": ["one_shot", "incremental", "soft"], "steps": [2, 3, 4]}},
     {"prune": {"method": ["none", "l1", "n_m", "l1_unstructured"], "scope": ["local", "stage"]}},
     {"order": ["ppq", "spq"], "quantize": {"method": ["none", "lsq"], "epochs": [1, 2]}},
-    {"train": {"epochs": [0, 2], "label_smoothing": [0.0, 0.1]}, "distill": {"alpha": [0.0, 0.9]}},
+    {
+        "train": {"mixup": [0.0, 0.2], "label_smoothing": [0.0, 0.1]},
+        "distill": {"alpha": [0.0, 1]},
+    },
     {"train": {"schedule": ["cosine", "step"], "decay": [0.1, 0.2, 0.3]}},
     {"quantize": {"method": ["gpfq", "apot"], "bits": [3, 4], "stage_bits": ["", "8-4"]}},
 ]
