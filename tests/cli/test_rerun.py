@@ -225,3 +225,18 @@ def test_a_stopped_trial_is_run_to_its_end_and_says_so(
     assert captured.out.count("not compared") == 3
     assert main(["rerun", str(copy), "--trial", "0", "--check"]) == 2
     assert "was stopped: structure: too large; nothing to compare" in capsys.readouterr().err
+
+
+def test_a_trial_from_a_device_that_is_not_here_runs_on_the_cpu_and_says_so(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = shutil.copytree(run, tmp_path / "far")
+    for name in ("spec.json", "result.json"):
+        file = far / "trials" / "0000" / name
+        file.write_text(file.read_text().replace('"device": "cpu"', '"device": "cuda:99"'))
+    assert main(["rerun", str(far), "--trial", "0"]) == 0
+    assert "trained on cuda:99, which is not here: it runs on the CPU" in capsys.readouterr().err
+    assert main(["rerun", str(far), "--trial", "0", "--check"]) == 2
+    error = capsys.readouterr().err
+    assert "cuda:99, which is not here, and another device gives other bits" in error
+    assert error.count("\n") == 1
