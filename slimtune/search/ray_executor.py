@@ -8,6 +8,7 @@ and a file would need a file system that driver and workers share.
 
 import json
 import tempfile
+import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -94,7 +95,9 @@ def run_ray(
         search = _Search(ask, tell, on_event, mailbox, name)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
-            _fit(search, Watch(search.died, timeout), resources, concurrency, folder)
+            _fit(
+                search, Watch(search.died, search.elapsed, timeout), resources, concurrency, folder
+            )
         finally:
             ray.kill(mailbox)
 
@@ -214,6 +217,14 @@ class _Search(Searcher):
         else:
             self._again.append(spec)
 
+    def elapsed(self, trial_id: str) -> float | None:
+        """Return for how many seconds a trial has been at work; None if not yet."""
+        spec = self.open.get(trial_id)
+        if spec is None:
+            return None
+        seconds: float | None = ray.get(self._mailbox.elapsed.remote(spec.number))
+        return seconds
+
     def at_work(self) -> bool:
         """Return whether trials are left: then Tune has stopped early."""
         return bool(self.open or self._again) or not self.exhausted
@@ -281,6 +292,7 @@ class _RayTrial(tune.Trainable):
             references: list[Any] = ray.get(self._mailbox.inputs.remote())
             self._inputs = ray.get(references[0])
         work, shared = self._inputs
+        ray.get(self._mailbox.begin.remote(spec.number))
         return work(shared, spec, aids)
 
 
@@ -290,14 +302,23 @@ class _Mailbox:
     def __init__(self, inputs: list[Any]) -> None:
         self._inputs = inputs
         self._outcomes: dict[int, Outcome] = {}
+        self._begun: dict[int, float] = {}
 
     def inputs(self) -> list[Any]:
         return self._inputs
+
+    def begin(self, number: int) -> None:
+        self._begun[number] = time.monotonic()
+
+    def elapsed(self, number: int) -> float | None:
+        begun = self._begun.get(number)
+        return None if begun is None else time.monotonic() - begun
 
     def put(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = outcome
 
     def take(self, number: int) -> Outcome | None:
+        self._begun.pop(number, None)
         return self._outcomes.pop(number, None)
 
 
