@@ -1,5 +1,6 @@
 """What lies between driver and workers, in an actor beside the driver."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class Mailbox:
         self._outcomes: dict[int, Outcome] = {}
         self._reports: dict[int, tuple[str, Outcome]] = {}
         self._stages: dict[int, str] = {}
+        self._begun: dict[int, float] = {}
 
     def inputs(self) -> list[Any]:
         """Return what it was made with."""
@@ -34,6 +36,15 @@ class Mailbox:
     def fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
         """Return the files that the run's stage store keeps under a key, or None."""
         return self._fetch_stage(key)
+
+    def begin(self, number: int) -> None:
+        """Note that a trial gets to work, now."""
+        self._begun[number] = time.monotonic()
+
+    def elapsed(self, number: int) -> float | None:
+        """Return for how many seconds a trial has been at work; None if it has not begun."""
+        begun = self._begun.get(number)
+        return None if begun is None else time.monotonic() - begun
 
     def put(self, number: int, outcome: Outcome) -> None:
         """Keep what a trial made."""
@@ -50,6 +61,7 @@ class Mailbox:
 
     def take(self, number: int) -> Outcome | None:
         """Hand over what a trial made, once."""
+        self._begun.pop(number, None)
         return self._outcomes.pop(number, None)
 
     def report(self, number: int, name: str, outcome: Outcome) -> None:

@@ -114,8 +114,9 @@ def run_ray(
         search = _Search(ask, tell, on_event, mailbox, name, judge)
         resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
         try:
+            watch = Watch(search.died, search.elapsed, timeout)
             with StageNews(mailbox, on_event):
-                _fit(search, Watch(search.died, timeout), resources, concurrency, folder)
+                _fit(search, watch, resources, concurrency, folder)
         finally:
             ray.kill(mailbox)
 
@@ -256,6 +257,14 @@ class _Search(Searcher):
         else:
             self._again.append(spec)
 
+    def elapsed(self, trial_id: str) -> float | None:
+        """Return for how many seconds a trial has been at work; None if not yet."""
+        spec = self.open.get(trial_id)
+        if spec is None:
+            return None
+        seconds: float | None = ray.get(self._mailbox.elapsed.remote(spec.number))
+        return seconds
+
     def at_work(self) -> bool:
         """Return whether trials are left: then Tune has stopped early."""
         return bool(self.open or self._again) or not self.exhausted
@@ -357,6 +366,7 @@ class _RayTrial(tune.Trainable):
             references: list[Any] = ray.get(self._mailbox.inputs.remote())
             self._inputs = ray.get(references[0])
         work, shared = self._inputs
+        ray.get(self._mailbox.begin.remote(spec.number))
         return work(shared, spec, aids)
 
 

@@ -1,5 +1,6 @@
 """Watches the processes of the trials on Ray: hung ones are killed, dead ones asked for why."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from ray import tune
 
 GRACE_SECONDS = 5.0
 """From the moment at which a trial should have ended by itself to the end of its process."""
+START_SECONDS = 600.0
+"""A process may take so long to get to work: to import torch, to fetch the data."""
 SHORT = "out of memory: Ray killed it, short of memory on its host"
 
 
@@ -33,6 +36,8 @@ class Watch(tune.Callback):
 
     Args:
         died: told of each trial of Tune's that ended by the death of its process, by its id.
+        elapsed: for how many seconds a trial has been at work, by its id; None if not yet. It is
+            asked only when a trial may be late.
         seconds: that a trial may take; None for no limit.
         clock: seconds that never run backwards.
     """
@@ -40,13 +45,16 @@ class Watch(tune.Callback):
     def __init__(
         self,
         died: Callable[[str, Death], None],
+        elapsed: Callable[[str], float | None],
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._died = died
+        self._elapsed = elapsed
         self._seconds = seconds
         self._clock = clock
         self._started: dict[str, float] = {}
+        self._look: dict[str, float] = {}
         self._killed: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,17 +63,19 @@ class Watch(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Begin to count: the process is there and gets to work."""
-        self._started[trial.trial_id] = self._clock()
+        if self._seconds is not None:
+            self._started[trial.trial_id] = self._clock()
+            self._look[trial.trial_id] = self._clock() + self._seconds + GRACE_SECONDS
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
         """Stop counting."""
-        self._started.pop(trial.trial_id, None)
+        self._look.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Stop counting, and tell why the process died."""
-        self._started.pop(trial.trial_id, None)
+        self._look.pop(trial.trial_id, None)
         if trial.trial_id in self._killed:
             text = f"timeout after {self._seconds:g} s: it did not react, and its process was "
             self._died(trial.trial_id, Death(text + "killed", final=True))
@@ -74,15 +84,23 @@ class Watch(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Kill the process of every trial that should have ended by itself a while ago."""
-        if self._seconds is None:
-            return
-        due = self._clock() - self._seconds - GRACE_SECONDS
+        now = self._clock()
         for trial in trials:
-            process = trial.temporary_state.ray_actor
-            if process is not None and self._started.get(trial.trial_id, due) < due:
-                del self._started[trial.trial_id]
-                self._killed.add(trial.trial_id)
-                ray.kill(process)
+            if self._look.get(trial.trial_id, math.inf) <= now:
+                self._look_at(trial, now)
+
+    def _look_at(self, trial: Any, now: float) -> None:
+        process = trial.temporary_state.ray_actor
+        at_work = self._elapsed(trial.trial_id)
+        if at_work is None:
+            at_work = now - self._started[trial.trial_id] - START_SECONDS
+        left = (self._seconds or 0.0) + GRACE_SECONDS - at_work
+        if left > 0 or process is None:
+            self._look[trial.trial_id] = now + min(left, GRACE_SECONDS)
+            return
+        del self._look[trial.trial_id]
+        self._killed.add(trial.trial_id)
+        ray.kill(process)
 
 
 def cause_of(error: str) -> Death:

@@ -79,9 +79,8 @@ class Trial:
 
 def death_by(error):
     deaths = []
-    Watch(lambda trial_id, death: deaths.append((trial_id, death))).on_trial_error(
-        0, [], Trial(error)
-    )
+    watched = Watch(lambda trial_id, death: deaths.append((trial_id, death)), lambda _: None)
+    watched.on_trial_error(0, [], Trial(error))
     return deaths
 
 
@@ -100,13 +99,48 @@ def test_of_other_deaths_nothing_is_known():
     assert death_by("The actor died unexpectedly") == [("a", Death())] == death_by(None)
 
 
+class Clocked:
+    """A watch on one trial, with a clock that is set; to kill its process would raise."""
+
+    def __init__(self):
+        self.now, self.at_work, self.asked = 0.0, None, 0
+        self.trial = Trial()
+        self.trial.temporary_state = SimpleNamespace(ray_actor="no process")
+        self.watch = Watch(lambda *_: None, self.elapsed, 10.0, clock=lambda: self.now)
+        self.watch.on_trial_start(0, [], self.trial)
+
+    def elapsed(self, _trial_id):
+        self.asked += 1
+        return self.at_work
+
+    def step(self, now):
+        self.now = now
+        self.watch.on_step_begin(0, [self.trial])
+
+
 def test_the_time_of_a_trial_ends_with_it():
-    now = [0.0]
-    watched = Watch(lambda trial_id, death: None, 10.0, clock=lambda: now[0])
-    trial = Trial()
-    trial.temporary_state = SimpleNamespace(ray_actor="no process: to kill it would raise")
-    for end in (watched.on_trial_complete, watched.on_trial_error):
-        watched.on_trial_start(0, [], trial)
-        end(0, [], trial)
-        now[0] += 1000.0
-        watched.on_step_begin(0, [trial])
+    for end in ("on_trial_complete", "on_trial_error"):
+        clocked = Clocked()
+        getattr(clocked.watch, end)(0, [], clocked.trial)
+        clocked.step(now=10_000.0)
+        assert clocked.asked == 0
+
+
+def test_the_time_in_which_a_process_starts_does_not_count():
+    clocked = Clocked()
+    clocked.step(now=14.0)
+    assert clocked.asked == 0
+    clocked.step(now=500.0)
+    clocked.at_work = 3.0
+    clocked.step(now=506.0)
+    assert clocked.asked == 2
+    clocked.at_work = 15.1
+    with pytest.raises(ValueError, match="ray.kill"):
+        clocked.step(now=518.1)
+
+
+def test_a_process_that_never_gets_to_work_is_ended_too():
+    clocked = Clocked()
+    clocked.step(now=614.0)
+    with pytest.raises(ValueError, match="ray.kill"):
+        clocked.step(now=620.0)
