@@ -91,7 +91,7 @@ class StoppingRule:
         best = self._at_best(measured)
         for name, excess in violations(self._limits, best).items():
             if excess > 0 and name in _MARGINS:
-                return f"{name} {measured[name]:.4g} is over the limit {self._limits[name]:.4g}"
+                return f"{name} {measured[name]:.6g} is over the limit {self._limits[name]:.6g}"
         return ""
 
     def _hopeless(self, measured: Mapping[str, Any]) -> str:
