@@ -27,7 +27,7 @@ BOMB = "\n".join(
         (b"seed: \xff\xfe\n", ": ", "is not UTF-8 text"),
         (b"a: \x00\n", ": ", "not valid YAML"),
         (b"baseline: {lr: .nan}\n", ":1:16: ", "must be a finite number"),
-        (b"baseline:\n  epochs: 0\n", ":2: ", "must be greater than or equal to 1"),
+        (b"baseline:\n  epochs: -1\n", ":2: ", "must be greater than or equal to 0"),
         (b"seed: 1\nfinal:\n  epochs: 2\n", ":3: ", "must be at least 3, the search's own"),
         (b"final: {repeats: 0}\n", ":1: ", "must be greater than or equal to 1"),
         (b"trials: 0\n", ":1: ", "must be greater than or equal to 1"),
