@@ -224,7 +224,10 @@ def test_a_stopped_trial_is_run_to_its_end_and_says_so(
     assert "trial 0 was stopped (structure: too large); here it runs to its end" in captured.err
     assert captured.out.count("not compared") == 3
     assert main(["rerun", str(copy), "--trial", "0", "--check"]) == 2
-    assert "was stopped: structure: too large; it has no files to compare with" in capsys.readouterr().err
+    assert (
+        "was stopped: structure: too large; it has no files to compare with"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_trial_from_a_device_that_is_not_here_runs_on_the_cpu_and_says_so(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from ray import cloudpickle
 
+from slimtune.search.attempt import Aids
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
 from slimtune.search.per_trial import PerTrialSettings
@@ -56,6 +57,7 @@ class Search:
             str(folder),
             lambda: self.specs.pop(0) if self.specs else None,
             self.tell,
+            aids=Aids(),
             on_event=lambda name, what: self.log.append((name, what.number)),
             warn=self.warnings.append,
             go_on=lambda: True,
@@ -95,6 +97,7 @@ def test_after_ctrl_c_no_second_attempt_begins(tmp_path):
         str(tmp_path),
         lambda: specs.pop(0),
         told.append,
+        aids=Aids(),
         on_event=lambda name, what: None,
         warn=lambda text: None,
         go_on=lambda: False,
