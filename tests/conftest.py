@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from slimtune.search import compare, evaluate, final_measurement, trial
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.search import run_search
 from slimtune.search.setup import load_workload, train_baseline
@@ -47,6 +48,17 @@ def wrong():
 """
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_rounds() -> Iterator[None]:
+    """Spread latency rounds over less time: most tests ask what is recorded, not how steadily."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (trial, compare, evaluate):
+            patch.setattr(module, "LATENCY_SECONDS", 0.1)
+        patch.setattr(trial, "PREVIEW_SECONDS", 0.05)
+        patch.setattr(final_measurement, "FRONT_LATENCY_SECONDS", 0.2)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,7 @@ def read_status(run: Path) -> Status:
             raise RunError(f"{str(run)!r} is not a slimtune run (no run.json)")
         return Status("preparing", holder=holder)
     said = _said(run)
-    if holder is not None:
+    if holder is not None and not said.finished:
         return Status("running", said.total, said.running, holder=holder)
     # Before there was a status.json, a run was finished when its front had been measured.
     older = not (run / NAME).exists() and (run / "front" / "front.json").is_file()

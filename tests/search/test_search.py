@@ -124,6 +124,7 @@ def test_an_existing_folder_is_refused_and_left_as_it_was(
     assert (run.path / "run.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_ray_with_one_worker_proposes_and_makes_the_same(
     searched, digits_config: SearchConfig, tmp_path: Path
 ) -> None:
