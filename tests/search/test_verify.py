@@ -31,7 +31,13 @@ def test_a_final_is_held_to_its_own_record_and_not_to_its_trials(
     digits_config: SearchConfig, tmp_path: Path
 ) -> None:
     space = {"prune": {"method": "l1", "amount": 0.7}, "train": {"epochs": 1}}
-    update = {"trials": 1, "space": space, "start": "none", "final": FinalSettings(repeats=1)}
+    update = {
+        "trials": 1,
+        "space": space,
+        "start": "none",
+        "final": FinalSettings(repeats=1),
+        "baseline": digits_config.baseline.model_copy(update={"epochs": 2}),
+    }
     run = run_search(digits_config.model_copy(update=update), tmp_path / "run")
     final, trial = run.trial(0).record, run.records[0]
     assert final.objectives["accuracy"] != trial.objectives["accuracy"]  # else this tests nothing
