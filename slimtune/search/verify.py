@@ -8,6 +8,7 @@ from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.results.final import read_final
+from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.rerun import run_config
@@ -52,7 +53,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
         RunError: the run's data has changed.
         UserError: the data cannot be read any more.
     """
-    record = run_folder.record(number)
+    record, _ = what_ships(run_folder, number)
     workload = reopen_workload(run_folder, run_config(run_folder))
     final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
     tested = final.test_accuracy if final else None

@@ -143,7 +143,7 @@ def test_the_page_of_the_run_folder_shows_what_a_run_has(source: Path) -> None:
     always, sometimes, *_ = (b.code for b in blocks(ROOT / "docs/run-folder.md"))
     shown = {line.split()[0].rstrip("/") for line in always.splitlines()[1:]}
     run = source / "runs/demo"
-    there = {str(file.relative_to(run)) for file in (*run.glob("*"), *run.glob("*/*.*"))}
+    there = {str(file.relative_to(run)) for file in (*run.glob("*"), *run.glob("*/*"))}
     there |= {file.name for file in run.glob("trials/0000/*")}
     for name in shown - {"lock", "error.txt"}:
         assert name in there or name in {Path(each).name for each in there}, name

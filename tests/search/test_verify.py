@@ -8,6 +8,7 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
 from slimtune.search.config import SearchConfig
 from slimtune.search.search import run_search
+from slimtune.search.settings_final import FinalSettings
 from slimtune.search.verify import verify_export
 
 
@@ -24,6 +25,25 @@ def test_what_was_exported_measures_as_recorded(run: Run, tmp_path: Path) -> Non
     assert all(c.kept for c in checks) and checks[0].found == checks[0].expected
     alone = run.trial(0).export(tmp_path / "onnx", formats=["onnx"])
     assert len(verify_export(run.folder, 0, alone)) == 2
+
+
+def test_a_final_is_held_to_its_own_record_and_not_to_its_trials(
+    digits_config: SearchConfig, tmp_path: Path
+) -> None:
+    space = {"prune": {"method": "l1", "amount": 0.7}, "train": {"epochs": 1}}
+    update = {
+        "trials": 1,
+        "space": space,
+        "start": "none",
+        "final": FinalSettings(repeats=1),
+        "baseline": digits_config.baseline.model_copy(update={"epochs": 2}),
+    }
+    run = run_search(digits_config.model_copy(update=update), tmp_path / "run")
+    final, trial = run.trial(0).record, run.records[0]
+    assert final.objectives["accuracy"] != trial.objectives["accuracy"]  # else this tests nothing
+    checks = verify_export(run.folder, 0, run.trial(0).export(tmp_path / "deploy"))
+    assert all(check.kept for check in checks)
+    assert checks[0].expected == f"{final.objectives['accuracy']:.4f}"
 
 
 def test_another_model_in_the_folder_is_told(
