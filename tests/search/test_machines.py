@@ -1,5 +1,4 @@
 import os
-import threading
 
 import pytest
 
@@ -41,22 +40,6 @@ def test_a_search_that_fits_may_begin():
     for executor in ("inline", "ray"):
         with machines(config(timeout="1m", executor=executor)):
             pass
-
-
-def test_without_ray_a_timeout_needs_the_main_thread():
-    refused = []
-
-    def search():
-        try:
-            with machines(config(timeout="1m", executor="inline")):
-                pass
-        except ConfigError as error:
-            refused.append(str(error))
-
-    thread = threading.Thread(target=search)
-    thread.start()
-    thread.join()
-    assert "per_trial.timeout" in refused[0]
 
 
 def test_a_cluster_that_is_not_there_is_said_at_once():
