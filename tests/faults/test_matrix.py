@@ -180,8 +180,14 @@ def test_each_faulty_trial_is_one_failure_with_its_reason(
 
 
 def test_no_duration_is_taken_from_the_wall_clock() -> None:
-    for file in (ROOT / "slimtune").rglob("*.py"):
-        assert "time.time()" not in file.read_text(), file
+    package = ROOT / "slimtune"
+    asking = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if "time.time()" in file.read_text()
+    }
+    # Points in time for other programs: `slimtune watch`, and MLflow.
+    assert asking == {"search/status_file.py", "search/trackers/mlflow.py"}
 
 
 START = """
