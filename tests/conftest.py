@@ -1,5 +1,6 @@
 """Shared by all tests: a small real workload, trained once a session."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def wrong():
 """
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_arrive() -> None:
+    """Listen to SIGINT: a shell that starts the tests in the background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
