@@ -66,7 +66,8 @@ class _Walker:
                 f"from {low:g} to {high:g}"
             )
         count = round((high - low) / step) + 1
-        return float(self.suggest_categorical(name, [low + i * step for i in range(count)]))
+        values = [min(high, round(low + i * step, 10)) for i in range(count)]  # 0.15 + 7 * 0.1
+        return float(self.suggest_categorical(name, values))
 
     def next_positions(self) -> list[int] | None:
         """Return the positions of the next point, or None after the last."""

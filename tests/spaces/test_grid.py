@@ -54,6 +54,12 @@ def test_ranges_with_a_step_are_walked_and_others_are_refused() -> None:
         grid_points(Space.restricted({**SMALL, "train": {"lr": [0.01, 0.1]}}))
 
 
+def test_the_last_value_of_a_range_is_not_beyond_it() -> None:
+    amounts = {"low": 0.15, "high": 0.85, "step": 0.1}  # 0.15 + 7 * 0.1 > 0.85
+    space = Space.restricted({**SMALL, "prune": {"method": "l1", "amount": amounts}})
+    assert max(point["prune.amount"] for point in grid_points(space)) == 0.85
+
+
 def test_a_grid_that_is_too_large_is_refused() -> None:
     large = {**SMALL, "train": {"lr": 0.01, "epochs": {"low": 1, "high": 1000}}}
     with pytest.raises(ConfigError, match=f"may have {MOST} points at most"):
