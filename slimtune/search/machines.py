@@ -1,8 +1,7 @@
 """What a search runs on: this host or a cluster, looked at before anything is trained."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 import torch
@@ -17,7 +16,6 @@ from slimtune.search.ray_session import check_fits, fitting, ray_nodes, ray_sess
 def machines(
     config: SearchConfig,
     warn: Callable[[str], None] | None = None,
-    files: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Have what a search runs on within the block, a cluster joined and its latency lane ready.
 
@@ -26,7 +24,6 @@ def machines(
     Args:
         config: of the search.
         warn: told what is not as the user may expect.
-        files: the user's own modules, as for `slimtune.search.shipping.modules_to_ship`.
 
     Raises:
         ConfigError: not even one trial fits.
@@ -43,7 +40,6 @@ def machines(
             cpus=config.per_trial.cpus,
             gpus=config.per_trial.gpus,
             shared_bytes=0,
-            files=files,
         ),
         latency_lane(warn),
     ):

@@ -10,9 +10,8 @@ import json
 import tempfile
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -61,7 +60,6 @@ def run_ray(
     gpus_per_trial: float = 0,
     address: str | None = None,
     timeout: float | None = None,
-    files: Sequence[Path] = (),
     fetch_stage: FetchStage = no_stage,
     on_event: OnEvent = ignore_event,
     judge: Judge = go_on,
@@ -83,7 +81,6 @@ def run_ray(
         address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
             this process is connected to one already.
         timeout: seconds that a trial may take; one that hangs is ended with its process.
-        files: the user's own modules, which travel to a cluster; see `modules_to_ship`.
         fetch_stage: lent to every trial; called in a process on this host.
         on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``;
             from another thread of ``("stage", at_stage)``.
@@ -104,7 +101,6 @@ def run_ray(
             cpus=cpus_per_trial,
             gpus=gpus_per_trial,
             shared_bytes=size,
-            files=files,
         ),
         latency_lane(),
         tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,

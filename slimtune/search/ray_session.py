@@ -11,7 +11,6 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -46,7 +45,6 @@ def ray_session(
     cpus: float,
     gpus: float,
     shared_bytes: int,
-    files: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Have Ray initialised within the block.
 
@@ -59,8 +57,6 @@ def ray_session(
         cpus: of one trial.
         gpus: of one trial, or a fraction of one.
         shared_bytes: size of what all trials read.
-        files: the user's own modules, which travel to a cluster with this package; a Ray that
-            this process is connected to already has its runtime environment.
 
     Raises:
         ConfigError: not even one trial fits the resources there are.
@@ -72,7 +68,7 @@ def ray_session(
     with _environment({**SETTINGS, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}), _quiet():
         ours = not ray.is_initialized()
         if ours and address is not None:
-            _join(address, files)
+            _join(address)
         elif ours:
             _start(math.ceil(concurrency * cpus), max(OBJECT_STORE_BYTES, 2 * shared_bytes))
         try:
@@ -122,11 +118,10 @@ def _start(cpus: int, object_store_bytes: int) -> None:
             ) from error
 
 
-def _join(address: str, files: Sequence[Path]) -> None:
-    environment = runtime_env(files)
+def _join(address: str) -> None:
     try:
         _probe(address)
-        _init(address=address, runtime_env=environment)
+        _init(address=address, runtime_env=runtime_env())
     except Exception as error:
         ray.shutdown()
         raise SlimtuneError(f"cannot reach Ray at {address}: {_cause(error)}") from error

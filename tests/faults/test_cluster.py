@@ -158,6 +158,14 @@ def test_nodes_that_are_killed_cost_no_trial(tmp_path: Path) -> None:
 
 
 FAR_HOST = """
+USERS_NETWORK = '''
+from torch import nn
+from my_parts import WIDTH
+
+def make(num_classes, in_channels):
+    layers = [nn.Conv2d(in_channels, WIDTH, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(WIDTH, num_classes))
+'''
 import subprocess
 import slimtune
 from slimtune.cli.main import main
@@ -183,8 +191,13 @@ while ray.cluster_resources().get("CPU", 0) < 2:
     time.sleep(0.2)
 ray.shutdown()
 
+user = folder / "user"
+user.mkdir()
+(user / "my_parts.py").write_text("WIDTH = 24")
+(user / "my_net.py").write_text(USERS_NETWORK)
 run = folder / "run"
-options = ["-q", "search", "--model", "resnet8", "--data", "digits", "--epochs", "0"]
+options = ["-q", "search", "--model", f"{user}/my_net.py:make", "--allow-code"]
+options += ["--data", "digits", "--epochs", "0"]
 options += ["--set", "baseline.epochs=1", "--set", "space.quantize.method=none"]
 options += ["--set", "space.distill.method=none", "--trials", "3", "--out", str(run)]
 output = sys.stdout
@@ -192,23 +205,15 @@ sys.stdout = sys.stderr
 code = main([*options, "--ray-address", cluster.address])
 sys.stdout = output
 
-user = folder / "user"
-user.mkdir()
-(user / "my_parts.py").write_text("WIDTH = 24")
-(user / "my_net.py").write_text("from my_parts import WIDTH")
-sys.path.insert(0, str(user))
-import my_net
-
 def look(shared, spec, aids):
-    import my_net, slimtune
-    found = [my_net.WIDTH, my_net.__file__, slimtune.__file__, os.uname().nodename]
+    import slimtune
+    found = [slimtune.__file__, os.uname().nodename]
     there = [str(path) for path in shared if path.exists() and list(path.iterdir())]
     return Outcome(spec.number, "complete", payload=[*found, there])
 
 told = []
 run_ray(
-    look, [run, package, user], trials(1), told.append, concurrency=1, address=cluster.address,
-    files=[user / "my_net.py"],
+    look, [run, package, user], trials(1), told.append, concurrency=1, address=cluster.address
 )
 node.terminate()
 node.wait()
@@ -235,6 +240,5 @@ def test_a_host_without_our_code_the_users_or_the_run_folder_does_the_work(
     records = open_run(tmp_path / "run").records
     assert [record.status for record in records] == ["complete"] * 3
     assert {record.metrics["latency_host"] for record in records} == {"reference"}
-    width, net, package, host, there = found["look"]
-    assert (width, host, there) == (24, "reference", [])
-    assert "runtime_resources" in net and "runtime_resources" in package
+    package, host, there = found["look"]
+    assert (host, there) == ("reference", []) and "runtime_resources" in package
