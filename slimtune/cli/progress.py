@@ -14,6 +14,7 @@ from slimtune.cli.live_view import LiveView
 from slimtune.errors import SlimtuneError
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.units import plural
 
 
 class Progress:
@@ -147,8 +148,8 @@ class Progress:
 
     def _on_finals(self, values: Mapping[str, Any]) -> None:
         members, repeats, epochs = values["members"], values["repeats"], values["epochs"]
-        text = f"finals    the front's {words.plural(members, 'member')} again, "
-        text += f"{words.plural(repeats, 'seed')} each, {words.plural(epochs, 'epoch')}"
+        text = f"finals    the front's {plural(members, 'member')} again, "
+        text += f"{plural(repeats, 'seed')} each, {plural(epochs, 'epoch')}"
         text += f" (trials: {values['cheap']})" if epochs != values["cheap"] else ""
         finished, total = values["finished"], values["total"]
         self._line(text + (f" · {finished} of {total} are finished" if finished else ""))

@@ -36,11 +36,6 @@ def count(number: float) -> str:
     return f"{number:.4g}"
 
 
-def plural(number: int, noun: str) -> str:
-    """Return ``"1 seed"`` or ``"2 seeds"``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def duration(seconds: float) -> str:
     """Return seconds as ``"1:52"`` or ``"2:01:52"``."""
     minutes, rest = divmod(round(seconds), 60)

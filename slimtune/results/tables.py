@@ -15,6 +15,7 @@ from slimtune.results.caveats import like_the_baseline
 from slimtune.results.finals import FinalKey
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
+from slimtune.results.units import plural
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _Show = Callable[[dict[Any, Any]], str]
@@ -60,12 +61,12 @@ def _finals_notes(rows: list[dict[Any, Any]]) -> list[str]:
     finals = [row for row in rows if isinstance(row.get("final"), str)]
     if not finals:
         return []
-    epochs = max(FinalKey.parse(row["final"]).epochs for row in finals)
+    length = plural(max(FinalKey.parse(row["final"]).epochs for row in finals), "epoch")
     if not any(_spread(row, "accuracy") for row in finals):
-        return [f"members: finals, of {epochs} epochs, with another seed than the trial's"]
+        return [f"members: finals, of {length}, with another seed than the trial's"]
     seeds = max(row["repeats"] for row in finals)
     return [
-        f"accuracy, test: mean ± standard deviation of {seeds} finals ({epochs} epochs, other "
+        f"accuracy, test: mean ± standard deviation of {seeds} finals ({length}, other "
         "seeds than the trial's); size, latency: of the median one, which ships"
     ]
 

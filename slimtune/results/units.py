@@ -1,4 +1,4 @@
-"""Sizes, latencies and durations as people write them."""
+"""Sizes, latencies, durations and counts as people write them."""
 
 import math
 import re
@@ -9,6 +9,11 @@ _QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\s0-9.]*)\s*")
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``"1 seed"`` or ``"2 seeds"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def parse_size(text: str) -> int:

@@ -12,13 +12,10 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.estimate import Estimate, Measured, estimate_search
-from slimtune.search.proposer import Proposer
-from slimtune.search.samplers import FLAT
+from slimtune.search.proposals import proposer_of
 from slimtune.search.setup import load_workload
 from slimtune.search.trackers.protocol import check_installed
-from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.size import Size, space_size
-from slimtune.spaces.space import suggest_recipe
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
@@ -80,20 +77,10 @@ def draw_recipes(config: SearchConfig, count: int) -> list[dict[str, Any]]:
         count: how many, at least 1.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = config.resolved_space()
-    suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     directions = [o.direction for o in parse_objectives(config.objectives)]
-    points, repeats = config.points(), max(1, len(config.seeds))
-    proposer = Proposer(
-        optuna.create_study(directions=[StudyDirection[d.upper()] for d in directions]),
-        lambda trial: suggest(trial, space).to_dict(),
-        objectives=list(config.objectives),
-        trials=min(count, config.total_trials()),
-        seed=config.seed,
-        key=lambda recipe: Recipe.from_dict(recipe).key(),
-        start=[point for point in points for _ in range(repeats)],
-        sampler=config.sampler,
-    )
+    study = optuna.create_study(directions=[StudyDirection[d.upper()] for d in directions])
+    total = min(count, config.total_trials())
+    proposer = proposer_of(config, study, total=total, points=config.points())
     recipes = []
     while (spec := proposer.ask()) is not None:
         recipes.append(spec.recipe)

@@ -25,27 +25,25 @@ from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
 from slimtune.search.own_work import with_own_code
+from slimtune.search.proposals import proposer_of
 from slimtune.search.proposer import Proposer, open_study
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
 from slimtune.search.resume import check_same_search
-from slimtune.search.samplers import FLAT
-from slimtune.search.scores import check_metrics, names_of
+from slimtune.search.scores import check_metrics
 from slimtune.search.setup import (
     load_workload,
     reopen_workload,
     teacher_as_baseline,
     train_missing,
 )
-from slimtune.search.spec import Outcome, TrialSpec, shared_seed
+from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_store import RunStages
 from slimtune.search.status_file import StatusFile
 from slimtune.search.stopping import open_rule
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
-from slimtune.spaces.flat import suggest_flat
-from slimtune.spaces.space import suggest_recipe
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
 from slimtune.workload.types import Workload
@@ -273,27 +271,15 @@ def _proposer(
     def warn(text: str) -> None:
         listener("warning", {"text": text})
 
-    space = config.resolved_space()
-    suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     objectives = parse_objectives(config.objectives)
     set_damaged_study_aside(folder.study_path, warn)
     study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
-    points = _first_points(config, folder)
-    repeats = max(1, len(config.seeds))
     total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)
-    proposer = Proposer(
+    proposer = proposer_of(
+        config,
         study,
-        lambda trial: suggest(trial, space).to_dict(),
-        objectives=list(names_of(config.objectives)),
-        trials=total,
-        seed=config.seed,
-        threads=config.per_trial.cpus,
-        device=config.per_trial.device,
-        key=lambda recipe: Recipe.from_dict(recipe).key(),
-        start=[point for point in points for _ in range(repeats)],
-        seeds=[seed for _ in points for seed in config.seeds],
-        sampler=config.sampler,
-        prefix_seed=shared_seed(config.seed),
+        total=total,
+        points=_first_points(config, folder),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
     )
     again = reconcile(folder, study, proposer, warn)

@@ -1,0 +1,56 @@
+"""The proposer that a search's settings ask for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from slimtune.compression.recipe import Recipe
+from slimtune.search.config import SearchConfig
+from slimtune.search.proposer import Proposer, never_enough
+from slimtune.search.samplers import FLAT
+from slimtune.search.scores import names_of
+from slimtune.search.spec import shared_seed
+from slimtune.spaces.flat import suggest_flat
+from slimtune.spaces.space import suggest_recipe
+
+
+def proposer_of(
+    config: SearchConfig,
+    study: optuna.Study,
+    *,
+    total: int,
+    points: Sequence[Mapping[str, Any]],
+    enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
+) -> Proposer:
+    """Return what proposes the trials of a search.
+
+    Args:
+        config: of the search.
+        study: to propose from and to write to.
+        total: trials that the study shall hold in the end.
+        points: the first recipes, as parameters, each run with every seed of the settings.
+        enough: as for `Proposer`.
+
+    Raises:
+        ConfigError: the study has another number of objectives.
+    """
+    space = config.resolved_space()
+    suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
+    repeats = max(1, len(config.seeds))
+    return Proposer(
+        study,
+        lambda trial: suggest(trial, space).to_dict(),
+        objectives=list(names_of(config.objectives)),
+        trials=total,
+        seed=config.seed,
+        threads=config.per_trial.cpus,
+        device=config.per_trial.device,
+        key=lambda recipe: Recipe.from_dict(recipe).key(),
+        start=[dict(point) for point in points for _ in range(repeats)],
+        seeds=[seed for _ in points for seed in config.seeds],
+        sampler=config.sampler,
+        prefix_seed=shared_seed(config.seed),
+        enough=enough,
+    )
