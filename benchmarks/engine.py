@@ -9,6 +9,7 @@ run with so many finished trials, and to be ready to propose the next.
 
 import argparse
 import itertools
+import shutil
 import statistics
 import tempfile
 import time
@@ -121,8 +122,7 @@ def executors(trials: int, folder: Path) -> Iterator[tuple[str, list[float]]]:
 
 def proposing(size: int, folder: Path, n: int = 7) -> list[float]:
     """Return the seconds of ``n`` proposals of TPE with ``size`` finished trials."""
-    study = open_study(folder / f"{size}.db", DIRECTIONS, "engine")
-    study.add_trials(drawn(size))
+    study = open_study(filled(folder / f"{size}.db", drawn(size)), DIRECTIONS, "engine")
     asked, seconds = proposer(study, size + n), []
     for _ in range(n):
         started = time.perf_counter()
@@ -131,6 +131,16 @@ def proposing(size: int, folder: Path, n: int = 7) -> list[float]:
         assert spec is not None
         asked.tell(empty(None, spec, Aids()))
     return seconds
+
+
+def filled(path: Path, trials: list[optuna.trial.FrozenTrial]) -> Path:
+    """Write a study of finished trials; in memory first, where a transaction need not wait."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        there = Path(name, "study.db")
+        open_study(there, DIRECTIONS, "engine").add_trials(trials)
+        shutil.copy(there, path)
+    return path
 
 
 def drawn(size: int) -> list[optuna.trial.FrozenTrial]:
@@ -157,16 +167,17 @@ def _drawn(first: int, last: int) -> list[optuna.trial.FrozenTrial]:
 
 def restarting(size: int, folder: Path, n: int = 5) -> list[float]:
     """Return the seconds to open a run of ``size`` finished trials and make it ready, n times."""
-    first = Engine(folder / "restart", size)
     trials = drawn(size)
-    first.study.add_trials(trials)
+    path = folder / "restart"
+    filled(RunFolder.create(path, MANIFEST).study_path, trials)
+    first = Engine(path, size)
     for trial in trials:
         spec = TrialSpec.from_dict(trial.user_attrs["spec"])
         first.recorder.record(spec, empty(None, spec, Aids()))
     seconds = []
     for _ in range(n):
         started = time.perf_counter()
-        again = Engine(folder / "restart", size + 1)
+        again = Engine(path, size + 1)
         assert reconcile(again.folder, again.study, again.proposer, click.echo) == 0
         seconds.append(time.perf_counter() - started)
     return seconds
