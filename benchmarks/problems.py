@@ -50,12 +50,14 @@ class Problem:
         work: the body of a trial.
         baseline: its accuracy and its costs, by objective.
         known: objectives of recipes that are known beforehand.
+        images: of the validation split; the demo's.
     """
 
     space: Space
     work: Work
     baseline: dict[str, float]
     known: tuple[dict[str, float], ...] = ()
+    images: int = 378
 
     @property
     def ceiling(self) -> float:

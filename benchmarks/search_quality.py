@@ -83,7 +83,7 @@ def search(
         else (),
         sampler=engine.sampler,
     )
-    rule = StoppingRule(parse_objectives(OBJECTIVES), {}, problem.ceiling)
+    rule = StoppingRule(parse_objectives(OBJECTIVES), {}, problem.ceiling, problem.images)
     aids = Aids(judge=rule if engine.stops else go_on)
     epochs = 0
     while epochs < budget and (spec := proposer.ask()) is not None:
