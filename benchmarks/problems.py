@@ -1,4 +1,4 @@
-"""What a search engine is tried on: a formula, a table of real trials, and the trials themselves."""
+"""What a search engine is tried on: a formula, a table of real trials, and real trials."""
 
 import dataclasses
 import gzip

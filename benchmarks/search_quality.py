@@ -10,10 +10,10 @@ own space, some hours for ten seeds. `formula` is a made-up landscape over the d
 without rungs, so that nothing is stopped there.
 
 Every engine may train for the same number of epochs: 200 are about 40 of the demo's trials. One
-that stops trials early begins more of them. A row: mean ± sample standard deviation over the seeds, in parts of the
-hypervolume of all that is known of the problem (the table, or what all these searches found
-together); then, for engines that stop, the epochs at which the mean volume of the engine named
-is reached, as a part of the budget.
+that stops trials early begins more of them. A row: mean ± sample standard deviation over the
+seeds, in parts of the hypervolume of all that is known of the problem (the table, or what all these
+searches found together); then the part of the epochs at which the default's mean volume comes to
+what another engine has in the end.
 """
 
 import argparse
