@@ -11,9 +11,9 @@ without rungs, so that nothing is stopped there.
 
 Every engine may train for the same number of epochs: 200 are about 40 of the demo's trials. One
 that stops trials early begins more of them. A row: mean ± sample standard deviation over the
-seeds, in parts of the hypervolume of all that is known of the problem (the table, or what all these
-searches found together); then the part of the epochs at which the default's mean volume comes to
-what another engine has in the end.
+seeds, in parts of the hypervolume of all that is known of the problem (the table, or what all
+these searches found together); then the part of the epochs at which the mean volume of the
+default comes to what another engine has in the end.
 """
 
 import argparse
