@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from slimtune.compression.copies import copied
+from slimtune.compression.recalibration import settle
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
@@ -76,9 +77,8 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
         UserError: the model or the data cannot be used at all, or do not fit each other.
     """
     torch.set_num_threads(1)  # as a trial on a CPU
-    dataset = load_dataset(config.data)
     tell("network")
-    workload = load_workload(config, dataset)
+    workload = load_settled(config)
     findings = []
     for finding in examine(workload):
         tell(f"{finding.stage} {finding.what}")
@@ -110,6 +110,19 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
         host={**describe_host(), **_machine(), **_noise(latencies)},
         command=_command(config, findings),
     )
+
+
+def load_settled(config: SearchConfig) -> Workload:
+    """Return the workload; a network that a search trains first has norms that have seen images.
+
+    Raises:
+        UserError: the model or the data cannot be used at all, or do not fit each other.
+    """
+    workload = load_workload(config, load_dataset(config.data))
+    if config.weights is None and config.baseline.epochs:
+        generator = torch.Generator().manual_seed(config.seed)
+        settle(workload.baseline, few_images(workload), generator)
+    return workload
 
 
 def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, Any]:

@@ -2,9 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from torch.nn import BatchNorm2d
 
 from slimtune.errors import ModelError
-from slimtune.search.checkup import check_up
+from slimtune.search.checkup import check_up, load_settled
 from slimtune.search.config import make_config
 from slimtune.workload.own_code import allow_all_code
 
@@ -46,3 +47,11 @@ def test_the_command_at_the_end_leaves_out_what_does_not_work(flat: Path) -> Non
 def test_a_network_without_a_file_is_of_no_use(flat: Path) -> None:
     with pytest.raises(ModelError, match="Odd cannot be exported: .*ONNX"):
         check_up(make_config({"model": f"{flat}:Odd", "data": "digits"}))
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_only_a_network_that_a_search_trains_first_has_its_norms_settled(epochs: int) -> None:
+    """Else the logits of an untrained MobileNetV2 are so alike that no integers tell them."""
+    config = make_config({"model": "resnet8", "data": "digits", "baseline": {"epochs": epochs}})
+    norms = [m for m in load_settled(config).baseline.modules() if isinstance(m, BatchNorm2d)]
+    assert all(bool(norm.running_mean.any()) == bool(epochs) for norm in norms)
