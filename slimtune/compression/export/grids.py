@@ -179,7 +179,7 @@ def _grid(low: float, high: float) -> Grid:
 
 
 def _in_reach(read: Grid, written: Grid) -> Grid:
-    """Return the grid of an average, or the nearest that a kernel can write; one of zeros moves."""
+    """Return the grid of an average, or the nearest that an integer kernel can write."""
     if written.scale > _COARSEST * read.scale:
         return read
     return Grid(max(written.scale, _FINEST * read.scale), written.zero_point)
