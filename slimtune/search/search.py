@@ -277,7 +277,12 @@ def _proposer(
     suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     objectives = parse_objectives(config.objectives)
     set_damaged_study_aside(folder.study_path, warn)
-    study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
+    study = open_study(
+        folder.study_path,
+        [o.direction for o in objectives],
+        folder.path.name,
+        [o.name for o in objectives],
+    )
     points = _first_points(config, folder)
     repeats = max(1, len(config.seeds))
     total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)

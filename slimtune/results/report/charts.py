@@ -86,6 +86,8 @@ def growth_figure(growth: pd.DataFrame, whole: bool) -> Figure:
     }  # fmt: skip
     layout = _layout("trial", "share of the box" if whole else "hypervolume")
     layout["yaxis"]["rangemode"] = "tozero"
+    if len(trials) <= 10:  # plotly would count in halves of a trial
+        layout["xaxis"]["dtick"] = 1
     return {"data": [line, marks], "layout": layout}
 
 
@@ -174,7 +176,8 @@ def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
     numbers = [math.log10(value) if log else value for value in values]
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
-    words = [f"{10**tick if log else tick:.3g}" for tick in ticks]
+    shown = [10**tick if log else tick for tick in ticks]
+    words = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in shown]
     title = f"{known.title}{unit(known)}"
     return {
         "color": numbers,
