@@ -277,8 +277,22 @@ def _below(count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _round_step(least: float) -> float:
+    """Return the smallest 1, 2 or 5 times a power of ten that is at least ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= least)
+
+
 def _ticks(low: float, high: float) -> dict[str, Any]:
-    """Return ticks at 1, 2 and 5 times the powers of ten, with their numbers in full."""
+    """Return ticks at 1, 2 and 5 times the powers of ten, with their numbers in full.
+
+    Evenly spaced ones where so few of those would be seen that the axis could not be read.
+    """
+    if 1 < high / low < 5:
+        step = _round_step((high - low) / 4)
+        count = math.ceil(high / step) + 1
+        values = [round(step * number, 12) for number in range(int(low / step) or 1, count)]
+        return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 1000 else (1,)
     values = [step * 10.0**power for power in powers for step in steps]

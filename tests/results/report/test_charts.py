@@ -68,6 +68,15 @@ def test_large_numbers_are_written_out_beside_the_colours(make_run):
     assert figures(run)[1]["data"][1]["marker"]["colorbar"]["ticktext"] == ["5,371"]
 
 
+def test_a_narrow_range_of_latencies_has_enough_numbers_to_read_it(make_run):
+    values = {"accuracy": 0.9, "size_bytes": 5_500_000.0}
+    records = [record(n, objectives={**values, "latency_ms": 0.025 + n / 50}) for n in (0, 1)]
+    run = make_run(records)
+    baseline = {**BASELINE, "latency_ms": 0.07}
+    chart = front_figures(run.front(), run.trials(), baseline, run.objectives)[1]
+    assert chart["layout"]["xaxis"]["ticktext"] == ["0.02", "0.04", "0.06", "0.08"]
+
+
 def test_a_few_trials_are_counted_in_whole_numbers(run):
     assert growth_figure(run.growth(), True)["layout"]["xaxis"]["dtick"] == 1
 
