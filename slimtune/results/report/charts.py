@@ -289,7 +289,7 @@ def _ticks(low: float, high: float) -> dict[str, Any]:
     Evenly spaced ones where so few of those would be seen that the axis could not be read.
     """
     if 1 < high / low < 5:
-        step = _round_step((high - low) / 4)
+        step = _round_step((high - low) / 6)
         count = math.ceil(high / step) + 1
         values = [round(step * number, 12) for number in range(int(low / step) or 1, count)]
         return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}

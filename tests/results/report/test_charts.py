@@ -74,7 +74,15 @@ def test_a_narrow_range_of_latencies_has_enough_numbers_to_read_it(make_run):
     run = make_run(records)
     baseline = {**BASELINE, "latency_ms": 0.07}
     chart = front_figures(run.front(), run.trials(), baseline, run.objectives)[1]
-    assert chart["layout"]["xaxis"]["ticktext"] == ["0.02", "0.04", "0.06", "0.08"]
+    assert chart["layout"]["xaxis"]["ticktext"] == [
+        "0.02",
+        "0.03",
+        "0.04",
+        "0.05",
+        "0.06",
+        "0.07",
+        "0.08",
+    ]
 
 
 def test_a_few_trials_are_counted_in_whole_numbers(run):
