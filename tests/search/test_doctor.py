@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from slimtune.search import doctor
 from slimtune.search.doctor import Finding, examine, few_images
 from slimtune.workload.own_code import allow_all_code
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
@@ -95,6 +96,14 @@ def test_few_images_are_spread_over_a_split(digits: Workload) -> None:
     few = few_images(digits, 8)
     assert len(few.train) == len(few.validation) == 8
     assert np.array_equal(few.train.images[-1], digits.train.images[-1])
+
+
+@pytest.mark.parametrize(("limits", "images"), [({1e9: 4, 1e8: 8}, 32), ({1e9: 4, 1e5: 8}, 8)])
+def test_a_network_with_many_macs_is_tried_on_fewer_images(
+    digits: Workload, monkeypatch: pytest.MonkeyPatch, limits: dict[float, int], images: int
+) -> None:
+    monkeypatch.setattr(doctor, "_FEWER_IMAGES", limits)
+    assert len(few_images(digits).train) == images
 
 
 @pytest.fixture(autouse=True)
