@@ -38,6 +38,9 @@ AMOUNT = 0.3
 """Of channels or weights that are removed."""
 WORTH = 0.9
 """A quantizer is of use if its file takes at most this part of the float file."""
+LITTLE = 0.5
+"""Above this part, most weights are not stored as integers: in 8 bits they take a quarter."""
+_STAY_FLOAT = "stay float, such as attention or linear layers on maps"
 
 _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "int8, fixed ranges": ({"method": "int8_static"}, ("int8_static",)),
@@ -212,10 +215,12 @@ def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
     share = len(made.onnx) / size
     if share > WORTH:
         raise TrialError(
-            f"the file still takes {share:.0%}: most weights are in layers that stay float, such "
-            "as attention or linear layers on maps"
+            f"the file still takes {share:.0%}: most weights are in layers that {_STAY_FLOAT}"
         )
-    return f"the file takes {share:.0%} of the float one"
+    told = f"the file takes {share:.0%} of the float one"
+    if share > LITTLE and settings["method"] != "float16":
+        told += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
+    return told
 
 
 def _distill(workload: Workload, method: str) -> str:

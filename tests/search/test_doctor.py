@@ -79,6 +79,25 @@ def test_what_does_not_work_says_why() -> None:
         assert found[name].methods == ()
 
 
+class OnMaps(nn.Module):
+    """Half of its weights are convolutions', half are linear layers' on maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(1, 48, 3), nn.Conv2d(48, 48, 3))
+        self.mix = nn.Sequential(nn.Linear(48, 192), nn.GELU(), nn.Linear(192, 48))
+        self.head = nn.Linear(48, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.mix(self.conv(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+def test_a_quantizer_that_reaches_half_of_the_weights_says_so() -> None:
+    found = by_name(list(examine(around(OnMaps(), "maps"))))
+    fixed = found["quantize int8, fixed ranges"]
+    assert fixed.works and "most weights are rounded for nothing" in fixed.detail, fixed
+
+
 class Unexportable(nn.Module):
     """Uses an operator that ONNX lacks."""
 
