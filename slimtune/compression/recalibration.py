@@ -51,7 +51,7 @@ def recalibrate(model: nn.Module, workload: Workload, generator: torch.Generator
     return False
 
 
-def settle(model: nn.Module, workload: Workload, generator: torch.Generator) -> None:
+def settle(model: nn.Module, workload: Workload, generator: torch.Generator) -> bool:
     """Give an untrained network the statistics of training images, in place.
 
     Without them what an untrained network computes dies out on the way: the logits of a
@@ -61,11 +61,16 @@ def settle(model: nn.Module, workload: Workload, generator: torch.Generator) -> 
         model: left in eval mode. Changed in nothing but its statistics.
         workload: at least two training images, all of which are used; and how they are augmented.
         generator: source of randomness of the augmentation.
+
+    Returns:
+        Whether there was anything to give.
     """
     model.eval()
     norms = _norms(model)
-    if norms and len(workload.train) >= 2:
-        _measure(model, norms, workload.train, workload, generator)
+    if not norms or len(workload.train) < 2:
+        return False
+    _measure(model, norms, workload.train, workload, generator)
+    return True
 
 
 def _norms(model: nn.Module) -> list[_BatchNorm]:

@@ -78,13 +78,14 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
     """
     torch.set_num_threads(1)  # as a trial on a CPU
     tell("network")
-    workload = load_settled(config)
+    workload = load_workload(config, load_dataset(config.data))
     findings = []
     for finding in examine(workload):
         tell(f"{finding.stage} {finding.what}")
         findings.append(finding)
     if not findings[0].works:
         raise ModelError(f"{config.model} cannot be exported: {findings[0].detail}")
+    findings = _tried_again(config, workload, findings, tell)
     tell("latency")
     onnx = made_by(few_images(workload), {}).onnx
     latencies = [
@@ -112,17 +113,28 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
     )
 
 
-def load_settled(config: SearchConfig) -> Workload:
-    """Return the workload; a network that a search trains first has norms that have seen images.
+def _tried_again(
+    config: SearchConfig,
+    workload: Workload,
+    findings: list[Finding],
+    tell: Callable[[str], None],
+) -> list[Finding]:
+    """Try what does not work untrained a second time, with norms that have seen images.
 
-    Raises:
-        UserError: the model or the data cannot be used at all, or do not fit each other.
+    Only a network that a search trains first: what works with either will work with trained ones.
     """
-    workload = load_workload(config, load_dataset(config.data))
-    if config.weights is None and config.baseline.epochs:
-        generator = torch.Generator().manual_seed(config.seed)
-        settle(workload.baseline, few_images(workload), generator)
-    return workload
+    untrained = config.weights is None and config.baseline.epochs > 0
+    if all(found.works for found in findings) or not untrained:
+        return findings
+    settled = dataclasses.replace(workload, baseline=copied(workload.baseline))
+    generator = torch.Generator().manual_seed(config.seed)
+    if not settle(settled.baseline, few_images(workload), generator):
+        return findings
+    again = {}
+    for found in examine(settled):
+        tell(f"{found.stage} {found.what}, again")
+        again[found.what] = found
+    return [f if f.works else again.get(f.what, f) for f in findings]
 
 
 def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, Any]:
