@@ -19,6 +19,7 @@ from slimtune.results.run import Run
 from slimtune.results.status import RunningTrial
 
 _ARROWS = {"minimize": "↓", "maximize": "↑"}
+_BAR = 16
 _FEWEST_ROWS = 3
 
 
@@ -116,7 +117,7 @@ class LiveView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the picture in as many lines as the terminal has."""
-        yield self._head()
+        yield self._head(options.max_width)
         free = console.size.height - self.reserve - 3 - len(self.running)
         if self._front is not None and len(self._front):
             yield front_so_far(self._front, max(_FEWEST_ROWS, free), options.max_width)
@@ -127,28 +128,31 @@ class LiveView:
         if self._last:
             yield _line(self._last, options, style="dim")
 
-    def _head(self) -> Table:
+    def _head(self, width: int) -> Table:
         grid = Table.grid(padding=(0, 1))
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, overflow="ellipsis")
         finished, total = self._count
-        bar = ProgressBar(total=total, completed=finished, width=16)
-        grid.add_row(bar if total else Text("·"), Text(self._headline()))
+        bar = ProgressBar(total=total, completed=finished, width=_BAR)
+        grid.add_row(bar if total else Text("·"), Text(self._headline(width - _BAR - 1)))
         return grid
 
-    def _headline(self) -> str:
+    def _headline(self, width: int) -> str:
+        """Return progress and times, and of the rest, best first, what there is room for."""
         if self._begun is None:
             return self.title
         finished, total = self._count
-        parts = [f"{finished}/{total or '?'} {self.title}"]
-        parts += [self.counts] if self.counts else []
-        if self._volume:
-            gain = f" (+{self._gain:.4f})" if self._gain >= 5e-5 else ""
-            parts.append(f"hypervolume {self._volume:.4g}{gain}")
-        parts.append(words.duration(self.clock() - self._begun))
+        count = f"{finished}/{total or '?'} {self.title}"
+        times = [words.duration(self.clock() - self._begun)]
         eta = self.eta()
-        parts += [f"ETA {words.duration(eta)}"] if eta else []
-        return " · ".join(parts)
+        times += [f"ETA {words.duration(eta)}"] if eta else []
+        volume = f"hypervolume {self._volume:.4g}" if self._volume else ""
+        gain = f" (+{self._gain:.4f})" if volume and self._gain >= 5e-5 else ""
+        for more in ((self.counts, volume + gain), (self.counts, volume), (self.counts,), ()):
+            line = " · ".join([count, *filter(None, more), *times])
+            if len(line) <= width:
+                break
+        return line
 
     def _refresh(self) -> None:
         """Reckon the front and the hypervolume again, if the last trial can have changed them."""

@@ -306,17 +306,21 @@ class _Bench:
         distiller = distiller or self.recipe.distill
         if removes_weights(self.recipe.prune):
             hooks = dataclasses.replace(hooks, after_step=keep_zeros(at.model, hooks.after_step))
-        history = train_network(
-            at.model,
-            self.workload,
-            train,
-            distiller,
-            teacher=self._teacher(distiller),
-            generator=self._generator(stage),
-            on_epoch=lambda e: self._reached(stage, e, train.epochs, at),
-            kept=at.kept if self._taught_by_itself() else {},
-            hooks=hooks,
-        )
+        try:
+            history = train_network(
+                at.model,
+                self.workload,
+                train,
+                distiller,
+                teacher=self._teacher(distiller),
+                generator=self._generator(stage),
+                on_epoch=lambda e: self._reached(stage, e, train.epochs, at),
+                kept=at.kept if self._taught_by_itself() else {},
+                hooks=hooks,
+            )
+        except NonFiniteError as error:
+            setting = "quantize.lr" if stage == "quantize" else "train.lr"
+            raise NonFiniteError(f"{stage}: {error}: {setting}") from error
         return dataclasses.replace(at, history=[*at.history, *history])
 
     def _reached(self, stage: str, epoch: Epoch, of: int, at: Progress) -> None:

@@ -37,7 +37,7 @@ def recalibrate(model: nn.Module, workload: Workload, generator: torch.Generator
         such as one into whose weights it has been folded.
     """
     model.eval()
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = _norms(model)
     statistics, held_out = _images(workload, generator)
     if not norms or len(statistics) < 2:
         return False
@@ -49,6 +49,32 @@ def recalibrate(model: nn.Module, workload: Workload, generator: torch.Generator
     for norm, state in zip(norms, saved, strict=True):
         norm.load_state_dict(state)
     return False
+
+
+def settle(model: nn.Module, workload: Workload, generator: torch.Generator) -> bool:
+    """Give an untrained network the statistics of training images, in place.
+
+    Without them what an untrained network computes dies out on the way: the logits of a
+    MobileNetV2 differ by 1e-9 from image to image, which no integers can tell apart.
+
+    Args:
+        model: left in eval mode. Changed in nothing but its statistics.
+        workload: at least two training images, all of which are used; and how they are augmented.
+        generator: source of randomness of the augmentation.
+
+    Returns:
+        Whether there was anything to give.
+    """
+    model.eval()
+    norms = _norms(model)
+    if not norms or len(workload.train) < 2:
+        return False
+    _measure(model, norms, workload.train, workload, generator)
+    return True
+
+
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
 
 def _images(workload: Workload, generator: torch.Generator) -> tuple[Split, Split]:

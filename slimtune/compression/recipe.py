@@ -217,7 +217,7 @@ def check_rules(recipe: Recipe) -> None:
     if recipe.distill.needs_teacher and recipe.epochs == 0:
         raise ConfigError(
             "train.epochs: must be at least 1 with distillation, but got 0; "
-            "train, or switch distillation off"
+            "train, or set distill.method to none"
         )
     if recipe.distill.hard_labels and recipe.train.label_smoothing > 0:
         raise ConfigError(

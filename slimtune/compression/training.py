@@ -114,7 +114,8 @@ def train_network(
             mean_loss = float(torch.stack(losses).mean()) if losses else 0.0
             if not math.isfinite(mean_loss):
                 raise NonFiniteError(
-                    f"the loss became {mean_loss} in epoch {epoch}; lower the learning rate"
+                    f"the loss became {mean_loss} in epoch {epoch} of {settings.epochs}; "
+                    f"lower the learning rate ({settings.lr:g})"
                 )
             hooks.after_epoch(epoch, settings.epochs)
             accuracy = network_accuracy(model, workload.validation, workload)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from slimtune.compression.copies import copied
+from slimtune.compression.recalibration import settle
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
@@ -76,15 +77,15 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
         UserError: the model or the data cannot be used at all, or do not fit each other.
     """
     torch.set_num_threads(1)  # as a trial on a CPU
-    dataset = load_dataset(config.data)
     tell("network")
-    workload = load_workload(config, dataset)
+    workload = load_workload(config, load_dataset(config.data))
     findings = []
     for finding in examine(workload):
         tell(f"{finding.stage} {finding.what}")
         findings.append(finding)
     if not findings[0].works:
         raise ModelError(f"{config.model} cannot be exported: {findings[0].detail}")
+    findings = _tried_again(config, workload, findings, tell)
     tell("latency")
     onnx = made_by(few_images(workload), {}).onnx
     latencies = [
@@ -110,6 +111,30 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
         host={**describe_host(), **_machine(), **_noise(latencies)},
         command=_command(config, findings),
     )
+
+
+def _tried_again(
+    config: SearchConfig,
+    workload: Workload,
+    findings: list[Finding],
+    tell: Callable[[str], None],
+) -> list[Finding]:
+    """Try what does not work untrained a second time, with norms that have seen images.
+
+    Only a network that a search trains first: what works with either will work with trained ones.
+    """
+    untrained = config.weights is None and config.baseline.epochs > 0
+    if all(found.works for found in findings) or not untrained:
+        return findings
+    settled = dataclasses.replace(workload, baseline=copied(workload.baseline))
+    generator = torch.Generator().manual_seed(config.seed)
+    if not settle(settled.baseline, few_images(workload), generator):
+        return findings
+    again = {}
+    for found in examine(settled):
+        tell(f"{found.stage} {found.what}, again")
+        again[found.what] = found
+    return [f if f.works else again.get(f.what, f) for f in findings]
 
 
 def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, Any]:

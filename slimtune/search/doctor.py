@@ -30,13 +30,17 @@ from slimtune.search.trial import build_student
 from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Split, Workload
 
-IMAGES, FEWEST_IMAGES = 32, 8
-"""Training images, and validation images, of each small trial; fewer for a large network."""
-LARGE_MACS = 2e9
+IMAGES = 32
+"""Training images, and validation images, of each small trial."""
+_FEWER_IMAGES = {1e10: 4, 2e9: 8}
+"""Of a network with more MACs than that: a ViT at 224 pixels takes seconds an image."""
 AMOUNT = 0.3
 """Of channels or weights that are removed."""
 WORTH = 0.9
 """A quantizer is of use if its file takes at most this part of the float file."""
+LITTLE = 0.5
+"""Above this part, most weights are not stored as integers: in 8 bits they take a quarter."""
+_STAY_FLOAT = "stay float, such as attention or linear layers on maps"
 
 _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "int8, fixed ranges": ({"method": "int8_static"}, ("int8_static",)),
@@ -78,8 +82,7 @@ def examine(workload: Workload) -> Iterator[Finding]:
     Args:
         workload: data and network, trained or not; not modified.
     """
-    large = count_cost(copied(workload.baseline), workload.image_shape).macs > LARGE_MACS
-    small = few_images(workload, FEWEST_IMAGES if large else IMAGES)
+    small = few_images(workload)
     exported = _tried("export", "ONNX file", partial(_export, small))
     yield exported
     if not exported.works:
@@ -95,8 +98,16 @@ def examine(workload: Workload) -> Iterator[Finding]:
         yield _tried("distill", what, partial(_distill, small, method), (alike, {}))
 
 
-def few_images(workload: Workload, images: int = IMAGES) -> Workload:
-    """Return the workload with the first ``images`` of each split, spread over it."""
+def few_images(workload: Workload, images: int | None = None) -> Workload:
+    """Return the workload with a few images of each split, spread over it.
+
+    Args:
+        workload: with all of them.
+        images: how many at most; 32, and fewer for a large network, if not given.
+    """
+    if images is None:
+        macs = count_cost(copied(workload.baseline), workload.image_shape).macs
+        images = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
 
     def few(split: Split) -> Split:
         spread = np.linspace(0, len(split) - 1, min(images, len(split))).astype(np.int64)
@@ -204,10 +215,12 @@ def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
     share = len(made.onnx) / size
     if share > WORTH:
         raise TrialError(
-            f"the file still takes {share:.0%}: most weights are in layers that stay float, such "
-            "as attention or linear layers on maps"
+            f"the file still takes {share:.0%}: most weights are in layers that {_STAY_FLOAT}"
         )
-    return f"the file takes {share:.0%} of the float one"
+    told = f"the file takes {share:.0%} of the float one"
+    if share > LITTLE and settings["method"] != "float16":
+        told += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
+    return told
 
 
 def _distill(workload: Workload, method: str) -> str:

@@ -30,7 +30,9 @@ EARLY_STOPPED = "early_stopped"
 """Constraint that only trials break which were stopped; so none of them is a best trial."""
 
 
-def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study:
+def open_study(
+    path: Path, directions: Sequence[str], name: str, values: Sequence[str] = ()
+) -> optuna.Study:
     """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
 
     Args:
@@ -38,6 +40,7 @@ def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study
         directions: ``"minimize"`` or ``"maximize"``, one per objective.
         name: of a new study; one that is there already keeps its own, also in a folder that
             was renamed.
+        values: what each direction is of, for Optuna's own figures and optuna-dashboard.
 
     Raises:
         RunError: the file cannot be opened, is damaged, or has other directions.
@@ -54,6 +57,10 @@ def open_study(path: Path, directions: Sequence[str], name: str) -> optuna.Study
             study_name=there[0] if len(there) == 1 else name,
             load_if_exists=True,
         )
+        if values and study.metric_names is None:
+            with warnings.catch_warnings():  # experimental, it says
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(values))
         found = [direction.name.lower() for direction in study.directions]
     if found != list(directions):
         wanted = ", ".join(directions)

@@ -273,7 +273,12 @@ def _proposer(
 
     objectives = parse_objectives(config.objectives)
     set_damaged_study_aside(folder.study_path, warn)
-    study = open_study(folder.study_path, [o.direction for o in objectives], folder.path.name)
+    study = open_study(
+        folder.study_path,
+        [o.direction for o in objectives],
+        folder.path.name,
+        [o.name for o in objectives],
+    )
     total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)
     proposer = proposer_of(
         config,

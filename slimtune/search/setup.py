@@ -9,7 +9,7 @@ from torch import nn
 
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
-from slimtune.errors import ModelError, RunError, UserError
+from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, ValidationSettings
 from slimtune.search.own_work import check_code_unchanged
@@ -139,17 +139,24 @@ def train_baseline(
 
     One thread gives the same bits on every machine, and two threads of one process wait for
     each other for minutes as soon as anything else runs on the two cores.
+
+    Raises:
+        ConfigError: the learning rate is too high for the network.
     """
     torch.set_num_threads(1)
-    train_network(
-        workload.baseline,
-        workload,
-        config.baseline.train(),
-        NoDistillation(),
-        teacher=None,
-        generator=torch.Generator().manual_seed(config.seed),
-        on_epoch=on_epoch,
-    )
+    try:
+        train_network(
+            workload.baseline,
+            workload,
+            config.baseline.train(),
+            NoDistillation(),
+            teacher=None,
+            generator=torch.Generator().manual_seed(config.seed),
+            on_epoch=on_epoch,
+        )
+    except NonFiniteError as error:
+        name = workload.architecture.name
+        raise ConfigError(f"training {name} to begin with: {error}: baseline.lr") from error
 
 
 def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:

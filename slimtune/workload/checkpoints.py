@@ -101,6 +101,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
+    if path.is_dir():
+        raise ModelError(f"weights {path} is a folder; name the file in it")
     if not path.is_file():
         raise ModelError(f"weights file {path} does not exist; check the path")
     try:
@@ -122,7 +124,8 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
     if path.suffix != ".safetensors":
         if "GLOBAL" in str(error) or "TorchScript" in str(error):
             return _pickled(path)
-        if "weights_only" in reason:  # followed by torch's advice to run the file after all
+        # Followed by torch's advice to run the file after all; a bare number is a pickle's key.
+        if "weights_only" in reason or reason.isdigit():
             reason = "torch.save did not write it"
     return ModelError(
         f"{path}: cannot be read as weights ({shortened(reason, 100)}); it may be incomplete, "

@@ -1,6 +1,7 @@
 """From a reference such as ``digits`` or ``parquet:DIR`` to a dataset in memory."""
 
 import dataclasses
+from pathlib import Path
 
 from slimtune.errors import DataError, shortened
 from slimtune.workload.own_code import is_code, names_nothing
@@ -35,9 +36,27 @@ def load_dataset(reference: str) -> Dataset:
     if is_data_code(plain):
         dataset = own_data(plain, fit)
     else:
-        name, _, argument = plain.partition(":")
+        name, colon, argument = plain.partition(":")
+        if not colon:
+            _check_word(name)
         dataset = SOURCES[name](argument, fit)
     return dataclasses.replace(dataset, name=reference)
+
+
+def _check_word(name: str) -> None:
+    """Check that a name without a colon is meant to have none.
+
+    Raises:
+        DataError: it is a file or folder, whose kind is to be said.
+    """
+    if name in SOURCES.names() or not (Path(name).exists() or "/" in name):
+        return
+    kinds = {".py": f"{name}:NAME", ".npz": f"npz:{name}", "": f"folder:{name}"}
+    suffix = "" if Path(name).is_dir() else Path(name).suffix
+    known = f"; write {kinds[suffix]}" if suffix in kinds else ""
+    raise DataError(
+        f"{shortened(name)} names no dataset{known or '; write folder:DIR, parquet:DIR, npz:FILE'}"
+    )
 
 
 def is_data_code(reference: str) -> bool:

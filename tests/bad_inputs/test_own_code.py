@@ -72,6 +72,11 @@ def refused(capsys: pytest.CaptureFixture[str], out: Path, *arguments: str) -> s
         ("torchvision:resnt18", "unknown torchvision model 'resnt18'. Did you mean 'resnet18'"),
         ("./gone.py:make", "gone.py does not exist"),
         ("gone.mod:make", "no module named 'gone'"),
+        (
+            "./net.py",
+            "'./net.py' names no network; a function of yours that makes one is FILE.py:",
+        ),
+        ("timm", "'timm' needs a network after its name, such as timm:resnet18"),
     ],
 )
 def test_an_unknown_model_is_named(
@@ -147,6 +152,13 @@ def test_code_in_a_config_is_not_run(
     [
         ("npz:{}/gone.npz", "does not exist"),
         ("npz:{}/float.npz", "must be uint8 pixels"),
+        (
+            "npz:{}/below.npz",
+            "below.npz: y_train must be 0..k-1, but one is -1; number the classes",
+        ),
+        ("{}", "names no dataset; write folder:/"),
+        ("{}/float.npz", "names no dataset; write npz:/"),
+        ("{}/gone.zip", "names no dataset; write folder:DIR, parquet:DIR, npz:FILE"),
         ("torchvision:FashonMNIST", "Did you mean 'FashionMNIST'"),
         ("digits@size=none", "size must be HEIGHTxWIDTH"),
         ("npy:{}", "Did you mean 'npz'"),
@@ -155,7 +167,9 @@ def test_code_in_a_config_is_not_run(
 def test_other_data_that_cannot_be_used_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], reference: str, rule: str
 ) -> None:
-    np.savez(tmp_path / "float.npz", x_train=np.zeros((4, 8, 8)), y_train=np.arange(4) % 2)
+    labels = np.arange(4) % 2
+    np.savez(tmp_path / "float.npz", x_train=np.zeros((4, 8, 8)), y_train=labels)
+    np.savez(tmp_path / "below.npz", x_train=np.zeros((4, 8, 8), np.uint8), y_train=labels - 1)
     arguments = ("--model", "resnet8", "--data", reference.format(tmp_path))
     assert rule in refused(capsys, tmp_path / "run", *arguments)
 

@@ -86,7 +86,7 @@ def not_finite(folder: Path) -> Path:
     ("make", "rule"),
     [
         (missing, "does not exist"),
-        (directory, "does not exist"),
+        (directory, "is a folder; name the file in it"),
         (cut_safetensors, "cannot be read as weights"),
         (cut_pth, "cannot be read as weights"),
         (empty_file, "cannot be read as weights"),

@@ -76,6 +76,25 @@ def test_it_shows_progress_the_front_and_who_is_at_work_on_what(run: Run) -> Non
     assert lines[4] == "trial 0: accuracy 0.9000"
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (100, "2/4 trials · 1 stopped · hypervolume 0.3375 · 0:15 · ETA 0:15"),
+        (80, "2/4 trials · 1 stopped · hypervolume 0.3375 · 0:15 · ETA 0:15"),
+        (60, "2/4 trials · 1 stopped · 0:15 · ETA 0:15"),
+        (46, "2/4 trials · 0:15 · ETA 0:15"),
+    ],
+)
+def test_in_a_narrow_terminal_the_times_stay(run: Run, width: int, line: str) -> None:
+    clock = Clock()
+    view = LiveView(clock=clock, title="trials", total=4)
+    view.begin([], run)
+    clock.now += 15
+    view.finish(record(0), "accuracy 0.9000")
+    view.finish(record(1, status="stopped", objectives={}), "stopped")
+    assert drawn(view, width)[0].endswith(line)
+
+
 def test_failed_and_stopped_trials_are_counted_and_gain_nothing(run: Run) -> None:
     view = LiveView(title="trials", total=9)
     view.begin([record(0)], run)

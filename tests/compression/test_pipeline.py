@@ -27,7 +27,7 @@ from slimtune.compression.pruning import L1
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training import network_logits
-from slimtune.errors import ConfigError
+from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.shortcut import SelectionConv2d
 from slimtune.workload.types import Architecture, Workload
@@ -194,6 +194,20 @@ def test_training_settings_each_change_the_result_and_repeat_it(digits: Workload
 
 def test_without_epochs_nothing_is_trained(digits: Workload) -> None:
     assert made(digits, {"train": {"epochs": 0}}).history == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "epochs"), [("train.lr", {"train": {"epochs": 1}}), ("quantize.lr", {})]
+)
+def test_training_that_diverges_names_the_setting_to_lower(
+    digits: Workload, setting: str, epochs: dict[str, Any]
+) -> None:
+    few = replace(digits, train=digits.train.take(np.arange(8)))
+    network = copy.deepcopy(digits.baseline)
+    next(network.parameters()).data.fill_(float("nan"))
+    lsq = {"quantize": {"method": "lsq", "epochs": 1}, "train": {"epochs": 0}}
+    with pytest.raises(NonFiniteError, match=rf"the loss became nan .*: {setting}$"):
+        made(replace(few, baseline=network), epochs or lsq)
 
 
 def test_as_many_training_images_calibrate_as_the_quantizer_asks_for(digits: Workload) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from slimtune.compression import recalibration
 from slimtune.compression.quantization.baking import bake
 from slimtune.compression.quantization.rtn import RoundToNearest
-from slimtune.compression.recalibration import recalibrate
+from slimtune.compression.recalibration import recalibrate, settle
 from slimtune.workload.augment import normalise
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
@@ -211,3 +211,16 @@ def test_it_repairs_what_rounding_to_four_bits_with_one_scale_a_layer_broke(
     rounded = bake(model, method.weights(model, images))
     assert recalibrate(rounded, workload, seeded())
     assert accuracy(rounded, workload) == pytest.approx(90.0, abs=1.0)
+
+
+def test_an_untrained_network_is_given_the_statistics_of_all_images_at_once() -> None:
+    workload = brightness_workload(40)
+    network = Brightness()
+    settle(network, workload, torch.Generator().manual_seed(0))
+    assert [len(x) for x in network.inputs] == [40] and not network.training
+    seen = network.inputs[0]
+    torch.testing.assert_close(network.norm.running_mean, seen.mean((0, 2, 3)))
+    assert network.norm.momentum == 0.3
+    alone = Brightness()
+    settle(alone, brightness_workload(1), torch.Generator())
+    assert alone.inputs == []

@@ -104,7 +104,8 @@ def test_a_teacher_is_asked_without_gradient_and_changes_the_result(digits: Work
 def test_a_diverging_loss_is_reported_with_the_way_out(digits: Workload) -> None:
     broken = copy.deepcopy(digits.baseline)
     next(broken.parameters()).data.fill_(float("nan"))
-    with pytest.raises(NonFiniteError, match="became nan in epoch 1; lower the learning rate"):
+    told = r"became nan in epoch 1 of 1; lower the learning rate \(0.01\)$"
+    with pytest.raises(NonFiniteError, match=told):
         train(replace(digits, baseline=broken), Train(epochs=1))
 
 

@@ -18,6 +18,12 @@ class Flat(nn.Module):
         self.weight = nn.Parameter(torch.randn(64, num_classes))
     def forward(self, x): return x.flatten(1) @ self.weight
 
+class Normed(Flat):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.norm = nn.BatchNorm2d(1)
+    def forward(self, x): return super().forward(self.norm(x))
+
 class Odd(Flat):
     def forward(self, x): return torch.linalg.matrix_exp(x[:, 0]).flatten(1) @ self.weight
 """
@@ -46,3 +52,13 @@ def test_the_command_at_the_end_leaves_out_what_does_not_work(flat: Path) -> Non
 def test_a_network_without_a_file_is_of_no_use(flat: Path) -> None:
     with pytest.raises(ModelError, match="Odd cannot be exported: .*ONNX"):
         check_up(make_config({"model": f"{flat}:Odd", "data": "digits"}))
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_only_what_does_not_work_untrained_is_tried_again_with_settled_norms(
+    flat: Path, epochs: int
+) -> None:
+    config = {"model": f"{flat}:Normed", "data": "digits", "baseline": {"epochs": epochs}}
+    told: list[str] = []
+    check_up(make_config(config), told.append)
+    assert ("prune channels, again" in told) == bool(epochs)

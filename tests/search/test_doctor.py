@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from slimtune.search import doctor
 from slimtune.search.doctor import Finding, examine, few_images
 from slimtune.workload.own_code import allow_all_code
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
@@ -78,6 +79,25 @@ def test_what_does_not_work_says_why() -> None:
         assert found[name].methods == ()
 
 
+class OnMaps(nn.Module):
+    """Half of its weights are convolutions', half are linear layers' on maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(1, 48, 3), nn.Conv2d(48, 48, 3))
+        self.mix = nn.Sequential(nn.Linear(48, 192), nn.GELU(), nn.Linear(192, 48))
+        self.head = nn.Linear(48, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.mix(self.conv(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+def test_a_quantizer_that_reaches_half_of_the_weights_says_so() -> None:
+    found = by_name(list(examine(around(OnMaps(), "maps"))))
+    fixed = found["quantize int8, fixed ranges"]
+    assert fixed.works and "most weights are rounded for nothing" in fixed.detail, fixed
+
+
 class Unexportable(nn.Module):
     """Uses an operator that ONNX lacks."""
 
@@ -95,6 +115,14 @@ def test_few_images_are_spread_over_a_split(digits: Workload) -> None:
     few = few_images(digits, 8)
     assert len(few.train) == len(few.validation) == 8
     assert np.array_equal(few.train.images[-1], digits.train.images[-1])
+
+
+@pytest.mark.parametrize(("limits", "images"), [({1e9: 4, 1e8: 8}, 32), ({1e9: 4, 1e5: 8}, 8)])
+def test_a_network_with_many_macs_is_tried_on_fewer_images(
+    digits: Workload, monkeypatch: pytest.MonkeyPatch, limits: dict[float, int], images: int
+) -> None:
+    monkeypatch.setattr(doctor, "_FEWER_IMAGES", limits)
+    assert len(few_images(digits).train) == images
 
 
 @pytest.fixture(autouse=True)

@@ -317,6 +317,15 @@ def test_other_directions_than_the_studys_are_refused(tmp_path):
         open_study(tmp_path / "study.db", ["minimize", "minimize"], "s")
 
 
+def test_optunas_own_figures_name_the_objectives(tmp_path):
+    names = ["accuracy", "size_bytes"]
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "s", names)
+    assert study.metric_names == names
+    assert open_study(tmp_path / "study.db", DIRECTIONS, "s", names).metric_names == names
+    figure = optuna.visualization.plot_pareto_front(study)
+    assert [figure.layout[f"{axis}axis"].title.text for axis in "xy"] == names
+
+
 def test_a_database_that_cannot_be_written_is_an_error_of_the_run(tmp_path):
     study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
     asked = proposer(study)

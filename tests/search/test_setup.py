@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from slimtune.compression.training import network_accuracy
-from slimtune.errors import ModelError, UserError
+from slimtune.errors import ConfigError, ModelError, UserError
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.setup import (
     load_network,
@@ -82,6 +83,17 @@ def test_a_depthwise_network_read_from_its_file_makes_the_same_bytes_as_the_trai
     first, second = (run_trial(w, spec) for w in (trained, replace(trained, baseline=again)))
     assert first.status == "complete"
     assert first.payload.artifacts == second.payload.artifacts
+
+
+def test_a_baseline_whose_training_diverges_names_the_network_and_the_setting(
+    digits: Workload, digits_config: SearchConfig
+) -> None:
+    broken = copy.deepcopy(digits.baseline)
+    next(broken.parameters()).data.fill_(float("nan"))
+    few = replace(digits, baseline=broken, train=digits.train.take(np.arange(8)))
+    told = r"training resnet8 to begin with: the loss became nan in epoch 1 .*: baseline\.lr$"
+    with pytest.raises(ConfigError, match=told):
+        train_baseline(few, digits_config, lambda epoch: None)
 
 
 def test_a_teacher_of_another_architecture_is_loaded_or_trained(

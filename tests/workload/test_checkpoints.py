@@ -123,9 +123,13 @@ def test_half_precision_files_load_into_single_precision(tmp_path):
     assert torch.equal(other.conv1.weight, model.conv1.weight.half().float())
 
 
-@pytest.mark.parametrize("name", ["none.pth", "none.safetensors", "."])
+@pytest.mark.parametrize("name", ["none.pth", "none.safetensors"])
 def test_a_missing_file_is_refused(tmp_path, name):
     assert "does not exist" in refusal(tmp_path / name)
+
+
+def test_a_folder_is_refused_as_such(tmp_path):
+    assert "is a folder; name the file in it" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -148,8 +148,8 @@ def _matching(student: nn.Module, teacher: nn.Module, example: Tensor) -> list[t
     if not ours.keys() & theirs.keys():
         raise TrialError(
             "student and teacher need feature maps of the same height and width, but the "
-            f"student's are {_sizes(ours)} and the teacher's {_sizes(theirs)}; distill logits "
-            "(base, dkd, dist), or take another student or teacher"
+            f"student's are {_sizes(ours)} and the teacher's {_sizes(theirs)}; set distill.method "
+            "to those that read logits (base, dkd, dist), or take another student or teacher"
         )
     return [(span, theirs[size]) for size, span in ours.items() if size in theirs]
 

@@ -16,6 +16,9 @@ Range = tuple[float, float]
 _POOLS_AND_JOINS = ("Add", "Concat", "AveragePool", "GlobalAveragePool", "MaxPool")
 _MOVERS = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 """Operators whose output holds only values of their input: both sides share one grid."""
+_FINEST, _COARSEST = 1 / 255, 256
+"""Scale of a global average, in scales of what is averaged. ONNX Runtime 1.31 refuses to run an
+average that is finer or coarser: 8 bits of the one have nothing to say in 8 bits of the other."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def fit_grids(
 
     A value that is read only by layers that learned one and the same range gets that range.
     Where an operator only moves values its output takes the grid of its input, so that
-    integers pass through unchanged.
+    integers pass through unchanged. The grid of an average is as near to its input's as integer
+    kernels need.
 
     Args:
         graph: the float graph.
@@ -90,8 +94,13 @@ def fit_grids(
     ranges = {**ranges, **_agreed(graph, stored, learned or {}, ranges.keys())}
     grids = {name: _grid(*ranges[name]) for name in ranges}
     for node in graph.nodes:
-        if node.output[0] in grids and _moves_values(node, stored) and node.input[0] in grids:
-            grids[node.output[0]] = grids[node.input[0]]
+        if not node.input or node.input[0] not in grids or node.output[0] not in grids:
+            continue
+        read, written = grids[node.input[0]], grids[node.output[0]]
+        if _moves_values(node, stored):
+            grids[node.output[0]] = read
+        elif node.op_type == "GlobalAveragePool":
+            grids[node.output[0]] = _in_reach(read, written)
     return grids
 
 
@@ -104,15 +113,18 @@ def clipped_inputs(
     """Return, by weight name, the grids of layers that cut their input below its own grid.
 
     A layer whose learned range covers the grid of its input within one step needs none: a grid
-    is shifted by up to half a step, so that it contains 0.
+    is shifted by up to half a step, so that it contains 0. Nor does one that would cut an average
+    to less than a step of what is averaged.
     """
-    clipped = {}
+    clipped, finest = {}, _finest(graph, stored, grids)
     for node in graph.nodes:
         if not _is_layer(node, stored) or node.input[1] not in learned:
             continue
         grid, (low, high) = grids[node.input[0]], learned[node.input[1]]
         if min(low, 0.0) > grid.low + grid.scale or max(high, 0.0) < grid.high - grid.scale:
-            clipped[node.input[1]] = _grid(max(low, grid.low), min(high, grid.high))
+            cut = _grid(max(low, grid.low), min(high, grid.high))
+            if cut.scale >= finest.get(node.input[0], 0.0):
+                clipped[node.input[1]] = cut
     return clipped
 
 
@@ -164,6 +176,29 @@ def _grid(low: float, high: float) -> Grid:
     if scale < SMALLEST_SCALE:  # nothing but zeros was seen
         return Grid(1.0, 0)
     return Grid(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
+
+
+def _in_reach(read: Grid, written: Grid) -> Grid:
+    """Return the grid of an average, or the nearest that an integer kernel can write."""
+    if written.scale > _COARSEST * read.scale:
+        return read
+    return Grid(max(written.scale, _FINEST * read.scale), written.zero_point)
+
+
+def _finest(
+    graph: Graph, stored: Mapping[str, StoredWeight], grids: Mapping[str, Grid]
+) -> dict[str, float]:
+    """Return the finest scale that averages, and what only moves them, can be cut to.
+
+    ONNX Runtime joins one rounding with the next, so that a second one cannot go any further.
+    """
+    finest: dict[str, float] = {}
+    for node in graph.nodes:
+        if node.op_type == "GlobalAveragePool" and node.input[0] in grids:
+            finest[node.output[0]] = _FINEST * grids[node.input[0]].scale
+        elif _moves_values(node, stored) and node.input[0] in finest:
+            finest[node.output[0]] = finest[node.input[0]]
+    return finest
 
 
 def _runs_on_integers(node: NodeProto, graph: Graph, stored: Mapping[str, StoredWeight]) -> bool:

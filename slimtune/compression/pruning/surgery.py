@@ -176,7 +176,9 @@ def _guarded(call: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         raise PruningError(
-            f"the network cannot be pruned: {type(error).__name__}: {reason[:160]}"
+            "the network cannot be pruned: its channels cannot be followed, or its forward holds "
+            f"fixed counts of them, as a channel shuffle does ({type(error).__name__}: "
+            f"{reason[:160]})"
         ) from error
 
 

@@ -86,6 +86,8 @@ def growth_figure(growth: pd.DataFrame, whole: bool) -> Figure:
     }  # fmt: skip
     layout = _layout("trial", "share of the box" if whole else "hypervolume")
     layout["yaxis"]["rangemode"] = "tozero"
+    if len(trials) <= 10:  # plotly would count in halves of a trial
+        layout["xaxis"]["dtick"] = 1
     return {"data": [line, marks], "layout": layout}
 
 
@@ -174,7 +176,8 @@ def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
     numbers = [math.log10(value) if log else value for value in values]
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
-    words = [f"{10**tick if log else tick:.3g}" for tick in ticks]
+    shown = [10**tick if log else tick for tick in ticks]
+    words = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in shown]
     title = f"{known.title}{unit(known)}"
     return {
         "color": numbers,
@@ -274,8 +277,22 @@ def _below(count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _round_step(least: float) -> float:
+    """Return the smallest 1, 2 or 5 times a power of ten that is at least ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= least)
+
+
 def _ticks(low: float, high: float) -> dict[str, Any]:
-    """Return ticks at 1, 2 and 5 times the powers of ten, with their numbers in full."""
+    """Return ticks at 1, 2 and 5 times the powers of ten, with their numbers in full.
+
+    Evenly spaced ones where so few of those would be seen that the axis could not be read.
+    """
+    if 1 < high / low < 5:
+        step = _round_step((high - low) / 6)
+        count = math.ceil(high / step) + 1
+        values = [round(step * number, 12) for number in range(int(low / step) or 1, count)]
+        return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 1000 else (1,)
     values = [step * 10.0**power for power in powers for step in steps]

@@ -265,7 +265,8 @@ def _images(workload: Mapping[str, Any]) -> str:
     ]
     source = workload.get("validation_source")
     classes = f"{len(workload['classes'])} classes, " if workload.get("classes") else ""
-    cut = f" (validation cut from {source})" if source else ""
+    whence = "is a part of its own" if source == "val" else f"cut from {source}"
+    cut = f" (validation {whence})" if source else ""
     return f"{classes}images: {', '.join(counts)}{cut}" if counts else classes
 
 

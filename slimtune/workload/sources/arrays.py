@@ -72,6 +72,11 @@ def _split(name: str, arrays: Mapping[str, object], part: str, fit: Fit) -> Spli
     if len(images) != len(labels):
         counts = f"x_{part} has {len(images)} images, y_{part} {len(labels)} labels"
         raise DataError(f"{name}: {counts}; give one label an image")
+    if labels.min(initial=0) < 0:
+        raise DataError(
+            f"{name}: y_{part} must be 0..k-1, but one is {labels.min()}; number the classes "
+            "from 0"
+        )
     return Split(fit.applied(images), labels.astype(np.int64))
 
 

@@ -74,8 +74,10 @@ def _existing(argument: str) -> Path:
 def _subfolder(folder: Path, name: str) -> Path:
     if (folder / name).is_dir():
         return folder / name
+    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    there = f" (found: {', '.join(found[:5])})" if found else ""
     raise DataError(
-        f"folder {folder} has no {name}/ sub-folder; {name}/ must hold one folder a class"
+        f"folder {folder} has no {name}/ sub-folder{there}; {name}/ must hold one folder a class"
     )
 
 

@@ -38,6 +38,7 @@ def build(architecture: Architecture) -> nn.Module:
         )
     family, colon, member = name.partition(":")
     if not colon:
+        _check_word(name)
         return ZOO[name](classes, channels)
     if family == "torchvision":
         return torchvision_model(member, classes, channels)
@@ -51,3 +52,18 @@ def build(architecture: Architecture) -> nn.Module:
         f"{did_you_mean(name, known)} Known: torchvision:NAME, timm:NAME, FILE.py:NAME, "
         "MODULE:NAME."
     )
+
+
+def _check_word(name: str) -> None:
+    """Check that a name without a colon is meant to have none.
+
+    Raises:
+        ModelError: it is a family or a file, of which one network is to be named.
+    """
+    if name in FAMILIES:
+        raise ModelError(f"'{name}' needs a network after its name, such as {name}:resnet18")
+    if name.endswith(".py") or "/" in name:
+        raise ModelError(
+            f"{shortened(name)} names no network; a function of yours that makes one is "
+            "FILE.py:NAME, such as ./net.py:make, and weights are given by --weights"
+        )

@@ -260,7 +260,10 @@ class Pooled(nn.Module):
 
 def test_networks_without_a_size_in_common_are_refused_with_both_lists_and_the_way_out() -> None:
     student, teacher = Pooled(), network("resnet8")
-    message = r"student's are 10x10 and the teacher's 32x32, 16x16, 8x8; distill logits \(base"
+    message = (
+        r"student's are 10x10 and the teacher's 32x32, 16x16, 8x8; set distill.method to those "
+        r"that read logits \(base"
+    )
     for features in ("maps", "channels"):
         with pytest.raises(TrialError, match=message):
             check_features(student, teacher, EXAMPLE, features)

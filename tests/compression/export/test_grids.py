@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,3 +130,31 @@ def test_a_shared_value_keeps_its_range_and_a_narrower_reader_gets_its_own(
     assert grids[relu] == grid_of(0.0, 2.0)
     expected = {name: grid_of(*cut) for name, cut in own.items()}
     assert clipped_inputs(graph, stored, grids, learned) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "scale"), [(0.0, 1.0), (1e-5, 2 / 255**2), (1.0, 1 / 255), (1e9, 2 / 255)]
+)
+def test_the_grid_of_an_average_is_one_that_integer_kernels_can_write(
+    after: float, scale: float
+) -> None:
+    pool = onnx.helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    grids = fit_grids(Graph([pool], {}, 20), {}, {"x": (0.0, 2.0), "y": (0.0, after)})
+    assert grids["y"].scale == pytest.approx(scale)
+
+
+class Squeezed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.linear = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
+
+    def forward(self, x: object) -> object:
+        pooled = nn.functional.adaptive_avg_pool2d(self.a(x), 1)
+        return self.linear(pooled.flatten(1)) + self.b(pooled).flatten(1)[:, :2]
+
+
+def test_a_learned_range_that_collapsed_cuts_no_average_finer_than_kernels_can_write() -> None:
+    graph, stored = prepared(Squeezed())
+    learned = {"a.weight": (-1.0, 1.0), "b.weight": (0.0, 1e-6), "linear.weight": (-0.1, 0.1)}
+    grids = fit_grids(graph, stored, seen(graph, stored), learned)
+    assert clipped_inputs(graph, stored, grids, learned).keys() == {"linear.weight"}

@@ -55,7 +55,38 @@ def test_there_is_a_chart_for_each_objective_that_accuracy_is_traded_against(run
 def test_the_third_objective_is_the_colour(run):
     by_size, by_latency = figures(run)
     assert "latency (ms)" in by_size["data"][1]["marker"]["colorbar"]["title"]["text"]
-    assert "size (KiB)" in by_latency["data"][1]["marker"]["colorbar"]["title"]["text"]
+    bar = by_latency["data"][1]["marker"]["colorbar"]
+    assert "size (KiB)" in bar["title"]["text"]
+    assert bar["ticktext"] == ["0.879", "7.18", "58.6"]
+
+    assert bar["ticktext"][0] == "0.879"
+
+
+def test_large_numbers_are_written_out_beside_the_colours(make_run):
+    values = {"accuracy": 0.9, "size_bytes": 5_500_000.0, "latency_ms": 0.5}
+    run = make_run([record(0, objectives=values)])
+    assert figures(run)[1]["data"][1]["marker"]["colorbar"]["ticktext"] == ["5,371"]
+
+
+def test_a_narrow_range_of_latencies_has_enough_numbers_to_read_it(make_run):
+    values = {"accuracy": 0.9, "size_bytes": 5_500_000.0}
+    records = [record(n, objectives={**values, "latency_ms": 0.025 + n / 50}) for n in (0, 1)]
+    run = make_run(records)
+    baseline = {**BASELINE, "latency_ms": 0.07}
+    chart = front_figures(run.front(), run.trials(), baseline, run.objectives)[1]
+    assert chart["layout"]["xaxis"]["ticktext"] == [
+        "0.02",
+        "0.03",
+        "0.04",
+        "0.05",
+        "0.06",
+        "0.07",
+        "0.08",
+    ]
+
+
+def test_a_few_trials_are_counted_in_whole_numbers(run):
+    assert growth_figure(run.growth(), True)["layout"]["xaxis"]["dtick"] == 1
 
 
 def test_baseline_and_knee_are_marked_and_a_trial_far_below_does_not_squeeze_the_rest(run):
