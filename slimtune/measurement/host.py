@@ -31,7 +31,6 @@ def _fixed() -> dict[str, str]:
 
 
 @cache
-
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -21,7 +21,7 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.machines import workers as workers_of
 from slimtune.search.setup import teacher_as_baseline
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import LATENCY_SECONDS, run_trial
+from slimtune.search.trial import run_trial
 from slimtune.workload.types import Split, Workload
 
 TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")
@@ -212,7 +212,7 @@ def _scaled(
     """Return what the trial would have taken on all images and with all epochs."""
     seconds = dict(outcome.payload.seconds)
     training = sum(s for name, s in seconds.items() if name.split()[0] in TRAINING_STAGES)
-    checking = max(0.0, seconds.get("measure", 0.0) - LATENCY_SECONDS)
+    checking = seconds.get("measure", 0.0)
     more = len(whole.validation) / len(part.validation)
     short, full = (_epochs(r) for r in (shortened_recipe(recipe), recipe))
     epoch = training / short * _work(whole, pace) / _work(part, pace) if short else 0.0

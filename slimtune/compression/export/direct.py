@@ -21,8 +21,6 @@ from torch import nn
 
 from slimtune.workload.shortcut import SelectionConv2d
 
-Sizes = tuple[int, ...]
-
 
 def write_directly(
     network: nn.Module, example: torch.Tensor, *, read: str, give: str, opset: int
@@ -93,6 +91,7 @@ class _Writer:
     values: dict[torch.fx.Node, _Value] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     used: dict[str, torch.Tensor] = field(default_factory=dict)
+    made: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         stored = [*self.network.named_parameters(), *self.network.named_buffers()]
@@ -120,10 +119,13 @@ class _Writer:
         return [numpy_helper.from_array(value, name) for name, value in tensors.items()]
 
     def emit(self, kind: str, inputs: Sequence[str], axes: int, **attributes: Any) -> _Value:
-        """Add a node and return its output."""
-        name = f"value_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return _Value(name, axes)
+        """Return the output of a node, which is added if there is none like it."""
+        node = (kind, *inputs, str(attributes))
+        if node not in self.made:
+            self.made[node] = f"value_{len(self.nodes)}"
+            outputs = [self.made[node]]
+            self.nodes.append(helper.make_node(kind, list(inputs), outputs, **attributes))
+        return _Value(self.made[node], axes)
 
     def constant(self, tensor: torch.Tensor) -> str:
         """Return the name of a parameter or buffer: shared ones have one."""

@@ -44,9 +44,7 @@ def trace(model: nn.Module, image_shape: tuple[int, int, int]) -> onnx.ModelProt
     example = torch.zeros(2, *image_shape)
     network = materialize_shortcuts(cloned(model).to("cpu", torch.float32)).eval()
     with torch.no_grad():
-        written = write_directly(
-            network, example, read=NETWORK_INPUT, give=LOGITS, opset=OPSET
-        )
+        written = write_directly(network, example, read=NETWORK_INPUT, give=LOGITS, opset=OPSET)
     if written is not None:
         return written
     with _quiet(), torch.no_grad():
