@@ -1,6 +1,6 @@
 """Whether a verb's help imports what takes seconds, and how long the help takes.
 
-    python benchmarks/command_line.py [--short]
+python benchmarks/command_line.py [--short]
 """
 
 import subprocess

@@ -99,7 +99,9 @@ def work(shared: Workload, spec: TrialSpec, aids: Aids) -> Outcome:
 def rows(short: bool) -> Iterator[Row]:
     """Run trials on two workers."""
     torch.set_num_threads(1)
-    done = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TORCH], capture_output=True, text=True, check=True
+    )
     alone, trained_alone = map(float, done.stdout.split())
     specs = [TrialSpec(number, {}, seed=number) for number in range(2 if short else 6)]
     outcomes: list[Outcome] = []
