@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from table import Row, host, text
 
@@ -70,8 +71,8 @@ def main() -> None:
         settings |= {"data": options.data, "weights": options.weights}
         del settings["validation"]
         settings["space"]["train"]["batch_size"] = 128
-    print(host())
-    print(text([row := compare(settings)]))
+    click.echo(host())
+    click.echo(text([row := compare(settings)]))
     sys.exit(0 if row.met else 1)
 
 

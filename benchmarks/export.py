@@ -36,6 +36,7 @@ class Normalised(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Map uint8 pixels to logits."""
         return self.network((pixels.float() / 255 - 0.5) / 0.25)
 
 

@@ -115,8 +115,8 @@ def rows(short: bool) -> Iterator[Row]:
     found = [outcome.objectives for outcome in outcomes]
     assert all(found), [outcome.reason for outcome in outcomes]
     note = (
-        f"torch alone has {alone:.0f} MB of its own, after 20 steps {trained_alone:.0f}; the data are 184 MB, in "
-        "Ray's shared memory once"
+        f"torch alone has {alone:.0f} MB of its own, after 20 steps {trained_alone:.0f}; "
+        "the data are 184 MB, in Ray's shared memory once"
     )
     what = "private MB of a worker beyond torch"
     resident = tuple(values["resident"] - alone for values in found)

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from table import Row, host, text
 
@@ -104,11 +105,11 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(search(json.loads(options.one), options.plain)))
+        click.echo(json.dumps(search(json.loads(options.one), options.plain)))
         return
     settings = {**SETTINGS, "model": options.model, "trials": options.trials}
-    print(host())
-    print(text(compare(settings, options.seeds)))
+    click.echo(host())
+    click.echo(text(compare(settings, options.seeds)))
 
 
 if __name__ == "__main__":
