@@ -10,7 +10,6 @@ import torch
 from slimtune.errors import TrialError, UserError
 from slimtune.search.spec import TrialSpec
 
-
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
