@@ -43,7 +43,7 @@ def trace(model: nn.Module, image_shape: tuple[int, int, int]) -> onnx.ModelProt
     # A batch of 2: torch.export takes a batch of 1 for a constant.
     example = torch.zeros(2, *image_shape)
     network = materialize_shortcuts(cloned(model).to("cpu", torch.float32)).eval()
-    with torch.no_grad():
+    with _quiet(), torch.no_grad():
         written = write_directly(network, example, read=NETWORK_INPUT, give=LOGITS, opset=OPSET)
     if written is not None:
         return written
