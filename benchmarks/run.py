@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--full] [NAME ...]
 
-Each script runs in a process of its own, one after another. A script is any file here that has
-`rows(short)`, which yields `table.Row`.
+Each script runs in a process of its own, one after another. A script has `rows(short)`, which
+yields `table.Row`, or prints lines ``what | against | ratio | target | n | spread``.
 """
 
 import argparse
@@ -15,17 +15,31 @@ import time
 from pathlib import Path
 
 import click
-from table import Row, host, text
+from table import Row, host, parsed, text
 
 HERE = Path(__file__).parent
-SHORT = ("command_line", "export", "trial", "training", "engine", "memory", "latency")
+SHORT = (
+    "command_line",
+    "export",
+    "trial",
+    "training",
+    "side_by_side",
+    "engine",
+    "memory",
+    "latency",
+)
 """Scripts that take a minute or two each; whole_search.py and dry_run.py take longer."""
 LONG = (*SHORT, "dry_run", "whole_search")
 EMIT = """
 import dataclasses, importlib, json, sys
 module = importlib.import_module(sys.argv[1])
 if not hasattr(module, "rows"):
-    sys.exit("has no rows(short)")
+    if not hasattr(module, "main"):
+        sys.exit("has neither rows(short) nor main()")
+    name = sys.argv[1]
+    sys.argv[:] = [f"benchmarks/{name}.py"]
+    module.main()
+    sys.exit()
 for row in module.rows(sys.argv[2] == "short"):
     print("ROW", json.dumps(dataclasses.asdict(row)), flush=True)
 """
@@ -38,7 +52,10 @@ def measured(name: str, length: str) -> tuple[list[Row], str]:
         command, cwd=HERE.parent, capture_output=True, text=True, env=environment(), check=False
     )
     found = [line[4:] for line in done.stdout.splitlines() if line.startswith("ROW ")]
-    rows = [Row(**{**(r := json.loads(line)), "values": tuple(r["values"])}) for line in found]
+    printed = [row for line in done.stdout.splitlines() if (row := parsed(line)) is not None]
+    rows = printed + [
+        Row(**{**(r := json.loads(line)), "values": tuple(r["values"])}) for line in found
+    ]
     last = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
     return rows, last if done.returncode else ""
 

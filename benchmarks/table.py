@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -19,19 +20,21 @@ class Row:
         what: that is fast, small or right.
         against: what it is compared with, in the same process; ``"-"`` for a plain number.
         values: one a repetition: ratios, seconds, megabytes or shares.
-        target: that the median shall reach.
+        target: that the median shall reach; None: none is set.
         least: whether ``target`` is the least there may be, or the most.
         unit: behind the numbers: ``"x"``, ``"s"``, ``"MB"``, ``"%"`` or nothing.
         note: what a reader must know of this measurement.
+        n: repetitions, where the values are only the smallest, middle and largest; 0: all.
     """
 
     what: str
     against: str
     values: tuple[float, ...]
-    target: float
+    target: float | None
     least: bool = True
     unit: str = "x"
     note: str = ""
+    n: int = 0
 
     @property
     def median(self) -> float:
@@ -41,7 +44,25 @@ class Row:
     @property
     def met(self) -> bool:
         """Whether the median reaches the target."""
+        if self.target is None:
+            return True
         return self.median >= self.target if self.least else self.median <= self.target
+
+
+def parsed(line: str) -> Row | None:
+    """Return the row of a line ``what | against | ratio | target | n | low-high``, or None.
+
+    That is what scripts print that have no ``rows``; the target may be ``-``.
+    """
+    found = re.fullmatch(
+        r"(.+?) \| (.+?) \| ([\d.]+) \| (?:-|([<>])= ([\d.]+)) \| (\d+) \| ([\d.]+)-([\d.]+)",
+        line.strip(),
+    )
+    if found is None:
+        return None
+    what, against, middle, sign, target, n, low, high = found.groups()
+    values = (float(low), float(middle), float(high))
+    return Row(what, against, values, float(target) if sign else None, sign != "<", n=int(n))
 
 
 COLUMNS = ("what", "against", "measured", "target", "met", "n", "spread")
@@ -50,13 +71,17 @@ COLUMNS = ("what", "against", "measured", "target", "met", "n", "spread")
 def cells(row: Row) -> tuple[str, ...]:
     """Return the row as text, in the order of `COLUMNS`."""
     low, high = min(row.values), max(row.values)
+    target, met = "-", "-"
+    if row.target is not None:
+        target = f"{'>=' if row.least else '<='} {row.target:g}{row.unit}"
+        met = "yes" if row.met else "NO"
     return (
         row.what,
         row.against,
         f"{row.median:.3g}{row.unit}",
-        f"{'>=' if row.least else '<='} {row.target:g}{row.unit}",
-        "yes" if row.met else "NO",
-        str(len(row.values)),
+        target,
+        met,
+        str(row.n or len(row.values)),
         f"{low:.3g}-{high:.3g}",
     )
 

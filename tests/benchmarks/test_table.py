@@ -35,11 +35,22 @@ def test_a_row_gives_n_and_spread_and_its_note_below_the_table() -> None:
     assert note == "note, export: as it comes"
 
 
+def test_a_line_that_a_script_prints_is_a_row() -> None:
+    row = table.parsed(
+        "QAT step, apot 4/4, float32 | a step without | 1.45 | <= 1.3 | 5 | 1.20-1.60"
+    )
+    assert table.cells(row)[2:] == ("1.45x", "<= 1.3x", "NO", "5", "1.2-1.6")
+    row = table.parsed("- of which in float32 | naive loop | 2.10 | - | 3 | 2.00-2.20")
+    assert table.cells(row)[2:] == ("2.1x", "-", "-", "3", "2-2.2")
+    assert table.parsed("what | against | ratio | target | n | spread") is None
+
+
 def test_every_script_is_described_and_every_description_has_its_script() -> None:
     described = set(re.findall(r"`(\w+\.py)`", (ROOT / "benchmarks/README.md").read_text()))
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts - described <= {"table.py", "run.py"}
-    assert described - scripts <= {"training.py"}
+    shared = {"table.py", "run.py", "measuring.py", "naive.py"}
+    assert scripts - described <= shared | {"make_table.py", "problems.py"}
+    assert described - scripts <= {"training.py", "side_by_side.py", "accuracy.py", "gpu.py"}
 
 
 def test_a_script_that_fails_is_named_and_the_others_are_in_the_table() -> None:
@@ -51,4 +62,4 @@ def test_a_script_that_fails_is_named_and_the_others_are_in_the_table() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "failed: table.py: has no rows(short)" in done.stdout
+    assert "failed: table.py: has neither rows(short) nor main()" in done.stdout
