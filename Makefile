@@ -1,6 +1,6 @@
 # Needs python3 and make; everything else is set up here, in .tools and .venv.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all check format docs lock clean
+.PHONY: help setup demo test test-all bench check format docs lock clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,6 +12,7 @@ help:
 	@echo "make demo      set up, then search on real data: about two minutes after set-up"
 	@echo "make test      set up, then the tests"
 	@echo "make test-all  the slow tests too"
+	@echo "make bench     the short benchmarks in one table: ten minutes, on a quiet machine"
 	@echo "make check     ruff, mypy, the layer test"
 	@echo "make docs      docs/api.md again, from the docstrings"
 	@echo "make lock      resolve the dependencies again into requirements.lock"
@@ -37,6 +38,9 @@ test: setup
 
 test-all: setup
 	$(RUN) -m pytest -q -m "slow or not slow"
+
+bench: setup
+	$(RUN) benchmarks/run.py
 
 check: setup
 	$(RUN) -m ruff check slimtune tests docs examples

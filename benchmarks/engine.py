@@ -22,6 +22,7 @@ import optuna
 import ray
 import torch
 from optuna.trial import TrialState
+from table import Row
 
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
@@ -203,6 +204,17 @@ def main() -> None:
             seconds = proposing(size, folder)
             row(f"a proposal, {size} trials finished", seconds, rate=True)
         row(f"a restart, {options.restart} trials finished", restarting(options.restart, folder))
+
+
+def rows(short: bool) -> Iterator[Row]:
+    """Measure an empty trial and a proposal, for the table of all benchmarks."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with tempfile.TemporaryDirectory() as name:
+        for executor, seconds in executors(12 if short else 40, Path(name)):
+            yield Row(f"an empty trial, {executor}", "-", tuple(seconds), 0.5, False, "s")
+        seconds = tuple(proposing(100, Path(name)))
+        yield Row("a proposal, 100 trials finished", "-", seconds, 0.5, False, "s")
 
 
 def row(what: str, seconds: list[float], rate: bool = False) -> None:

@@ -12,31 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.cli import words
-from slimtune.cli.consent import allow_code_option, consent_to
+from slimtune.cli.consent import consent_to
 from slimtune.cli.console import plain_table, result_console
 from slimtune.cli.state import State
 from slimtune.search.compare import Compared, compare_models
 
-EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data cifar10"
 
-
-@click.command("compare", epilog=EPILOG)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
-@click.option("--run", type=Path, metavar="RUN", help="Use the data and the splits of this run.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
-)
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json", "csv"]),
-    default="text",
-    help="A table for people, or every number in JSON or CSV.",
-)
-@allow_code_option
-@click.pass_obj
-def command(
+def carry_out(
     state: State,
     models: tuple[str, ...],
     data: str | None,
@@ -44,12 +26,7 @@ def command(
     threads: int,
     style: str,
 ) -> None:
-    """Compare models: bytes, parameters, operations, accuracy and latency side by side.
-
-    A MODEL is an ONNX file, a trial's or an export's folder, or a checkpoint as NAME=FILE. Files
-    inside a run folder are measured on that run's test split if neither --data nor --run is
-    given; without any data, accuracy is left out.
-    """
+    """Measure models and print them side by side."""
     if data is not None and run is not None:
         raise click.UsageError("Give --data or --run, not both.")
     consent_to({"data": data or ""})

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import click
-
 from slimtune.cli import words
 from slimtune.cli.config_file import dump_yaml, load_yaml, located
-from slimtune.cli.consent import allow_code_option, check_consent
+from slimtune.cli.consent import check_consent
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
@@ -25,33 +23,8 @@ from slimtune.search.stage_files import StageFiles, check_origin, read_stage, st
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
-EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small"
 
-
-@click.command("compress", epilog=EPILOG)
-@click.option(
-    "--recipe", "file", type=Path, required=True, metavar="FILE", help="YAML file of the recipe."
-)
-@click.option(
-    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
-)
-@click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
-@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
-@click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
-@click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
-@click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Fixes every random choice.")
-@click.option(
-    "--from-stage",
-    "stage",
-    type=Path,
-    metavar="DIR",
-    help="Go on from a stage that an earlier compress saved, such as small/stages/prune.",
-)
-@click.option("-o", "--output", type=Path, required=True, metavar="DIR", help="New folder.")
-@allow_code_option
-@click.pass_obj
-def command(
+def carry_out(
     state: State,
     /,
     file: Path,
@@ -60,12 +33,7 @@ def command(
     stage: Path | None,
     **options: Any,
 ) -> None:
-    """Prune, fine-tune, quantize, distill and export one model as a recipe says.
-
-    The recipe file holds the stages student, prune, quantize, distill and train, and their
-    order; `slimtune methods` shows what each can be. The network is saved after the stages
-    prune and train, to try another end from there.
-    """
+    """Carry out a recipe and write what it made to a new folder."""
     config = search_config(options, preset=preset).anchored()
     recipe = read_recipe(file)
     _refuse_existing(output)

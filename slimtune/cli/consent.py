@@ -1,37 +1,15 @@
 """Whose code may run: what is typed may, what a file says may not without ``--allow-code``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import click
+from typing import Any
 
 from slimtune.cli.config_file import located
 from slimtune.errors import ConfigError, did_you_mean
 from slimtune.search.references import code_in
-from slimtune.workload.own_code import allow_all_code, allow_code, is_allowed, names_nothing
+from slimtune.workload.own_code import allow_code, is_allowed, names_nothing
 from slimtune.workload.sources import SOURCES
 from slimtune.workload.zoo.build import FAMILIES
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _allow(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:
-    if given:
-        allow_all_code()
-
-
-def allow_code_option(command: _Command) -> _Command:
-    """Add ``--allow-code`` to a command; it acts before any other option is looked at."""
-    option = click.option(
-        "--allow-code",
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_allow,
-        help="Run code of yours (FILE.py:NAME) that a config, recipe or run names.",
-    )
-    return option(command)
 
 
 def consent_to(settings: Mapping[str, Any]) -> None:

@@ -14,22 +14,8 @@ from slimtune.cli.state import State
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.doctor import Finding
 
-EPILOG = "Example: slimtune doctor --model ./net.py:make --data folder:shapes"
 
-
-@click.command("doctor", epilog=EPILOG)
-@click.option(
-    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
-)
-@click.option("--weights", metavar="FILE", help="Trained weights; not needed to find out.")
-@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
-@click.option("--preset", metavar="NAME", help="Take model, data and space from a preset.")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the search."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-def command(
+def carry_out(
     state: State,
     /,
     preset: str | None,
@@ -37,11 +23,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Try on a copy what can be pruned, quantized, distilled and exported, and time a trial.
-
-    Nothing is written, and nothing is trained but a few steps. The last line is a search that
-    leaves out what does not work.
-    """
+    """Try what works and print what was found."""
     config = search_config(options, assignments, preset=preset)
     log = log_console(state)
     with log.status("loading") as status:

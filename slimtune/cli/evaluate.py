@@ -7,31 +7,12 @@ from typing import Any
 import click
 
 from slimtune.cli import words
-from slimtune.cli.consent import allow_code_option, consent_to
+from slimtune.cli.consent import consent_to
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.rerun import find_run
 
-EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
 
-
-@click.command("evaluate", epilog=EPILOG)
-@click.argument("file", type=Path, required=False, metavar="[MODEL.onnx]")
-@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
-@click.option("--run", type=Path, metavar="RUN", help="Use the data and the splits of this run.")
-@click.option("--model", metavar="REF", help="Evaluate a checkpoint of this network instead.")
-@click.option("--weights", metavar="FILE", help="The checkpoint, with --model.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
-)
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Lines for people, or one JSON object.",
-)
-@allow_code_option
-def command(
+def carry_out(
     file: Path | None,
     data: str | None,
     run: Path | None,
@@ -40,11 +21,7 @@ def command(
     threads: int,
     style: str,
 ) -> None:
-    """Measure an ONNX file, ours or another's, or a checkpoint on a test set.
-
-    A file inside a run folder is measured on that run's splits if neither --data nor --run is
-    given.
-    """
+    """Measure a file or a checkpoint and print the numbers."""
     consent_to({"model": model or "", "data": data or ""})
     if file is None:
         result = _checkpoint(model, weights, data, run)

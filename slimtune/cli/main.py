@@ -16,21 +16,22 @@ from slimtune.errors import RunChangedError, SlimtuneError, did_you_mean
 from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
-# here so that listing the verbs imports none of them.
+# here so that listing the verbs imports none of them, and the options of verbs that need torch
+# in a folder of their own, so that their help imports none of that.
 VERBS: dict[str, tuple[str, str]] = {
-    "search": ("slimtune.cli.search", "Search for small, fast versions of a model."),
+    "search": ("slimtune.cli.options.search", "Search for small, fast versions of a model."),
     "watch": ("slimtune.cli.watch", "Watch a search that runs, from another terminal."),
     "front": ("slimtune.cli.front", "Show the Pareto front, or what of it keeps some limits."),
     "report": ("slimtune.cli.report", "Write one HTML file to understand a run."),
     "summary": ("slimtune.cli.summary", "Show every pipeline of a run, averaged over seeds."),
     "export": ("slimtune.cli.export", "Copy one member of the front, ready to deploy."),
-    "rerun": ("slimtune.cli.rerun", "Repeat one trial alone, to debug or to prove it."),
-    "compress": ("slimtune.cli.compress", "Carry out one recipe, without a search."),
-    "evaluate": ("slimtune.cli.evaluate", "Measure an ONNX file or a checkpoint."),
-    "compare": ("slimtune.cli.compare", "Put models side by side, ours and others'."),
-    "doctor": ("slimtune.cli.doctor", "Say what a search can do with a model and data."),
-    "init": ("slimtune.cli.init", "Print a config file with every setting, to be edited."),
-    "methods": ("slimtune.cli.methods", "List methods, models, data sources and presets."),
+    "rerun": ("slimtune.cli.options.rerun", "Repeat one trial alone, to debug or to prove it."),
+    "compress": ("slimtune.cli.options.compress", "Carry out one recipe, without a search."),
+    "evaluate": ("slimtune.cli.options.evaluate", "Measure an ONNX file or a checkpoint."),
+    "compare": ("slimtune.cli.options.compare", "Put models side by side, ours and others'."),
+    "doctor": ("slimtune.cli.options.doctor", "Say what a search can do with a model and data."),
+    "init": ("slimtune.cli.options.init", "Print a config file with every setting, to be edited."),
+    "methods": ("slimtune.cli.options.methods", "List methods, models, data sources and presets."),
 }
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -9,20 +9,9 @@ from slimtune.cli import words
 from slimtune.cli.catalogue import Entry, catalogue
 from slimtune.errors import UnknownNameError, did_you_mean
 
-EPILOG = "Example: slimtune methods fpgm"
 
-
-@click.command("methods", epilog=EPILOG)
-@click.argument("name", required=False)
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    help="Text for people, or JSON with every setting and its range.",
-)
-def command(name: str | None, style: str) -> None:
-    """List methods, models, data sources and presets; NAME shows one of them in full."""
+def carry_out(name: str | None, style: str) -> None:
+    """Print the catalogue, or one entry of it."""
     entries = catalogue()
     if name is not None:
         entries = _named(entries, name)

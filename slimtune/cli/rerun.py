@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from slimtune.cli import words
-from slimtune.cli.consent import allow_code_option, consent_to
+from slimtune.cli.consent import consent_to
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
@@ -19,36 +19,10 @@ from slimtune.results.finals import FinalKey, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.rerun import check_comparable, compare, rerun_trial
-from slimtune.search.single import BEFORE
 from slimtune.search.spec import Outcome
 
-EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 
-
-@click.command("rerun", epilog=EPILOG)
-@click.argument("run", type=Path)
-@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="Which one.")
-@click.option("--final", metavar="NAME", help="A final instead, such as 0017-e30-r0.")
-@click.option(
-    "--check", is_flag=True, help="Compare its files bit for bit; exit 1 if any differs."
-)
-@click.option("--pdb", "debugger", is_flag=True, help="Open the debugger where the trial fails.")
-@click.option("--ray", is_flag=True, help="Run it in a Ray worker of this machine.")
-@click.option(
-    "--from-stage",
-    type=click.Choice(list(BEFORE)),
-    help="Begin there; what comes before is taken from the run's stage store.",
-)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the recipe first, such as prune.amount=0.4; repeat for more.",
-)
-@allow_code_option
-@click.pass_obj
-def command(
+def carry_out(
     state: State,
     run: Path,
     trial: int | None,
@@ -59,12 +33,7 @@ def command(
     from_stage: str | None,
     assignments: tuple[str, ...],
 ) -> int:
-    """Repeat one trial, or one final, of RUN as it was recorded: recipe, seeds, device.
-
-    Everything is done again, in this process, unless --ray or --from-stage says otherwise.
-    Nothing is written. Latency is measured again and shown, but never compared: it is the
-    machine's, not the recipe's.
-    """
+    """Repeat a trial; return 1 where it was to be compared and differs."""
     if check and assignments:
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
     if debugger and ray:

@@ -1,11 +1,9 @@
 """Options that steer a search: who proposes, what an answer must keep, when it is enough."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import click
-
-from slimtune.search.samplers import SamplerName
 
 STEERING = {
     "sampler": "sampler",
@@ -20,11 +18,14 @@ STEERING = {
 }
 """Option -> the setting that it sets."""
 
+SAMPLERS = ("tpe", "nsga2", "nsga3", "random", "grid", "qmc")
+"""Those of `slimtune.search.samplers`, which imports Optuna."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--sampler",
-        type=click.Choice(get_args(SamplerName)),
+        type=click.Choice(SAMPLERS),
         help="Who proposes recipes: a model of the results (tpe), a genetic algorithm, chance "
         "(qmc: spread evenly), or a full list.",
     ),

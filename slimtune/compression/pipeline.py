@@ -1,6 +1,5 @@
 """One recipe, carried out: the text to read first."""
 
-import copy
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression import rungs
-from slimtune.compression.copies import copied, laid_out
+from slimtune.compression.copies import cloned, copied, laid_out
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_onnx
@@ -198,7 +197,7 @@ class _Bench:
             self, recipe=rungs.untrained(self.recipe), report=report_nothing
         )
         with rungs.randomness_kept(self.device):
-            still = dataclasses.replace(at, model=copy.deepcopy(at.model))
+            still = dataclasses.replace(at, model=cloned(at.model))
             still = still if at.done else quick.prune(still)
             made = quick.export(quick.fake_quantize(still), observe)
         self.watch.foresee(made, bool(at.done) or rungs.is_certain(self.recipe))

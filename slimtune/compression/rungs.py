@@ -1,6 +1,5 @@
 """Where a trial can be looked at on its way, and what of it is known there."""
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.copies import cloned
 from slimtune.compression.quantization.baking import as_in_file
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
@@ -146,7 +146,7 @@ def rounded_accuracy(
         images: normalised calibration images, on the model's device.
         workload: gives the validation split.
     """
-    network = quantizer.prepare(copy.deepcopy(model), images).eval()
+    network = quantizer.prepare(cloned(model), images).eval()
     network = as_in_file(network, quantizer.weights(network, images))
     return network_accuracy(network, workload.validation, workload)
 

@@ -69,7 +69,9 @@ def count_cost(
         input_bits: bits of the first layer's input instead: 8 when it reads uint8 images.
         bits_of: bits of single weights instead, by qualified name.
     """
-    network = copy.deepcopy(model).to("cpu").eval()
+    network = model
+    if model.training or any(p.device.type != "cpu" for p in model.parameters()):
+        network = copy.deepcopy(model).to("cpu").eval()
     layers = _run(network, image_shape)
     ends = {0, len(layers) - 1} if first_last_bits is not None else set()
     bops = 0
@@ -102,11 +104,14 @@ def _run(network: nn.Module, image_shape: tuple[int, int, int]) -> list[_Layer]:
         assert isinstance(weight, Tensor)
         layers.append(_Layer(weight, output[0].numel() * weight[0].numel()))
 
-    for module in network.modules():
-        if isinstance(module, _COUNTED) and _counts(module):
-            module.register_forward_hook(note)
-    with torch.no_grad():
-        network(torch.zeros(1, *image_shape))
+    counted = [m for m in network.modules() if isinstance(m, _COUNTED) and _counts(m)]
+    hooks = [module.register_forward_hook(note) for module in counted]
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *image_shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return layers
 
 

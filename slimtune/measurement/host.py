@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from functools import cache
 from pathlib import Path
 
 _PACKAGES = ("slimtune", "torch", "onnxruntime", "ray", "optuna", "numpy")
@@ -15,15 +16,21 @@ def describe_host() -> dict[str, str | int]:
         ``cpu``, ``cores`` (that this process may use), ``platform``, ``python``, and the
         version of each package, or ``"not installed"``.
     """
-    host: dict[str, str | int] = {
-        "cpu": _cpu_model(),
-        "cores": usable_cores(),
+    return {"cpu": _cpu_model(), "cores": usable_cores(), **_fixed()}
+
+
+@cache
+def _fixed() -> dict[str, str]:
+    """Return what stays as it is while a process lives: reading it takes 10 ms."""
+    versions = {package: _version(package) for package in _PACKAGES}
+    return {
         "platform": platform.platform(),
         "python": platform.python_version(),
+        **versions,
     }
-    return host | {package: _version(package) for package in _PACKAGES}
 
 
+@cache
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -23,6 +23,7 @@ PROBE_TOLERANCE = 1.15
 
 ENOUGH_ROUNDS = 3
 MOST_EXTENSION = 4
+_LONGEST = 2.5
 _TIMED_RUNS = 4
 _best_probe: list[float] = []
 """The fastest probe of this process: a slow spell longer than a call must not look normal."""
@@ -63,11 +64,12 @@ def measure_latency(
     threads: int = 1,
     rounds: int = 24,
     seconds: float = 0.0,
+    enough: int | None = None,
 ) -> list[Latency]:
     """Measure files against each other, round-robin, on one image at a time.
 
     A round runs every file once to warm up and four times by the clock. Rounds are added, up to
-    four times ``rounds``, while fewer than 3 count.
+    four times ``rounds`` and two and a half times ``seconds``, while fewer than 3 count.
 
     Args:
         files: what to compare; numbers of one call are comparable, of two calls less so.
@@ -76,6 +78,9 @@ def measure_latency(
         rounds: at least 1.
         seconds: spread the rounds over at least this time, so that a slow spell of the
             machine does not cover them all.
+        enough: end as soon as so many rounds count, and wait only after rounds that do not. The
+            first call of a process does neither: nothing tells it yet how fast the machine can
+            be. None: take all rounds and all the time.
 
     Raises:
         ModelError: a file cannot be loaded or run.
@@ -83,16 +88,19 @@ def measure_latency(
     """
     prepared = [_prepare(file, image_shape, threads) for file in files]
     done: list[_Round] = []
-    while len(done) < rounds or (
-        len(done) < MOST_EXTENSION * rounds
-        and len(_accepted(done, _best_of_process(done))) < ENOUGH_ROUNDS
+    accepted: list[_Round] = []
+    hurried, begun = enough is not None and bool(_best_probe), time.perf_counter()
+    while not (
+        (hurried and enough is not None and len(accepted) >= max(enough, ENOUGH_ROUNDS))
+        or _is_over(len(done), len(accepted), rounds, seconds, time.perf_counter() - begun)
     ):
         start = time.perf_counter()
         before = _probe()
         fastest = tuple(_fastest(*one) for one in prepared)
         done.append(_Round((before, _probe()), fastest))
         accepted = _accepted(done, _best_of_process(done))
-        time.sleep(max(0.0, seconds / rounds - (time.perf_counter() - start)))
+        if not hurried or done[-1] not in accepted[-1:]:
+            time.sleep(max(0.0, seconds / rounds - (time.perf_counter() - start)))
     stable = len(accepted) >= ENOUGH_ROUNDS
     counted = accepted if stable else done
     return [
@@ -106,6 +114,20 @@ def measure_latency(
         )
         for index in range(len(prepared))
     ]
+
+
+def _is_over(done: int, accepted: int, rounds: int, seconds: float, spent: float) -> bool:
+    """Return whether a call has measured all that was asked for, or for too long.
+
+    Args:
+        done: rounds.
+        accepted: rounds that count.
+        rounds: asked for.
+        seconds: asked for.
+        spent: seconds so far.
+    """
+    late = done >= MOST_EXTENSION * rounds or spent >= _LONGEST * seconds > 0
+    return done >= rounds and (accepted >= ENOUGH_ROUNDS or late)
 
 
 _Prepared = tuple[onnxruntime.InferenceSession, np.ndarray]

@@ -1,12 +1,16 @@
 """Torch's devices in this process."""
 
+import ctypes
 import dataclasses
 import gc
+import sys
 
 import torch
 
 from slimtune.errors import TrialError, UserError
 from slimtune.search.spec import TrialSpec
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def is_here(device: str) -> bool:
@@ -53,7 +57,9 @@ def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
 
 
 def free_memory() -> None:
-    """Give back GPU memory that torch keeps for later: others share the GPU meanwhile."""
+    """Give back memory that is kept for later: others share the GPU and the host meanwhile."""
+    if (trim := getattr(_LIBC, "malloc_trim", None)) is not None:  # glibc
+        trim(0)
     if torch.cuda.is_initialized():
         gc.collect()
         torch.cuda.empty_cache()

@@ -17,11 +17,12 @@ from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits, train_network
+from slimtune.search.attempt import Aids
 from slimtune.search.config import SearchConfig
 from slimtune.search.machines import workers as workers_of
 from slimtune.search.setup import teacher_as_baseline
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import LATENCY_SECONDS, run_trial
+from slimtune.search.trial import run_trial
 from slimtune.workload.types import Split, Workload
 
 TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")
@@ -118,13 +119,15 @@ def estimate_search(
     torch.set_num_threads(1)
     pace = measure_pace(workload.baseline, workload)
     part = _part(workload, pace)
-    _carry_out(part, recipes[0], number=0)  # the first export of a process imports for seconds
+    # Where trials may be stopped, each is first measured as it would be without training.
+    aids = Aids(judge=_stop_none) if config.stops else Aids()
+    _carry_out(part, recipes[0], 0, aids)  # the first export of a process imports for seconds
     began = time.monotonic()
     measured: list[Measured] = []
     for number, recipe in enumerate(recipes[:samples]):
         if len(measured) >= 2 and time.monotonic() - began > seconds:
             break
-        outcome = _carry_out(part, recipe, number)
+        outcome = _carry_out(part, recipe, number, aids)
         measured.append(_scaled(outcome, recipe, part, workload, pace))
         on_sample(measured[-1])
     return _summed_up(config, workload, recipes, measured, len(part.train), pace)
@@ -188,8 +191,13 @@ def _spread(split: Split, n: int) -> Split:
     return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
 
 
-def _carry_out(part: Workload, recipe: dict[str, Any], number: int) -> Outcome:
-    return run_trial(part, TrialSpec(number, shortened_recipe(recipe), seed=number))
+def _carry_out(part: Workload, recipe: dict[str, Any], number: int, aids: Aids) -> Outcome:
+    return run_trial(part, TrialSpec(number, shortened_recipe(recipe), seed=number), aids)
+
+
+def _stop_none(_outcome: Outcome) -> str:
+    """Look on as the rule that stops trials does, and stop none."""
+    return ""
 
 
 def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +220,7 @@ def _scaled(
     """Return what the trial would have taken on all images and with all epochs."""
     seconds = dict(outcome.payload.seconds)
     training = sum(s for name, s in seconds.items() if name.split()[0] in TRAINING_STAGES)
-    checking = max(0.0, seconds.get("measure", 0.0) - LATENCY_SECONDS)
+    checking = seconds.get("measure", 0.0)
     more = len(whole.validation) / len(part.validation)
     short, full = (_epochs(r) for r in (shortened_recipe(recipe), recipe))
     epoch = training / short * _work(whole, pace) / _work(part, pace) if short else 0.0

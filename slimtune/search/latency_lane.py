@@ -5,6 +5,7 @@ it while trials hold every CPU there is, and it is started before the trials are
 other work off its host; that is what the probes of `measure_latency` are for.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ RESOURCE = "latency"
 """What the reference host of a cluster declares: ``ray start --resources='{"latency": 1}'``."""
 READY_SECONDS = 60.0
 """How long the lane of another host may take to start."""
+END_SECONDS = 5.0
+"""How long a lane's name may take to be free again."""
 LOOK_SECONDS = 10.0
 """How often a trial that waits looks whether the reference host is still there."""
 
@@ -88,6 +91,7 @@ def latency_lane(warn: Callable[[str], None] | None = None) -> Iterator[None]:
         yield
     finally:
         ray.kill(lane)
+        _wait_for_the_end()
 
 
 def _options(warn: Callable[[str], None] | None) -> dict[str, Any]:
@@ -138,6 +142,13 @@ def _wait_for(lane: Any) -> None:
     except RayActorError as error:
         reason = " ".join(str(error).split())
         raise SlimtuneError(f"the latency lane cannot start: {reason}") from None
+
+
+def _wait_for_the_end() -> None:
+    """Wait until the lane's name is free: the next user of this Ray takes it again."""
+    deadline = time.monotonic() + END_SECONDS
+    while _find() is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _find() -> Any:

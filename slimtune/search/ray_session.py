@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,7 +65,8 @@ def ray_session(
     # Where the caller handles Ctrl-C by itself (`Interrupts`), Tune must leave it alone.
     handler = signal.getsignal(signal.SIGINT)
     handled = handler is not signal.default_int_handler
-    with _environment({**SETTINGS, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}), _quiet():
+    settings = {**SETTINGS, **_stay.environment, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}
+    with _environment(settings) as added, _quiet():
         ours = not ray.is_initialized()
         if ours and address is not None:
             _join(address)
@@ -75,10 +76,50 @@ def ray_session(
             check_fits(ray_nodes(), cpus, gpus, "Ray")
             yield
         finally:
-            if ours:
+            if ours and _stay.asked:
+                _stay.started, _stay.environment = True, added()
+            elif ours:
                 ray.shutdown()
             if threading.current_thread() is threading.main_thread() and handler is not None:
                 signal.signal(signal.SIGINT, handler)  # Tune leaves its own behind
+
+
+class _Stay:
+    """What of a session outlives it until `ray_stays` ends.
+
+    Attributes:
+        asked: whether a session shall not be ended.
+        started: whether there is one to be ended later.
+        environment: what Ray had set, and needs again when it is used again.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.started = False
+        self.environment: dict[str, str] = {}
+
+
+_stay = _Stay()
+
+
+@contextmanager
+def ray_stays() -> Iterator[None]:
+    """Within the block, leave the Ray that the first `ray_session` starts to those after it.
+
+    A search needs it for its trials and again for its finals; a start takes some five seconds.
+    Blocks do not nest: an inner one changes nothing.
+    """
+    if _stay.asked:
+        yield
+        return
+    _stay.asked = True
+    try:
+        yield
+    finally:
+        if _stay.started:
+            with _quiet():
+                ray.shutdown()
+        _stay.asked = _stay.started = False
+        _stay.environment = {}
 
 
 def check_address(address: str) -> None:
@@ -204,16 +245,16 @@ def _token() -> str:
 
 
 @contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
+def _environment(settings: dict[str, str]) -> Iterator[Callable[[], dict[str, str]]]:
     """Set variables for the block; after it undo these and all that Ray set by itself.
 
     Ray sets its authentication mode, and PYTHONBREAKPOINT to a debugger of its own, which
-    would outlive it.
+    would outlive it. What is given is a function that returns what was set since.
     """
     before = dict(os.environ)
     os.environ.update(settings)
     try:
-        yield
+        yield lambda: {k: v for k, v in os.environ.items() if before.get(k) != v}
     finally:
         os.environ.update(before)
         for name in os.environ.keys() - before.keys():

@@ -27,6 +27,7 @@ from slimtune.search.machines import machines, workers
 from slimtune.search.own_work import with_own_code
 from slimtune.search.proposals import proposer_of
 from slimtune.search.proposer import Proposer, open_study
+from slimtune.search.ray_session import ray_stays
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
@@ -128,7 +129,8 @@ def _begin(
         measured = {**baseline.payload.metrics, **baseline.objectives}
         manifest = manifest_of(config, workload, measured)
         folder = RunFolder.begin(out, manifest, networks)
-        return _finish(config, folder, workload, listener, interrupts, budget)
+        with ray_stays():
+            return _finish(config, folder, workload, listener, interrupts, budget)
 
 
 def _go_on(
@@ -144,7 +146,8 @@ def _go_on(
         baseline = folder.baseline()
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
-        return _finish(config, folder, workload, listener, interrupts, budget)
+        with ray_stays():
+            return _finish(config, folder, workload, listener, interrupts, budget)
 
 
 def _tell_baseline(record: Mapping[str, Any], workload: Workload, listener: Listener) -> None:

@@ -13,7 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from slimtune.compression.pipeline import Compressed, Keep, Progress, compress, keep_nothing
+from slimtune.compression.pipeline import (
+    Compressed,
+    Keep,
+    Progress,
+    Report,
+    compress,
+    keep_nothing,
+    report_nothing,
+)
 from slimtune.compression.quantization.input_ranges import input_ranges
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.rungs import PREVIEW
@@ -38,7 +46,9 @@ from slimtune.workload.zoo.build import build
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
 """Rounds are spread over this: slow spells of a shared machine last some tenths of a second."""
-PREVIEW_ROUNDS, PREVIEW_SECONDS = 12, 0.3
+ENOUGH_ROUNDS = 12
+"""So many at the machine's full speed rank near-tied models rightly (benchmarks/latency.py)."""
+PREVIEW_ROUNDS, PREVIEW_SECONDS, PREVIEW_ENOUGH = 12, 0.3, 6
 """Of the latency before training, which has a margin for its noise."""
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
@@ -185,7 +195,7 @@ def _measured(
     )
 
     clock.report("measure", {})
-    measured = measure(workload, recipe, made, aids, objectives)
+    measured = measure(workload, recipe, made, aids, objectives, report=clock.report)
     clock.stop()
     objectives = names_of(objectives)
 
@@ -226,6 +236,7 @@ def measure(
     aids: Aids,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     brief: bool = False,
+    report: Report = report_nothing,
 ) -> dict[str, Metric]:
     """Return every measured quantity, all of the one exported file but for the counted costs.
 
@@ -236,15 +247,16 @@ def measure(
         aids: measure the latency.
         objectives: of the search; those of the user's own are functions to call.
         brief: take less time for the latency, at the cost of noise.
+        report: told when the accuracy is known and the latency is next.
     """
-    spread = {"rounds": PREVIEW_ROUNDS, "seconds": PREVIEW_SECONDS} if brief else {}
+    spread = {"seconds": LATENCY_SECONDS, "enough": ENOUGH_ROUNDS}
+    if brief:
+        spread = {"rounds": PREVIEW_ROUNDS, "seconds": PREVIEW_SECONDS, "enough": PREVIEW_ENOUGH}
     validation = workload.validation
     logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
-    latency = aids.measure_latency(
-        [made.onnx],
-        image_shape=workload.image_shape,
-        **{"seconds": LATENCY_SECONDS, **spread},
-    )[0]
+    report("latency", {})
+    latency = aids.measure_latency([made.onnx], image_shape=workload.image_shape, **spread)[0]
+    report("measure", {})
     cost = count_cost(
         made.model,
         workload.image_shape,

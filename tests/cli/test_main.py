@@ -7,6 +7,7 @@ import pytest
 
 from slimtune.cli.main import VERBS, main
 
+SLOW = ("torch", "torchvision", "ray", "optuna", "onnx", "onnxruntime", "torch_pruning")
 HEAVY = ("torch", "ray", "optuna", "onnx", "onnxruntime", "pandas", "numpy", "rich")
 
 
@@ -22,6 +23,16 @@ def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     assert "LOADED []" in done.stdout
     assert all(f"\n  {verb}" in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_imports_no_torch_ray_or_optuna(verb: str) -> None:
+    done = run_python(
+        f"import sys; from slimtune.cli.main import main; code = main([{verb!r}, '--help']); "
+        f"print('LOADED', [m for m in {SLOW} if m in sys.modules]); sys.exit(code)"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "LOADED []" in done.stdout
 
 
 def test_python_dash_m_is_the_command() -> None:

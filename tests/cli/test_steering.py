@@ -1,11 +1,13 @@
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 import yaml
 
 from slimtune.cli.main import main
-from slimtune.cli.steering import STEERING, steering_options
+from slimtune.cli.steering import SAMPLERS, STEERING, steering_options
+from slimtune.search.samplers import SamplerName
 
 OPTIONS = [
     "--sampler", "nsga2", "--max-latency", "0.5x", "--min-accuracy", "-1%", "--max-size", "500KiB",
@@ -77,3 +79,7 @@ def test_a_start_recipe_outside_the_space_is_refused_with_its_line(
     assert main(["search", "-c", str(file), "--print-config"]) == 2
     error = capsys.readouterr().err
     assert f"{file}:6: start.1.prune.amount: must be in 0.1..0.8" in error
+
+
+def test_the_samplers_to_choose_from_are_those_there_are() -> None:
+    assert get_args(SamplerName) == SAMPLERS

@@ -94,3 +94,28 @@ def test_a_call_within_a_slow_spell_is_told_by_the_best_probe_of_the_process(
     measured = measure_latency(files[:1], image_shape=SHAPE, rounds=4)[0]
     assert not measured.stable and measured.accepted == 0 and measured.rounds == 16
     assert measured.ms > 0
+
+
+def test_a_hurried_call_ends_once_enough_rounds_count(
+    files: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "_best_probe", [10**12])  # every round is fast enough
+    measured = measure_latency(files[:1], image_shape=SHAPE, rounds=24, seconds=9.0, enough=3)[0]
+    assert measured.stable and 3 <= measured.accepted <= measured.rounds
+
+
+def test_the_first_call_of_a_process_takes_its_time_however_hurried(
+    files: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "_best_probe", [])
+    start = time.perf_counter()
+    measured = measure_latency(files[:1], image_shape=SHAPE, rounds=4, seconds=0.4, enough=1)[0]
+    assert measured.rounds >= 4 and time.perf_counter() - start >= 0.4
+
+
+def test_a_machine_that_stays_slow_is_not_waited_for_forever(
+    files: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "_best_probe", [1])
+    measured = measure_latency(files[:1], image_shape=SHAPE, rounds=2, seconds=0.2, enough=3)[0]
+    assert not measured.stable and 2 <= measured.rounds <= 8

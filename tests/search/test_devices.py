@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from slimtune.errors import TrialError, UserError
@@ -30,3 +32,18 @@ def test_a_trial_from_elsewhere_runs_on_the_cpu_unless_it_must_be_exact() -> Non
 
 def test_without_a_gpu_there_is_no_memory_to_give_back() -> None:
     free_memory()
+
+
+def test_memory_that_was_freed_goes_back_to_the_host() -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("resident memory is read from /proc")
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    free_memory()
+    kept = [bytes(100_000) for _ in range(500)]  # each below what malloc maps by itself
+    full, last = resident(), bytes(100_000)  # the last keeps the heap from shrinking by itself
+    del kept
+    free_memory()
+    assert last and resident() < full

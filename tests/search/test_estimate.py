@@ -1,10 +1,14 @@
 import dataclasses
+from typing import Any
 
 import pytest
 from torch import nn
 
+from slimtune.search import estimate
 from slimtune.search.config import SearchConfig
 from slimtune.search.estimate import estimate_search, measure_pace, shortened_recipe
+from slimtune.search.spec import Outcome
+from slimtune.search.trial import run_trial
 from slimtune.workload.types import Workload
 
 RECIPE = {
@@ -68,3 +72,23 @@ def test_a_large_training_split_is_measured_in_part(
     small = dataclasses.replace(digits)
     cost = estimate_search(digits_config, small, [{"train": {"epochs": 2}}], samples=1)
     assert cost.images == 200 < cost.of_images
+
+
+@pytest.mark.parametrize("stopping", [True, False])
+def test_the_look_before_training_is_counted_where_trials_may_be_stopped(
+    stopping: bool,
+    digits: Workload,
+    digits_config: SearchConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[bool] = []
+
+    def run(*args: Any) -> Outcome:
+        outcome = run_trial(*args)
+        looked.append("preview" in outcome.payload.seconds)
+        return outcome
+
+    monkeypatch.setattr(estimate, "run_trial", run)
+    config = digits_config.model_copy(update={"stopping": stopping})
+    estimate_search(config, digits, [{"train": {"epochs": 1, "batch_size": 64}}], samples=1)
+    assert looked == [stopping] * 2

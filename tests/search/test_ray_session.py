@@ -9,7 +9,14 @@ import ray
 from ray._private.utils import check_version_info
 
 from slimtune.errors import ConfigError
-from slimtune.search.ray_session import SETTINGS, _cause, check_fits, fitting, ray_session
+from slimtune.search.ray_session import (
+    SETTINGS,
+    _cause,
+    check_fits,
+    fitting,
+    ray_session,
+    ray_stays,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,3 +136,24 @@ def test_a_cluster_of_another_version_is_told_in_one_line():
     words = _cause(caught.value)
     assert words.startswith("the cluster runs Ray 2.55.0 Python 3.9.1, here is Ray ")
     assert words.endswith("; install the same versions") and "\n" not in words
+
+
+def test_a_ray_that_stays_is_used_again_and_ended_with_everything_put_back():
+    before, jobs, inside = surroundings(), [], []
+    with ray_stays():
+        for _ in range(2):
+            with one_cpu():
+                jobs.append(ray.get_runtime_context().get_job_id())
+                inside.append((ray.get(ray.put(4)), os.environ.get("RAY_AUTH_MODE")))
+            assert ray.is_initialized()
+        with ray_stays():
+            pass
+        assert ray.is_initialized()
+    assert jobs[0] == jobs[1] and inside[0] == inside[1]
+    assert surroundings() == before
+
+
+def test_where_no_ray_was_started_nothing_stays():
+    with ray_stays():
+        pass
+    assert not ray.is_initialized()

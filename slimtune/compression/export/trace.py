@@ -1,7 +1,6 @@
 """A torch network as an ONNX graph, before anything is done to it."""
 
 import contextlib
-import copy
 import io
 import logging
 import os
@@ -12,6 +11,8 @@ import onnx
 import torch
 from torch import nn
 
+from slimtune.compression.copies import cloned
+from slimtune.compression.export.direct import write_directly
 from slimtune.errors import TrialError, shortened
 from slimtune.workload.shortcut import materialize_shortcuts
 
@@ -25,8 +26,9 @@ def trace(model: nn.Module, image_shape: tuple[int, int, int]) -> onnx.ModelProt
 
     Batch normalisations are nodes of their own and constants carry the qualified names of the
     parameters, so that a weight can be looked up by name. Option-A shortcuts become selections.
-    ``model`` is not modified. The older TorchScript exporter goes first because it is ten to
-    twenty times faster; torch.export is tried when it fails.
+    ``model`` is not modified. A network of usual layers is written straight from its modules,
+    see `write_directly`. For others the older TorchScript exporter goes first because it is ten
+    to twenty times faster; torch.export is tried when it fails.
 
     Args:
         model: maps float32 (n, channels, height, width) to logits (n, classes).
@@ -40,8 +42,11 @@ def trace(model: nn.Module, image_shape: tuple[int, int, int]) -> onnx.ModelProt
     """
     # A batch of 2: torch.export takes a batch of 1 for a constant.
     example = torch.zeros(2, *image_shape)
-    network = copy.deepcopy(model).to("cpu", torch.float32).eval()
-    materialize_shortcuts(network)
+    network = materialize_shortcuts(cloned(model).to("cpu", torch.float32)).eval()
+    with _quiet(), torch.no_grad():
+        written = write_directly(network, example, read=NETWORK_INPUT, give=LOGITS, opset=OPSET)
+    if written is not None:
+        return written
     with _quiet(), torch.no_grad():
         try:
             return _by_torchscript(network, example)

@@ -6,13 +6,13 @@ slimtune's own. Groups that the slicing cannot cut exactly are left whole, never
 """
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch_pruning as tp
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
@@ -20,6 +20,16 @@ from torch.nn.modules.conv import _ConvNd
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.errors import PruningError, did_you_mean, shortened
 from slimtune.workload.shortcut import SelectionConv2d
+
+# torch-pruning imports timm where it is installed, to count the operations of its layers, which
+# slimtune does not ask for: seconds at the start of every worker, and 100 MB.
+_hidden = {name: None for name in ("timm",) if name not in sys.modules}
+sys.modules.update(_hidden)  # type: ignore[arg-type]
+try:
+    import torch_pruning as tp
+finally:
+    for _name in _hidden:
+        del sys.modules[_name]
 
 _CUTTABLE = (_ConvNd, nn.Linear, _BatchNorm, nn.PReLU)
 

@@ -1,11 +1,11 @@
 """The network that the file computes, in plain layers."""
 
-import copy
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
+from slimtune.compression.copies import cloned
 from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
 from slimtune.compression.quantization.layers import InputQuantizer, fake_quantized, strip
 from slimtune.compression.quantization.protocol import StoredWeight
@@ -18,7 +18,7 @@ def bake(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
         model: with or without fake quantizers; not modified.
         stored: integers by the weight's qualified name.
     """
-    plain = strip(copy.deepcopy(model))
+    plain = strip(cloned(model))
     parameters = dict(plain.named_parameters())
     with torch.no_grad():
         for name, weight in stored.items():
@@ -37,7 +37,7 @@ def as_in_file(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Modul
         model: with or without fake quantizers; not modified.
         stored: integers by the weight's qualified name.
     """
-    network = copy.deepcopy(model).eval()
+    network = cloned(model).eval()
     learned = dict(fake_quantized(network))
     for layer in learned.values():
         if layer.input_quantizer is not None:
@@ -59,7 +59,7 @@ def halved(model: nn.Module) -> nn.Module:
     Args:
         model: plain layers; not modified.
     """
-    rounded = copy.deepcopy(model)
+    rounded = cloned(model)
     largest = torch.finfo(torch.float16).max
     with torch.no_grad():
         for parameter in rounded.parameters():

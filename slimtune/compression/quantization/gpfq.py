@@ -1,6 +1,5 @@
 """Greedy path-following quantization."""
 
-import copy
 import dataclasses
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from slimtune.compression.copies import cloned
 from slimtune.compression.layers import WeightLayer, weight_layers
 from slimtune.compression.quantization.fit import fit_scale, largest_integer, round_to_grid
 from slimtune.compression.quantization.layer_bits import (
@@ -88,7 +88,7 @@ class Gpfq(Quantizer):
         predecessors are done before it, whatever the branches. Memory: activations of twice the
         images, and two float64 matrices of (weights of an output channel)^2.
         """
-        network = copy.deepcopy(model).eval()
+        network = cloned(model).eval()
         layers = weight_layers(network, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
         generator = torch.Generator().manual_seed(_SEED)
@@ -130,7 +130,7 @@ class _QuantizeWhenReached:
     ) -> None:
         self.method, self.layer, self.bits = method, layer, bits
         self.generator, self.stored = generator, stored
-        self.quantized = copy.deepcopy(layer.module)
+        self.quantized = cloned(layer.module)
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         plain, behind_quantized = inputs[0].chunk(2)

@@ -1,10 +1,11 @@
 """CIFAR-10 and CIFAR-100, downloaded once by torchvision into slimtune's cache folder."""
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from slimtune.errors import DataError
 from slimtune.workload.sources.assembly import natural_images
@@ -25,7 +26,7 @@ def load_cifar10(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
         DataError: it is not in the cache and cannot be downloaded.
     """
     refuse_argument("cifar10", argument)
-    return _load("cifar10", CIFAR10, fit)
+    return _load("cifar10", "CIFAR10", fit)
 
 
 @SOURCES.register("cifar100")
@@ -40,7 +41,7 @@ def load_cifar100(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
         DataError: it is not in the cache and cannot be downloaded.
     """
     refuse_argument("cifar100", argument)
-    return _load("cifar100", CIFAR100, fit)
+    return _load("cifar100", "CIFAR100", fit)
 
 
 def cache_folder() -> Path:
@@ -48,7 +49,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slimtune"
 
 
-def _load(name: str, kind: type[CIFAR10], fit: Fit) -> Dataset:
+def _load(name: str, of_torchvision: str, fit: Fit) -> Dataset:
+    # Imported here: workers, which get the images, need no torchvision.
+    kind = getattr(import_module("torchvision.datasets"), of_torchvision)
     folder = cache_folder()
     try:
         # torchvision compares every file with its published MD5 before it opens it.
@@ -63,5 +66,5 @@ def _load(name: str, kind: type[CIFAR10], fit: Fit) -> Dataset:
     return natural_images(name, _split(train, fit), _split(test, fit), tuple(train.classes))
 
 
-def _split(part: CIFAR10, fit: Fit) -> Split:
+def _split(part: Any, fit: Fit) -> Split:
     return Split(fit.applied(np.asarray(part.data)), np.asarray(part.targets, dtype=np.int64))

@@ -1,7 +1,8 @@
 """Handwritten digits: 1797 real grey images of 8x8 pixels that come with scikit-learn."""
 
+from importlib import import_module
+
 import numpy as np
-import sklearn.datasets
 
 from slimtune.workload.sources.assembly import channel_statistics
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
@@ -28,7 +29,8 @@ def load_digits(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
         DataError: something follows the name.
     """
     refuse_argument("digits", argument)
-    bunch = sklearn.datasets.load_digits()
+    # Imported here: a worker, which gets the images, needs no scikit-learn (50 MB).
+    bunch = import_module("sklearn.datasets").load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     whole = Split(fit.applied(images), bunch.target.astype(np.int64))
     rest, part = stratified_split(whole.labels, _TEST_FRACTION, _SEED)

@@ -1,9 +1,9 @@
 """Any of torchvision's labelled image datasets that has a training and a test part."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torchvision.datasets
 from PIL import Image
 
 from slimtune.errors import DataError, UnknownNameError, did_you_mean, shortened
@@ -49,7 +49,7 @@ def load_torchvision(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
             f"unknown torchvision dataset {shortened(argument)}."
             f"{did_you_mean(argument, _PARTS)} Known: {', '.join(_PARTS)}."
         )
-    kind = getattr(torchvision.datasets, argument)
+    kind = getattr(import_module("torchvision.datasets"), argument)
     option, *values = _PARTS[argument]
     folder = cache_folder()
     try:

@@ -1,15 +1,14 @@
 """ImageNet's ResNets with a stem for small images: 3x3, stride 1, no max-pooling."""
 
-from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 
 from torch import nn
-from torchvision.models import ResNet, resnet18, resnet34, resnet50
 
 from slimtune.workload.zoo.protocol import ZOO
 
 
-def stem_resnet(num_classes: int, in_channels: int, *, builder: Callable[..., ResNet]) -> ResNet:
+def stem_resnet(num_classes: int, in_channels: int, *, name: str) -> nn.Module:
     """Build one of torchvision's ResNets and change its stem, as is usual for CIFAR.
 
     With the original stem an image of 32x32 pixels would reach the last stage as a single
@@ -18,15 +17,16 @@ def stem_resnet(num_classes: int, in_channels: int, *, builder: Callable[..., Re
     Args:
         num_classes: width of the last layer.
         in_channels: channels of an image.
-        builder: torchvision's ``resnet18``, ``resnet34`` or ``resnet50``.
+        name: torchvision's ``resnet18``, ``resnet34`` or ``resnet50``.
     """
-    model = builder(weights=None, num_classes=num_classes)
+    build = getattr(import_module("torchvision.models"), name)
+    model: nn.Module = build(weights=None, num_classes=num_classes)
     model.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     return model
 
 
-ZOO.register("resnet18")(partial(stem_resnet, builder=resnet18))
-ZOO.register("resnet34")(partial(stem_resnet, builder=resnet34))
-ZOO.register("resnet50")(partial(stem_resnet, builder=resnet50))
+ZOO.register("resnet18")(partial(stem_resnet, name="resnet18"))
+ZOO.register("resnet34")(partial(stem_resnet, name="resnet34"))
+ZOO.register("resnet50")(partial(stem_resnet, name="resnet50"))

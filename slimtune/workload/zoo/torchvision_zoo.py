@@ -1,6 +1,8 @@
 """Any classifier of torchvision, untrained, by the name torchvision gives it."""
 
-import torchvision.models
+from importlib import import_module
+from typing import Any
+
 from torch import nn
 
 from slimtune.errors import ModelError, UnknownNameError, did_you_mean, shortened
@@ -11,7 +13,9 @@ _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 def torchvision_names() -> list[str]:
     """Return the classifiers that torchvision builds; detectors and the like are left out."""
-    return torchvision.models.list_models(module=torchvision.models)
+    models = _models()
+    names: list[str] = models.list_models(module=models)
+    return names
 
 
 def torchvision_model(name: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -36,10 +40,15 @@ def torchvision_model(name: str, num_classes: int, in_channels: int) -> nn.Modul
             "torchvision.models.list_models() names them all."
         )
     extra = {"aux_logits": False, "init_weights": True} if name in _WITH_AUXILIARY_HEADS else {}
-    model = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **extra)
+    model: nn.Module = _models().get_model(name, weights=None, num_classes=num_classes, **extra)
     if in_channels != 3:
         _replace_first_conv(model, name, in_channels)
     return model
+
+
+def _models() -> Any:
+    """Import torchvision where a network of it is built: it takes seconds and 90 MB."""
+    return import_module("torchvision.models")
 
 
 def _replace_first_conv(model: nn.Module, name: str, in_channels: int) -> None:

@@ -70,3 +70,26 @@ def test_an_operator_that_onnx_does_not_have_is_refused_in_one_line() -> None:
     with pytest.raises(TrialError, match="With is not: .*svd") as caught:
         trace(With("svd"), (3, 8, 8))
     assert "\n" not in str(caught.value)
+
+
+class Talking(nn.Module):
+    """A network that prints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.pool, self.linear = (
+            nn.Conv2d(3, 4, 3),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Linear(4, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        print("called")  # noqa: T201
+        return self.linear(self.pool(self.conv(x)).flatten(1))
+
+
+def test_what_a_network_prints_while_it_is_traced_is_held_back(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert [n.op_type for n in trace(Talking(), (3, 8, 8)).graph.node][-1] == "Gemm"
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,28 @@
+"""The option ``--allow-code``."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from slimtune.workload.own_code import allow_all_code
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _allow(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
+        allow_all_code()
+
+
+def allow_code_option(command: _Command) -> _Command:
+    """Add ``--allow-code`` to a command; it acts before any other option is looked at."""
+    option = click.option(
+        "--allow-code",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_allow,
+        help="Run code of yours (FILE.py:NAME) that a config, recipe or run names.",
+    )
+    return option(command)

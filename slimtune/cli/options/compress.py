@@ -1,0 +1,45 @@
+"""The options of ``slimtune compress``."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slimtune.cli.allow_code import allow_code_option
+from slimtune.cli.state import State
+
+EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small"
+
+
+@click.command("compress", epilog=EPILOG)
+@click.option(
+    "--recipe", "file", type=Path, required=True, metavar="FILE", help="YAML file of the recipe."
+)
+@click.option(
+    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
+)
+@click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
+@click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
+@click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
+@click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Fixes every random choice.")
+@click.option(
+    "--from-stage",
+    "stage",
+    type=Path,
+    metavar="DIR",
+    help="Go on from a stage that an earlier compress saved, such as small/stages/prune.",
+)
+@click.option("-o", "--output", type=Path, required=True, metavar="DIR", help="New folder.")
+@allow_code_option
+@click.pass_obj
+def command(state: State, /, **given: Any) -> None:
+    """Prune, fine-tune, quantize, distill and export one model as a recipe says.
+
+    The recipe file holds the stages student, prune, quantize, distill and train, and their
+    order; `slimtune methods` shows what each can be. The network is saved after the stages
+    prune and train, to try another end from there.
+    """
+    import_module("slimtune.cli.compress").carry_out(state, **given)

@@ -1,0 +1,31 @@
+"""The options of ``slimtune doctor``."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from slimtune.cli.state import State
+
+EPILOG = "Example: slimtune doctor --model ./net.py:make --data folder:shapes"
+
+
+@click.command("doctor", epilog=EPILOG)
+@click.option(
+    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
+)
+@click.option("--weights", metavar="FILE", help="Trained weights; not needed to find out.")
+@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
+@click.option("--preset", metavar="NAME", help="Take model, data and space from a preset.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the search."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(state: State, /, **given: Any) -> None:
+    """Try on a copy what can be pruned, quantized, distilled and exported, and time a trial.
+
+    Nothing is written, and nothing is trained but a few steps. The last line is a search that
+    leaves out what does not work.
+    """
+    import_module("slimtune.cli.doctor").carry_out(state, **given)

@@ -1,0 +1,22 @@
+"""The options of ``slimtune methods``."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+EPILOG = "Example: slimtune methods fpgm"
+
+
+@click.command("methods", epilog=EPILOG)
+@click.argument("name", required=False)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="Text for people, or JSON with every setting and its range.",
+)
+def command(**given: Any) -> None:
+    """List methods, models, data sources and presets; NAME shows one of them in full."""
+    import_module("slimtune.cli.methods").carry_out(**given)

@@ -1,0 +1,7 @@
+from slimtune.cli.compress import carry_out
+from slimtune.cli.options.compress import command
+from tests.cli.options.agreement import check_agreement
+
+
+def test_every_option_is_an_argument_of_what_is_carried_out() -> None:
+    check_agreement(command, carry_out)

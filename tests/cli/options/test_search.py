@@ -1,0 +1,7 @@
+from slimtune.cli.options.search import command
+from slimtune.cli.search import carry_out
+from tests.cli.options.agreement import check_agreement
+
+
+def test_every_option_is_an_argument_of_what_is_carried_out() -> None:
+    check_agreement(command, carry_out)
