@@ -20,6 +20,7 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from slimtune.errors import SlimtuneError
+from slimtune.search.allocator import keep_freed_memory, return_freed_memory
 from slimtune.search.assignment import as_assigned
 from slimtune.search.attempt import (
     Aids,
@@ -320,6 +321,7 @@ class _RayTrial(tune.Trainable):
         self._inputs: tuple[Work, Any] | None = None
         self._judged: bool = config["judged"]
         self._running: RunningTrial | None = None
+        keep_freed_memory()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
@@ -351,6 +353,7 @@ class _RayTrial(tune.Trainable):
 
     def _hand_in(self, outcome: Outcome) -> dict[str, Any]:
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
+        return_freed_memory()
         return {"done": True}
 
     def _fetch_stage(self, key: str) -> Mapping[str, bytes] | None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
@@ -199,7 +200,7 @@ def _run_trials(
     budget: Budget,
 ) -> str:
     """Propose, run and record; files come before the study; return what stopped it early."""
-    proposer = _proposer(config, folder, listener, budget)
+    proposer = _proposer(config, folder, workload, listener, budget)
     stages = RunStages(
         folder, config.stage_store, workload, lambda text: listener("warning", {"text": text})
     )
@@ -266,7 +267,11 @@ def _execute(
 
 
 def _proposer(
-    config: SearchConfig, folder: RunFolder, listener: Listener, budget: Budget
+    config: SearchConfig,
+    folder: RunFolder,
+    workload: Workload,
+    listener: Listener,
+    budget: Budget,
 ) -> Proposer:
     """Open the study, put it in order with the folder, and return its proposer."""
 
@@ -295,6 +300,10 @@ def _proposer(
         sampler=config.sampler,
         prefix_seed=shared_seed(config.seed),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
+        precision=decide(
+            config.per_trial.precision, config.per_trial.device, workload.image_shape
+        ),
+        views=config.per_trial.teacher_views,
     )
     again = reconcile(folder, study, proposer, warn)
     if study.get_trials(deepcopy=False):

@@ -29,6 +29,7 @@ from slimtune.search.attempt import Aids, tell_nobody
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
 from slimtune.search.scores import names_of, scores
+from slimtune.search.shared_views import SharedViews
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_store import Beginning
 from slimtune.workload.checkpoints import load_weights, weights_bytes
@@ -121,9 +122,18 @@ def run_trial(
     aids = aids or Aids()
     clock = StageClock(aids.tell_stage)
     beginning = Beginning(origin, spec, aids.fetch_stage)
+    views = SharedViews(origin, spec, aids.fetch_stage)
     try:
         outcome = _measured(
-            workload, spec, objectives, aids, clock, start=start, keep=keep, beginning=beginning
+            workload,
+            spec,
+            objectives,
+            aids,
+            clock,
+            start=start,
+            keep=keep,
+            beginning=beginning,
+            views=views,
         )
     except Ended as ended:
         outcome = ended.outcome
@@ -132,7 +142,7 @@ def run_trial(
             raise
         outcome = failed_outcome(spec, error, clock)
     free_memory()
-    return beginning.told(outcome)
+    return views.told(beginning.told(outcome))
 
 
 def _measured(
@@ -145,6 +155,7 @@ def _measured(
     start: Progress | None,
     keep: Keep,
     beginning: Beginning,
+    views: SharedViews,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
     check_device(spec.device)
@@ -174,6 +185,9 @@ def _measured(
         keep=kept,
         prefix_seed=spec.prefix_seed,
         watch=lookout.watch(),
+        precision=spec.precision,
+        views=spec.views,
+        recall=views.recall,
     )
 
     clock.report("parity", {})
@@ -361,6 +375,8 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
         seconds=clock.so_far(),
         host=describe_host(),
         prefix_seed=spec.prefix_seed,
+        precision=spec.precision,
+        views=spec.views,
         **known,
     )
 
