@@ -131,7 +131,10 @@ def other_numbers(record: TrialRecord) -> str:
             "instructions for it: this takes longer, and other bits may come out"
         )
     if there != here:
-        return f"trial {record.number} was trained on {there}, this is {here}: other bits may come out"
+        return (
+            f"trial {record.number} was trained on {there}, this is {here}: "
+            "other bits may come out"
+        )
     return ""
 
 
