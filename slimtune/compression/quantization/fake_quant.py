@@ -124,7 +124,7 @@ class _FakeQuantize(torch.autograd.Function):
         x = _dense(x)
         result = torch.empty_like(x)
         for part, into in zip(_pieces(x), _pieces(result), strict=True):
-            levels.round(part.float(), step, into)
+            levels.round(_wide(part), step, into)
         ctx.save_for_backward(x, step, result)
         ctx.levels, ctx.gain, ctx.clips, ctx.rounds = levels, gain, clips, rounds
         return result
@@ -138,15 +138,19 @@ class _FakeQuantize(torch.autograd.Function):
         gradient = _dense(gradient, like=x)
         products = []
         for g, v, r, into in zip(*map(_pieces, (gradient, x, result, inside)), strict=True):
-            g, v, r = g.float(), v.float(), r.float()
+            g, v, r = _wide(g), _wide(v), _wide(r)
             within = torch.ops.aten.hardtanh_backward(g, v, low, high)
             into.copy_(within)
             if ctx.needs_input_grad[1]:
                 products.append(torch.dot(g, r) - torch.dot(within, v if ctx.rounds else r))
         of_step = None
         if products:
-            of_step = torch.stack(products).double().sum().float() / step * ctx.gain
+            of_step = torch.stack(products).double().sum().to(step.dtype) / step * ctx.gain
         return inside if ctx.clips else gradient, of_step, None, None, None, None
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def _pieces(x: Tensor) -> Sequence[Tensor]:

@@ -167,7 +167,7 @@ def test_pieces_give_what_the_whole_gives_in_every_memory_order(kind: str, layou
     want = in_one_piece(x.detach(), step.detach(), levels, gradient)
     assert torch.equal(result, want[0])
     assert ours.grad is not None and torch.equal(ours.grad, want[1])
-    torch.testing.assert_close(step.grad, want[2], rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(step.grad, want[2], rtol=1e-4, atol=0.02)
 
 
 @pytest.mark.parametrize("only", [None, apot_levels(4)])
