@@ -4,8 +4,8 @@ r"""Whether the fast ways to train end where the slow ones do.
         --teacher-weights resnet56.th [--images 3000] [--seeds 3] [--epochs 3] [--views 8]
 
 A ResNet-20 that has lost a third of its channels is fine-tuned, with and without distillation
-from a ResNet-56, on some of CIFAR-10's training images and scored on some of its test images: by the
-loop of naive.py, by slimtune in float32 with the teacher in every step, and by slimtune in
+from a ResNet-56, on some of CIFAR-10's training images and scored on some of its test images: by
+the loop of naive.py, by slimtune in float32 with the teacher in every step, and by slimtune in
 bfloat16 with the teacher's answers kept. Prints the accuracy for each seed, and the means.
 """
 
@@ -108,7 +108,8 @@ def main() -> None:
     student = pruned(workload)
     score = replace(workload, baseline=student)
     click.echo(
-        f"resnet20 without a third of its channels, {len(workload.train)} images, {options.epochs} epochs; "
+        "resnet20 without a third of its channels, "
+        f"{len(workload.train)} images, {options.epochs} epochs; "
         f"before: {network_accuracy(student, workload.test, score):.4f}"
     )
     settings = Train(epochs=options.epochs, lr=0.01)
