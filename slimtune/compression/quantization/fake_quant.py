@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 
 SMALLEST_STEP = 1e-8
 """Floor of a learned step or limit, which gradient descent may push to 0 and beyond."""
-_PIECE = 2**16
-"""Values at a time: the few float32 copies of them that an operation needs fit into 1 MB."""
+_PIECE = 2**17
+"""Values at a time: the last few float32 copies of them fit into a core's cache of 1 MB."""
 
 
 class Levels(nn.Module):
