@@ -191,12 +191,7 @@ def _measured(
     )
 
     clock.report("parity", {})
-    images = workload.validation.images[:PARITY_IMAGES]
-    check_parity(
-        network_logits(made.computed, images, workload).numpy(),
-        predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=recipe.quantize.activations != "float",
-    )
+    _check_parity(workload, recipe, made)
 
     clock.report("measure", {})
     measured = measure(workload, recipe, made, aids, objectives)
@@ -218,6 +213,16 @@ def _measured(
     files["log.txt"] = clock.text().encode()
     return Outcome(
         spec.number, record.status, record.objectives, record, files, record.error or ""
+    )
+
+
+def _check_parity(workload: Workload, recipe: Recipe, made: Compressed) -> None:
+    """Check that the file computes what the network does."""
+    images = workload.validation.images[:PARITY_IMAGES]
+    check_parity(
+        network_logits(made.computed, images, workload).numpy(),
+        predict(made.onnx, images, mean=workload.mean, std=workload.std),
+        quantized=recipe.quantize.activations != "float",
     )
 
 
