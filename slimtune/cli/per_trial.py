@@ -1,4 +1,4 @@
-"""Options for what every trial gets: CPUs, a share of a GPU, and time."""
+"""Options for what every trial gets: CPUs, a share of a GPU, time, and numbers."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,6 +9,7 @@ PER_TRIAL = {
     "cpus_per_trial": "per_trial.cpus",
     "gpus_per_trial": "per_trial.gpus",
     "trial_timeout": "per_trial.timeout",
+    "precision": "per_trial.precision",
 }
 """Option -> the setting that it sets."""
 
@@ -30,6 +31,11 @@ _OPTIONS = (
         "--trial-timeout",
         metavar="TIME",
         help="End a trial that takes longer, such as 10m; it counts as failed.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        help="Train in these numbers; auto, the default: bfloat16 where the machine gains by it.",
     ),
 )
 

@@ -14,6 +14,8 @@ from slimtune.compression.copies import cloned, copied, laid_out
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_onnx
+from slimtune.compression.lessons import Lessons, Recall, ask_again, can_be_kept
+from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.soft import SoftPruning
 from slimtune.compression.pruning.stage import channel_groups, prune
@@ -21,6 +23,7 @@ from slimtune.compression.quantization.baking import as_in_file, bake, halved
 from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
+from slimtune.compression.teaching import lessons_of, teacher_of
 from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.augment import normalise
@@ -111,6 +114,9 @@ def compress(
     keep: Keep = keep_nothing,
     watch: rungs.Watch | None = None,
     prefix_seed: int | None = None,
+    precision: Precision = "float32",
+    views: int = 0,
+    recall: Recall = ask_again,
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
 
@@ -131,13 +137,19 @@ def compress(
             to the bit. What it raises ends the work. Costs an export; None costs nothing.
         prefix_seed: with order ``ppq``, of the stages up to ``train`` instead of ``seed``, so
             that recipes that begin alike make the same student.
+        precision: in which networks are trained; all else is float32.
+        views: augmentations of each training image that a teacher whose logits suffice is asked
+            about, see `Lessons`; 0: it looks on in every step.
+        recall: knows what the teacher said of a view, and is told what it did not know.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
     recipe = recipe.effective()
     first = seed if prefix_seed is None or recipe.order == "spq" else prefix_seed
-    bench = _Bench(workload, recipe, first, device, report, watch)
+    shared = seed if prefix_seed is None else prefix_seed
+    lessons = lessons_of(workload, precision, device, views, recall, shared)
+    bench = _Bench(workload, recipe, first, device, report, watch, precision, lessons)
     at = bench.student(build) if start is None else bench.resumed(start)
     if rungs.comes_late(recipe):
         bench.foresee(at, observe)
@@ -170,6 +182,8 @@ class _Bench:
     device: str
     report: Report
     watch: rungs.Watch | None = None
+    precision: Precision = "float32"
+    lessons: Lessons | None = None
 
     def student(self, build: Build) -> Progress:
         """Return a copy of the baseline, or the other network that the recipe names."""
@@ -305,17 +319,21 @@ class _Bench:
         distiller = distiller or self.recipe.distill
         if removes_weights(self.recipe.prune):
             hooks = dataclasses.replace(hooks, after_step=keep_zeros(at.model, hooks.after_step))
+        lessons = self.lessons if can_be_kept(distiller, train) else None
         try:
             history = train_network(
                 at.model,
                 self.workload,
                 train,
                 distiller,
-                teacher=self._teacher(distiller),
+                teacher=None if lessons else teacher_of(self.workload, distiller, self.device),
                 generator=self._generator(stage),
                 on_epoch=lambda e: self._reached(stage, e, train.epochs, at),
                 kept=at.kept if self._taught_by_itself() else {},
                 hooks=hooks,
+                precision=self.precision,
+                lessons=lessons,
+                epochs_before=len(at.history),
             )
         except NonFiniteError as error:
             setting = "quantize.lr" if stage == "quantize" else "train.lr"
@@ -335,14 +353,6 @@ class _Bench:
                 low = rungs.rounded_accuracy(at.model, quick, images, self.workload)
             rung = dataclasses.replace(rung, at_least=min(low, rung.accuracy))
         self.watch.reach(rung)
-
-    def _teacher(self, distiller: Distiller) -> nn.Module | None:
-        if not distiller.needs_teacher:
-            return None
-        teacher = copied(self.workload.teacher or self.workload.baseline)
-        if not distiller.mutual:  # a peer's frozen selections stay frozen
-            teacher.requires_grad_(False)
-        return teacher.to(self.device)
 
     def _taught_by_itself(self) -> bool:
         """Return whether the teacher is what the student was cut out of."""

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation.features import StageFollower, follow_stages
 from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.lessons import Lessons, View
 from slimtune.compression.optimizers import Learner
+from slimtune.compression.precision import Precision, computing_in
 from slimtune.compression.regularization import Mixed, dropping_out, mix, mixes_in
 from slimtune.compression.stages import Train
 from slimtune.errors import NonFiniteError
-from slimtune.workload.augment import augment, normalise
+from slimtune.workload.augment import change, draw_changes, normalise
 from slimtune.workload.types import Dataset, Split, Workload
 
 _PIXELS_AT_A_TIME = 500 * 64 * 64
@@ -70,6 +72,9 @@ def train_network(
     on_epoch: Callable[[Epoch], None],
     kept: Mapping[str, Sequence[int]] | None = None,
     hooks: Hooks = NO_HOOKS,
+    precision: Precision = "float32",
+    lessons: Lessons | None = None,
+    epochs_before: int = 0,
 ) -> list[Epoch]:
     """Train ``model`` in place on the workload's training split and leave it in eval mode.
 
@@ -84,6 +89,9 @@ def train_network(
         on_epoch: called after every epoch.
         kept: output channels of each pruned layer that stayed, for feature distillation.
         hooks: called in between.
+        precision: of the operands of convolutions and matrix products; all else is float32.
+        lessons: what the teacher has to say, in the place of ``teacher``; see `can_be_kept`.
+        epochs_before: epochs of earlier stages: the lessons go on from there.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
@@ -102,15 +110,18 @@ def train_network(
         steps = math.ceil(len(workload.train) / settings.batch_size) * settings.epochs
         student = Learner(model, settings, steps, follower.adapters)
         peer = Learner(teacher, settings, steps) if teacher and distiller.mutual else None
+        classroom = _Classroom(
+            student, teacher, peer, settings, distiller, follower, hooks, precision
+        )
+        pixels = _Pixels(workload, device)
         for epoch in range(1, settings.epochs + 1):
             student.train()
             losses = []
             lr = student.lr
-            for batch in _batches(workload, settings, epoch, generator, device):
+            lesson = None if lessons is None else lessons.view(epochs_before + epoch - 1)
+            for batch in _batches(pixels, settings, epoch, generator, lesson):
                 lr = student.lr
-                losses.append(
-                    _step(student, teacher, peer, batch, settings, distiller, follower, hooks)
-                )
+                losses.append(classroom.step(batch))
             mean_loss = float(torch.stack(losses).mean()) if losses else 0.0
             if not math.isfinite(mean_loss):
                 raise NonFiniteError(
@@ -134,34 +145,57 @@ class _Batch:
     mixed_labels: Tensor
     share: float
     progress: float
+    taught: Tensor | None
 
 
-def _step(
-    student: Learner,
-    teacher: nn.Module | None,
-    peer: Learner | None,
-    batch: _Batch,
-    settings: Train,
-    distiller: Distiller,
-    follower: StageFollower,
-    hooks: Hooks,
-) -> Tensor:
-    """Make one step of the student, and of its peer if it has one; return the student's loss."""
-    theirs = None
-    if peer is not None:
-        peer.train()
-        theirs = peer.model(batch.images)
-    elif teacher is not None:
+@dataclass(frozen=True)
+class _Classroom:
+    """All who take part in a step."""
+
+    student: Learner
+    teacher: nn.Module | None
+    peer: Learner | None
+    settings: Train
+    distiller: Distiller
+    follower: StageFollower
+    hooks: Hooks
+    precision: Precision
+
+    def step(self, batch: _Batch) -> Tensor:
+        """Make one step of the student, and of its peer if it has one; return its loss."""
+        with computing_in(self.precision, batch.images.device):
+            theirs = self._heard(batch)
+            ours = self.student.model(batch.images).float()
+            stages = tuple(_in_float32(stage) for stage in self.follower.stages())
+        fixed = None if theirs is None else theirs.detach()
+        loss = self.distiller.loss(_seen(batch, ours, fixed, self.settings, stages))
+        if self.peer is not None and theirs is not None:
+            seen = _seen(batch, theirs, ours.detach(), self.settings, ())
+            self.peer.step(self.distiller.loss(seen))
+        self.student.step(loss, self.hooks.after_backward)
+        self.hooks.after_step()
+        return loss.detach()
+
+    def _heard(self, batch: _Batch) -> Tensor | None:
+        """Return the logits of whoever teaches, with a gradient if it is trained along."""
+        if batch.taught is not None:
+            return batch.taught
+        if self.peer is not None:
+            self.peer.train()
+            return self.peer.model(batch.images).float()
+        if self.teacher is None:
+            return None
         with torch.no_grad():
-            theirs = teacher(batch.images)
-    ours = student.model(batch.images)
-    fixed = theirs.detach() if theirs is not None else None
-    loss = distiller.loss(_seen(batch, ours, fixed, settings, follower.stages()))
-    if peer is not None and theirs is not None:
-        peer.step(distiller.loss(_seen(batch, theirs, ours.detach(), settings, ())))
-    student.step(loss, hooks.after_backward)
-    hooks.after_step()
-    return loss.detach()
+            return self.teacher(batch.images).float()
+
+
+def _in_float32(stage: Stage) -> Stage:
+    return Stage(
+        stage.student_in.float(),
+        stage.student_out.float(),
+        stage.teacher_in.float(),
+        stage.teacher_out.float(),
+    )
 
 
 def _seen(
@@ -190,7 +224,11 @@ def _seen(
 
 
 def network_logits(
-    model: nn.Module, images: np.ndarray, workload: Workload | Dataset, batch: int | None = None
+    model: nn.Module,
+    images: np.ndarray,
+    workload: Workload | Dataset,
+    batch: int | None = None,
+    precision: Precision = "float32",
 ) -> Tensor:
     """Return the float logits of ``model`` in eval mode, (n, classes), on the CPU.
 
@@ -199,16 +237,18 @@ def network_logits(
         images: uint8, (n, height, width, channels).
         workload: gives the normalisation.
         batch: images at a time; 500, and fewer of large images, if not given.
+        precision: of the operands of convolutions and matrix products.
     """
     model.eval()
     device = next(model.parameters()).device
     parts = []
     if batch is None:
         batch = max(1, min(500, _PIXELS_AT_A_TIME // (images.shape[1] * images.shape[2])))
-    with torch.no_grad():
+    with torch.no_grad(), computing_in(precision, device):
         for start in range(0, len(images), batch):
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))
-            parts.append(model(normalise(pixels.to(device), workload.mean, workload.std)).cpu())
+            seen = normalise(pixels.to(device), workload.mean, workload.std)
+            parts.append(model(seen).float().cpu())
     return torch.cat(parts)
 
 
@@ -227,26 +267,55 @@ def history_csv(history: list[Epoch]) -> str:
     return text.getvalue()
 
 
+class _Pixels:
+    """The training images, where they are augmented: a GPU holds them all, uint8.
+
+    Args:
+        workload: gives images, labels and what is done to them.
+        device: of the student.
+    """
+
+    def __init__(self, workload: Workload, device: torch.device) -> None:
+        self.workload, self.device = workload, device
+        self._resident: Tensor | None = None
+        if device.type != "cpu":
+            self._resident = torch.tensor(workload.train.images, device=device)
+        self._labels = torch.tensor(workload.train.labels, device=device)
+
+    def __len__(self) -> int:
+        return len(self.workload.train)
+
+    def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the raw images at some indices, and their labels."""
+        if self._resident is not None:
+            return self._resident[chosen], self._labels[chosen]
+        images = torch.from_numpy(self.workload.train.images[chosen.numpy()])
+        return images, self._labels[chosen]
+
+
 def _batches(
-    workload: Workload,
+    pixels: _Pixels,
     settings: Train,
     epoch: int,
     generator: torch.Generator,
-    device: torch.device,
+    lesson: View | None,
 ) -> Iterator[_Batch]:
     """Yield augmented, normalised and perhaps mixed batches in a new random order."""
-    count = len(workload.train)
-    order = torch.randperm(count, generator=generator).numpy()
+    workload, device, count = pixels.workload, pixels.device, len(pixels)
+    order = torch.randperm(count, generator=generator).to(device)
+    if lesson is None:
+        changes, logits = draw_changes(count, workload.augmentation, generator), None
+    else:
+        changes, logits = lesson.changes, lesson.logits.to(device)
+    changes = changes.to(device)
     mixing = settings.mixup > 0 and mixes_in(epoch, settings.epochs)
     for start in range(0, count, settings.batch_size):
         chosen = order[start : start + settings.batch_size]
         if len(chosen) < 2:  # batch normalisation cannot be trained on one image
             continue
-        pixels = augment(
-            torch.from_numpy(workload.train.images[chosen]), workload.augmentation, generator
-        )
-        images = normalise(pixels.to(device), workload.mean, workload.std)
-        labels = torch.from_numpy(workload.train.labels[chosen]).to(device)
+        raw, labels = pixels.take(chosen)
+        cropped = change(raw, changes.take(chosen), workload.augmentation)
+        images = normalise(cropped, workload.mean, workload.std)
         mixed = mix(images, labels, settings.mixup, generator) if mixing else Mixed(images, labels)
         yield _Batch(
             images=mixed.images,
@@ -254,4 +323,5 @@ def _batches(
             mixed_labels=mixed.labels,
             share=mixed.share,
             progress=(epoch - 1 + start / count) / settings.epochs,
+            taught=None if logits is None else logits[chosen].float(),
         )

@@ -40,6 +40,8 @@ class TrialRecord:
         host: the machine and the versions.
         stages: stages after which the student was kept -> key in the run's stage store.
         reused: the last stage that was taken from there instead of being done; or empty.
+        precision: in which networks were trained; all else is float32.
+        views: augmentations of each image that its teacher was asked about; 0: every step's.
     """
 
     number: int
@@ -60,6 +62,8 @@ class TrialRecord:
     prefix_seed: int | None = None
     stages: dict[str, str] = field(default_factory=dict)
     reused: str = ""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    views: int = 0
 
     @property
     def finite_objectives(self) -> dict[str, float]:

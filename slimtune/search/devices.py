@@ -1,16 +1,13 @@
 """Torch's devices in this process."""
 
-import ctypes
 import dataclasses
 import gc
-import sys
 
 import torch
 
 from slimtune.errors import TrialError, UserError
+from slimtune.search.allocator import return_freed_memory
 from slimtune.search.spec import TrialSpec
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def is_here(device: str) -> bool:
@@ -58,8 +55,7 @@ def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
 
 def free_memory() -> None:
     """Give back memory that is kept for later: others share the GPU and the host meanwhile."""
-    if (trim := getattr(_LIBC, "malloc_trim", None)) is not None:  # glibc
-        trim(0)
+    return_freed_memory()
     if torch.cuda.is_initialized():
         gc.collect()
         torch.cuda.empty_cache()

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from slimtune.compression.distillation import NoDistillation
+from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits, train_network
@@ -121,13 +122,13 @@ def estimate_search(
     part = _part(workload, pace)
     # Where trials may be stopped, each is first measured as it would be without training.
     aids = Aids(judge=_stop_none) if config.stops else Aids()
-    _carry_out(part, recipes[0], 0, aids)  # the first export of a process imports for seconds
+    _carry_out(config, part, recipes[0], 0, aids)  # the first export of a process imports for seconds
     began = time.monotonic()
     measured: list[Measured] = []
     for number, recipe in enumerate(recipes[:samples]):
         if len(measured) >= 2 and time.monotonic() - began > seconds:
             break
-        outcome = _carry_out(part, recipe, number, aids)
+        outcome = _carry_out(config, part, recipe, number, aids)
         measured.append(_scaled(outcome, recipe, part, workload, pace))
         on_sample(measured[-1])
     return _summed_up(config, workload, recipes, measured, len(part.train), pace)
@@ -191,8 +192,18 @@ def _spread(split: Split, n: int) -> Split:
     return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
 
 
-def _carry_out(part: Workload, recipe: dict[str, Any], number: int, aids: Aids) -> Outcome:
-    return run_trial(part, TrialSpec(number, shortened_recipe(recipe), seed=number), aids)
+def _carry_out(
+    config: SearchConfig, part: Workload, recipe: dict[str, Any], number: int, aids: Aids
+) -> Outcome:
+    asked = config.per_trial
+    spec = TrialSpec(
+        number,
+        shortened_recipe(recipe),
+        seed=number,
+        precision=decide(asked.precision, asked.device, part.image_shape),
+        views=asked.teacher_views,
+    )
+    return run_trial(part, spec, aids)
 
 
 def _stop_none(_outcome: Outcome) -> str:

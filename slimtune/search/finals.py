@@ -130,7 +130,15 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
             recipe = lengthened(Recipe.from_dict(record.recipe), cheap, full).to_dict()
             seed = final_seed(config.seed, number, repeat)
             key = FinalKey(number, full, repeat)
-            specs[key] = TrialSpec(len(specs), recipe, seed, record.threads, record.device)
+            specs[key] = TrialSpec(
+                len(specs),
+                recipe,
+                seed,
+                record.threads,
+                record.device,
+                precision=record.precision,
+                views=record.views,
+            )
     return specs
 
 

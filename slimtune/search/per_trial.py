@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from slimtune.compression.precision import Wanted
 from slimtune.errors import UserError
 from slimtune.results.units import parse_duration
 
@@ -22,6 +23,23 @@ class PerTrialSettings(BaseModel):
     timeout: Annotated[
         str | None, Field(description="a trial that takes longer is ended and fails, such as 10m")
     ] = None
+
+    precision: Annotated[
+        Wanted,
+        Field(
+            description="of convolutions in training; auto: bfloat16 where the machine has "
+            "instructions for it and images at least 16 pixels, else float32"
+        ),
+    ] = "auto"
+    teacher_views: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="augmented views of each image for which a teacher's logits are kept "
+            "and shared by all trials; 0: it is run in every step",
+        ),
+    ] = 8
 
     @field_validator("timeout")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
 from slimtune.search.config import SearchConfig
 from slimtune.search.proposer import Proposer, never_enough
@@ -23,6 +24,7 @@ def proposer_of(
     total: int,
     points: Sequence[Mapping[str, Any]],
     enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
+    precision: Precision = "float32",
 ) -> Proposer:
     """Return what proposes the trials of a search.
 
@@ -32,6 +34,7 @@ def proposer_of(
         total: trials that the study shall hold in the end.
         points: the first recipes, as parameters, each run with every seed of the settings.
         enough: as for `Proposer`.
+        precision: that the settings come to on the machines that train.
 
     Raises:
         ConfigError: the study has another number of objectives.
@@ -53,4 +56,6 @@ def proposer_of(
         sampler=config.sampler,
         prefix_seed=shared_seed(config.seed),
         enough=enough,
+        precision=precision,
+        views=config.per_trial.teacher_views,
     )

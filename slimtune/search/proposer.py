@@ -21,6 +21,7 @@ import sqlalchemy.exc
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from slimtune.compression.precision import Precision
 from slimtune.errors import ConfigError, RunError, shortened
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
@@ -105,6 +106,8 @@ class Proposer:
         again: specs to hand out before any new one, such as those of `unfinished`.
         prefix_seed: of every spec that has a seed of its own; see `TrialSpec`.
         enough: given all trials, why no new one shall be proposed, or an empty string.
+        precision: for every spec.
+        views: for every spec.
 
     Attributes:
         stopped: why no new trial was proposed though there were some left; empty until then.
@@ -131,6 +134,8 @@ class Proposer:
         again: Sequence[TrialSpec] = (),
         prefix_seed: int | None = None,
         enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
+        precision: Precision = "float32",
+        views: int = 0,
     ) -> None:
         if len(objectives) != len(study.directions):
             raise ConfigError(
@@ -150,6 +155,8 @@ class Proposer:
         self._again = deque(again)
         self._prefix_seed = prefix_seed
         self._enough = enough
+        self._precision = precision
+        self._views = views
         self.stopped = ""
 
     def ask(self) -> TrialSpec | None:
@@ -192,7 +199,16 @@ class Proposer:
         own = number >= len(self._seeds)
         seed = trial_seed(self._seed, number) if own else self._seeds[number]
         prefix = self._prefix_seed if own else None  # given seeds are for repeats: all of it
-        spec = TrialSpec(number, recipe, seed, self._threads, self._device, prefix)
+        spec = TrialSpec(
+            number,
+            recipe,
+            seed,
+            self._threads,
+            self._device,
+            prefix,
+            self._precision,
+            self._views,
+        )
         self._add(spec, drawn, draws, drawn)
         return spec
 

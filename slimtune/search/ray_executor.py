@@ -19,6 +19,7 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from slimtune.errors import SlimtuneError
+from slimtune.search.allocator import keep_freed_memory
 from slimtune.search.assignment import as_assigned
 from slimtune.search.attempt import (
     Aids,
@@ -316,6 +317,7 @@ class _RayTrial(tune.Trainable):
         self._inputs: tuple[Work, Any] | None = None
         self._judged: bool = config["judged"]
         self._running: RunningTrial | None = None
+        keep_freed_memory()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()

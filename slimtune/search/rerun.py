@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.compression.pipeline import Keep, Progress, keep_nothing
+from slimtune.compression.precision import is_native
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
+from slimtune.measurement.host import describe_host
 from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
@@ -99,6 +101,8 @@ def rerun_trial(
     here = moved_here(spec, exact)
     if here != spec:
         note(f"trial {number} was trained on {spec.device}, which is not here: it runs on the CPU")
+    if text := other_numbers(record):
+        note(text)
     spec = changed(here, changes or {})
     start = stored_beginning(folder, record, spec, from_stage, note) if from_stage else None
     workload = reopen_workload(folder, config)
@@ -114,6 +118,24 @@ def rerun_trial(
     if config.ray_address is not None:
         note(f"the search ran at {config.ray_address}; this runs in a Ray of this machine")
     return run_in_worker(work, workload, spec)
+
+
+def other_numbers(record: TrialRecord) -> str:
+    """Return why a trial may come out otherwise on this machine, or an empty string."""
+    there, here = record.host.get("cpu"), describe_host()["cpu"]
+    if record.device != "cpu" or there is None:
+        return ""
+    if record.precision == "bfloat16" and not is_native("cpu"):
+        return (
+            f"trial {record.number} was trained in bfloat16 on {there}; {here} has no "
+            "instructions for it: this takes longer, and other bits may come out"
+        )
+    if there != here:
+        return (
+            f"trial {record.number} was trained on {there}, this is {here}: "
+            "other bits may come out"
+        )
+    return ""
 
 
 def compare(

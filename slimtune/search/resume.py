@@ -22,6 +22,8 @@ MAY_CHANGE = (
     "per_trial.cpus",
     "per_trial.gpus",
     "per_trial.timeout",
+    "per_trial.precision",
+    "per_trial.teacher_views",
     "stage_store",
     "summary",
     *FINAL_MAY_CHANGE,

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
@@ -200,7 +201,7 @@ def _run_trials(
     budget: Budget,
 ) -> str:
     """Propose, run and record; files come before the study; return what stopped it early."""
-    proposer = _proposer(config, folder, listener, budget)
+    proposer = _proposer(config, folder, workload, listener, budget)
     stages = RunStages(
         folder, config.stage_store, workload, lambda text: listener("warning", {"text": text})
     )
@@ -267,7 +268,11 @@ def _execute(
 
 
 def _proposer(
-    config: SearchConfig, folder: RunFolder, listener: Listener, budget: Budget
+    config: SearchConfig,
+    folder: RunFolder,
+    workload: Workload,
+    listener: Listener,
+    budget: Budget,
 ) -> Proposer:
     """Open the study, put it in order with the folder, and return its proposer."""
 
@@ -289,6 +294,9 @@ def _proposer(
         total=total,
         points=_first_points(config, folder),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
+        precision=decide(
+            config.per_trial.precision, config.per_trial.device, workload.image_shape
+        ),
     )
     again = reconcile(folder, study, proposer, warn)
     if study.get_trials(deepcopy=False):

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from slimtune.compression.precision import Precision
 from slimtune.errors import RunError, shortened
 
 
@@ -20,6 +21,8 @@ class TrialSpec:
         device: ``"cpu"`` or a torch device name.
         prefix_seed: of the stages up to ``train`` instead of ``seed``; the same for all trials
             of a run, so that those that begin alike can share the beginning. None: ``seed``.
+        precision: in which networks are trained, ``"float32"`` or ``"bfloat16"``.
+        views: augmentations of each image that the teacher is asked about; 0: it looks on.
     """
 
     number: int
@@ -28,6 +31,8 @@ class TrialSpec:
     threads: int = 1
     device: str = "cpu"
     prefix_seed: int | None = None
+    precision: Precision = "float32"
+    views: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; `from_dict` reads it back to an equal spec."""

@@ -175,6 +175,8 @@ def stage_facts(
         "seed": spec.seed if spec.prefix_seed is None else spec.prefix_seed,
         "threads": spec.threads,
         "device": spec.device,
+        "precision": spec.precision,
+        "views": spec.views if recipe.distill.needs_teacher else 0,
         **origin,
         "student": _student_facts(recipe, Architecture(**origin["architecture"])),
         **surroundings(spec.device),

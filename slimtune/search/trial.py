@@ -37,6 +37,7 @@ from slimtune.search.attempt import Aids, tell_nobody
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
 from slimtune.search.scores import names_of, scores
+from slimtune.search.shared_views import SharedViews
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_store import Beginning
 from slimtune.workload.checkpoints import load_weights, weights_bytes
@@ -131,9 +132,18 @@ def run_trial(
     aids = aids or Aids()
     clock = StageClock(aids.tell_stage)
     beginning = Beginning(origin, spec, aids.fetch_stage)
+    views = SharedViews(origin, spec, aids.fetch_stage)
     try:
         outcome = _measured(
-            workload, spec, objectives, aids, clock, start=start, keep=keep, beginning=beginning
+            workload,
+            spec,
+            objectives,
+            aids,
+            clock,
+            start=start,
+            keep=keep,
+            beginning=beginning,
+            views=views,
         )
     except Ended as ended:
         outcome = ended.outcome
@@ -142,7 +152,7 @@ def run_trial(
             raise
         outcome = failed_outcome(spec, error, clock)
     free_memory()
-    return beginning.told(outcome)
+    return views.told(beginning.told(outcome))
 
 
 def _measured(
@@ -155,6 +165,7 @@ def _measured(
     start: Progress | None,
     keep: Keep,
     beginning: Beginning,
+    views: SharedViews,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
     check_device(spec.device)
@@ -184,15 +195,13 @@ def _measured(
         keep=kept,
         prefix_seed=spec.prefix_seed,
         watch=lookout.watch(),
+        precision=spec.precision,
+        views=spec.views,
+        recall=views.recall,
     )
 
     clock.report("parity", {})
-    images = workload.validation.images[:PARITY_IMAGES]
-    check_parity(
-        network_logits(made.computed, images, workload).numpy(),
-        predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=recipe.quantize.activations != "float",
-    )
+    _check_parity(workload, recipe, made)
 
     clock.report("measure", {})
     measured = measure(workload, recipe, made, aids, objectives, report=clock.report)
@@ -214,6 +223,16 @@ def _measured(
     files["log.txt"] = clock.text().encode()
     return Outcome(
         spec.number, record.status, record.objectives, record, files, record.error or ""
+    )
+
+
+def _check_parity(workload: Workload, recipe: Recipe, made: Compressed) -> None:
+    """Check that the file computes what the network does."""
+    images = workload.validation.images[:PARITY_IMAGES]
+    check_parity(
+        network_logits(made.computed, images, workload).numpy(),
+        predict(made.onnx, images, mean=workload.mean, std=workload.std),
+        quantized=recipe.quantize.activations != "float",
     )
 
 
@@ -373,6 +392,8 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
         seconds=clock.so_far(),
         host=describe_host(),
         prefix_seed=spec.prefix_seed,
+        precision=spec.precision,
+        views=spec.views,
         **known,
     )
 

@@ -8,9 +8,11 @@ from slimtune.cli.per_trial import PER_TRIAL, per_trial_options
 
 def test_every_option_sets_its_setting(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--cpus-per-trial", "2", "--gpus-per-trial", "0.25", "--trial-timeout", "10m"]
+    options += ["--precision", "bfloat16"]
     assert main(["search", *options, "--print-config"]) == 0
     config = yaml.safe_load(capsys.readouterr().out)
-    assert config["per_trial"] == {"cpus": 2, "gpus": 0.25, "timeout": "10m"}
+    expected = {"cpus": 2, "gpus": 0.25, "timeout": "10m", "precision": "bfloat16"}
+    assert config["per_trial"] == {**expected, "teacher_views": 8}
 
 
 def test_the_options_are_those_of_the_table() -> None:

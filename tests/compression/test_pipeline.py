@@ -19,13 +19,12 @@ from slimtune.compression.pipeline import (
     Compressed,
     Progress,
     Report,
-    _Bench,
     compress,
-    report_nothing,
 )
 from slimtune.compression.pruning import L1
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Prune, Train
+from slimtune.compression.teaching import teacher_of
 from slimtune.compression.training import network_logits
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.measurement.runtime import observe_ranges, predict
@@ -318,8 +317,7 @@ def test_a_wider_teachers_channels_are_not_picked_by_the_students_keep_list(
 
 def test_a_peers_frozen_selections_stay_frozen(digits: Workload) -> None:
     """Option-A shortcuts are 0/1 selections, for a peer that is trained along too."""
-    bench = _Bench(digits, Recipe(distill=MutualLearning()), 0, "cpu", report_nothing)
-    peer = bench._teacher(MutualLearning())
+    peer = teacher_of(digits, MutualLearning(), "cpu")
     assert peer is not None
     for module in peer.modules():
         for parameter in module.parameters(recurse=False):

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -6,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.distillation import BaseDistillation, NoDistillation
+from slimtune.compression.distillation import DISTILLATION, BaseDistillation, NoDistillation
+from slimtune.compression.distillation.protocol import Batch
+from slimtune.compression.lessons import ask_again
 from slimtune.compression.stages import Train
+from slimtune.compression.teaching import lessons_of
 from slimtune.compression.training import (
     Epoch,
     history_csv,
@@ -16,7 +20,7 @@ from slimtune.compression.training import (
     train_network,
 )
 from slimtune.errors import NonFiniteError
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Augmentation, Workload
 
 NO_DISTILLATION = NoDistillation()
 
@@ -31,6 +35,7 @@ def train(workload: Workload, settings: Train, seed: int = 0, distiller=NO_DISTI
         teacher=more.get("teacher"),
         generator=torch.Generator().manual_seed(seed),
         on_epoch=more.get("on_epoch", lambda epoch: None),
+        **{name: more[name] for name in ("precision", "lessons", "epochs_before") if name in more},
     )
     return model, history
 
@@ -121,3 +126,73 @@ def test_the_history_is_one_csv_line_an_epoch() -> None:
     text = history_csv([Epoch(1, 0.5, 0.1, 0.9), Epoch(2, 0.25, 0.0, 0.95)])
     assert text == "epoch,loss,lr,validation_accuracy\n1,0.5,0.1,0.9\n2,0.25,0.0,0.95\n"
     assert history_csv([]) == "epoch,loss,lr,validation_accuracy\n"
+
+
+def test_short_numbers_repeat_bit_for_bit_and_learn_as_well(digits: Workload) -> None:
+    settings = Train(epochs=1, batch_size=256)
+    first, again, long = (
+        train(digits, settings, precision=precision)[0]
+        for precision in ("bfloat16", "bfloat16", "float32")
+    )
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.equal(weights(first), weights(long))
+    assert {p.dtype for p in first.state_dict().values()} == {torch.float32, torch.int64}
+    ours, theirs = (network_accuracy(model, digits.test, digits) for model in (first, long))
+    assert abs(ours - theirs) < 0.03
+
+
+@pytest.mark.parametrize("name", sorted(DISTILLATION))
+def test_every_distillation_method_computes_its_loss_in_float32(
+    digits: Workload, name: str
+) -> None:
+    class Watched(type(DISTILLATION[name]())):  # type: ignore[misc]
+        def loss(self, batch: Batch) -> torch.Tensor:
+            maps = [value for stage in batch.stages for value in vars(stage).values()]
+            told = [] if batch.teacher is None else [batch.teacher]
+            seen.update(value.dtype for value in (batch.hard, batch.student, *told, *maps))
+            return super().loss(batch)
+
+    seen: set[torch.dtype] = set()
+    teacher = copy.deepcopy(digits.baseline)
+    few = replace(digits, train=digits.train.take(np.arange(64)))
+    train(
+        few, Train(epochs=1, batch_size=32), distiller=Watched(), teacher=teacher,
+        precision="bfloat16",
+    )  # fmt: skip
+    assert seen == {torch.float32}
+
+
+def test_lessons_take_the_place_of_the_teacher_and_go_on_from_stage_to_stage(
+    digits: Workload,
+) -> None:
+    asked: list[int] = []
+
+    def recall(view: int, ask: Callable[[], torch.Tensor]) -> torch.Tensor:
+        asked.append(view)
+        return ask()
+
+    lessons = lessons_of(digits, "float32", "cpu", 8, recall, seed=3)
+    settings = Train(epochs=2, batch_size=512)
+    taught, _ = train(
+        digits, settings, distiller=BaseDistillation(), lessons=lessons, epochs_before=5
+    )
+    assert asked == [5, 6]
+    again, _ = train(
+        digits, settings, distiller=BaseDistillation(), lessons=lessons, epochs_before=5
+    )
+    other, _ = train(digits, settings, distiller=BaseDistillation(), lessons=lessons)
+    assert torch.equal(weights(taught), weights(again)) and asked == [5, 6, 0, 1]
+    assert not torch.equal(weights(taught), weights(other))
+
+
+def test_without_augmentation_lessons_change_no_more_than_half_precision_does(
+    digits: Workload,
+) -> None:
+    still = replace(digits, augmentation=Augmentation())
+    lessons = lessons_of(still, "float32", "cpu", 8, ask_again, seed=0)
+    settings = Train(epochs=1, batch_size=512)
+    kept, _ = train(still, settings, distiller=BaseDistillation(), lessons=lessons)
+    online, _ = train(
+        still, settings, distiller=BaseDistillation(), teacher=copy.deepcopy(still.baseline)
+    )
+    torch.testing.assert_close(weights(kept), weights(online), rtol=1e-2, atol=1e-3)

@@ -27,6 +27,8 @@ def test_a_time_is_read_as_people_write_it() -> None:
         ({"gpus": 2}, "per_trial.gpus: must be less than or equal to 1, but got 2"),
         ({"gpus": -0.5}, "per_trial.gpus: must be greater than or equal to 0"),
         ({"gpus": float("nan")}, "per_trial.gpus: must be"),
+        ({"precision": "half"}, "per_trial.precision: must be"),
+        ({"teacher_views": -1}, "per_trial.teacher_views: must be greater than or equal to 0"),
         ({"timeout": "10"}, "per_trial.timeout: give a unit, e.g. 10m"),
         ({"timeuot": "10m"}, "per_trial.timeuot: .*Did you mean 'timeout'"),
     ],

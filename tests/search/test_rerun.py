@@ -1,7 +1,19 @@
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import torch
+
 from slimtune.compression.recipe import Recipe
-from slimtune.search.rerun import Comparison, changed, compress_once, find_run
+from slimtune.measurement.host import describe_host
+from slimtune.results.record import TrialRecord
+from slimtune.search.rerun import (
+    Comparison,
+    changed,
+    compress_once,
+    find_run,
+    other_numbers,
+)
 from slimtune.search.spec import TrialSpec
 from slimtune.workload.types import Workload
 
@@ -35,3 +47,17 @@ def test_another_method_takes_its_own_defaults_and_keeps_the_stages() -> None:
     assert made.prune is not None and made.prune.amount == 0.4 and made.distill.alpha == 0.9
     bare = Recipe.from_dict(changed(spec, {"prune.method": "none"}).recipe)
     assert bare.prune is None and other.seed == 1
+
+
+def test_a_note_says_where_other_numbers_may_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = str(describe_host()["cpu"])
+    record = TrialRecord(
+        number=3, status="complete", recipe={}, pipeline="", seed=0, host={"cpu": here}
+    )
+    assert other_numbers(record) == ""
+    elsewhere = replace(record, host={"cpu": "Other"})
+    assert other_numbers(elsewhere).startswith("trial 3 was trained on Other, this is ")
+    assert other_numbers(replace(elsewhere, device="cuda:0")) == ""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    short = replace(record, precision="bfloat16")
+    assert "has no instructions for it: this takes longer" in other_numbers(short)

@@ -9,6 +9,8 @@ from torch.autograd.function import once_differentiable
 
 SMALLEST_STEP = 1e-8
 """Floor of a learned step or limit, which gradient descent may push to 0 and beyond."""
+_PIECE = 2**17
+"""Values at a time: the last few float32 copies of them fit into a core's cache of 1 MB."""
 
 
 class Levels(nn.Module):
@@ -31,10 +33,28 @@ class Levels(nn.Module):
         """Return the level nearest to ``x / step``, as a float tensor shaped like ``x``."""
         if self.table is None:
             return torch.div(x, step).clamp_(self.low, self.high).round_()
-        halves = torch.mul(x, 2 / step).clamp_(2 * self.low, 2 * self.high)
         if self.low == 0:
-            return _looked_up(self.table, _index(halves))
-        return torch.copysign(_looked_up(self.table, _index(halves.abs())), halves)
+            return _looked_up(self.table, self._index(x, step))
+        return torch.copysign(_looked_up(self.table, self._index(x, step)), x)
+
+    def round(self, x: Tensor, step: Tensor, into: Tensor) -> None:
+        """Write ``step`` times the nearest level, rounded to the type of ``into``.
+
+        Args:
+            x: float32, 1-D, without gaps.
+            step: scalar.
+            into: 1-D, without gaps.
+        """
+        if self.table is not None and self.low == 0:  # multiply the table in place of the values
+            table = (self.table * step).to(into.dtype)
+            torch.index_select(table, 0, self._index(x, step), out=into)
+        else:
+            into.copy_(self.nearest(x, step).mul_(step))
+
+    def _index(self, x: Tensor, step: Tensor) -> Tensor:
+        """Return the place in the table of each |x|, int32; NaN becomes 0."""
+        halves = torch.mul(x, 2 / step).clamp_(2 * self.low, 2 * self.high)
+        return (halves.abs_() if self.low else halves).int().clamp_(min=0)  # the int of NaN is any
 
 
 def _table(levels: Sequence[int]) -> Tensor:
@@ -47,11 +67,6 @@ def _table(levels: Sequence[int]) -> Tensor:
     borders = (known[1:] + known[:-1]) / 2
     middles = (torch.arange(2 * levels[-1] + 1) + 0.5) / 2
     return known[torch.bucketize(middles, borders)]
-
-
-def _index(halves: Tensor) -> Tensor:
-    """Return whole numbers from 0 up; NaN, whose integer may be anything, becomes 0."""
-    return halves.int().clamp_(min=0)
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
@@ -83,7 +98,7 @@ def fake_quantize(
     smallest level at and beyond its ends.
 
     Args:
-        x: float32, any shape and memory format, which the result shares.
+        x: float32 or bfloat16, any shape and memory format, which the result shares.
         step: scalar, above 0.
         levels: of the grid.
         gain: multiplies the gradient of the step.
@@ -96,13 +111,20 @@ def fake_quantize(
 
 
 class _FakeQuantize(torch.autograd.Function):
-    """One node in place of the five that autograd would record: less time and memory."""
+    """One node in place of the five that autograd would record: less time and memory.
+
+    On a processor it goes through the tensor in pieces that stay in the cache from the first
+    operation to the last. All arithmetic is float32; what comes out has the type of ``x``.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, step: Tensor, levels: Levels, gain: float, clips: bool, rounds: bool
     ) -> Tensor:
-        result = levels.nearest(x, step).mul_(step)
+        x = _dense(x)
+        result = torch.empty_like(x)
+        for part, into in zip(_pieces(x), _pieces(result), strict=True):
+            levels.round(_wide(part), step, into)
         ctx.save_for_backward(x, step, result)
         ctx.levels, ctx.gain, ctx.clips, ctx.rounds = levels, gain, clips, rounds
         return result
@@ -111,12 +133,37 @@ class _FakeQuantize(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, step, result = ctx.saved_tensors
-        unit = float(step)
-        inside = torch.ops.aten.hardtanh_backward(
-            gradient, x, ctx.levels.low * unit, ctx.levels.high * unit
-        )
+        low, high = (level * float(step) for level in (ctx.levels.low, ctx.levels.high))
+        inside = torch.empty_like(x)
+        gradient = _dense(gradient, like=x)
+        products = []
+        for g, v, r, into in zip(*map(_pieces, (gradient, x, result, inside)), strict=True):
+            g, v, r = _wide(g), _wide(v), _wide(r)
+            within = torch.ops.aten.hardtanh_backward(g, v, low, high)
+            into.copy_(within)
+            if ctx.needs_input_grad[1]:
+                products.append(torch.dot(g, r) - torch.dot(within, v if ctx.rounds else r))
         of_step = None
-        if ctx.needs_input_grad[1]:
-            subtracted = x if ctx.rounds else result
-            of_step = ((gradient * result).sum() - (inside * subtracted).sum()) / step * ctx.gain
+        if products:
+            of_step = torch.stack(products).double().sum().to(step.dtype) / step * ctx.gain
         return inside if ctx.clips else gradient, of_step, None, None, None, None
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
+def _pieces(x: Tensor) -> Sequence[Tensor]:
+    """Return flat views of a dense tensor, in memory order; of one on a GPU all in one."""
+    flat = x.as_strided((x.numel(),), (1,))
+    return flat.split(_PIECE) if x.device.type == "cpu" else (flat,)
+
+
+def _dense(x: Tensor, like: Tensor | None = None) -> Tensor:
+    """Return ``x``, copied if it has gaps in memory, or another memory order than ``like``."""
+    wanted = torch.empty_like(x if like is None else like, dtype=x.dtype, device="meta")
+    if x.stride() == wanted.stride():
+        return x
+    return torch.empty_strided(
+        wanted.shape, wanted.stride(), dtype=x.dtype, device=x.device
+    ).copy_(x)

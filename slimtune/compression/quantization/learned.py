@@ -179,7 +179,8 @@ def _summary(x: Tensor) -> Tensor:
     """Return the 99.9th percentile and the mean of |x|, and the smallest x, (3,)."""
     sizes = x.abs().flatten()
     sample = sizes[:: -(-sizes.numel() // _SAMPLE)]
-    percentile = sample.kthvalue(-(-sample.numel() * 999 // 1000)).values
+    above = sample.numel() - -(-sample.numel() * 999 // 1000)
+    percentile = sample.topk(above + 1).values[-1]  # faster than `kthvalue`
     return torch.stack([percentile, sizes.mean(), x.min()])
 
 

@@ -20,7 +20,7 @@ def with_gradients(
     of_step = []
     for value in values:
         learned = torch.tensor(step, requires_grad=True)
-        fake_quantize(torch.tensor([value]), learned, levels, **how).sum().backward()
+        fake_quantize(torch.tensor([float(value)]), learned, levels, **how).sum().backward()
         of_step.append(learned.grad)
     assert x.grad is not None
     return result.detach(), x.grad, torch.stack([g for g in of_step if g is not None])
@@ -135,3 +135,49 @@ def test_what_is_no_number_is_looked_up_without_an_error(signed: bool) -> None:
     levels = Levels(10, signed=signed, only=apot_levels(3))
     x = torch.tensor([float("nan"), float("inf"), 1.0])
     assert torch.isfinite(levels.nearest(x, torch.tensor(1.0))[1:]).all()
+
+
+def in_one_piece(
+    x: Tensor, step: Tensor, levels: Levels, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The formulas, written out in float64 for the sum."""
+    result = levels.nearest(x, step) * step
+    inside = (x > levels.low * float(step)) & (x < levels.high * float(step))
+    of_step = (gradient * result).double().sum() - (gradient * inside * x).double().sum()
+    return result, gradient * inside, of_step.float() / step
+
+
+@pytest.mark.parametrize("layout", ["in order", "channels last", "with gaps"])
+@pytest.mark.parametrize("kind", ["uniform", "signed", "apot", "signed apot"])
+def test_pieces_give_what_the_whole_gives_in_every_memory_order(kind: str, layout: str) -> None:
+    """Three pieces and a bit, and a gradient that lies in memory in another order."""
+    torch.manual_seed(0)
+    signed = kind.startswith("signed")
+    only = apot_levels(3 if signed else 4) if kind.endswith("apot") else None
+    levels = Levels(only[-1] if only else 15, signed=signed, only=only)
+    x = torch.randn(7, 16, 48, 40)
+    if layout == "channels last":
+        x = x.to(memory_format=torch.channels_last)
+    if layout == "with gaps":
+        x = torch.randn(7, 16, 48, 80)[..., ::2]
+    gradient = torch.randn(7, 16, 48, 40)
+    ours, step = x.requires_grad_(), torch.tensor(0.07, requires_grad=True)
+    result = fake_quantize(ours, step, levels)
+    result.backward(gradient)
+    want = in_one_piece(x.detach(), step.detach(), levels, gradient)
+    assert torch.equal(result, want[0])
+    assert ours.grad is not None and torch.equal(ours.grad, want[1])
+    torch.testing.assert_close(step.grad, want[2], rtol=1e-4, atol=0.02)
+
+
+@pytest.mark.parametrize("only", [None, apot_levels(4)])
+def test_short_numbers_are_rounded_to_levels_in_float32(only: tuple[int, ...] | None) -> None:
+    """Of bfloat16 values, the levels are those of the same values in float32."""
+    levels = Levels(only[-1] if only else 255, signed=False, only=only)
+    x = (torch.rand(140_000) * 9).bfloat16()
+    step = torch.tensor(7.3 / levels.high)
+    result = fake_quantize(x.requires_grad_(), step, levels)
+    whole = fake_quantize(x.detach().float(), step, levels)
+    assert result.dtype == torch.bfloat16 and torch.equal(result, whole.bfloat16())
+    result.sum().backward()
+    assert x.grad is not None and x.grad.dtype == torch.bfloat16

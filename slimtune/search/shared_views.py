@@ -1,0 +1,88 @@
+"""What a run's teacher has said: kept with the run's stages, so that one trial asks for all."""
+
+import dataclasses
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slimtune.results.files import sha256_bytes, to_json
+from slimtune.search.attempt import FetchStage
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_store import surroundings
+
+SCHEMA = 1
+FILE = "logits.npy"
+_SHARED = ("data", "augmentation", "baseline", "teacher")
+
+
+class SharedViews:
+    """The answers of a run's teacher, as one trial finds them and hands them back.
+
+    Trials side by side that come to the same view at the same time each ask the teacher, and
+    get the same answer, bit for bit.
+
+    Args:
+        origin: from `run_origin`; None: nothing is looked for and nothing handed back.
+        spec: of the trial.
+        fetch: looks into the run's stage store.
+    """
+
+    def __init__(
+        self, origin: Mapping[str, Any] | None, spec: TrialSpec, fetch: FetchStage
+    ) -> None:
+        self._origin = origin
+        self._spec = spec
+        self._fetch = fetch
+        self._made: dict[str, dict[str, bytes]] = {}
+
+    def recall(self, view: int, ask: Callable[[], Tensor]) -> Tensor:
+        """Return the answers to a view: from the store, or by asking."""
+        if self._origin is None:
+            return ask()
+        key = view_key(self._origin, self._spec, view)
+        found = self._read(key)
+        if found is not None:
+            self._made[key] = {}
+            return found
+        answers = ask()
+        text = io.BytesIO()
+        np.save(text, answers.numpy(), allow_pickle=False)
+        self._made[key] = {FILE: text.getvalue()}
+        return answers
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """Return the trial's outcome with what the teacher was asked."""
+        return dataclasses.replace(outcome, stages={**outcome.stages, **self._made})
+
+    def _read(self, key: str) -> Tensor | None:
+        try:
+            files = self._fetch(key)
+            data = io.BytesIO(files[FILE]) if files else None
+            return torch.from_numpy(np.load(data, allow_pickle=False)) if data else None
+        except Exception:  # damaged, or the host of the store is gone: the teacher is asked again
+            return None
+
+
+def view_key(origin: Mapping[str, Any], spec: TrialSpec, view: int) -> str:
+    """Return the name of the answers to a view: a hash of everything that they depend on.
+
+    Args:
+        origin: from `run_origin`.
+        spec: of the trial: seed of the views, threads, device, precision.
+        view: its number, from 0.
+    """
+    facts = {
+        "schema": SCHEMA,
+        "view": view,
+        "seed": spec.seed if spec.prefix_seed is None else spec.prefix_seed,
+        "threads": spec.threads,
+        "device": spec.device,
+        "precision": spec.precision,
+        **{name: origin[name] for name in _SHARED},
+        **surroundings(spec.device),
+    }
+    return sha256_bytes(to_json(facts))
