@@ -122,7 +122,7 @@ def estimate_search(
     part = _part(workload, pace)
     # Where trials may be stopped, each is first measured as it would be without training.
     aids = Aids(judge=_stop_none) if config.stops else Aids()
-    _carry_out(config, part, recipes[0], 0, aids)  # the first export of a process imports for seconds
+    _carry_out(config, part, recipes[0], 0, aids)  # the first of a process imports for seconds
     began = time.monotonic()
     measured: list[Measured] = []
     for number, recipe in enumerate(recipes[:samples]):

@@ -27,8 +27,12 @@ from slimtune.search.spec import Outcome
 
 Event = tuple[str, Mapping[str, Any]]
 SPACE = {
-    "prune": {"method": ["l1"], "amount": [0.25, 0.75], "scope": "local"},
-    "quantize": {"method": ["none", "int8_static"]},
+    "prune": {
+        "method": ["l1"],
+        "amount": {"low": 0.2, "high": 0.9, "step": 0.7},
+        "scope": "local",
+    },
+    "quantize": {"method": "none"},
     "distill": {"method": "none"},
     "train": {"epochs": 1, "batch_size": 256, "lr": 0.01},
 }
