@@ -1,4 +1,4 @@
-"""The study and its sampler: which trial comes next, and what became of the last.
+"""What is proposed: which trial comes next, and what became of the last.
 
 The study is the only truth of a search. One process writes it, the driver. Every trial in it
 was added in one transaction together with its spec, so none is ever there without the
@@ -11,14 +11,10 @@ import numbers
 import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-import sqlalchemy.exc
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.compression.precision import Precision
@@ -26,56 +22,10 @@ from slimtune.errors import ConfigError, RunError, shortened
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
+from slimtune.search.study import study_errors
 
 EARLY_STOPPED = "early_stopped"
 """Constraint that only trials break which were stopped; so none of them is a best trial."""
-
-
-def open_study(
-    path: Path, directions: Sequence[str], name: str, values: Sequence[str] = ()
-) -> optuna.Study:
-    """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
-
-    Args:
-        path: the database file; made absolute, so a later change of folder does no harm.
-        directions: ``"minimize"`` or ``"maximize"``, one per objective.
-        name: of a new study; one that is there already keeps its own, also in a folder that
-            was renamed.
-        values: what each direction is of, for Optuna's own figures and optuna-dashboard.
-
-    Raises:
-        RunError: the file cannot be opened, is damaged, or has other directions.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    path = Path(path).absolute()
-    url = f"sqlite:///{str(path).replace('{', '{{').replace('}', '}}')}"  # Optuna formats it
-    with _study_errors(str(path)):
-        storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-        there = optuna.get_all_study_names(storage)
-        study = optuna.create_study(
-            storage=storage,
-            directions=[StudyDirection[direction.upper()] for direction in directions],
-            study_name=there[0] if len(there) == 1 else name,
-            load_if_exists=True,
-        )
-        if values and study.metric_names is None:
-            with warnings.catch_warnings():  # experimental, it says
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(values))
-        found = [direction.name.lower() for direction in study.directions]
-    if found != list(directions):
-        wanted = ", ".join(directions)
-        raise RunError(
-            f"{path}: the study's directions are {', '.join(found)}, not {wanted}; "
-            "use the run's own objectives or another folder"
-        )
-    return study
-
-
-def unfinished(study: optuna.Study) -> list[TrialSpec]:
-    """Return the specs of trials that were asked and never told, in the order of numbers."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]
 
 
 def never_enough(_history: Sequence[FrozenTrial]) -> str:
@@ -188,7 +138,7 @@ class Proposer:
         self._propose(history, self._draw(history))
 
     def _history(self) -> list[FrozenTrial]:
-        with _study_errors(self._study.study_name):
+        with study_errors(self._study.study_name):
             return self._study.get_trials(deepcopy=False)
 
     def _propose(
@@ -255,7 +205,7 @@ class Proposer:
             attrs["draws"] = draws
         if self._key is not None:
             attrs["key"] = self._key(spec.recipe)
-        with _study_errors(self._study.study_name):
+        with study_errors(self._study.study_name):
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=TrialState.RUNNING,
@@ -273,7 +223,7 @@ class Proposer:
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
-        with _study_errors(self._study.study_name):
+        with study_errors(self._study.study_name):
             if self.stopped != self._study.user_attrs.get("stopped", ""):
                 self._study.set_user_attr("stopped", self.stopped)
 
@@ -299,7 +249,7 @@ class Proposer:
         Raises:
             RunError: the study has no such trial, or cannot be written.
         """
-        with _study_errors(self._study.study_name):
+        with study_errors(self._study.study_name):
             history = self._study.get_trials(deepcopy=False)
             if not 0 <= outcome.number < len(history):
                 raise RunError(f"the study has no trial {outcome.number}, only {len(history)}")
@@ -392,12 +342,3 @@ def _reason(outcome: Outcome, objectives: Sequence[str]) -> str | None:
         if not isinstance(value, numbers.Real) or not math.isfinite(value):
             return f"{name} must be a finite number, but is {shortened(value)}"
     return None
-
-
-@contextmanager
-def _study_errors(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
-        raise RunError(f"{where}: the study cannot be used: {cause}") from error

@@ -27,7 +27,7 @@ from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
 from slimtune.search.own_work import with_own_code
 from slimtune.search.proposals import proposer_of
-from slimtune.search.proposer import Proposer, open_study
+from slimtune.search.proposer import Proposer
 from slimtune.search.ray_session import ray_stays
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.recorder import Recorder
@@ -44,6 +44,7 @@ from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_store import RunStages
 from slimtune.search.status_file import StatusFile
 from slimtune.search.stopping import open_rule
+from slimtune.search.study import open_study
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
 from slimtune.workload.datasets import load_dataset

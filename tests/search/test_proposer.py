@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.search.proposer import EARLY_STOPPED, Proposer, open_study, unfinished
+from slimtune.search.proposer import EARLY_STOPPED, Proposer
 from slimtune.search.spec import Outcome, trial_seed
+from slimtune.search.study import open_study, unfinished
 
 OBJECTIVES = ["accuracy", "size_bytes"]
 DIRECTIONS = ["maximize", "minimize"]
@@ -298,34 +299,6 @@ def test_whatever_happens_every_told_trial_is_finished_and_every_other_can_run_a
     assert asked.ask() is None
 
 
-def test_a_damaged_database_is_refused_with_its_path(tmp_path):
-    path = tmp_path / "study.db"
-    path.write_bytes(b"SQLite format 3\x00" + b"garbage" * 1000)
-    with pytest.raises(RunError, match=r"study\.db") as caught:
-        open_study(path, DIRECTIONS, "s")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_database_in_a_missing_folder_is_refused_with_its_path(tmp_path):
-    with pytest.raises(RunError, match="nowhere"):
-        open_study(tmp_path / "nowhere" / "study.db", DIRECTIONS, "s")
-
-
-def test_other_directions_than_the_studys_are_refused(tmp_path):
-    open_study(tmp_path / "study.db", DIRECTIONS, "s")
-    with pytest.raises(RunError, match="maximize, minimize, not minimize, minimize"):
-        open_study(tmp_path / "study.db", ["minimize", "minimize"], "s")
-
-
-def test_optunas_own_figures_name_the_objectives(tmp_path):
-    names = ["accuracy", "size_bytes"]
-    study = open_study(tmp_path / "study.db", DIRECTIONS, "s", names)
-    assert study.metric_names == names
-    assert open_study(tmp_path / "study.db", DIRECTIONS, "s", names).metric_names == names
-    figure = optuna.visualization.plot_pareto_front(study)
-    assert [figure.layout[f"{axis}axis"].title.text for axis in "xy"] == names
-
-
 def test_a_database_that_cannot_be_written_is_an_error_of_the_run(tmp_path):
     study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
     asked = proposer(study)
@@ -333,17 +306,6 @@ def test_a_database_that_cannot_be_written_is_an_error_of_the_run(tmp_path):
         connection.execute("DROP TABLE trials")
     with pytest.raises(RunError, match="the study cannot be used"):
         asked.ask()
-
-
-@pytest.mark.parametrize("name", ["with space", "a{b}c", "100%", "ünïcode"])
-def test_any_folder_name_can_hold_a_study(tmp_path, name, monkeypatch):
-    folder = tmp_path / name
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    study = open_study("study.db", DIRECTIONS, "s")
-    monkeypatch.chdir(tmp_path)
-    assert proposer(study).ask().number == 0
-    assert (folder / "study.db").is_file()
 
 
 def test_specs_to_run_again_come_before_new_ones():

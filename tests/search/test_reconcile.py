@@ -8,10 +8,11 @@ from slimtune.errors import RunError
 from slimtune.results.folder import RunFolder
 from slimtune.results.limits import violations
 from slimtune.results.record import TrialRecord
-from slimtune.search.proposer import Proposer, open_study
+from slimtune.search.proposer import Proposer
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
 from slimtune.search.samplers import FLAT
 from slimtune.search.spec import Outcome
+from slimtune.search.study import open_study
 
 OBJECTIVES = ["accuracy", "size_bytes"]
 MANIFEST = {

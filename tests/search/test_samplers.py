@@ -5,9 +5,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.proposer import Proposer, open_study
+from slimtune.search.proposer import Proposer
 from slimtune.search.samplers import FLAT, POPULATION, make_sampler, value_at
 from slimtune.search.spec import Outcome
+from slimtune.search.study import open_study
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import Space, suggest_recipe
 

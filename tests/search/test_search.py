@@ -25,9 +25,9 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
 from slimtune.search.config import ConstraintSettings, SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
-from slimtune.search.proposer import open_study
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
+from slimtune.search.study import open_study
 from slimtune.workload.zoo.protocol import ZOO
 
 Event = tuple[str, Mapping[str, Any]]

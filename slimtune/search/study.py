@@ -1,0 +1,78 @@
+"""The study of a search: an SQLite file that Optuna reads and writes."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import sqlalchemy.exc
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from slimtune.errors import RunError
+from slimtune.search.spec import TrialSpec
+
+
+def open_study(
+    path: Path, directions: Sequence[str], name: str, values: Sequence[str] = ()
+) -> optuna.Study:
+    """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
+
+    Args:
+        path: the database file; made absolute, so a later change of folder does no harm.
+        directions: ``"minimize"`` or ``"maximize"``, one per objective.
+        name: of a new study; one that is there already keeps its own, also in a folder that
+            was renamed.
+        values: what each direction is of, for Optuna's own figures and optuna-dashboard.
+
+    Raises:
+        RunError: the file cannot be opened, is damaged, or has other directions.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = Path(path).absolute()
+    url = f"sqlite:///{str(path).replace('{', '{{').replace('}', '}}')}"  # Optuna formats it
+    with study_errors(str(path)):
+        storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+        there = optuna.get_all_study_names(storage)
+        study = optuna.create_study(
+            storage=storage,
+            directions=[StudyDirection[direction.upper()] for direction in directions],
+            study_name=there[0] if len(there) == 1 else name,
+            load_if_exists=True,
+        )
+        if values and study.metric_names is None:
+            with warnings.catch_warnings():  # experimental, it says
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(values))
+        found = [direction.name.lower() for direction in study.directions]
+    if found != list(directions):
+        wanted = ", ".join(directions)
+        raise RunError(
+            f"{path}: the study's directions are {', '.join(found)}, not {wanted}; "
+            "use the run's own objectives or another folder"
+        )
+    return study
+
+
+def unfinished(study: optuna.Study) -> list[TrialSpec]:
+    """Return the specs of trials that were asked and never told, in the order of numbers."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]
+
+
+@contextmanager
+def study_errors(where: str) -> Iterator[None]:
+    """Turn what its storage raises into an error of the run.
+
+    Args:
+        where: the file, or the study's name.
+
+    Raises:
+        RunError: the study cannot be read or written.
+    """
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise RunError(f"{where}: the study cannot be used: {cause}") from error

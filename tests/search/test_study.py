@@ -1,0 +1,46 @@
+import optuna
+import pytest
+
+from slimtune.errors import RunError
+from slimtune.search.study import open_study
+
+DIRECTIONS = ["maximize", "minimize"]
+
+
+def test_a_damaged_database_is_refused_with_its_path(tmp_path):
+    path = tmp_path / "study.db"
+    path.write_bytes(b"SQLite format 3\x00" + b"garbage" * 1000)
+    with pytest.raises(RunError, match=r"study\.db") as caught:
+        open_study(path, DIRECTIONS, "s")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_in_a_missing_folder_is_refused_with_its_path(tmp_path):
+    with pytest.raises(RunError, match="nowhere"):
+        open_study(tmp_path / "nowhere" / "study.db", DIRECTIONS, "s")
+
+
+def test_other_directions_than_the_studys_are_refused(tmp_path):
+    open_study(tmp_path / "study.db", DIRECTIONS, "s")
+    with pytest.raises(RunError, match="maximize, minimize, not minimize, minimize"):
+        open_study(tmp_path / "study.db", ["minimize", "minimize"], "s")
+
+
+def test_optunas_own_figures_name_the_objectives(tmp_path):
+    names = ["accuracy", "size_bytes"]
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "s", names)
+    assert study.metric_names == names
+    assert open_study(tmp_path / "study.db", DIRECTIONS, "s", names).metric_names == names
+    figure = optuna.visualization.plot_pareto_front(study)
+    assert [figure.layout[f"{axis}axis"].title.text for axis in "xy"] == names
+
+
+@pytest.mark.parametrize("name", ["with space", "a{b}c", "100%", "ünïcode"])
+def test_any_folder_name_can_hold_a_study(tmp_path, name, monkeypatch):
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    study = open_study("study.db", DIRECTIONS, "s")
+    monkeypatch.chdir(tmp_path)
+    study.ask()
+    assert (folder / "study.db").is_file()
