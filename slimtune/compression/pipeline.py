@@ -337,7 +337,8 @@ class _Bench:
             )
         except NonFiniteError as error:
             setting = "quantize.lr" if stage == "quantize" else "train.lr"
-            raise NonFiniteError(f"{stage}: {error}: {setting}") from error
+            error.args = (f"{stage}: {error}: {setting}",)
+            raise  # from where it was raised: a debugger shall stop there
         return dataclasses.replace(at, history=[*at.history, *history])
 
     def _reached(self, stage: str, epoch: Epoch, of: int, at: Progress) -> None:

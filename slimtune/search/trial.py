@@ -1,10 +1,8 @@
 """One trial: a recipe carried out, its file measured, all recorded. Knows no Ray, no Optuna."""
 
-import io
 import json
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,6 @@ from slimtune.compression.pipeline import (
 )
 from slimtune.compression.quantization.input_ranges import input_ranges
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.rungs import PREVIEW
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import check_parity
@@ -33,12 +30,13 @@ from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import Metric, TrialRecord, checked
-from slimtune.search.attempt import Aids, tell_nobody
+from slimtune.search.attempt import Aids
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
 from slimtune.search.scores import names_of, scores
 from slimtune.search.shared_views import SharedViews
 from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.stage_clock import StageClock
 from slimtune.search.stage_store import Beginning
 from slimtune.workload.checkpoints import load_weights, weights_bytes
 from slimtune.workload.types import Architecture, Workload
@@ -52,50 +50,6 @@ ENOUGH_ROUNDS = 12
 PREVIEW_ROUNDS, PREVIEW_SECONDS, PREVIEW_ENOUGH = 12, 0.3, 6
 """Of the latency before training, which has a margin for its noise."""
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
-
-
-class StageClock:
-    """Seconds by stage, and the lines of log.txt.
-
-    Args:
-        tell: told the name of each new stage.
-    """
-
-    def __init__(self, tell: Callable[[str], None] = tell_nobody) -> None:
-        self._tell = tell
-        self.seconds: dict[str, float] = {}
-        self._log = io.StringIO()
-        self._stage = ""
-        self._started = time.monotonic()
-
-    def report(self, stage: str, values: Mapping[str, float]) -> None:
-        """Note that ``stage`` goes on; a new name ends the stage before it."""
-        if stage != self._stage:
-            self.stop()
-            self._stage, self._started = stage, time.monotonic()
-            self._tell(stage)
-        if stage == PREVIEW:  # the log of a trial that is judged is that of one that is not
-            return
-        detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
-        self._log.write(f"{stage} {detail}".rstrip() + "\n")
-
-    def stop(self) -> None:
-        """End the current stage."""
-        if self._stage:
-            spent = time.monotonic() - self._started
-            self.seconds[self._stage] = round(self.seconds.get(self._stage, 0.0) + spent, 3)
-        self._stage = ""
-
-    def so_far(self) -> dict[str, float]:
-        """Return the seconds by stage, the current one included, and go on."""
-        stage = self._stage
-        self.stop()
-        self._stage, self._started = stage, time.monotonic()
-        return dict(self.seconds)
-
-    def text(self) -> str:
-        """Return the log so far."""
-        return self._log.getvalue()
 
 
 def run_trial(

@@ -9,7 +9,7 @@ from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
 from slimtune.search.attempt import Aids
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import DEFAULT_OBJECTIVES, StageClock, failed_outcome, run_trial
+from slimtune.search.trial import DEFAULT_OBJECTIVES, failed_outcome, run_trial
 from slimtune.workload.types import Workload
 
 RECIPE = {
@@ -80,23 +80,6 @@ def test_an_unexpected_error_is_named_by_its_type() -> None:
     assert record.error == "ZeroDivisionError: division by zero"
 
 
-def test_the_clock_adds_up_a_stage_that_comes_back() -> None:
-    clock = StageClock()
-    for stage in ("a", "b", "a"):
-        clock.report(stage, {"x": 1.0})
-    clock.stop()
-    assert set(clock.seconds) == {"a", "b"} and clock.text() == "a x=1\nb x=1\na x=1\n"
-
-
-def test_each_stage_is_told_once_when_it_begins():
-    heard: list[str] = []
-    clock = StageClock(heard.append)
-    clock.report("fine-tune", {})
-    clock.report("fine-tune", {"epoch": 1})
-    clock.report("export", {})
-    assert heard == ["fine-tune", "export"]
-
-
 class Judge:
     """Ends a trial at one rung, and writes down what it is shown."""
 
@@ -143,12 +126,3 @@ def test_a_trial_that_trains_nothing_is_not_judged(digits: Workload) -> None:
     spec = TrialSpec(0, {"quantize": "int8_static", "train": {"epochs": 0}}, 0)
     assert run_trial(digits, spec, Aids(judge=judge)).status == "complete"
     assert judge.shown == []
-
-
-def test_the_clock_can_be_read_without_stopping_it() -> None:
-    clock = StageClock()
-    clock.report("a", {})
-    assert set(clock.so_far()) == {"a"}
-    clock.report("b", {})
-    clock.stop()
-    assert set(clock.seconds) == {"a", "b"}
