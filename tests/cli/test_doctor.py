@@ -86,7 +86,16 @@ def test_what_doctor_says_of_networks_of_torchvision_is_true(
         "prune": {"round_to": 1}, "train": {"epochs": 1, "batch_size": 4},
         "quantize": {"method": ["none", "int8_static", "float16"]}}}))  # fmt: skip
     out = tmp_path / "run"
-    arguments = ["-c", str(config), "--no-ray", "--set", "baseline.epochs=0", "--out", str(out)]
+    arguments = [
+        "-c",
+        str(config),
+        "--no-ray",
+        "--no-stopping",
+        "--set",
+        "baseline.epochs=0",
+        "--out",
+        str(out),
+    ]
     assert main(["-q", "search", *model, *arguments]) == 0
     for number in (0, 1):
         record = json.loads((out / "trials" / f"{number:04d}" / "result.json").read_text())
