@@ -46,6 +46,7 @@ def seen(tmp_path_factory):
             seen["resources"] = ray.cluster_resources()
             seen["mode"] = os.environ["RAY_AUTH_MODE"]
             seen["answer"] = ray.get(ray.put(3))
+            seen["nice"] = ray.get(ray.remote(lambda: os.nice(0)).remote())
             seen["inside"] = surroundings()
             with one_cpu():
                 pass
@@ -78,6 +79,10 @@ def test_ray_that_runs_already_is_used_and_left_running(seen):
     assert seen["after a second within"] == seen["inside"]
     assert seen["inside"]["running"]
     assert SETTINGS.items() <= seen["inside"]["environment"].items()
+
+
+def test_trials_are_as_important_to_the_machine_as_the_driver(seen):
+    assert seen["nice"] == os.nice(0)
 
 
 def test_more_than_there_is_is_refused_and_not_waited_for(seen):
