@@ -16,7 +16,7 @@ NETWORKS: dict[str, tuple[int, tuple[str, ...]]] = {
     "efficientnet_b0": (32, ()),
     "convnext_tiny": (32, INT8),
     "densenet121": (32, ()),
-    "vit_b_16": (224, (*INT8, *BITS)),
+    "vit_b_16": (224, (*INT8, BITS[0])),
 }
 
 
