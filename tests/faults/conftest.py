@@ -107,7 +107,7 @@ def audit(run: Path, trials: int) -> dict[str, Any]:
         folder.verify(record.number)
         spec = json.loads((folder.trial_path(record.number) / "spec.json").read_text())
         assert spec == trial.user_attrs["spec"]
-        assert (record.status == "complete") == (trial.state.name == "COMPLETE")
+        assert (record.status == "failed") == (trial.state.name == "FAIL")  # stopped: complete
         if trial.values is not None:
             assert list(record.objectives.values()) == trial.values
     assert list(run.rglob("*.tmp-*")) == [] and list(run.rglob("*.damaged-*")) == []
