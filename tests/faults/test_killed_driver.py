@@ -77,7 +77,7 @@ def test_twenty_kills_of_one_search_lose_nothing(tmp_path, searching, audited, e
 def test_killed_workers_cost_no_trial(tmp_path, searching, audited) -> None:
     """Six SIGKILLs of whatever worker is at a trial; Ray runs that trial again."""
     run = tmp_path / "run"
-    options = ["--trials", "8", "--concurrency", "2", "--epochs", "5"]
+    options = ["--trials", "8", "--concurrency", "2", "--epochs", "5", "--no-stopping"]
     process = searching("--out", str(run), *options, "-c", str(settings(tmp_path)))
     chance = random.Random(3)
     kills = 0
