@@ -9,7 +9,6 @@ and never about one that none comes to. Shen, Xing, "A Fast Knowledge Distillati
 Visual Recognition", ECCV 2022, arXiv:2112.01528, keep a teacher's answers likewise.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.stages import Train
+from slimtune.compression.streams import stream
 from slimtune.workload.augment import Changes, change, draw_changes
 from slimtune.workload.types import Workload
 
@@ -84,8 +84,7 @@ class Lessons:
         return View(changes, self._logits[number])
 
     def _changes(self, number: int) -> Changes:
-        digest = hashlib.sha256(f"{self._seed}/view/{number}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+        generator = stream(self._seed, f"view/{number}")
         workload = self._workload
         return draw_changes(len(workload.train), workload.augmentation, generator)
 

@@ -1,7 +1,6 @@
 """One recipe, carried out: the text to read first."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +22,7 @@ from slimtune.compression.quantization.baking import as_in_file, bake, halved
 from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
+from slimtune.compression.streams import stream
 from slimtune.compression.teaching import lessons_of, teacher_of
 from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
 from slimtune.errors import ConfigError, NonFiniteError
@@ -361,8 +361,7 @@ class _Bench:
 
     def _generator(self, stage: str) -> torch.Generator:
         """Return randomness of the stage's own, so that a stage repeats without those before."""
-        digest = hashlib.sha256(f"{self.seed}/{stage}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+        return stream(self.seed, stage)
 
     def _seeded(self, stage: str) -> None:
         torch.manual_seed(self._generator(stage).initial_seed())

@@ -12,7 +12,7 @@ from torch import Tensor
 from slimtune.results.files import sha256_bytes, to_json
 from slimtune.search.attempt import FetchStage
 from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_store import surroundings
+from slimtune.search.stage_store import conditions
 
 SCHEMA = 1
 FILE = "logits.npy"
@@ -78,11 +78,7 @@ def view_key(origin: Mapping[str, Any], spec: TrialSpec, view: int) -> str:
     facts = {
         "schema": SCHEMA,
         "view": view,
-        "seed": spec.seed if spec.prefix_seed is None else spec.prefix_seed,
-        "threads": spec.threads,
-        "device": spec.device,
-        "precision": spec.precision,
         **{name: origin[name] for name in _SHARED},
-        **surroundings(spec.device),
+        **conditions(spec),
     }
     return sha256_bytes(to_json(facts))

@@ -172,14 +172,10 @@ def stage_facts(
         "schema": SCHEMA,
         "done": done,
         "recipe": carried_out(recipe, done),
-        "seed": spec.seed if spec.prefix_seed is None else spec.prefix_seed,
-        "threads": spec.threads,
-        "device": spec.device,
-        "precision": spec.precision,
         "views": spec.views if recipe.distill.needs_teacher else 0,
         **origin,
         "student": _student_facts(recipe, Architecture(**origin["architecture"])),
-        **surroundings(spec.device),
+        **conditions(spec),
     }
 
 
@@ -197,6 +193,17 @@ def run_origin(workload: Workload, data: str) -> dict[str, Any]:
         "architecture": dataclasses.asdict(workload.architecture),
         "baseline": _network_facts(workload.baseline),
         "teacher": None if teacher is None else _network_facts(teacher),
+    }
+
+
+def conditions(spec: TrialSpec) -> dict[str, Any]:
+    """Return how a trial computes what it may share, and where; see `surroundings`."""
+    return {
+        "seed": spec.seed if spec.prefix_seed is None else spec.prefix_seed,
+        "threads": spec.threads,
+        "device": spec.device,
+        "precision": spec.precision,
+        **surroundings(spec.device),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slimtune.cli.allow_code import allow_code_option
+from slimtune.cli.networks import network_options
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small"
@@ -16,13 +17,7 @@ EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small
 @click.option(
     "--recipe", "file", type=Path, required=True, metavar="FILE", help="YAML file of the recipe."
 )
-@click.option(
-    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
-)
-@click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
-@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
-@click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
-@click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
+@network_options
 @click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Fixes every random choice.")
 @click.option(

@@ -9,6 +9,7 @@ from click import IntRange
 
 from slimtune.cli.allow_code import allow_code_option
 from slimtune.cli.console import json_option
+from slimtune.cli.networks import network_options
 from slimtune.cli.per_trial import per_trial_options
 from slimtune.cli.state import State
 from slimtune.cli.steering import steering_options
@@ -19,13 +20,7 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.command("search", epilog=EPILOG)
 @click.option("-c", "--config", "file", type=Path, metavar="FILE", help="YAML file of settings.")
 @click.option("--preset", metavar="NAME", help="Start from a ready-made search, such as demo.")
-@click.option(
-    "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
-)
-@click.option("--weights", metavar="FILE", help="Trained weights; without, the model is trained.")
-@click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
-@click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline.")
-@click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained.")
+@network_options
 @click.option("--trials", type=IntRange(min=1), metavar="N", help="How many recipes to try.")
 @click.option("--epochs", type=IntRange(min=0), metavar="N", help="Epochs of each fine-tuning.")
 @steering_options

@@ -1,0 +1,26 @@
+"""Options for what is compressed, on what, and who teaches it."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_OPTIONS = (
+    click.option(
+        "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
+    ),
+    click.option(
+        "--weights", metavar="FILE", help="Trained weights; without, the model is trained."
+    ),
+    click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME..."),
+    click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline."),
+    click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained."),
+)
+
+
+def network_options(command: _Command) -> _Command:
+    """Add the options to a command, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
