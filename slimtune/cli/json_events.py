@@ -42,17 +42,7 @@ class JsonEvents:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, TrialRecord):
-        kept = (
-            "number",
-            "status",
-            "pipeline",
-            "seed",
-            "objectives",
-            "metrics",
-            "error",
-            "seconds",
-        )
-        return {name: _plain(one) for name, one in value.to_dict().items() if name in kept}
+        return {name: _plain(one) for name, one in value.to_dict().items() if name in _TOLD}
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,6 @@
 """The entry point: global options, verbs that load when asked for, and the one error boundary."""
 
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,8 +9,8 @@ from importlib import import_module
 import click
 
 from slimtune import __version__
+from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
-from slimtune.cli.words import program
 from slimtune.errors import RunChangedError, SlimtuneError, did_you_mean
 from slimtune.workload.own_code import consent_ends
 
@@ -33,8 +32,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("slimtune.cli.options.init", "Print a config file with every setting, to be edited."),
     "methods": ("slimtune.cli.options.methods", "List methods, models, data sources and presets."),
 }
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class VerbGroup(click.Group):
@@ -120,7 +117,7 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
     except SlimtuneError as error:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        return _report(state, _interrupted_line(state), INTERRUPTED, prefix="")
+        return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
     except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
         kind = type(error).__name__
         hint = "" if state.debug else "; run again as `slimtune --debug …` for the traceback"
@@ -149,13 +146,6 @@ def _usage_line(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     where = f" See '{context.command_path} --help'." if context is not None else ""
     return error.format_message() + where
-
-
-def _interrupted_line(state: State) -> str:
-    if state.run is not None and (state.run / "run.json").is_file():
-        command = f"{program()} search --resume {shlex.quote(str(state.run))}"
-        return f"interrupted; finished trials are kept; go on with: {command}"
-    return "interrupted; nothing was written"
 
 
 if __name__ == "__main__":

@@ -117,6 +117,9 @@ class Progress:
             "(once more: at once)"
         )
 
+    def _on_stuck(self, values: Mapping[str, Any]) -> None:
+        self._picture.stop()  # the process ends here and now, and must leave the cursor behind
+
     def _on_started(self, values: Mapping[str, Any]) -> None:
         if self._view.title != "trials":
             self._view.begin([], self._opened())

@@ -12,6 +12,7 @@ import click
 from slimtune.cli.config_file import dump_yaml
 from slimtune.cli.console import log_console, result_console
 from slimtune.cli.dry_run import show_dry_run
+from slimtune.cli.interrupted import leaving_when_stuck
 from slimtune.cli.json_events import JsonEvents
 from slimtune.cli.per_trial import PER_TRIAL
 from slimtune.cli.progress import Progress
@@ -87,12 +88,12 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
     """
     state.run = out
     if state.json:
-        _run_and_tell(config, out, resume)
+        _run_and_tell(state, config, out, resume)
         return
     log = log_console(state)
     started = time.monotonic()
     with Progress(log, out, verbose=state.verbosity > 0) as progress:
-        run = run_search(config, out, progress, resume=resume)
+        run = run_search(config, out, leaving_when_stuck(state, progress), resume=resume)
     if config.summary:
         _show_summary(state, run, config)
     result_console(state).print(front_table(run))
@@ -101,10 +102,10 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
         log.print(line, soft_wrap=True, markup=False)
 
 
-def _run_and_tell(config: SearchConfig, out: Path, resume: bool) -> None:
+def _run_and_tell(state: State, config: SearchConfig, out: Path, resume: bool) -> None:
     """Run the search; every event, and the front in the end, is a line of JSON."""
     tell = JsonEvents()
-    run = run_search(config, out, tell, resume=resume)
+    run = run_search(config, out, leaving_when_stuck(state, tell), resume=resume)
     tell("front", {"run": str(run.path), "members": json.loads(front_json(run))})
 
 

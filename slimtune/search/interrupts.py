@@ -8,6 +8,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 GRACE_SECONDS = 10.0
+UNHEEDED = 2
+"""Interrupts that the main thread may leave unheeded, a grace period each, before it is stuck."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -20,14 +22,23 @@ class Interrupts:
     Args:
         notify: called with the grace period when it begins, in a thread of its own.
         grace: seconds.
+        stuck: called in that thread if the block does not end all the same: the main thread
+            waits in native code, where Python cannot interrupt it, as for a Ray whose own
+            processes the same signal has ended.
 
     Attributes:
         requested: whether the search shall end; then no new trial may start.
     """
 
-    def __init__(self, notify: Callable[[float], None], grace: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        notify: Callable[[float], None],
+        grace: float = GRACE_SECONDS,
+        stuck: Callable[[], None] = lambda: None,
+    ) -> None:
         self._notify = notify
         self._grace = grace
+        self._stuck = stuck
         self._patient = False
         self._over = threading.Event()
         self._before: dict[signal.Signals, Any] = {}
@@ -75,5 +86,9 @@ class Interrupts:
     def _wait(self) -> None:
         self._notify(self._grace)
         # More than once: an exception that is raised within a callback of C code can get lost.
+        interrupts = 0
         while not self._over.wait(self._grace):
+            if interrupts == UNHEEDED:
+                self._stuck()
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            interrupts += 1

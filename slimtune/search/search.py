@@ -73,7 +73,7 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stage`` and ``stopping`` (both from another thread), ``stopped``, ``fruitless``,
+            ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``, ``fruitless``,
             ``finals``, ``final_started``, ``final_finished``, ``finals_measured``, ``final``,
             ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
@@ -90,12 +90,18 @@ def run_search(
     config = config.anchored()
     with (
         tracked(config.log_to, out, listener) as listener,
-        Interrupts(lambda grace: listener("stopping", {"grace": grace})) as interrupts,
+        _interrupts(listener) as interrupts,
         machines(config, lambda text: listener("warning", {"text": text})),
     ):
         if resume and (out / "run.json").is_file():
             return _go_on(config, out, listener, interrupts, budget)
         return _begin(config, out, listener, interrupts, budget, again=resume)
+
+
+def _interrupts(listener: Listener) -> Interrupts:
+    return Interrupts(
+        lambda grace: listener("stopping", {"grace": grace}), stuck=lambda: listener("stuck", {})
+    )
 
 
 def _begin(

@@ -59,6 +59,23 @@ def test_on_ray_running_trials_end_within_the_grace_period(
 
 
 @pytest.mark.slow
+def test_a_sigterm_that_ends_ray_as_well_still_says_how_to_go_on(
+    tmp_path, searching, audited
+) -> None:
+    """As `timeout` and some service managers do; Ray itself ends the process in a minute."""
+    run = tmp_path / "run"
+    process = searching("--out", str(run), "--trials", "8", "-c", *config(tmp_path))
+    assert process.until(lambda: process.says("trial    0      "))
+    before = {record.number for record in open_run(run).records}
+    process.signal(signal.SIGTERM, group=True)
+    assert process.wait(50) == 130
+    assert process.says(f"search --resume {run}")
+    assert before <= {record.number for record in open_run(run).records}
+    assert searching("--resume", str(run)).wait() == 0
+    assert audited(run, 8)["complete"] == 8
+
+
+@pytest.mark.slow
 def test_on_ray_a_trial_that_outlasts_the_grace_period_runs_again(
     tmp_path, searching, audited
 ) -> None:

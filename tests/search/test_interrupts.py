@@ -60,6 +60,20 @@ def test_an_interrupt_that_got_lost_is_repeated():
     assert caught == 2
 
 
+def test_a_block_that_heeds_no_interrupt_is_told_to_be_stuck_once():
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        with Interrupts(lambda grace: None, 0.05, lambda: told.append("stuck")) as i:
+            with i.patient():
+                signal.raise_signal(signal.SIGINT)
+                while len(told) < 4:
+                    try:
+                        time.sleep(60)
+                    except KeyboardInterrupt:
+                        told.append("unheeded")
+    assert told == ["unheeded", "unheeded", "stuck", "unheeded"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_where_nothing_can_be_finished_the_first_signal_interrupts(number):
     with pytest.raises(KeyboardInterrupt), Interrupts(lambda grace: None):
