@@ -31,10 +31,12 @@ def carry_out(
     output: Path,
     preset: str | None,
     stage: Path | None,
+    precision: str | None,
     **options: Any,
 ) -> None:
     """Carry out a recipe and write what it made to a new folder."""
-    config = search_config(options, preset=preset).anchored()
+    settings = {**options, "per_trial.precision": precision}
+    config = search_config(settings, preset=preset).anchored()
     recipe = read_recipe(file)
     _refuse_existing(output)
     saved = read_stage(stage, recipe) if stage is not None else None
@@ -45,7 +47,15 @@ def carry_out(
     if stage is not None:
         check_origin(stage, origin)
     stages = StageFiles(recipe, origin)
-    made = compress_once(workload, recipe.to_dict(), config.seed, start=saved, keep=stages.keep)
+    made = compress_once(
+        workload,
+        recipe.to_dict(),
+        config.seed,
+        start=saved,
+        keep=stages.keep,
+        precision=config.per_trial.trains_in(workload.image_shape),
+        views=config.per_trial.teacher_views,
+    )
     made = _finished(made, "the recipe")
     content = {
         **made.files,

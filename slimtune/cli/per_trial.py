@@ -14,6 +14,11 @@ PER_TRIAL = {
 """Option -> the setting that it sets."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Train in these numbers; auto, the default: bfloat16 where the machine gains by it.",
+)
 _OPTIONS = (
     click.option(
         "--cpus-per-trial",
@@ -32,11 +37,7 @@ _OPTIONS = (
         metavar="TIME",
         help="End a trial that takes longer, such as 10m; it counts as failed.",
     ),
-    click.option(
-        "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
-        help="Train in these numbers; auto, the default: bfloat16 where the machine gains by it.",
-    ),
+    precision_option,
 )
 
 

@@ -14,16 +14,14 @@ import torch
 from torch import nn
 
 from slimtune.compression.distillation import NoDistillation
-from slimtune.compression.precision import decide
-from slimtune.compression.recipe import Recipe
+from slimtune.compression.lessons import kept_views
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits, train_network
-from slimtune.search.attempt import Aids
 from slimtune.search.config import SearchConfig
 from slimtune.search.machines import workers as workers_of
 from slimtune.search.setup import teacher_as_baseline
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.short_trials import ShortTrials, epochs_of, questions_of, shortened_recipe
+from slimtune.search.spec import Outcome
 from slimtune.workload.types import Split, Workload
 
 TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")
@@ -120,15 +118,15 @@ def estimate_search(
     torch.set_num_threads(1)
     pace = measure_pace(workload.baseline, workload)
     part = _part(workload, pace)
-    # Where trials may be stopped, each is first measured as it would be without training.
-    aids = Aids(judge=_stop_none) if config.stops else Aids()
-    _carry_out(config, part, recipes[0], 0, aids)  # the first of a process imports for seconds
+    trials = ShortTrials(config, part)
+    # The first of a process imports for seconds, and the first that asks the teacher asks for all.
+    trials.carry_out(max(recipes, key=lambda recipe: questions_of(shortened_recipe(recipe))), 0)
     began = time.monotonic()
     measured: list[Measured] = []
     for number, recipe in enumerate(recipes[:samples]):
         if len(measured) >= 2 and time.monotonic() - began > seconds:
             break
-        outcome = _carry_out(config, part, recipe, number, aids)
+        outcome = trials.carry_out(recipe, number)
         measured.append(_scaled(outcome, recipe, part, workload, pace))
         on_sample(measured[-1])
     return _summed_up(config, workload, recipes, measured, len(part.train), pace)
@@ -192,39 +190,6 @@ def _spread(split: Split, n: int) -> Split:
     return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
 
 
-def _carry_out(
-    config: SearchConfig, part: Workload, recipe: dict[str, Any], number: int, aids: Aids
-) -> Outcome:
-    asked = config.per_trial
-    spec = TrialSpec(
-        number,
-        shortened_recipe(recipe),
-        seed=number,
-        precision=decide(asked.precision, asked.device, part.image_shape),
-        views=asked.teacher_views,
-    )
-    return run_trial(part, spec, aids)
-
-
-def _stop_none(_outcome: Outcome) -> str:
-    """Look on as the rule that stops trials does, and stop none."""
-    return ""
-
-
-def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return the recipe with at most one epoch in every stage that trains."""
-    short = {stage: dict(v) if isinstance(v, dict) else v for stage, v in recipe.items()}
-    for stage, names in (
-        ("train", ("epochs",)),
-        ("quantize", ("epochs",)),
-        ("prune", ("step_epochs", "sparsity_epochs")),
-    ):
-        settings = short.get(stage)
-        if isinstance(settings, dict):
-            settings.update({name: min(1, settings[name]) for name in names if name in settings})
-    return short
-
-
 def _scaled(
     outcome: Outcome, recipe: dict[str, Any], part: Workload, whole: Workload, pace: Pace
 ) -> Measured:
@@ -233,7 +198,7 @@ def _scaled(
     training = sum(s for name, s in seconds.items() if name.split()[0] in TRAINING_STAGES)
     checking = seconds.get("measure", 0.0)
     more = len(whole.validation) / len(part.validation)
-    short, full = (_epochs(r) for r in (shortened_recipe(recipe), recipe))
+    short, full = (epochs_of(r) for r in (shortened_recipe(recipe), recipe))
     epoch = training / short * _work(whole, pace) / _work(part, pace) if short else 0.0
     return Measured(
         fixed=sum(seconds.values()) - (training if short else 0.0) + checking * (more - 1),
@@ -249,10 +214,13 @@ def _work(workload: Workload, pace: Pace) -> float:
     return len(workload.train) + len(workload.validation) * pace.infer / pace.train
 
 
-def _epochs(recipe: dict[str, Any]) -> int:
-    """Return the epochs of fine-tuning of a recipe, a sparsity penalty's included."""
-    made = Recipe.from_dict(recipe).effective()
-    return made.epochs + (0 if made.prune is None else made.prune.method.sparsity_epochs)
+def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str, Any]]) -> float:
+    """Return the seconds in which the teacher is asked what all trials then know."""
+    views = min(
+        kept_views(config.per_trial.teacher_views, workload), max(map(questions_of, recipes))
+    )
+    teacher = workload.teacher or workload.baseline
+    return views * len(workload.train) * measure_pace(teacher, workload).infer if views else 0.0
 
 
 def _summed_up(
@@ -265,11 +233,12 @@ def _summed_up(
 ) -> Estimate:
     """Put trials, baseline, start and end of the search together."""
     trained = [m.epoch for m in measured if m.epochs]
-    epochs = fmean(map(_epochs, recipes))
+    epochs = fmean(map(epochs_of, recipes))
     fixed = fmean(m.fixed for m in measured)
     trial = fixed + epochs * (fmean(trained) if trained else 0.0)
     trials, workers = config.total_trials(), workers_of(config)
     baseline = _networks(config, workload, fixed, pace)
+    asking = _asking(config, workload, recipes)
     size = fmean(m.size for m in measured)
     slower = TOGETHER if workers > 1 else 1.0
     members = min(trials, 12)
@@ -283,7 +252,7 @@ def _summed_up(
         of_images=len(workload.train),
         trial=trial,
         baseline=baseline,
-        search=start + baseline + front + slower * trial * math.ceil(trials / workers),
+        search=start + baseline + asking + front + slower * trial * math.ceil(trials / workers),
         size=int(size * (trials + 1)),
     )
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from slimtune.compression.precision import Wanted
+from slimtune.compression.precision import Precision, Wanted, decide
 from slimtune.errors import UserError
 from slimtune.results.units import parse_duration
 
@@ -23,7 +23,6 @@ class PerTrialSettings(BaseModel):
     timeout: Annotated[
         str | None, Field(description="a trial that takes longer is ended and fails, such as 10m")
     ] = None
-
     precision: Annotated[
         Wanted,
         Field(
@@ -60,3 +59,11 @@ class PerTrialSettings(BaseModel):
     def device(self) -> str:
         """The torch device of a trial with these resources; one GPU is all that it sees."""
         return "cuda:0" if self.gpus else "cpu"
+
+    def trains_in(self, image_shape: tuple[int, int, int]) -> Precision:
+        """Return the precision that trials train in, decided for this machine and these images.
+
+        Args:
+            image_shape: (channels, height, width).
+        """
+        return decide(self.precision, self.device, image_shape)

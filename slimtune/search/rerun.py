@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.compression.pipeline import Keep, Progress, keep_nothing
-from slimtune.compression.precision import is_native
+from slimtune.compression.precision import Precision, is_native
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, UserError
 from slimtune.measurement.host import describe_host
@@ -181,6 +181,8 @@ def compress_once(
     *,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
+    precision: Precision = "float32",
+    views: int = 0,
 ) -> Outcome:
     """Run one recipe on a workload without any search, as trial 0.
 
@@ -190,8 +192,10 @@ def compress_once(
         seed: of the trial.
         start: a student some of whose stages are done already.
         keep: called with the student after the stages ``prune`` and ``train``.
+        precision: in which networks are trained.
+        views: as of `TrialSpec`.
     """
-    spec = TrialSpec(number=0, recipe=dict(recipe), seed=seed)
+    spec = TrialSpec(0, dict(recipe), seed=seed, precision=precision, views=views)
     return run_trial(workload, spec, start=start, keep=keep)
 
 

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
@@ -301,9 +300,7 @@ def _proposer(
         total=total,
         points=_first_points(config, folder),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
-        precision=decide(
-            config.per_trial.precision, config.per_trial.device, workload.image_shape
-        ),
+        precision=config.per_trial.trains_in(workload.image_shape),
     )
     again = reconcile(folder, study, proposer, warn)
     if study.get_trials(deepcopy=False):

@@ -36,10 +36,12 @@ def test_one_recipe_leaves_every_file_and_a_comparison_with_the_baseline(
 ) -> None:
     out = tmp_path / "out"
     arguments = ["--model", "resnet8", "--weights", str(weights), "--data", "digits"]
+    arguments += ["--precision", "bfloat16"]
     assert main(["compress", "--recipe", str(recipe), *arguments, "-o", str(out)]) == 0
     captured = capsys.readouterr()
     assert captured.err == f"written to {out}\n"
     result = json.loads((out / "result.json").read_text())
+    assert (result["precision"], result["views"]) == ("bfloat16", 8)
     size = result["objectives"]["size_bytes"]
     assert (out / "model.onnx").stat().st_size == size
     [line] = [line for line in captured.out.splitlines() if line.startswith("size_bytes")]

@@ -4,29 +4,13 @@ from typing import Any
 import pytest
 from torch import nn
 
-from slimtune.search import estimate
+from slimtune.compression.training import network_logits
+from slimtune.search import short_trials
 from slimtune.search.config import SearchConfig
-from slimtune.search.estimate import estimate_search, measure_pace, shortened_recipe
+from slimtune.search.estimate import estimate_search, measure_pace
 from slimtune.search.spec import Outcome
 from slimtune.search.trial import run_trial
 from slimtune.workload.types import Workload
-
-RECIPE = {
-    "prune": {"method": "bn_scale", "amount": 0.5, "sparsity_epochs": 2, "step_epochs": 3},
-    "quantize": {"method": "lsq", "bits": 4, "epochs": 5},
-    "distill": {"method": "base"},
-    "train": {"epochs": 7},
-    "order": "ppq",
-}
-
-
-def test_a_recipe_is_cut_to_one_epoch_a_stage_and_stays_as_it_was() -> None:
-    short = shortened_recipe(RECIPE)
-    assert short["train"]["epochs"] == short["quantize"]["epochs"] == 1
-    assert short["prune"] == {**RECIPE["prune"], "sparsity_epochs": 1, "step_epochs": 1}
-    assert RECIPE["train"] == {"epochs": 7}
-    idle = {"train": {"epochs": 0}, "quantize": "none"}
-    assert shortened_recipe(idle) == idle
 
 
 def test_the_pace_is_measured_on_a_copy(digits: Workload) -> None:
@@ -83,12 +67,28 @@ def test_the_look_before_training_is_counted_where_trials_may_be_stopped(
 ) -> None:
     looked: list[bool] = []
 
-    def run(*args: Any) -> Outcome:
-        outcome = run_trial(*args)
+    def run(*args: Any, **options: Any) -> Outcome:
+        outcome = run_trial(*args, **options)
         looked.append("preview" in outcome.payload.seconds)
         return outcome
 
-    monkeypatch.setattr(estimate, "run_trial", run)
+    monkeypatch.setattr(short_trials, "run_trial", run)
     config = digits_config.model_copy(update={"stopping": stopping})
     estimate_search(config, digits, [{"train": {"epochs": 1, "batch_size": 64}}], samples=1)
     assert looked == [stopping] * 2
+
+
+def test_distilling_is_measured_with_a_teacher_that_is_asked_once(
+    digits: Workload, digits_config: SearchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def answer(network: nn.Module, images: Any, *args: Any, **options: Any) -> Any:
+        asked.append(len(images))
+        return network_logits(network, images, *args, **options)
+
+    monkeypatch.setattr("slimtune.compression.teaching.network_logits", answer)
+    taught = {"distill": {"method": "base"}, "train": {"epochs": 5, "batch_size": 64}}
+    cost = estimate_search(digits_config, digits, [taught] * 3, samples=3)
+    assert not any(m.failed for m in cost.samples)
+    assert sum(asked) == len(digits.train)

@@ -8,6 +8,7 @@ import click
 
 from slimtune.cli.allow_code import allow_code_option
 from slimtune.cli.networks import network_options
+from slimtune.cli.per_trial import precision_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small"
@@ -20,6 +21,7 @@ EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small
 @network_options
 @click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Fixes every random choice.")
+@precision_option
 @click.option(
     "--from-stage",
     "stage",

@@ -1,0 +1,86 @@
+"""Trials cut short: what a search will run, on a part of the data and with one epoch a stage."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slimtune.compression.lessons import can_be_kept
+from slimtune.compression.recipe import Recipe
+from slimtune.search.attempt import Aids, go_on
+from slimtune.search.config import SearchConfig
+from slimtune.search.shared_views import FILE as ANSWERS
+from slimtune.search.spec import Outcome, TrialSpec, shared_seed
+from slimtune.search.stage_store import run_origin
+from slimtune.search.trial import run_trial
+from slimtune.workload.types import Workload
+
+
+class ShortTrials:
+    """Trials as the search would run them, on a part of the data.
+
+    They share what the teacher has said, as those of a search do, but no stages: drawn recipes
+    of one epoch begin alike more often than whole ones.
+
+    Args:
+        config: of the search.
+        part: its workload, with fewer images.
+    """
+
+    def __init__(self, config: SearchConfig, part: Workload) -> None:
+        self._config = config
+        self._part = part
+        self._origin = run_origin(part, config.data)
+        self._answers: dict[str, Mapping[str, bytes]] = {}
+        # Where trials may be stopped, each is first measured as it would be without training.
+        judge = _stop_none if config.stops else go_on
+        self._aids = Aids(judge=judge, fetch_stage=self._answers.get)
+
+    def carry_out(self, recipe: dict[str, Any], number: int) -> Outcome:
+        """Run one recipe, cut short.
+
+        Args:
+            recipe: in its JSON form, whole.
+            number: of the trial, and its seed.
+        """
+        asked = self._config.per_trial
+        spec = TrialSpec(
+            number,
+            shortened_recipe(recipe),
+            seed=number,
+            prefix_seed=shared_seed(self._config.seed),
+            precision=asked.trains_in(self._part.image_shape),
+            views=asked.teacher_views,
+        )
+        outcome = run_trial(self._part, spec, self._aids, origin=self._origin)
+        self._answers |= {key: kept for key, kept in outcome.stages.items() if ANSWERS in kept}
+        return outcome
+
+
+def _stop_none(_outcome: Outcome) -> str:
+    """Look on as the rule that stops trials does, and stop none."""
+    return ""
+
+
+def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe with at most one epoch in every stage that trains."""
+    short = {stage: dict(v) if isinstance(v, dict) else v for stage, v in recipe.items()}
+    for stage, names in (
+        ("train", ("epochs",)),
+        ("quantize", ("epochs",)),
+        ("prune", ("step_epochs", "sparsity_epochs")),
+    ):
+        settings = short.get(stage)
+        if isinstance(settings, dict):
+            settings.update({name: min(1, settings[name]) for name in names if name in settings})
+    return short
+
+
+def epochs_of(recipe: dict[str, Any]) -> int:
+    """Return the epochs of fine-tuning of a recipe, a sparsity penalty's included."""
+    made = Recipe.from_dict(recipe).effective()
+    return made.epochs + (0 if made.prune is None else made.prune.method.sparsity_epochs)
+
+
+def questions_of(recipe: dict[str, Any]) -> int:
+    """Return the epochs in which a recipe needs no more of its teacher than answers to images."""
+    made = Recipe.from_dict(recipe).effective()
+    return epochs_of(recipe) if can_be_kept(made.distill, made.train) else 0

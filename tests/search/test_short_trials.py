@@ -1,0 +1,47 @@
+from slimtune.search.config import SearchConfig
+from slimtune.search.short_trials import (
+    ShortTrials,
+    epochs_of,
+    questions_of,
+    shortened_recipe,
+)
+from slimtune.workload.types import Workload
+
+RECIPE = {
+    "prune": {"method": "bn_scale", "amount": 0.5, "sparsity_epochs": 2, "step_epochs": 3},
+    "quantize": {"method": "lsq", "bits": 4, "epochs": 5},
+    "distill": {"method": "base"},
+    "train": {"epochs": 7},
+    "order": "ppq",
+}
+
+
+def test_a_recipe_is_cut_to_one_epoch_a_stage_and_stays_as_it_was() -> None:
+    short = shortened_recipe(RECIPE)
+    assert short["train"]["epochs"] == short["quantize"]["epochs"] == 1
+    assert short["prune"] == {**RECIPE["prune"], "sparsity_epochs": 1, "step_epochs": 1}
+    assert RECIPE["train"] == {"epochs": 7}
+    idle = {"train": {"epochs": 0}, "quantize": "none"}
+    assert shortened_recipe(idle) == idle
+
+
+def test_epochs_are_counted_over_all_stages_and_questions_only_where_answers_can_be_kept() -> None:
+    assert epochs_of(RECIPE) == 7 + 5 + 2
+    assert questions_of(RECIPE) == 14
+    assert questions_of({**RECIPE, "distill": {"method": "fmse"}}) == 0
+    assert questions_of({**RECIPE, "distill": "none"}) == 0
+    assert questions_of({**RECIPE, "train": {"epochs": 7, "mixup": 0.2}}) == 0
+
+
+def test_trials_share_answers_and_no_stages(digits: Workload, digits_config: SearchConfig) -> None:
+    recipe = {
+        "prune": {"method": "l1", "amount": 0.5},
+        "distill": {"method": "base"},
+        "train": {"epochs": 3, "batch_size": 64},
+    }
+    trials = ShortTrials(digits_config, digits)
+    first, second = (trials.carry_out(recipe, number) for number in range(2))
+    assert (first.status, second.status) == ("complete", "complete")
+    asked = [key for key, files in first.stages.items() if "logits.npy" in files]
+    assert len(asked) == 1 and second.stages[asked[0]] == {}
+    assert not any("store" in stage for stage in second.payload.seconds)
