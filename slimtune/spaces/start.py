@@ -75,9 +75,15 @@ def _check_fixed(reader: "_Reader", made: dict[str, Any]) -> None:
     for (stage, key), value in reader.given.items():
         found = made[stage] if key == "" else made[stage].get(key)
         if (stage, key) not in drawn and found != value:
+            way_out = "leave it out, or widen the space"
+            if (stage, key, found) == ("train", "epochs", 0):
+                way_out = (
+                    "what is neither pruned nor distilled is not fine-tuned (a quantizer that "
+                    "learns has quantize.epochs); leave it out"
+                )
             raise ConfigError(
                 f"{stage}.{key}".rstrip(".") + f": must be {shortened(found)} in the search "
-                f"space, but got {shortened(value)}; leave it out, or widen the space"
+                f"space, but got {shortened(value)}; {way_out}"
             )
 
 
