@@ -102,7 +102,7 @@ def test_a_stage_that_a_recipe_leaves_out_does_nothing() -> None:
         ({"student": "resnet8"}, r"start.1.student.model: must be 'baseline' in the search space"),
         ({"prune": {"method": "taylr"}}, r"start.1.prune.method: .*Did you mean 'taylor'"),
         ({"train": {"lr": 0.05}}, r"start.1.train.lr: must be .* but got 0.05; leave it out"),
-        ({"train": {"epochs": 1}}, r"start.1.train.epochs: must be 0 .* nor distilled is not fine-tu"),
+        ({"train": {"epochs": 1}}, r"start.1.train.epochs: must be 0 .* is not fine-tuned"),
     ],
 )  # fmt: skip
 def test_a_recipe_outside_the_space_is_refused_in_one_line(recipe, message: str) -> None:
