@@ -131,7 +131,7 @@ def _tried_again(
     if not settle(settled.baseline, few_images(workload), generator):
         return findings
     again = {}
-    for found in examine(settled):
+    for found in examine(settled, among={f.what for f in findings if not f.works}):
         tell(f"{found.stage} {found.what}, again")
         again[found.what] = found
     return [f if f.works else again.get(f.what, f) for f in findings]

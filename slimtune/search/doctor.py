@@ -5,7 +5,7 @@ run by ONNX Runtime and compared with the network. Nothing is trained for its ac
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -76,11 +76,13 @@ class Finding:
     unfit: dict[str, str] = field(default_factory=dict)
 
 
-def examine(workload: Workload) -> Iterator[Finding]:
+def examine(workload: Workload, among: Container[str] | None = None) -> Iterator[Finding]:
     """Try every technique once and yield what came out, one after another.
 
     Args:
         workload: data and network, trained or not; not modified.
+        among: the techniques to try, in the words of `Finding.what`, and the export, without
+            which there is nothing to try; None: all.
     """
     small = few_images(workload)
     exported = _tried("export", "ONNX file", partial(_export, small))
@@ -88,14 +90,32 @@ def examine(workload: Workload) -> Iterator[Finding]:
     if not exported.works:
         return
     size = float(len(made_by(small, {}).onnx))
-    yield _tried("prune", "channels", partial(_prune_channels, small), _channel_methods(small))
+    for stage, what, trial, methods in _techniques(small, size):
+        if among is None or what in among:
+            yield _tried(stage, what, trial, methods())
+
+
+_Methods = tuple[tuple[str, ...], dict[str, str]]
+"""Names of methods that fit a network, and of others why they do not."""
+
+
+def _techniques(
+    small: Workload, size: float
+) -> Iterator[tuple[str, str, Callable[[], str], Callable[[], _Methods]]]:
+    """Yield of each technique its stage, its name, what to try, and its methods."""
+    yield "prune", "channels", partial(_prune_channels, small), partial(_channel_methods, small)
     names = tuple(n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "weights")
-    yield _tried("prune", "single weights", partial(_prune_weights, small, size), (names, {}))
+    yield "prune", "single weights", partial(_prune_weights, small, size), partial(_all_fit, names)
     for what, (settings, alike) in _QUANTIZERS.items():
-        yield _tried("quantize", what, partial(_quantize, small, settings, size), (alike, {}))
+        trial = partial(_quantize, small, settings, size)
+        yield "quantize", what, trial, partial(_all_fit, alike)
     for what, method in (("logits", "base"), ("feature maps", "attention")):
         alike = _distillers(DISTILLATION[method].features != "none")
-        yield _tried("distill", what, partial(_distill, small, method), (alike, {}))
+        yield "distill", what, partial(_distill, small, method), partial(_all_fit, alike)
+
+
+def _all_fit(methods: tuple[str, ...]) -> _Methods:
+    return methods, {}
 
 
 def few_images(workload: Workload, images: int | None = None) -> Workload:
@@ -146,7 +166,7 @@ def _tried(
     stage: str,
     what: str,
     trial: Callable[[], str],
-    methods: tuple[tuple[str, ...], dict[str, str]] = ((), {}),
+    methods: _Methods = ((), {}),
 ) -> Finding:
     """Run one small trial and turn what it raises into a finding."""
     fit, unfit = methods
@@ -184,7 +204,7 @@ def _prune_channels(workload: Workload) -> str:
     )
 
 
-def _channel_methods(workload: Workload) -> tuple[tuple[str, ...], dict[str, str]]:
+def _channel_methods(workload: Workload) -> _Methods:
     """Return the channel methods that fit the network, and why the others do not."""
     names = [n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "channels"]
     unfit: dict[str, str] = {}

@@ -62,3 +62,4 @@ def test_only_what_does_not_work_untrained_is_tried_again_with_settled_norms(
     told: list[str] = []
     check_up(make_config(config), told.append)
     assert ("prune channels, again" in told) == bool(epochs)
+    assert "distill logits" in told and "distill logits, again" not in told

@@ -67,6 +67,11 @@ class Flat(nn.Module):
         return x.flatten(1) @ self.weight
 
 
+def test_some_techniques_alone_are_tried_with_the_export() -> None:
+    found = examine(around(Flat(), "flat"), among={"half precision"})
+    assert [finding.what for finding in found] == ["ONNX file", "half precision"]
+
+
 def test_what_does_not_work_says_why() -> None:
     found = by_name(list(examine(around(Flat(), "flat"))))
     assert found["export ONNX file"].works and found["distill logits"].works
