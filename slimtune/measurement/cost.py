@@ -34,10 +34,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer as it ran: its weight, and the MACs of one image."""
+    """A layer as it ran: its weight, the MACs of one image, and whether it must read float32."""
 
     weight: Tensor
     macs: int
+    reads_float: bool
 
 
 def count_cost(
@@ -63,7 +64,9 @@ def count_cost(
         model: maps (n, channels, height, width) to anything.
         image_shape: (channels, height, width).
         weight_bits: bits of a weight, 1..32.
-        activation_bits: bits of a layer's input, 1..32.
+        activation_bits: bits of a layer's input, 1..32. Linear layers on maps or tokens, and
+            those without a bias, read float32 all the same: our files have no integer kernel
+            for them.
         first_last_bits: bits of weights and inputs of the first and the last layer, in the
             order of execution, instead of the two above.
         input_bits: bits of the first layer's input instead: 8 when it reads uint8 images.
@@ -82,6 +85,7 @@ def count_cost(
         a = first_last_bits if first_last_bits and index in ends else activation_bits
         a = input_bits if input_bits is not None and index == 0 else a
         w = named.get(id(layer.weight), w)
+        a = 32 if layer.reads_float else a
         bops += layer.macs * w * a
         found[layer.weight] = (w, a)
     parameters = _numbers(network, parameters_only=True)
@@ -102,7 +106,9 @@ def _run(network: nn.Module, image_shape: tuple[int, int, int]) -> list[_Layer]:
     def note(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         weight = module.weight
         assert isinstance(weight, Tensor)
-        layers.append(_Layer(weight, output[0].numel() * weight[0].numel()))
+        linear = isinstance(module, nn.Linear)
+        reads_float = linear and (output.ndim > 2 or module.bias is None)
+        layers.append(_Layer(weight, output[0].numel() * weight[0].numel(), reads_float))
 
     counted = [m for m in network.modules() if isinstance(m, _COUNTED) and _counts(m)]
     hooks = [module.register_forward_hook(note) for module in counted]

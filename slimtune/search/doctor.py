@@ -40,7 +40,7 @@ WORTH = 0.9
 """A quantizer is of use if its file takes at most this part of the float file."""
 LITTLE = 0.5
 """Above this part, most weights are not stored as integers: in 8 bits they take a quarter."""
-_STAY_FLOAT = "stay float, such as attention or linear layers on maps"
+_STAY_FLOAT = "stay float, such as the projections inside nn.MultiheadAttention"
 
 _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "int8, fixed ranges": ({"method": "int8_static"}, ("int8_static",)),

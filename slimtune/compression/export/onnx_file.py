@@ -20,7 +20,12 @@ from slimtune.compression.export.grids import clipped_inputs, fit_grids, values_
 from slimtune.compression.export.kernels import half_weights, insert_dynamic, store_floats
 from slimtune.compression.export.qdq import insert_qdq
 from slimtune.compression.export.trace import trace
-from slimtune.compression.export.weights import fit_bias_range, fold_into_scales, storable
+from slimtune.compression.export.weights import (
+    fit_bias_range,
+    fold_into_scales,
+    kernel_weights,
+    other_weights,
+)
 from slimtune.compression.quantization.protocol import Activations, StoredWeight
 from slimtune.errors import ModelError, TrialError
 
@@ -74,12 +79,14 @@ def export_onnx(
     traced = trace(model, image_shape)
     _check_classes(traced, classes)
     graph = open_graph(traced)
-    integers = storable(graph, stored)
+    integers = kernel_weights(graph, stored)
+    stored = {**other_weights(graph, stored), **integers}
     halves = half_weights(graph) if float_bits == 16 else {}
     factors = fold_batch_norms(graph)
-    integers = fold_into_scales(integers, factors)
+    stored = fold_into_scales(stored, factors)
+    integers = {name: stored[name] for name in integers}
     prepend_normalisation(graph, mean, std)
-    graph.constants |= {name: weight.dequantized() for name, weight in integers.items()}
+    graph.constants |= {name: weight.dequantized() for name, weight in stored.items()}
     if activations == "static" and integers:
         # Ranges are observed with the weights that the file will have.
         names = values_on_grids(graph, integers, float_values(graph, image_shape, len(classes)))
@@ -88,7 +95,7 @@ def export_onnx(
         graph = _on_grids(graph, integers, seen, ranges or {})
     elif activations == "dynamic":
         graph = insert_dynamic(graph, integers)
-    graph = store_floats(graph, integers, halves, factors)
+    graph = store_floats(graph, stored, halves, factors)
     return _to_bytes(graph, image_shape, mean, std, classes)
 
 

@@ -12,11 +12,12 @@ from slimtune.compression.quantization.protocol import StoredWeight
 from slimtune.errors import TrialError
 
 
-def storable(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
-    """Return what of ``stored`` the file can hold as integers, and the selections with it.
+def kernel_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
+    """Return what of ``stored`` integer kernels read, and the selections with it.
 
-    Must be called before batch normalisations are folded. A selection weight (1x1, 0 or 1,
-    frozen) is its own integer form with scale 1. What is left out stays float.
+    Those are the weights of convolutions and of linear layers with a bias on (n, features). Must
+    be called before batch normalisations are folded. A selection weight (1x1, 0 or 1, frozen) is
+    its own integer form with scale 1.
 
     Raises:
         TrialError: integers that do not fit their bits.
@@ -33,6 +34,25 @@ def storable(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, Stor
         elif stored and is_selection(graph.constants[name]):
             weight = graph.constants[name].astype(np.int8)
             found[name] = StoredWeight(weight, np.ones(len(weight), np.float32), fewest)
+    return found
+
+
+def other_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
+    """Return what of ``stored`` is in the file as it is, whatever reads it.
+
+    With `kernel_weights` taken away, what is left are the weights of linear layers on maps or
+    tokens, and of those without a bias: integers in the file, and float numbers to their kernels.
+
+    Raises:
+        TrialError: integers that do not fit their bits.
+    """
+    read = {name for node in graph.nodes for name in node.input}
+    found = {}
+    for name, weight in stored.items():
+        constant = graph.constants.get(name)
+        if name in read and constant is not None and constant.shape == weight.integers.shape:
+            _check_fits(name, weight)
+            found[name] = weight
     return found
 
 

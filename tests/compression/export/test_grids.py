@@ -14,7 +14,7 @@ from slimtune.compression.export.graph import (
 )
 from slimtune.compression.export.grids import Grid, clipped_inputs, fit_grids, values_on_grids
 from slimtune.compression.export.trace import trace
-from slimtune.compression.export.weights import fold_into_scales, storable
+from slimtune.compression.export.weights import fold_into_scales, kernel_weights
 from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import StoredWeight
 from slimtune.workload.shortcut import PadShortcut
@@ -27,7 +27,7 @@ def prepared(model: nn.Module) -> Prepared:
     graph = open_graph(trace(model, SHAPE))
     stored = {n: fit_max(p, 8) for n, p in model.named_parameters() if p.ndim > 1}
     stored = {n: w for n, w in stored.items() if not n.startswith("4.")}  # the selection
-    stored = fold_into_scales(storable(graph, stored), fold_batch_norms(graph))
+    stored = fold_into_scales(kernel_weights(graph, stored), fold_batch_norms(graph))
     prepend_normalisation(graph, (0.5,) * 3, (0.5,) * 3)
     return graph, stored
 

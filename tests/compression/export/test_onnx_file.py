@@ -27,8 +27,10 @@ from onnxruntime.quantization import (
 )
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
+from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.quantization import Int8Static, NoQuantization
 from slimtune.compression.quantization.baking import bake, halved
@@ -36,6 +38,7 @@ from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
 from slimtune.errors import ModelError, TrialError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
+from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 
@@ -198,6 +201,7 @@ SCRIPT = """
 import hashlib
 import numpy as np
 import torch
+from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.quantization.fit import fit_max
 from slimtune.measurement.runtime import observe_ranges
@@ -439,6 +443,52 @@ def test_integers_for_float_kernels_become_float_when_the_file_is_loaded(
     assert ops == optimised_ops(export(small, NoQuantization()), tmp_path)
     check_parity(torch_logits(model), run(content), quantized=False)
     assert len(content) < 77_000 * bits / 8 + 15_000
+
+
+class Tokens(nn.Module):
+    """Convolution, linear layers on tokens, one of them without a bias, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 32, 4, 4)
+        self.norm = nn.LayerNorm(32)
+        self.mix = nn.Linear(32, 128)
+        self.plain = nn.Linear(128, 32, bias=False)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = tokens + self.plain(F.gelu(self.mix(self.norm(tokens))))
+        return self.head(tokens.mean(1))
+
+
+@pytest.mark.parametrize("activations", ["float", "static", "dynamic"])
+def test_linear_layers_on_tokens_take_their_bits_and_compute_in_float(
+    activations: Activations, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network = Tokens().eval()
+    stored = rounded(network, 4)
+    model = bake(network, stored)
+    content = export_stored(model, stored, activations)
+    check_parity(torch_logits(model), run(content), quantized=activations != "float")
+    np.testing.assert_allclose(openvino_logits(content), run(content), rtol=0.02, atol=0.02)
+    optimised_ops(content, tmp_path)
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    float_kernels = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
+    assert len(float_kernels) == 2  # their weights are made when the file is loaded
+    assert set(float_kernels) <= {tensor.name for tensor in graph.initializer}
+    found = inspect_file(content)
+    assert {layer.bits for layer in found.layers} == {4}
+    inputs = 32 if activations == "float" else 8
+    cost = count_cost(
+        model,
+        (3, *IMAGES.shape[1:3]),
+        activation_bits=inputs,
+        bits_of=dict.fromkeys(stored, 4),
+    )
+    assert (found.bops, found.macs) == (cost.bops, cost.macs)
+    assert found.packed_bytes == pytest.approx(cost.packed_bytes, abs=16)
 
 
 @pytest.mark.parametrize("bits", [4, 8])

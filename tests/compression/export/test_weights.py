@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from slimtune.compression.export.graph import Graph, fold_batch_norms, open_graph
 from slimtune.compression.export.trace import trace
@@ -12,8 +12,9 @@ from slimtune.compression.export.weights import (
     distinct,
     fit_bias_range,
     fold_into_scales,
+    kernel_weights,
     nearest,
-    storable,
+    other_weights,
 )
 from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import StoredWeight
@@ -33,14 +34,14 @@ def levels(*values: int, bits: int) -> StoredWeight:
 def test_every_convolution_and_linear_layer_is_stored_under_its_parameters_name() -> None:
     model = CifarResNet(10, 3, depth=8)
     graph = open_graph(trace(model, (3, 16, 16)))
-    found = storable(graph, all_weights(model, 3))
+    found = kernel_weights(graph, all_weights(model, 3))
     selections = {"layer2.0.shortcut.weight", "layer3.0.shortcut.weight"}
     assert set(found) == set(all_weights(model)) | selections
     selection = found["layer2.0.shortcut.weight"]
     expected = model.layer2[0].shortcut.as_selection().weight.detach().numpy()
     assert np.array_equal(selection.dequantized(), expected)
     assert selection.bits == 3  # the fewest that are in use
-    assert storable(graph, {}) == {}
+    assert kernel_weights(graph, {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,34 @@ def test_every_convolution_and_linear_layer_is_stored_under_its_parameters_name(
 def test_integers_that_do_not_fit_their_bits_are_refused(weight: StoredWeight, why: str) -> None:
     graph = open_graph(trace(CifarResNet(10, 3, depth=8), (3, 16, 16)))
     with pytest.raises(TrialError, match=why):
-        storable(graph, {"linear.weight": weight})
+        kernel_weights(graph, {"linear.weight": weight})
+
+
+class Tokens(nn.Module):
+    """Linear layers on tokens, one without a bias, and a weight that is reshaped on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, 4)
+        self.mix = nn.Linear(16, 32)
+        self.plain = nn.Linear(32, 8, bias=False)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.plain(torch.relu(self.mix(tokens))).mean(1))
+
+
+def test_linear_layers_on_tokens_are_stored_and_have_no_integer_kernel() -> None:
+    graph = open_graph(trace(Tokens(), (3, 16, 16)))
+    stored = all_weights(Tokens(), 4)
+    assert set(kernel_weights(graph, stored)) == {"patches.weight", "head.weight"}
+    assert set(other_weights(graph, stored)) == set(stored)
+    with pytest.raises(TrialError, match="at most 4 distinct"):
+        other_weights(graph, {"plain.weight": StoredWeight(
+            np.tile(np.arange(32, dtype=np.int8), (8, 1)), np.ones(8, np.float32), 2
+        )})  # fmt: skip
+    assert other_weights(graph, {"elsewhere": stored["mix.weight"]}) == {}
 
 
 @settings(max_examples=50, deadline=None)
