@@ -56,12 +56,14 @@ def natural_images(
     test: Split,
     classes: tuple[str, ...],
     validation: Split | None = None,
+    flip: bool = True,
 ) -> Dataset:
     """Check two splits of photographs and complete them to a dataset.
 
     Three channels are normalised by ImageNet's mean and deviation: most checkpoints, the
     third-party CIFAR-10 ones included, were trained with them. One channel is normalised by
-    its own statistics over train. Training pads by an eighth of the height and mirrors.
+    its own statistics over train. Training pads by an eighth of the height and, unless
+    told otherwise, mirrors.
 
     Args:
         name: the reference the data was loaded by.
@@ -69,6 +71,7 @@ def natural_images(
         test: images of the same size.
         classes: one name a label.
         validation: images to select on, if the source has any.
+        flip: whether training mirrors: not where left and right make a difference to the label.
 
     Raises:
         DataError: see `check_labels`.
@@ -79,7 +82,7 @@ def natural_images(
     colour = train.images.shape[-1] == 3
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else channel_statistics(train.images)
     padding = max(1, round(train.images.shape[1] / 8))
-    augmentation = Augmentation(padding=padding, flip=True)
+    augmentation = Augmentation(padding=padding, flip=flip)
     return Dataset(name, train, test, classes, mean, std, augmentation, validation)
 
 

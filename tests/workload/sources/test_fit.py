@@ -25,6 +25,8 @@ def test_options_are_what_follows_the_last_at_sign() -> None:
         ("@size=48x40", Fit((48, 40))),
         ("@size=64,channels=3", Fit((64, 64), 3)),
         ("@channels=1", Fit(None, 1)),
+        ("@flip=0", Fit(flip=False)),
+        ("@size=64,flip=1", Fit((64, 64), flip=True)),
     ],
 )
 def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
@@ -38,6 +40,8 @@ def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
         ("@size=big", "size must be HEIGHTxWIDTH"),
         ("@size=0x4", "size must be HEIGHTxWIDTH"),
         ("@channels=2", "channels must be 1"),
+        ("@flip=no", r"flip must be 1 \(mirror in training\) or 0 \(do not\), but got 'no'"),
+        ("@flop=0", "unknown data option 'flop'. Did you mean 'flip'"),
     ],
 )
 def test_a_wrong_option_is_refused(options: str, message: str) -> None:

@@ -17,6 +17,13 @@ def test_arrays_come_back_as_they_were_saved(tmp_path: Path) -> None:
     assert dataset.image_shape == (1, 6, 5)
 
 
+def test_images_are_mirrored_in_training_unless_told_otherwise(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=Y)
+    for options, flip in (("", True), ("@flip=0", False), ("@size=4,flip=1", True)):
+        dataset = load_dataset(f"npz:{tmp_path}/a.npz{options}")
+        assert dataset.augmentation.flip is flip and dataset.augmentation.padding == 1
+
+
 def test_a_file_that_is_no_archive_of_plain_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut off")
     np.save(tmp_path / "one.npy", X)
