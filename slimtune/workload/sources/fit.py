@@ -12,6 +12,7 @@ from slimtune.errors import DataError, did_you_mean, shortened
 
 _OPTIONS = re.compile(r"@([A-Za-z_]+=[^@/]*)$")
 _SIZE = re.compile(r"([0-9]{1,5})(?:[x×]([0-9]{1,5}))?")
+_MOST_PIXELS = 4096  # a side; beyond it a digit was mistyped, and no memory would do
 _CHANNELS = {"1": 1, "3": 3}
 _FLIP = {"0": False, "1": True}
 _NAMES = ("size", "channels", "flip")
@@ -94,9 +95,10 @@ def parse_fit(options: str) -> Fit:
 def _size(value: str) -> tuple[int, int]:
     match = _SIZE.fullmatch(value)
     size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if min(size) < 1:
+    if not 1 <= min(size) <= max(size) <= _MOST_PIXELS:
         raise DataError(
-            f"size must be HEIGHTxWIDTH in pixels, such as 48x40 or 64, but got {shortened(value)}"
+            f"size must be HEIGHTxWIDTH in pixels, 1 to {_MOST_PIXELS} each, such as 48x40 or 64, "
+            f"but got {shortened(value)}"
         )
     return size
 
