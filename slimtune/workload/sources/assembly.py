@@ -6,6 +6,8 @@ from slimtune.errors import DataError, shortened
 from slimtune.workload.splits import stratified_split
 from slimtune.workload.types import Augmentation, Dataset, Split
 
+_AT_A_TIME = 1000
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Per channel (red, green, blue), of pixels scaled to 0..1."""
 
@@ -16,8 +18,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel, of pixels scaled to 0..1.
 
-    They come from a histogram of the 256 possible values, so they are exact and need no
-    floating-point copy of the images. A constant channel gets a deviation of one grey level,
+    They come from a histogram of the 256 possible values, so they are exact and need no copy
+    of the images. A constant channel gets a deviation of one grey level,
     to stay divisible by.
 
     Args:
@@ -26,12 +28,22 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     levels = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].reshape(-1), minlength=256)
+        counts = _histogram(images, channel)
         mean = float(counts @ levels / counts.sum())
         variance = float(counts @ (levels - mean) ** 2 / counts.sum())
         means.append(mean)
         deviations.append(max(variance**0.5, 1 / 255))
     return tuple(means), tuple(deviations)
+
+
+def _histogram(images: np.ndarray, channel: int) -> np.ndarray:
+    """Return how often each of the 256 values is in a channel, int64."""
+    counts = np.zeros(256, dtype=np.int64)
+    # Some images at a time: `bincount` copies them to eight bytes a pixel.
+    for start in range(0, len(images), _AT_A_TIME):
+        part = images[start : start + _AT_A_TIME, ..., channel]
+        counts += np.bincount(part.reshape(-1), minlength=256)
+    return counts
 
 
 TEST_SHARE = 0.2
