@@ -44,10 +44,11 @@ def carry_out(
 def _facts(found: Checkup) -> list[str]:
     channels, height, width = found.image_shape
     images = ", ".join(f"{name} {count}" for name, count in found.images.items())
+    mirrored = "mirrored in training" if found.mirrored else "not mirrored in training"
     told = found.baseline
     return [
         f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
-        f"{images}",
+        f"{images} · {mirrored}",
         f"network   {found.model} · {words.count(told['params'])} params · "
         f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
         f"{words.latency(told['latency_ms'])}",

@@ -56,7 +56,7 @@ def weight_layers(model: nn.Module, example: Tensor) -> list[WeightLayer]:
         pixels = output[0, 0].numel() if isinstance(module, _ConvNd) else 0
         sizes.setdefault(module, pixels)
 
-    layers = [m for m in model.modules() if _counts(m)]
+    layers = [m for m in model.modules() if is_weight_layer(m)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     modes = {module: module.training for module in model.modules()}
     try:
@@ -79,7 +79,8 @@ def weight_layers(model: nn.Module, example: Tensor) -> list[WeightLayer]:
     return found
 
 
-def _counts(module: nn.Module) -> bool:
+def is_weight_layer(module: nn.Module) -> bool:
+    """Return whether a module is one that `weight_layers` lists if it is called."""
     if isinstance(module, SelectionConv2d):
         return False
     forward = isinstance(module, _ConvNd) and not module.transposed

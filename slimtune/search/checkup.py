@@ -43,6 +43,7 @@ class Checkup:
         image_shape: (channels, height, width).
         classes: how many.
         images: of the splits ``train``, ``validation`` and ``test``.
+        mirrored: whether training mirrors images.
         baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
         findings: technique by technique.
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
@@ -55,6 +56,7 @@ class Checkup:
     image_shape: tuple[int, int, int]
     classes: int
     images: dict[str, int]
+    mirrored: bool
     baseline: dict[str, float]
     findings: list[Finding]
     trial: dict[str, Any]
@@ -100,6 +102,7 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
         image_shape=workload.image_shape,
         classes=len(workload.classes),
         images={name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
+        mirrored=workload.augmentation.flip,
         baseline={
             "params": cost.params,
             "macs": cost.macs,

@@ -40,7 +40,7 @@ DEFAULT_TRIALS = 20
 MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"
 DATA = (
     "digits, cifar10, cifar100, folder:DIR, parquet:DIR, npz:FILE, torchvision:NAME, FILE.py:NAME "
-    "or MODULE:NAME; then @size=HxW,channels=1"
+    "or MODULE:NAME; then @size=HxW,channels=1,flip=0"
 )
 
 

@@ -1,5 +1,6 @@
 """What is known of a search before its first trial: for those who watch, and for run.json."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,7 @@ def manifest_of(
             "classes": list(workload.classes),
             "mean": list(workload.mean),
             "std": list(workload.std),
+            "augmentation": dataclasses.asdict(workload.augmentation),
             "image_shape": list(workload.image_shape),
             "architecture": vars(workload.architecture),
         },

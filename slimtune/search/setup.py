@@ -18,7 +18,7 @@ from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import fingerprint
 from slimtune.workload.splits import split_dataset
-from slimtune.workload.types import Architecture, Dataset, Workload
+from slimtune.workload.types import Architecture, Augmentation, Dataset, Workload
 from slimtune.workload.zoo.build import build
 
 SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay comparable
@@ -160,7 +160,7 @@ def train_baseline(
 
 
 def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
-    """Return the workload of a finished run: its data again, its stored baseline.
+    """Return the workload of a finished run: its data and augmentation again, its stored baseline.
 
     Raises:
         RunError: the data has changed since the run.
@@ -172,6 +172,9 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     )
     if config.teacher is not None:
         workload = dataclasses.replace(workload, teacher=load_model(folder.path / "teacher"))
+    if augmentation := folder.manifest["workload"].get("augmentation"):
+        # A source may have come to augment otherwise; the run's trials stay alike.
+        workload = dataclasses.replace(workload, augmentation=Augmentation(**augmentation))
     recorded = folder.manifest["workload"]["fingerprint"]
     found = workload_fingerprint(workload)
     if found != recorded:

@@ -111,12 +111,13 @@ def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -
 
 
 def stage_origin(workload: Workload, seed: int) -> dict[str, Any]:
-    """Return what a stage depends on beside its recipe: seed, data, baseline and teacher."""
+    """Return what a stage depends on beside its recipe: seed, data, augmentation, networks."""
     teacher = workload.teacher
     return {
         "model": workload.architecture.name,
         "seed": seed,
         "data": workload_fingerprint(workload),
+        "augmentation": dataclasses.asdict(workload.augmentation),
         "baseline": sha256_bytes(weights_bytes(workload.baseline)),
         "teacher": None if teacher is None else sha256_bytes(weights_bytes(teacher)),
     }

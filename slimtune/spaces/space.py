@@ -348,9 +348,10 @@ def _shared_out(wanted: Mapping[str, Domain], stage: str, method: str, key: str)
     domain = wanted[method]
     if not isinstance(domain, Choice):
         return domain
-    own = tuple(v for v in domain.values if _takes(stage, method, key, v))
-    taken = {v for other in wanted for v in domain.values if _takes(stage, other, key, v)}
-    values = tuple(v for v in domain.values if v in own or v not in taken)
+    own = [_takes(stage, method, key, v) for v in domain.values]
+    others = [any(_takes(stage, other, key, v) for other in wanted) for v in domain.values]
+    shares = zip(domain.values, own, others, strict=True)
+    values = tuple(value for value, mine, taken in shares if mine or not taken)
     return Choice(values) if values else domain
 
 

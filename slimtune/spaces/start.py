@@ -60,7 +60,6 @@ def read_points(recipes: Sequence[Mapping[str, Any]], space: Space) -> list[dict
 
 def _read_point(recipe: dict[str, Any], space: Space, where: str) -> dict[str, Any]:
     try:
-        Recipe.from_dict(recipe)
         reader = _Reader(recipe)
         made = suggest_recipe(reader, space).to_dict()
         _check_fixed(reader, made)
@@ -94,16 +93,24 @@ def _place(name: str) -> tuple[str, str]:
 
 
 class _Reader:
-    """Answers from a recipe; of what it leaves out, anything, which is not noted in ``params``."""
+    """Answers from a recipe; of what it leaves out, anything, which is not noted in ``params``.
+
+    Raises:
+        UserError: it is no valid recipe.
+    """
 
     def __init__(self, recipe: Mapping[str, Any]) -> None:
+        # Numbers may be given as text; what they come to is what a search would draw.
+        read = Recipe.from_dict(recipe).to_dict()
         self.params: dict[str, Any] = {}
         self.given: dict[tuple[str, str], Any] = {}
         for stage, value in recipe.items():
             if isinstance(value, str) and stage != "order":
                 value = {"model" if stage == "student" else "method": value}
-            settings = value if isinstance(value, Mapping) else {"": value}
-            self.given |= {(stage, key): setting for key, setting in settings.items()}
+            if isinstance(value, Mapping):
+                self.given |= {(stage, key): read[stage][key] for key in value}
+            else:
+                self.given[stage, ""] = read[stage]
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return the recipe's value."""

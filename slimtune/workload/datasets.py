@@ -18,7 +18,7 @@ def load_dataset(reference: str) -> Dataset:
         reference: the name of a source, and after a colon what that source needs: ``digits``,
             ``cifar10``, ``cifar100``, ``folder:DIR``, ``parquet:DIR``, ``npz:FILE``,
             ``torchvision:NAME``; or code, ``FILE.py:NAME`` or ``MODULE:NAME``, see `own_data`.
-            ``@size=HEIGHTxWIDTH``, ``@channels=1`` or both with a comma may follow.
+            ``@size=HEIGHTxWIDTH``, ``@channels=1``, ``@flip=0`` or several with commas may follow.
 
     Returns:
         All images in memory as uint8, NHWC; labels are 0..classes-1, and every class has a
@@ -40,7 +40,10 @@ def load_dataset(reference: str) -> Dataset:
         if not colon:
             _check_word(name)
         dataset = SOURCES[name](argument, fit)
-    return dataclasses.replace(dataset, name=reference)
+    augmentation = dataset.augmentation
+    if fit.flip is not None:
+        augmentation = dataclasses.replace(augmentation, flip=fit.flip)
+    return dataclasses.replace(dataset, name=reference, augmentation=augmentation)
 
 
 def _check_word(name: str) -> None:

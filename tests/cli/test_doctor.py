@@ -34,7 +34,7 @@ def test_doctor_shows_what_works_and_what_to_type(
     data = save_npz(tmp_path, (24, 20))
     assert main(["doctor", "--model", f"{own_net}:make", "--data", data]) == 0
     out = capsys.readouterr().out
-    assert "3 classes · 1×24×20 · train 24, validation 9, test 9" in out
+    assert "3 classes · 1×24×20 · train 24, validation 9, test 9 · mirrored in training" in out
     for line in (
         "export    ONNX file",
         "prune     channels",

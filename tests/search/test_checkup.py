@@ -40,6 +40,7 @@ def flat(tmp_path: Path) -> Path:
 def test_the_command_at_the_end_leaves_out_what_does_not_work(flat: Path) -> None:
     found = check_up(make_config({"model": f"{flat}:Flat", "data": "digits"}))
     assert found.baseline["params"] == 640 and found.image_shape == (1, 8, 8)
+    assert found.mirrored is False
     assert found.images == {"train": 1008, "validation": 250, "test": 539}
     assert "'space.prune.method=[none,l1_unstructured]'" not in found.command
     assert "--set 'space.prune.method=[none]'" in found.command

@@ -25,9 +25,11 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
 from slimtune.search.config import ConstraintSettings, SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
-from slimtune.search.rerun import compare, rerun_trial
+from slimtune.search.rerun import compare, rerun_trial, run_config
 from slimtune.search.search import run_search
+from slimtune.search.setup import reopen_workload
 from slimtune.search.study import open_study
+from slimtune.workload.types import Augmentation
 from slimtune.workload.zoo.protocol import ZOO
 
 Event = tuple[str, Mapping[str, Any]]
@@ -112,6 +114,20 @@ def test_a_rerun_on_changed_data_is_refused(searched, tmp_path: Path) -> None:
     copy = copy_of(run, tmp_path / "copy", fingerprint="0" * 64)
     with pytest.raises(RunError, match="the data of digits has changed"):
         rerun_trial(RunFolder.open(copy), 0)
+
+
+def test_a_run_keeps_its_augmentation_though_its_source_says_otherwise_today(
+    searched, tmp_path: Path
+) -> None:
+    run, _ = searched
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    manifest = json.loads((copy / "run.json").read_text())
+    assert manifest["workload"]["augmentation"] == {"padding": 1, "flip": False}
+    manifest["workload"]["augmentation"] = {"padding": 2, "flip": True}
+    (copy / "run.json").write_text(json.dumps(manifest))
+    folder = RunFolder.open(copy)
+    assert reopen_workload(folder, run_config(folder)).augmentation == Augmentation(2, True)
 
 
 def test_an_existing_folder_is_refused_and_left_as_it_was(

@@ -94,10 +94,15 @@ def test_settings_that_acted_between_the_steps_belong_to_the_beginning(tmp_path:
         read_stage(tmp_path, recipe(lr=0.1))
 
 
-def test_a_stage_of_another_seed_or_baseline_is_refused(digits: Workload, saved: Path) -> None:
+def test_a_stage_of_another_seed_augmentation_or_baseline_is_refused(
+    digits: Workload, saved: Path
+) -> None:
     check_origin(saved / "train", stage_origin(digits, 3))
     with pytest.raises(ConfigError, match="seed: is 4 here, but .* was made with 3"):
         check_origin(saved / "train", stage_origin(digits, 4))
+    mirrored = replace(digits, augmentation=replace(digits.augmentation, flip=True))
+    with pytest.raises(ConfigError, match="augmentation.flip: is True here, but .* with False"):
+        check_origin(saved / "train", stage_origin(mirrored, 3))
     other = copy.deepcopy(digits.baseline)
     next(other.parameters()).data.mul_(2.0)
     with pytest.raises(ConfigError, match="baseline: is .* here, but .* was made with"):

@@ -106,6 +106,12 @@ def test_a_methods_own_dimension_is_restricted_by_its_name() -> None:
             {"distill": {"alpha": [0.5, 1.5]}},
             "space.distill.alpha: must be less than or equal to 1",
         ),
+        ({"quantize": {"bits": [[4], [3]]}}, r"space.quantize.bits: .* but got \[4\]"),
+        (
+            {"quantize": {"method": ["gpfq", "lsq"], "bits": [{"a": 1}, 3]}},
+            "space.quantize.bits: .* but got {'a': 1}",
+        ),
+        ({"prune": {"method": "bn_scale", "sparsity": [[1], 2]}}, r"sparsity: .* but got \[1\]"),
         ({"prune": {"method": []}}, "space.prune.method: give at least one method"),
         ({"prune": {"amuont": 0.5}}, "space.prune.amuont: .* Did you mean 'amount'"),
         ({"prnue": {}}, "space.prnue: unknown stage. Did you mean 'prune'"),

@@ -86,6 +86,20 @@ def test_a_given_recipe_is_read_back_as_it_is() -> None:
     assert made.train.lr == 0.02 and made.describe() == "taylor 30% → gpfq 3b → KD base T=4 α=0.9"
 
 
+def test_numbers_given_as_text_are_read_as_in_a_recipe() -> None:
+    recipe = {
+        "prune": {"method": "l1", "amount": "0.5", "scope": "local", "round_to": "8"},
+        "quantize": {"method": "gpfq", "bits": "3"},
+        "distill": {"method": "base", "temperature": "4", "alpha": "0.9"},
+        "train": {"epochs": "3", "lr": "1e-2"},
+    }
+    point = read_points([recipe], SPACE)[0]
+    assert point["prune.amount"] == 0.5 and point["quantize.gpfq.bits"] == 3
+    assert point["distill.base.temperature"] == 4 and point["train.lr"] == 0.01
+    made = recipe_of(point)
+    assert made.train.epochs == 3 and made.describe() == "l1 50% → gpfq 3b → KD base T=4 α=0.9"
+
+
 def test_a_stage_that_a_recipe_leaves_out_does_nothing() -> None:
     assert recipe_of(read_points([{}], SPACE)[0]).describe() == "unchanged"
 
@@ -102,6 +116,8 @@ def test_a_stage_that_a_recipe_leaves_out_does_nothing() -> None:
         ({"student": "resnet8"}, r"start.1.student.model: must be 'baseline' in the search space"),
         ({"prune": {"method": "taylr"}}, r"start.1.prune.method: .*Did you mean 'taylor'"),
         ({"train": {"lr": 0.05}}, r"start.1.train.lr: must be .* but got 0.05; leave it out"),
+        ({"prune": {"method": "l1", "amount": "0.33"}}, r"in steps of 0.05 .* but got 0.33"),
+        ({"prune": {"method": "l1", "amount": "half"}}, r"start.1.prune.amount: .*number.*'half'"),
         ({"train": {"epochs": 1}}, r"start.1.train.epochs: must be 0 .* is not fine-tuned"),
     ],
 )  # fmt: skip

@@ -50,6 +50,12 @@ def test_a_reference_that_is_no_string_is_refused(reference):
         load_dataset(reference)
 
 
+@pytest.mark.parametrize(("options", "flip"), [("", False), ("@flip=0", False), ("@flip=1", True)])
+def test_whether_training_mirrors_can_be_said_of_any_data(options, flip):
+    augmentation = load_dataset(f"digits{options}").augmentation
+    assert augmentation.flip is flip and augmentation.padding == 1
+
+
 def test_loading_twice_gives_the_same_pixels():
     first, second = load_dataset("digits"), load_dataset("digits")
     assert np.array_equal(first.train.images, second.train.images)

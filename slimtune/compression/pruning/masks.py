@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.layers import is_weight_layer
 from slimtune.compression.stages import Prune
 
 
@@ -33,11 +34,11 @@ def keep_zeros(model: nn.Module, then: Callable[[], None]) -> Callable[[], None]
     weights whatever their gradient is.
 
     Args:
-        model: its convolutions' and linear layers' weights are watched.
+        model: what `weight_layers` may list, and so a method may have pruned, is watched.
         then: called after.
     """
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    watched = [(layer.weight, layer.weight.detach() == 0) for layer in layers]
+    weights = [m.get_parameter("weight") for m in model.modules() if is_weight_layer(m)]
+    watched = [(weight, weight.detach() == 0) for weight in weights]
     watched = [(weight, gone) for weight, gone in watched if bool(gone.any())]
 
     def apply() -> None:

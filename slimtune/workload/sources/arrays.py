@@ -102,8 +102,19 @@ def _images(what: str, images: np.ndarray) -> np.ndarray:
 
 def _classes(name: str, arrays: Mapping[str, object], train: Split) -> tuple[str, ...]:
     if (given := arrays.get("classes")) is not None:
-        return tuple(map(str, np.asarray(given).reshape(-1).tolist()))
+        return tuple(_word(name, each) for each in np.asarray(given).reshape(-1).tolist())
     largest = int(train.labels.max(initial=-1))
     if largest >= _MOST_CLASSES:
         raise DataError(f"{name}: labels must be 0..k-1, but one is {largest}; number the classes")
     return tuple(str(label) for label in range(largest + 1))
+
+
+def _word(name: str, given: object) -> str:
+    """Return a class's name; NumPy keeps text as bytes too."""
+    try:
+        return given.decode() if isinstance(given, bytes) else str(given)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{name}: classes must be text, in UTF-8 where they are bytes, but one is "
+            f"{shortened(given)}; save them as str"
+        ) from None

@@ -6,6 +6,8 @@ from slimtune.errors import DataError, shortened
 from slimtune.workload.splits import stratified_split
 from slimtune.workload.types import Augmentation, Dataset, Split
 
+_AT_A_TIME = 1000
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Per channel (red, green, blue), of pixels scaled to 0..1."""
 
@@ -16,8 +18,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel, of pixels scaled to 0..1.
 
-    They come from a histogram of the 256 possible values, so they are exact and need no
-    floating-point copy of the images. A constant channel gets a deviation of one grey level,
+    They come from a histogram of the 256 possible values, so they are exact and need no copy
+    of the images. A constant channel gets a deviation of one grey level,
     to stay divisible by.
 
     Args:
@@ -26,12 +28,22 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     levels = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].reshape(-1), minlength=256)
+        counts = _histogram(images, channel)
         mean = float(counts @ levels / counts.sum())
         variance = float(counts @ (levels - mean) ** 2 / counts.sum())
         means.append(mean)
         deviations.append(max(variance**0.5, 1 / 255))
     return tuple(means), tuple(deviations)
+
+
+def _histogram(images: np.ndarray, channel: int) -> np.ndarray:
+    """Return how often each of the 256 values is in a channel, int64."""
+    counts = np.zeros(256, dtype=np.int64)
+    # Some images at a time: `bincount` copies them to eight bytes a pixel.
+    for start in range(0, len(images), _AT_A_TIME):
+        part = images[start : start + _AT_A_TIME, ..., channel]
+        counts += np.bincount(part.reshape(-1), minlength=256)
+    return counts
 
 
 TEST_SHARE = 0.2
@@ -56,12 +68,14 @@ def natural_images(
     test: Split,
     classes: tuple[str, ...],
     validation: Split | None = None,
+    flip: bool = True,
 ) -> Dataset:
     """Check two splits of photographs and complete them to a dataset.
 
     Three channels are normalised by ImageNet's mean and deviation: most checkpoints, the
     third-party CIFAR-10 ones included, were trained with them. One channel is normalised by
-    its own statistics over train. Training pads by an eighth of the height and mirrors.
+    its own statistics over train. Training pads by an eighth of the height and, unless
+    told otherwise, mirrors.
 
     Args:
         name: the reference the data was loaded by.
@@ -69,6 +83,7 @@ def natural_images(
         test: images of the same size.
         classes: one name a label.
         validation: images to select on, if the source has any.
+        flip: whether training mirrors: not where left and right make a difference to the label.
 
     Raises:
         DataError: see `check_labels`.
@@ -79,7 +94,7 @@ def natural_images(
     colour = train.images.shape[-1] == 3
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else channel_statistics(train.images)
     padding = max(1, round(train.images.shape[1] / 8))
-    augmentation = Augmentation(padding=padding, flip=True)
+    augmentation = Augmentation(padding=padding, flip=flip)
     return Dataset(name, train, test, classes, mean, std, augmentation, validation)
 
 

@@ -1,7 +1,9 @@
-"""The size and the channels that all images of a dataset are brought to."""
+"""What a reference's options ask for: size and channels of all images, mirroring in training."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -10,7 +12,12 @@ from slimtune.errors import DataError, did_you_mean, shortened
 
 _OPTIONS = re.compile(r"@([A-Za-z_]+=[^@/]*)$")
 _SIZE = re.compile(r"([0-9]{1,5})(?:[x×]([0-9]{1,5}))?")
+_MOST_PIXELS = 4096  # a side; beyond it a digit was mistyped, and no memory would do
 _CHANNELS = {"1": 1, "3": 3}
+_FLIP = {"0": False, "1": True}
+_NAMES = ("size", "channels", "flip")
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -21,10 +28,12 @@ class Fit:
         size: (height, width) in pixels, by bilinear resizing that does not keep the aspect
             ratio; None leaves arrays as they are, and brings files to the size of the first one.
         channels: 1 makes them grey (by luminance), 3 RGB; None leaves them as they are.
+        flip: whether training mirrors; None leaves it to the source. Applied by `load_dataset`.
     """
 
     size: tuple[int, int] | None = None
     channels: int | None = None
+    flip: bool | None = None
 
     def applied(self, images: np.ndarray) -> np.ndarray:
         """Return images, uint8 (n, height, width, channels), as they shall be."""
@@ -62,7 +71,7 @@ def split_options(reference: str) -> tuple[str, str]:
 
 
 def parse_fit(options: str) -> Fit:
-    """Return the fit that options such as ``"@size=48x40,channels=1"`` ask for.
+    """Return the fit that options such as ``"@size=48x40,channels=1,flip=0"`` ask for.
 
     Raises:
         DataError: an unknown option, or a value that it cannot have.
@@ -70,23 +79,31 @@ def parse_fit(options: str) -> Fit:
     values: dict[str, str] = {}
     for part in filter(None, options.removeprefix("@").split(",")):
         key, _, value = part.partition("=")
-        if key not in ("size", "channels"):
+        if key not in _NAMES:
             raise DataError(
-                f"unknown data option '{key}'.{did_you_mean(key, ('size', 'channels'))} "
-                "Write REF@size=HEIGHTxWIDTH,channels=1"
+                f"unknown data option '{key}'.{did_you_mean(key, _NAMES)} "
+                "Write REF@size=HEIGHTxWIDTH,channels=1,flip=0"
             )
         values[key] = value
-    size = None
-    if "size" in values:
-        match = _SIZE.fullmatch(values["size"])
-        size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if min(size) < 1:
-            raise DataError(
-                f"size must be HEIGHTxWIDTH in pixels, such as 48x40 or 64, but got "
-                f"{shortened(values['size'])}"
-            )
-    if "channels" in values and values["channels"] not in _CHANNELS:
+    return Fit(
+        _size(values["size"]) if "size" in values else None,
+        _one_of(_CHANNELS, "channels must be 1 (grey) or 3 (RGB)", values.get("channels")),
+        _one_of(_FLIP, "flip must be 1 (mirror in training) or 0 (do not)", values.get("flip")),
+    )
+
+
+def _size(value: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(value)
+    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= min(size) <= max(size) <= _MOST_PIXELS:
         raise DataError(
-            f"channels must be 1 (grey) or 3 (RGB), but got {shortened(values['channels'])}"
+            f"size must be HEIGHTxWIDTH in pixels, 1 to {_MOST_PIXELS} each, such as 48x40 or 64, "
+            f"but got {shortened(value)}"
         )
-    return Fit(size, _CHANNELS.get(values.get("channels", "")))
+    return size
+
+
+def _one_of(known: Mapping[str, Value], rule: str, value: str | None) -> Value | None:
+    if value is not None and value not in known:
+        raise DataError(f"{rule}, but got {shortened(value)}")
+    return None if value is None else known[value]

@@ -11,6 +11,9 @@ from slimtune.workload.sources.fit import AS_IT_IS, Fit
 from slimtune.workload.sources.protocol import SOURCES
 from slimtune.workload.types import Dataset
 
+_ARRAY, _ZIP = b"\x93NUMPY", b"PK"
+"""How an ``.npy`` file begins, and how an archive does, whole or cut off."""
+
 
 @SOURCES.register("npz")
 def load_npz(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
@@ -32,15 +35,22 @@ def load_npz(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     path = Path(argument).expanduser()
     if not path.is_file():
         raise DataError(f"file {path} does not exist; check the path")
+    return from_arrays(f"npz:{argument}", _read(path), fit)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{path}: is one array, not an .npz archive; use numpy.savez")
-        with archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            start = file.read(len(_ARRAY))
+            whole = zipfile.is_zipfile(file)
+        if start.startswith(_ZIP) or whole:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except Exception as error:  # what damage raises is up to each compression and to NumPy
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if "allow_pickle" in reason:
             reason = "it holds pickled objects, which are never run; save plain arrays"
         raise DataError(f"{path}: cannot be read as .npz: {reason}") from None
-    return from_arrays(f"npz:{argument}", arrays, fit)
+    # Told here, since NumPy takes for pickled what it does not know.
+    what = "one array, not an .npz archive" if start == _ARRAY else "no .npz archive"
+    raise DataError(f"{path}: is {what}; use numpy.savez")

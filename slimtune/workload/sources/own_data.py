@@ -62,4 +62,9 @@ def _checked(made: Dataset, reference: str, fit: Fit) -> Dataset:
     fitted = {n: s and Split(fit.applied(s.images), s.labels) for n, s in splits.items()}
     if fit.channels not in (None, channels):
         raise DataError(f"{reference}: sets its own normalisation; let it return the channels too")
+    if fit.flip is not None:
+        raise DataError(
+            f"{reference}: sets its own augmentation, so flip cannot be given; let it return "
+            f"Augmentation(flip={fit.flip})"
+        )
     return dataclasses.replace(made, name=reference, **fitted)  # type: ignore[arg-type]

@@ -28,13 +28,17 @@ _PARTS: dict[str, tuple[str, Any, Any]] = {
 """Dataset -> the option that chooses its part, and the option's value for training, for testing.
 Those that fit into memory and label each image with one class."""
 
+_NEVER_MIRRORED = frozenset({"GTSRB", "KMNIST", "MNIST", "RenderedSST2", "SVHN", "USPS"})
+"""Digits, letters, text and traffic signs: mirrored they mean nothing, or something else."""
+
 
 @SOURCES.register("torchvision")
 def load_torchvision(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     """Load ``torchvision.datasets.NAME``, downloaded once into slimtune's cache folder.
 
     Those with a training and a test part: MNIST, FashionMNIST, KMNIST, SVHN, Flowers102 and
-    others. All images get the size of the first one, or that of ``fit``.
+    others. All images get the size of the first one, or that of ``fit``. Those of digits,
+    letters, text or traffic signs are not mirrored in training.
 
     Args:
         argument: the name of a class of ``torchvision.datasets``.
@@ -62,7 +66,9 @@ def load_torchvision(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
         ) from error
     train, test = _splits(parts, fit)
     names = getattr(parts[0], "classes", None) or range(int(train.labels.max()) + 1)
-    return natural_images(f"torchvision:{argument}", train, test, tuple(map(str, names)))
+    classes = tuple(map(str, names))
+    flip = argument not in _NEVER_MIRRORED
+    return natural_images(f"torchvision:{argument}", train, test, classes, flip=flip)
 
 
 def _splits(parts: list[Any], fit: Fit) -> tuple[Split, Split]:

@@ -7,6 +7,7 @@ from torch import nn
 from slimtune.compression.optimizers import Learner
 from slimtune.compression.pruning import FPGM, L1Unstructured
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights, zero
+from slimtune.compression.pruning.stage import prune
 from slimtune.compression.stages import Prune, Train
 
 
@@ -53,6 +54,33 @@ def test_masked_weights_stay_zero_for_many_steps_and_others_move_oracle_10(optim
     steps(model, settings, 45, keep_zeros(model, lambda: None))  # Shampoo's roots begin at 20
     assert (model[3].weight[~mask] == 0).all()
     assert (model[3].weight[mask] != before[mask]).float().mean() > 0.99
+
+
+class Attending(nn.Module):
+    """Channels weighed by what a convolution over their means says, in 3-D and in 1-D."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.deep = nn.Conv2d(3, 8, 3), nn.Conv3d(1, 2, 3)
+        self.along, self.last = nn.Conv1d(1, 1, 7, padding=3), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.deep(self.first(x).unsqueeze(1)).amax(1)
+        means = nn.functional.pad(x.mean((2, 3)), (1, 1))
+        return self.last(means * self.along(means.unsqueeze(1)).squeeze(1).sigmoid())
+
+
+def test_whatever_a_method_prunes_stays_zero_convolutions_in_1d_and_3d_too() -> None:
+    torch.manual_seed(0)
+    model, batch = Attending(), (torch.randn(4, 3, 8, 8), torch.arange(4))
+    prune(model, Prune(method=L1Unstructured(ends=True), amount=0.5), batch=batch)
+    gone = {name: weight == 0 for name, weight in model.named_parameters() if "weight" in name}
+    assert all(zeros.any() for zeros in gone.values()) and len(gone) == 4
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    steps(model, Train(lr=0.1, momentum=0.9), 5, keep_zeros(model, lambda: None))
+    for name, zeros in gone.items():
+        assert (model.get_parameter(name)[zeros] == 0).all(), name
+        assert (model.get_parameter(name) != before[name]).any(), name
 
 
 def test_without_it_they_move() -> None:

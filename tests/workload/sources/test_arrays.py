@@ -63,6 +63,14 @@ def test_classes_have_the_names_that_are_given() -> None:
     assert load(x_train=x, y_train=y, x_test=x, y_test=y).classes == ("0", "1")
 
 
+def test_class_names_kept_as_bytes_are_utf8() -> None:
+    arrays = {"x_train": images(8, 4, 4), "y_train": labels(8)}
+    named = load(**arrays, classes=np.array([b"cat", "Löwe".encode()]))
+    assert named.classes == ("cat", "Löwe")
+    with pytest.raises(DataError, match=r"mine: classes must be text, in UTF-8 .* one is b'L.xf6"):
+        load(**arrays, classes=np.array([b"cat", "Löwe".encode("latin-1")]))
+
+
 def test_images_are_brought_to_a_size() -> None:
     x, y = images(6, 8, 8, 3), labels(6)
     arrays = {"x_train": x, "y_train": y, "x_test": images(6, 4, 4, 3), "y_test": y}

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,20 @@ def test_statistics_are_those_of_numpy_per_channel(images):
     scaled = images.astype(np.float64) / 255
     np.testing.assert_allclose(mean, scaled.mean((0, 1, 2)), atol=1e-12)
     np.testing.assert_allclose(std, np.maximum(scaled.std((0, 1, 2)), 1 / 255), atol=1e-9)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_statistics_of_many_images_need_little_memory_and_are_those_of_one_histogram(channels):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20_500, 10, 10, channels), dtype=np.uint8)
+    whole = [np.bincount(images[..., c].reshape(-1), minlength=256) for c in range(channels)]
+    levels = np.arange(256) / 255
+    means = [float(counts @ levels / counts.sum()) for counts in whole]
+    tracemalloc.start()
+    mean, _ = channel_statistics(images)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mean == tuple(means) and peak < images.nbytes
 
 
 def test_three_channels_are_normalised_as_imagenet():

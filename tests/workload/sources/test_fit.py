@@ -23,8 +23,11 @@ def test_options_are_what_follows_the_last_at_sign() -> None:
     [
         ("", AS_IT_IS),
         ("@size=48x40", Fit((48, 40))),
+        ("@size=4096x1", Fit((4096, 1))),
         ("@size=64,channels=3", Fit((64, 64), 3)),
         ("@channels=1", Fit(None, 1)),
+        ("@flip=0", Fit(flip=False)),
+        ("@size=64,flip=1", Fit((64, 64), flip=True)),
     ],
 )
 def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
@@ -37,7 +40,11 @@ def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
         ("@siz=4", "unknown data option 'siz'. Did you mean 'size'"),
         ("@size=big", "size must be HEIGHTxWIDTH"),
         ("@size=0x4", "size must be HEIGHTxWIDTH"),
+        ("@size=99999x99999", "size must be .* 1 to 4096 each, .* but got '99999x99999'"),
+        ("@size=1x4097", "size must be .* 1 to 4096 each"),
         ("@channels=2", "channels must be 1"),
+        ("@flip=no", r"flip must be 1 \(mirror in training\) or 0 \(do not\), but got 'no'"),
+        ("@flop=0", "unknown data option 'flop'. Did you mean 'flip'"),
     ],
 )
 def test_a_wrong_option_is_refused(options: str, message: str) -> None:

@@ -38,6 +38,17 @@ def test_a_function_may_return_four_arrays_named_ones_or_a_dataset(tmp_path: Pat
     assert load(tmp_path, "ready", "@size=9x7").image_shape == (1, 9, 7)
 
 
+def test_arrays_of_a_function_are_mirrored_unless_told_otherwise_a_dataset_as_it_says(
+    tmp_path: Path,
+) -> None:
+    allow_all_code()
+    assert load(tmp_path, "four").augmentation.flip
+    assert not load(tmp_path, "four", "@flip=0").augmentation.flip
+    assert not load(tmp_path, "ready").augmentation.flip
+    with pytest.raises(DataError, match="its own augmentation.* return Augmentation.flip=True"):
+        load(tmp_path, "ready", "@flip=1")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -15,19 +15,43 @@ def write_idx(file: Path, array: np.ndarray) -> None:
     file.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
 
 
-def test_a_dataset_in_the_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    raw = tmp_path / "slimtune" / "FashionMNIST" / "raw"
+def write_dataset(cache: Path, name: str) -> np.ndarray:
+    """Write a small dataset in MNIST's layout; return its test images."""
+    raw = cache / "slimtune" / name / "raw"
     raw.mkdir(parents=True)
     generator = np.random.default_rng(0)
     for part, n in (("train", 30), ("t10k", 20)):
         pixels = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         write_idx(raw / f"{part}-images-idx3-ubyte", pixels)
         write_idx(raw / f"{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
+    return pixels
+
+
+def test_a_dataset_in_the_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pixels = write_dataset(tmp_path, "FashionMNIST")
     dataset = load_dataset("torchvision:FashionMNIST")
     assert np.array_equal(dataset.test.images[..., 0], pixels)
     assert len(dataset.train) == 30 and dataset.classes[1] == "Trouser"
     assert load_dataset("torchvision:FashionMNIST@size=14,channels=3").image_shape == (3, 14, 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "flip"),
+    [("FashionMNIST", True), ("FashionMNIST@flip=0", False), ("MNIST", False), ("KMNIST", False),
+     ("MNIST@size=14,flip=1", True)],
+)  # fmt: skip
+def test_digits_and_letters_are_not_mirrored_in_training_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, flip: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    write_dataset(tmp_path, name.partition("@")[0])
+    assert load_dataset(f"torchvision:{name}").augmentation.flip is flip
+
+
+def test_digits_letters_text_and_signs_are_those_that_are_never_mirrored() -> None:
+    never = {"GTSRB", "KMNIST", "MNIST", "RenderedSST2", "SVHN", "USPS"}
+    assert never == torchvision_data._NEVER_MIRRORED <= set(torchvision_data._PARTS)
 
 
 def test_every_name_that_is_offered_is_one_of_torchvisions_with_that_option() -> None:
