@@ -137,9 +137,16 @@ def _pipeline(facts: CardFacts) -> str:
             f"{key} {value}" for key, value in settings.items() if value not in (None, "")
         )
         words = ": ".join(code(part) for part in (name, told) if part)
+        if stage == "distill":
+            words += f", taught by {_teacher(facts)}"
         if words:
             lines.append(f"- {stage}: {words}")
     return f"{plain(facts.pipeline)}\n\n" + "\n".join([*lines, *_order(recipe)]) + "\n"
+
+
+def _teacher(facts: CardFacts) -> str:
+    named = facts.setting("teacher")
+    return code(named) if named else "the baseline"
 
 
 def _order(recipe: Mapping[str, Any]) -> list[str]:

@@ -182,3 +182,11 @@ def test_the_host_that_measured_the_latency_is_told_where_it_is_not_the_trainer(
     assert told in card(record=apart)
     same = dataclasses.replace(RECORD, host=worker, metrics={"latency_host": "worker"})
     assert "- Host: `EPYC`, `Linux`." in card(record=same)
+
+
+def test_who_taught_is_told() -> None:
+    recipe = {"distill": TAUGHT}
+    assert "- distill: `base`: `alpha 0.5`, taught by the baseline\n" in with_recipe(recipe)
+    config = {**MANIFEST["config"], "teacher": "/home/bob/big.py:make"}
+    text = with_recipe(recipe, manifest={**MANIFEST, "config": config})
+    assert ", taught by `big.py:make`\n" in text

@@ -183,6 +183,6 @@ def test_an_image_of_more_than_8_bits_a_channel_is_refused_as_in_training(
     Image.fromarray(np.full((8, 8), 40_000, dtype=kind)).save(file)
     done = called(bare, digits_members["none"] / "predict.py", file)
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.count("\n") == 1 and "8 bits a channel are needed" in done.stderr
+    assert done.stderr.count("\n") == 1 and "; convert it to 8 bits a channel" in done.stderr
     with pytest.raises(DataError, match="8 bits a channel"):
         decode_images([EncodedImage(file, "deep.tif")])
