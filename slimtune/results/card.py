@@ -133,6 +133,9 @@ def _pipeline(facts: CardFacts) -> str:
         name, settings = stage_of(recipe, stage)
         if name in ("none", "baseline"):
             continue
+        if stage == "train" and not _trained(recipe):
+            lines.append("- not fine-tuned")
+            continue
         told = ", ".join(
             f"{key} {value}" for key, value in settings.items() if value not in (None, "")
         )
@@ -142,6 +145,14 @@ def _pipeline(facts: CardFacts) -> str:
         if words:
             lines.append(f"- {stage}: {words}")
     return f"{plain(facts.pipeline)}\n\n" + "\n".join([*lines, *_order(recipe)]) + "\n"
+
+
+def _trained(recipe: Mapping[str, Any]) -> bool:
+    """Return whether there was any training, by whichever stage."""
+    prune, quantize, train = (stage_of(recipe, s)[1] for s in ("prune", "quantize", "train"))
+    steps = prune.get("step_epochs") if prune.get("schedule") == "incremental" else 0
+    epochs = (steps, prune.get("sparsity_epochs"), quantize.get("epochs"))
+    return train.get("epochs") != 0 or any(epochs)
 
 
 def _teacher(facts: CardFacts) -> str:

@@ -72,10 +72,12 @@ def _repeats(facts: CardFacts) -> list[str]:
     final = facts.final
     if final is None or not final.repeats or final.repeats < 2 or final.accuracy_mean is None:
         return []
-    spread = f" ± {final.accuracy_sd:.4f} (standard deviation)" if final.accuracy_sd else ""
+    deviation = final.accuracy_sd
+    spread = "" if deviation is None else f" ± {deviation:.4f} (standard deviation)"
     return [
         f"- The recipe was run with {final.repeats} seeds: validation accuracy "
-        f"{final.accuracy_mean:.4f}{spread}. This file is the median of them."
+        f"{final.accuracy_mean:.4f}{spread}. This file is the median of them, of an even number "
+        "the lower one in the middle."
     ]
 
 

@@ -190,3 +190,13 @@ def test_who_taught_is_told() -> None:
     config = {**MANIFEST["config"], "teacher": "/home/bob/big.py:make"}
     text = with_recipe(recipe, manifest={**MANIFEST, "config": config})
     assert ", taught by `big.py:make`\n" in text
+
+
+def test_settings_of_a_training_that_did_not_take_place_are_not_told() -> None:
+    untrained = {"epochs": 0, "lr": 0.5}
+    assert "- not fine-tuned\n" in with_recipe({"quantize": QUANTIZE, "train": untrained})
+    learned = {"method": "apot", "epochs": 3}
+    text = with_recipe({"quantize": learned, "train": untrained})
+    assert "not fine-tuned" not in text and "- train: `epochs 0, lr 0.5`\n" in text
+    in_steps = {"method": "l1", "schedule": "incremental", "step_epochs": 1}
+    assert "lr 0.5" in with_recipe({"prune": in_steps, "train": untrained})
