@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from slimtune.cli import words
+from slimtune.cli.allow_code import allow_code_option
 from slimtune.cli.choosing import limit_options, resolved
 from slimtune.cli.console import log_console
 from slimtune.cli.state import State
@@ -70,6 +71,7 @@ class Formats(click.ParamType):
 @click.option(
     "-o", "--output", type=Path, required=True, metavar="DIR", help="New or empty folder."
 )
+@allow_code_option
 @click.pass_obj
 def command(
     state: State,

@@ -13,10 +13,15 @@ def describe_host() -> dict[str, str | int]:
     """Return the processor, cores, platform and versions that measurements depend on.
 
     Returns:
-        ``cpu``, ``cores`` (that this process may use), ``platform``, ``python``, and the
-        version of each package, or ``"not installed"``.
+        ``name`` of the machine, ``cpu``, ``cores`` (that this process may use), ``platform``,
+        ``python``, and the version of each package, or ``"not installed"``.
     """
-    return {"cpu": _cpu_model(), "cores": usable_cores(), **_fixed()}
+    return {
+        "name": platform.node(),
+        "cpu": _cpu_model(),
+        "cores": usable_cores(),
+        **_fixed(),
+    }
 
 
 @cache

@@ -4,15 +4,14 @@ Markdown with the front matter of the Hugging Face hub. Names that come from out
 paths, hosts) stand in code spans, where Markdown and HTML mean nothing.
 """
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from slimtune.results.card_facts import CardFacts, code, plain
+from slimtune.results.card_facts import MODES, CardFacts, code, plain, stage_of
 from slimtune.results.card_numbers import numbers_table
-from slimtune.results.record import TrialRecord
+from slimtune.results.card_origin import how_measured, how_repeated
 
 _MOST_CLASSES = 20
 
@@ -28,11 +27,11 @@ def model_card(facts: CardFacts) -> str:
         "## Use\n",
         _use(facts),
         "## Pipeline\n",
-        _pipeline(facts.record),
+        _pipeline(facts),
         "## How it was measured\n",
-        _measurement(facts),
+        how_measured(facts),
         "## Repeat\n",
-        _repeat(facts),
+        how_repeated(facts),
         "## Limits\n",
         _limits(facts),
     ]
@@ -40,7 +39,7 @@ def model_card(facts: CardFacts) -> str:
 
 
 def _title(facts: CardFacts) -> str:
-    return f"{code(facts.setting('model') or 'network')}: {plain(facts.record.pipeline)}"
+    return f"{code(facts.setting('model') or 'network')}: {plain(facts.pipeline)}"
 
 
 def _front_matter(facts: CardFacts) -> str:
@@ -58,9 +57,9 @@ def _front_matter(facts: CardFacts) -> str:
         "metrics": metrics,
     }
     matter = {
-        "library_name": "onnx",
+        **({"library_name": "onnx"} if "model.onnx" in facts.files else {}),
         "pipeline_tag": "image-classification",
-        "tags": ["slimtune", "model-compression", *_techniques(facts.record.recipe)],
+        "tags": ["slimtune", "model-compression", *_techniques(facts.recipe)],
         "metrics": ["accuracy"],
         "model-index": [{"name": f"{facts.run}-{facts.record.number}", "results": [result]}],
     }
@@ -70,12 +69,7 @@ def _front_matter(facts: CardFacts) -> str:
 
 def _techniques(recipe: Mapping[str, Any]) -> list[str]:
     words = {"prune": "pruning", "quantize": "quantization", "distill": "distillation"}
-    return [word for stage, word in words.items() if _method(recipe, stage) != "none"]
-
-
-def _method(recipe: Mapping[str, Any], stage: str) -> str:
-    value = recipe.get(stage, "none")
-    return str(value.get("method", "none")) if isinstance(value, Mapping) else str(value)
+    return [word for stage, word in words.items() if stage_of(recipe, stage)[0] != "none"]
 
 
 def _summary(facts: CardFacts) -> str:
@@ -83,98 +77,100 @@ def _summary(facts: CardFacts) -> str:
     shown = ", ".join(code(name) for name in classes[:_MOST_CLASSES])
     more = f" and {len(classes) - _MOST_CLASSES} more" if len(classes) > _MOST_CLASSES else ""
     told = f" It tells {len(classes)} classes apart: {shown}{more}." if classes else ""
+    again = f", run again at full length (final {code(facts.final_name)})" * bool(facts.final_name)
     return (
-        f"An image classifier for {code(facts.setting('data') or 'its data')}, made smaller and "
-        f"faster by slimtune: trial {facts.record.number} of the run {code(facts.run)}.{told}\n"
+        f"An image classifier for {code(facts.setting('data') or 'its data')}, compressed by "
+        f"slimtune: trial {facts.record.number} of the run {code(facts.run)}{again}.{told}\n"
     )
 
 
 def _use(facts: CardFacts) -> str:
     shape = facts.workload.get("image_shape")
-    text = ""
+    parts = []
     if "predict.py" in facts.files:
         channels, height, width = shape  # type: ignore[misc]
-        colour = "grey" if channels == 1 else "RGB"
-        text += (
+        colour = {"L": "grey"}.get(MODES[channels], MODES[channels])
+        parts.append(
             "```\npip install numpy pillow onnxruntime\npython predict.py image.png\n```\n\n"
             f"`predict.py` makes the image {colour}, stretches it to {width}×{height} pixels "
             "(bilinear, without keeping the aspect ratio), as the training images were made, and "
-            "prints the class and its probability.\n\n"
+            "prints the class and its probability.\n"
         )
-    if shape:
-        text += (
+    if shape and "model.onnx" in facts.files:
+        parts.append(
             f"`model.onnx` takes `images`, uint8 (n, {', '.join(map(str, shape))}): pixels 0..255 "
             "as they are, it normalises them by itself. It gives `logits`, float32, one a class "
-            "in the order of `labels.txt`.\n\n"
+            "in the order of `labels.txt`.\n"
         )
     if "model.safetensors" in facts.files:
+        parts.append(_use_in_torch(facts, shape))
+    return "\n".join(parts)
+
+
+def _use_in_torch(facts: CardFacts, shape: Sequence[int] | None) -> str:
+    own = facts.own_network
+    consent = ", allow_code=True" if own else ""
+    text = (
+        "In PyTorch, with slimtune and without pickle:\n\n```python\n"
+        f'import slimtune\n\nnet = slimtune.load_model("."{consent})  # this folder\n```\n\n'
+    )
+    if own:
         text += (
-            "In PyTorch, with the channels really gone and without pickle:\n\n```python\n"
-            'import slimtune\n\nnet = slimtune.load_model(".")  # this folder\n```\n\n'
-            "It takes float images that are normalised with `mean` and `std` of `labels.json`.\n"
+            f"The network is built by {code(own)}, which is not in this folder: have it in the "
+            'current folder, or name it with `model="FILE.py:NAME"`. To load it is to run it.\n\n'
         )
-    return text
+    size = f" (n, {', '.join(map(str, shape))})" if shape else ""
+    return text + (
+        f"It takes float32{size}: `(pixels / 255 - mean) / std`, a channel's `mean` and `std` "
+        "from `labels.json`. It gives the logits, computed in float.\n"
+    )
 
 
-def _pipeline(record: TrialRecord) -> str:
+def _pipeline(facts: CardFacts) -> str:
     """Return the stages in the order of the work; `recipe.yaml` has every setting."""
-    lines = []
+    recipe, lines = facts.recipe, []
     for stage in ("student", "prune", "quantize", "distill", "train"):
-        value = record.recipe.get(stage)
-        settings = {"method": value} if isinstance(value, str) else dict(value or {})
-        name = settings.pop("method", None) or settings.pop("model", None)
+        name, settings = stage_of(recipe, stage)
         if name in ("none", "baseline"):
+            continue
+        if stage == "train" and not _trained(recipe):
+            lines.append("- not fine-tuned")
             continue
         told = ", ".join(
             f"{key} {value}" for key, value in settings.items() if value not in (None, "")
         )
         words = ": ".join(code(part) for part in (name, told) if part)
+        if stage == "distill":
+            words += f", taught by {_teacher(facts)}"
         if words:
             lines.append(f"- {stage}: {words}")
-    order = record.recipe.get("order", "ppq")
-    if order == "spq":
-        lines.append("- order: quantized first, pruned while the quantized network was trained")
-    else:
-        lines.append("- order: pruned, fine-tuned, then quantized; distilled in every fine-tuning")
-    return f"{plain(record.pipeline)}\n\n" + "\n".join(lines) + "\n"
+    return f"{plain(facts.pipeline)}\n\n" + "\n".join([*lines, *_order(recipe)]) + "\n"
 
 
-def _measurement(facts: CardFacts) -> str:
-    host = facts.record.host or facts.manifest.get("host", {})
-    versions = ", ".join(
-        f"{name} {host[name]}" for name in ("slimtune", "torch", "onnxruntime") if name in host
-    )
-    together = facts.final is not None and facts.final.latency_ms is not None
-    lines = [
-        "- Accuracy, size and latency are those of this very `model.onnx` under ONNX Runtime.",
-        f"- Host: {code(host.get('cpu', 'unknown'))}, {code(host.get('platform', 'unknown'))}.",
-        f"- Versions: {code(versions or 'unknown')}.",
-        "- Latency: the fastest run among rounds in which a fixed probe found the machine at full "
-        "speed, batch of 1, one thread"
-        + (", measured in turn with the baseline while no trial ran." if together else "."),
-    ]
-    if facts.final is not None and not facts.final.stable:
-        lines.append("- The machine was too busy for a stable latency: measure it again.")
-    return "\n".join(lines) + "\n"
+def _trained(recipe: Mapping[str, Any]) -> bool:
+    """Return whether there was any training, by whichever stage."""
+    prune, quantize, train = (stage_of(recipe, s)[1] for s in ("prune", "quantize", "train"))
+    steps = prune.get("step_epochs") if prune.get("schedule") == "incremental" else 0
+    epochs = (steps, prune.get("sparsity_epochs"), quantize.get("epochs"))
+    return train.get("epochs") != 0 or any(epochs)
 
 
-def _repeat(facts: CardFacts) -> str:
-    data, number, seed = facts.setting("data"), facts.record.number, facts.record.seed
-    run = shlex.quote(f"runs/{facts.run}")
-    weights = facts.setting("weights")
-    given = f" --weights {shlex.quote(weights)}" if weights else ""
-    lines = [
-        f"slimtune rerun {run} --trial {number} --check       # same bytes, where the run is",
-        f"slimtune export {run} --trial {number} --verify -o again",
-        f"slimtune evaluate model.onnx --data {shlex.quote(data)}",
-        "# the same recipe on another baseline:",
-        f"slimtune compress --recipe recipe.yaml --model {shlex.quote(facts.setting('model'))}"
-        f"{given} --data {shlex.quote(data)} -o again",
-    ]
-    return (
-        "```\n" + "\n".join(lines) + "\n```\n\n"
-        f"The trial's seed is {seed}. Paths are shortened to their last part.\n"
-    )
+def _teacher(facts: CardFacts) -> str:
+    named = facts.setting("teacher")
+    return code(named) if named else "the baseline"
+
+
+def _order(recipe: Mapping[str, Any]) -> list[str]:
+    """Return the line that tells in which order things were done, if that can be asked."""
+    methods = {stage: stage_of(recipe, stage)[0] for stage in ("prune", "quantize", "distill")}
+    if "none" in (methods["prune"], methods["quantize"]):
+        return []
+    tuned = stage_of(recipe, "train")[1].get("epochs") != 0
+    told = f"pruned, {'fine-tuned, ' * tuned}then quantized"
+    if recipe.get("order") == "spq":
+        told = "quantized first, pruned while the quantized network was trained"
+    taught = "" if methods["distill"] == "none" else "; distilled in every fine-tuning"
+    return [f"- order: {told}{taught}"]
 
 
 def _limits(facts: CardFacts) -> str:
@@ -183,10 +179,11 @@ def _limits(facts: CardFacts) -> str:
         "- Images unlike the training images (other cameras, other classes) get a class as well, "
         "and often a high probability.",
         "- Latency on another processor differs, and so may the ranking against the baseline.",
-        "- Accuracy on groups of images was not looked at; errors may gather in one class.",
+        "- How accurate the model is on single classes, or on groups of images, is not told here; "
+        "errors may gather in one.",
         "- No licence is stated here: that of the baseline's weights and of the data holds.",
     ]
-    if _method(facts.record.recipe, "quantize") not in ("none", "float16", "rtn"):
+    if facts.rounds_activations:
         lines.insert(
             2,
             "- Activations are rounded to 8 bits; on a processor without the same integer "

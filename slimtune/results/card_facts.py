@@ -3,12 +3,15 @@
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 from slimtune.results.final import FinalRow
 from slimtune.results.objectives import is_number
+from slimtune.results.portable import portable_pipeline, portable_recipe, without_folders
 from slimtune.results.record import TrialRecord
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Channels -> Pillow's name of such images."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,44 @@ class CardFacts:
         given = " ".join(str(self.manifest["config"].get(name) or "").split())
         return without_folders(given)
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe in its JSON form, paths without the folders before."""
+        return portable_recipe(self.record.recipe)
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline in a few words, paths without the folders before."""
+        return portable_pipeline(self.record.pipeline, self.record.recipe)
+
+    @property
+    def final_name(self) -> str:
+        """Which final the delivered file is, such as ``0017-e30-r0``; empty: the trial's own."""
+        return (self.final.final if self.final else None) or ""
+
+    @property
+    def own_network(self) -> str:
+        """The code of the user's own that builds the network, without folders; empty if none."""
+        student = stage_of(self.record.recipe, "student")[0]
+        built = self.workload.get("architecture", {}).get("name", "")
+        name = built if student in ("none", "baseline") else student
+        return without_folders(name) if name in self.own_code else ""
+
+    @property
+    def own_code(self) -> Sequence[str]:
+        """References to the code of the user's own that the run needs, with their folders."""
+        return tuple(self.workload.get("code", {}))
+
+    @property
+    def rounds_activations(self) -> bool:
+        """Whether the file computes with activations of 8 bits."""
+        method, settings = stage_of(self.record.recipe, "quantize")
+        recorded = self.record.metrics.get("activations")
+        if recorded is not None:
+            return recorded != "float"
+        # The trial is from before that was recorded.
+        return method not in ("none", "float16") and settings.get("activation_bits") != 32
+
     def latencies(self) -> tuple[float | None, float | None]:
         """Return those of the baseline and of the model that were measured alike, ms."""
         if self.final and self.baseline_final and self.final.latency_ms is not None:
@@ -66,10 +107,16 @@ class CardFacts:
         return self.final.test_accuracy if self.final else None
 
 
-def without_folders(reference: str) -> str:
-    """Return ``scheme:path`` with the path's last part only: a card may be published."""
-    scheme, colon, path = reference.rpartition(":")
-    return f"{scheme}{colon}{PurePath(path).name}" if "/" in path else reference
+def stage_of(recipe: Mapping[str, Any], stage: str) -> tuple[str, dict[str, Any]]:
+    """Return what a stage is done with, ``"none"`` if it is not done, and the settings of that.
+
+    For ``student`` that is the network; a stage without a method, such as ``train``, has ``""``.
+    """
+    value = recipe.get(stage, "none")
+    settings = dict(value) if isinstance(value, Mapping) else {"method": str(value)}
+    default = "" if stage == "train" else "none"
+    name = settings.pop("method", None) or settings.pop("model", None) or default
+    return str(name), settings
 
 
 def code(text: object) -> str:

@@ -11,19 +11,24 @@ import yaml
 
 from slimtune.errors import UserError, did_you_mean
 from slimtune.results.card import model_card
-from slimtune.results.card_facts import CardFacts
+from slimtune.results.card_facts import MODES, CardFacts
 from slimtune.results.files import publish_folder, sha256_bytes, to_json
 from slimtune.results.final import FinalRow, read_final
 from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
+from slimtune.results.portable import (
+    portable_description,
+    portable_pipeline,
+    portable_recipe,
+)
 from slimtune.results.record import TrialRecord
 
 FORMATS = {"onnx": ("model.onnx",), "torch": ("model.safetensors", "model.json")}
 """What a model can be delivered as -> the files that hold it so."""
 
 _LABELS = ("classes", "image_shape", "mean", "std")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name of such images
 _RESIZE = "BILINEAR"  # Pillow's name of what made the training images one size
+_SHORTENED = "# Files are named without their folders: run this where they are, or say where.\n"
 
 
 def export_member(
@@ -39,7 +44,8 @@ def export_member(
     labels.json with the class names, the normalisation and how an image becomes an input;
     labels.txt, a class a line; metrics.json; and SHA256SUMS over all of them. It appears in one
     rename, and only after every SHA-256 has been checked. Of a trial that was run again at full
-    length, the final that ships is copied.
+    length, the final that ships is copied. No file tells in which folders of this machine the
+    user's files lie: see `results.portable`.
 
     Args:
         run_folder: the run.
@@ -75,10 +81,13 @@ def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> 
     wanted = [name for known in FORMATS for name in FORMATS[known] if known in formats]
     there = [name for name in wanted if name in record.artifacts or name == "model.onnx"]
     files = {name: run_folder.read_artifact(record, name, place) for name in there}
-    recipe = yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True)
-    files["recipe.yaml"] = recipe.encode()
+    if "model.json" in files:
+        files["model.json"] = portable_description(files["model.json"])
+    files["recipe.yaml"] = _recipe_file(record).encode()
     final = {row.trial: row for row in read_final(run_folder.path)}
-    files["metrics.json"] = to_json(_metrics(record, final.get(record.number)))
+    metrics = _metrics(record, final.get(record.number))
+    hashes = {name: sha256_bytes(files[name]) for name in record.artifacts if name in files}
+    files["metrics.json"] = to_json({**metrics, "sha256": {**record.artifacts, **hashes}})
     files |= _input_files(run_folder.manifest["workload"], "model.onnx" in files)
     facts = CardFacts(
         record=record,
@@ -113,13 +122,13 @@ def _input_files(workload: Mapping[str, Any], runs: bool) -> dict[str, bytes]:
     """Return what turns an image into an input and a logit into a word."""
     labels = {key: workload[key] for key in _LABELS if key in workload}
     channels = labels["image_shape"][0] if "image_shape" in labels else 0
-    if channels in _MODES:
-        labels |= {"mode": _MODES[channels], "resize": _RESIZE}
+    if channels in MODES:
+        labels |= {"mode": MODES[channels], "resize": _RESIZE}
     found = {"labels.json": to_json(labels)}
     if "classes" in labels:
         lines = (" ".join(str(name).split()) for name in labels["classes"])
         found["labels.txt"] = ("\n".join(lines) + "\n").encode()
-    if runs and channels in _MODES and "classes" in labels:
+    if runs and channels in MODES and "classes" in labels:
         script = resources("slimtune.results").joinpath("predict.py.txt")
         found["predict.py"] = script.read_bytes()
     return found
@@ -166,14 +175,19 @@ def _taken(out: Path) -> str:
     return f"{out} already exists and is not an empty folder; choose another one"
 
 
+def _recipe_file(record: TrialRecord) -> str:
+    recipe = portable_recipe(record.recipe)
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    return text if recipe == record.recipe else _SHORTENED + text
+
+
 def _metrics(record: TrialRecord, final: FinalRow | None) -> dict[str, Any]:
     return {
         "trial": record.number,
-        "pipeline": record.pipeline,
+        "pipeline": portable_pipeline(record.pipeline, record.recipe),
         "seed": record.seed,
         "objectives": record.objectives,
         "metrics": record.metrics,
         "final": dataclasses.asdict(final) if final else None,
-        "sha256": record.artifacts,
         "host": record.host,
     }

@@ -10,7 +10,9 @@ from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.card_facts import code, plain
 from slimtune.results.delivery import FORMATS, check_formats, free_folder, member_files
 from slimtune.results.files import publish_tree, to_json
+from slimtune.results.finals import what_ships
 from slimtune.results.objectives import OBJECTIVES
+from slimtune.results.portable import portable_pipeline
 from slimtune.results.run import Run
 
 
@@ -47,7 +49,7 @@ def _files(run: Run, front: pd.DataFrame, formats: Sequence[str]) -> Iterator[tu
     for number in front["trial"]:
         for name, data in member_files(run.folder, int(number), formats).items():
             yield f"{_folder(number)}/{name}", data
-    rows = [{"folder": _folder(row["trial"]), **_plain(row)} for row in _rows(front)]
+    rows = [{"folder": _folder(row["trial"]), **_plain(row)} for row in _rows(run, front)]
     yield "index.json", to_json({"run": run.path.absolute().name, "members": rows})
     yield "README.md", _index(run, front).encode()
 
@@ -56,8 +58,13 @@ def _folder(number: Any) -> str:
     return f"trial-{int(number):04d}"
 
 
-def _rows(front: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in front.to_dict("records")]
+def _rows(run: Run, front: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the members, their pipelines without the user's folders."""
+    rows = [{str(key): value for key, value in row.items()} for row in front.to_dict("records")]
+    for row in rows:
+        recipe = what_ships(run.folder, int(row["trial"]))[0].recipe
+        row["pipeline"] = portable_pipeline(str(row["pipeline"]), recipe)
+    return rows
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -77,11 +84,9 @@ def _index(run: Run, front: pd.DataFrame) -> str:
         f"| model | {' | '.join(shown)} | pipeline |",
         f"|---|{'---|' * len(shown)}---|",
     ]
-    for row in _rows(front):
+    for row in _rows(run, front):
         cells = " | ".join(f"{row[name]:.6g}".replace("nan", "") for name in shown)
         mark = " ◆" if row.get("knee") is True else ""
         name = _folder(row["trial"])
-        lines.append(
-            f"| [{name}]({name}/README.md){mark} | {cells} | {plain(str(row['pipeline']))} |"
-        )
+        lines.append(f"| [{name}]({name}/README.md){mark} | {cells} | {plain(row['pipeline'])} |")
     return "\n".join([*lines, "", "◆ the knee: nearest to the best of everything at once."]) + "\n"

@@ -80,8 +80,8 @@ def front_figure(run: Run) -> bytes | None:
             point = scaled(across, baseline[across.name]), scaled(up, baseline[up.name])
             axes.plot(*point, "*", color="#1f2933", markersize=12, label="baseline")
         if up.direction == "maximize":
-            kept = list(front[up.name][sound(front)]) + [baseline.get(up.name, -1.0)]
-            high, low = max(kept), min(value for value in kept if value >= 0)
+            kept = [*front[up.name][sound(front)], *_known(baseline, up)]
+            high, low = (scaled(up, value) for value in (max(kept), min(kept)))
             pad = 0.15 * ((high - low) or 0.1)
             axes.set_ylim(low - pad, high + pad)
         axes.legend(loc="lower right", fontsize=8)
@@ -130,6 +130,11 @@ def importance_figure(run: Run) -> bytes | None:
         axes.set_title(title, fontsize=10, parse_math=False)
         axes.set_xlabel("% of the differences", fontsize=8)
     return _png(figure)
+
+
+def _known(values: Mapping[str, float], objective: Objective) -> list[float]:
+    """Return the value of the objective, if it is there."""
+    return [values[objective.name]] if objective.name in values else []
 
 
 def _draw_front(

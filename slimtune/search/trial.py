@@ -251,6 +251,7 @@ def measure(
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,
         "latency_host": latency.host,
+        "activations": recipe.quantize.activations,
     }
 
 

@@ -7,6 +7,7 @@ from slimtune.compression.training import network_logits
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
+from slimtune.results.files import read_json
 from slimtune.results.final import read_final
 from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
@@ -15,6 +16,7 @@ from slimtune.search.rerun import run_config
 from slimtune.search.saved import load_model
 from slimtune.search.setup import reopen_workload
 from slimtune.search.trial import PARITY_IMAGES
+from slimtune.workload.own_code import is_allowed
 from slimtune.workload.types import Workload
 
 
@@ -53,7 +55,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
         RunError: the run's data has changed.
         UserError: the data cannot be read any more.
     """
-    record, _ = what_ships(run_folder, number)
+    record, place = what_ships(run_folder, number)
     workload = reopen_workload(run_folder, run_config(run_folder))
     final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
     tested = final.test_accuracy if final else None
@@ -65,7 +67,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
             logits = predict(file, split.images, mean=workload.mean, std=workload.std)
             checks.append(_accuracy_check(name, accuracy(logits, split.labels), expected))
     if (folder / "model.safetensors").is_file() and file.is_file():
-        checks.append(_parity(folder, record, workload))
+        checks.append(_parity(folder, place, record, workload))
     return checks
 
 
@@ -79,11 +81,16 @@ def _accuracy_check(split: str, found: float, expected: object) -> Check:
     )
 
 
-def _parity(folder: Path, record: TrialRecord, workload: Workload) -> Check:
-    """Compare the torch module with the file on some validation images."""
+def _parity(folder: Path, place: Path, record: TrialRecord, workload: Workload) -> Check:
+    """Compare the torch module with the file on some validation images.
+
+    A network of the user's own has no folder in the export; it is where the trial has it.
+    """
+    name = read_json(place / "model.json").get("architecture", {}).get("name")
+    own = name if is_allowed(str(name)) else None
     images = workload.validation.images[:PARITY_IMAGES]
     file = predict(folder / "model.onnx", images, mean=workload.mean, std=workload.std)
-    network = network_logits(load_model(folder), images, workload).numpy()
+    network = network_logits(load_model(folder, model=own), images, workload).numpy()
     quantize = record.recipe.get("quantize") or {}
     method = quantize.get("method", "none") if isinstance(quantize, dict) else str(quantize)
     try:

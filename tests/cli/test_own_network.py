@@ -68,13 +68,22 @@ def test_a_stored_run_runs_no_code_without_consent(
         ["evaluate", stored],
         ["compare", stored],
         ["search", "--no-ray", "--resume", str(run), "--trials", "3", "--epochs", "1"],
+        ["export", str(run), "--trial", "0", "--verify", "-o", str(tmp_path / "refused")],
     ]
     for verb in verbs:
         assert main(verb) == 2, verb
         error = capsys.readouterr().err
-        assert "needs --allow-code" in error and error.count("\n") == 1
+        assert "needs --allow-code" in error.splitlines()[-1]
+        assert error.count("\n") == 1 or verb[0] == "export"  # which has told what it wrote
     assert main(["rerun", str(run), "--trial", "0", "--check", "--allow-code"]) == 0
     assert main(["evaluate", stored, "--allow-code"]) == 0
+    export = ["export", str(run), "--trial", "0", "--verify", "-o", str(tmp_path / "deploy")]
+    capsys.readouterr()
+    assert (
+        main([*export, "--allow-code"]) == 0
+    )  # which names no folder, and is verified all the same
+    assert "torch module same class on" in capsys.readouterr().err
+    assert str(tmp_path) not in (tmp_path / "deploy" / "model.json").read_text()
     with pytest.raises(ConfigError, match="--allow-code"):
         load_model(run / "trials" / "0000")
     with consent_ends():
@@ -101,4 +110,4 @@ def test_doctor_search_on_ray_resume_and_export_run_through(
     assert all(0 <= record.objectives["worst_class:maximize"] <= 1 for record in records)
     assert main(["export", str(run), "--pick", "knee", "-o", str(tmp_path / "deploy")]) == 0
     architecture = json.loads((tmp_path / "deploy" / "model.json").read_text())["architecture"]
-    assert architecture == {"name": f"{own_net}:make", "num_classes": 3, "in_channels": 1}
+    assert architecture == {"name": "net.py:make", "num_classes": 3, "in_channels": 1}

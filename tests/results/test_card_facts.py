@@ -1,6 +1,8 @@
+import dataclasses
+
 import pytest
 
-from slimtune.results.card_facts import CardFacts, code, plain, without_folders
+from slimtune.results.card_facts import CardFacts, code, plain, stage_of
 from slimtune.results.final import FinalRow
 from slimtune.results.record import TrialRecord
 
@@ -38,22 +40,6 @@ def test_words_of_ours_hold_no_html() -> None:
     assert plain("a<script> &\n|") == "a&lt;script&gt; &amp; ¦"
 
 
-@pytest.mark.parametrize(
-    ("reference", "short"),
-    [
-        ("digits", "digits"),
-        ("parquet:/home/me/data/cifar10", "parquet:cifar10"),
-        ("/secret/place/w.th", "w.th"),
-        ("torchvision:resnet18", "torchvision:resnet18"),
-        ("./mine.py:build", "./mine.py:build"),
-    ],
-)
-def test_a_card_names_files_without_the_folders_that_lead_there(
-    reference: str, short: str
-) -> None:
-    assert without_folders(reference) == short
-
-
 def test_values_are_found_wherever_they_were_recorded() -> None:
     facts = CardFacts(RECORD, {"workload": {}, "config": {}}, BASELINE, "run")
     assert facts.of_model("accuracy") == 0.9 and facts.of_model("params") == 10
@@ -70,3 +56,47 @@ def test_latencies_are_of_one_measurement() -> None:
         RECORD, {"workload": {}}, BASELINE, "run", final, FinalRow(trial=None, latency_ms=2.5)
     )
     assert both.latencies() == (2.5, 1.5)
+
+
+def of_recipe(recipe: dict, metrics: dict | None = None, code: tuple = ()) -> CardFacts:
+    record = dataclasses.replace(RECORD, recipe=recipe, metrics=metrics or {})
+    workload = {"architecture": {"name": "resnet8"}, "code": dict.fromkeys(code, "ab")}
+    return CardFacts(record, {"workload": workload, "config": {}}, {}, "run")
+
+
+@pytest.mark.parametrize(
+    ("quantize", "rounded"),
+    [
+        ({"method": "none"}, False),
+        ("float16", False),
+        ("int8_static", True),
+        ("rtn", True),
+        ({"method": "rtn", "bits": 4, "activation_bits": 8}, True),
+        ({"method": "gpfq", "bits": 4, "activation_bits": 32}, False),
+        ({"method": "apot", "activation_bits": 4}, True),
+    ],
+)
+def test_activations_are_rounded_as_the_recipe_says(quantize: object, rounded: bool) -> None:
+    assert of_recipe({"quantize": quantize}).rounds_activations is rounded
+
+
+def test_what_the_trial_recorded_of_its_activations_is_believed() -> None:
+    own = {"quantize": {"method": "power_of_two", "bits": 4}}  # of the user's own
+    assert not of_recipe(own, {"activations": "float"}).rounds_activations
+    assert of_recipe(own, {"activations": "dynamic"}).rounds_activations
+
+
+def test_a_student_of_the_users_own_is_named_without_its_folder() -> None:
+    code = "/home/bob/net.py:make"
+    facts = of_recipe({"student": {"model": code, "weights": None}}, code=(code,))
+    assert facts.own_network == "net.py:make"
+    assert facts.recipe["student"]["model"] == "net.py:make"
+    assert of_recipe({"student": {"model": "baseline"}}, code=(code,)).own_network == ""
+
+
+def test_a_stage_is_a_word_or_a_mapping() -> None:
+    recipe = {"prune": "l1", "quantize": {"method": "rtn", "bits": 4}, "train": {"epochs": 2}}
+    assert stage_of(recipe, "prune") == ("l1", {})
+    assert stage_of(recipe, "quantize") == ("rtn", {"bits": 4})
+    assert stage_of(recipe, "distill") == ("none", {})
+    assert stage_of(recipe, "train") == ("", {"epochs": 2})

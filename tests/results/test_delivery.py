@@ -87,6 +87,36 @@ def test_a_delivered_folder_holds_the_model_and_what_is_needed_to_use_and_repeat
     assert os.listdir(tmp_path / "new") == ["deploy"]
 
 
+def test_no_file_tells_where_the_users_files_lie(folder, tmp_path):
+    net, weights = "/home/bob/p/net.py:make", "/home/bob/p/w.th"
+    recipe = {"student": {"model": net, "weights": weights}, "order": "ppq"}
+    described = {"architecture": {"name": net, "num_classes": 2}, "recipe": recipe}
+    record = TrialRecord(
+        number=4,
+        status="complete",
+        recipe=recipe,
+        pipeline=f"{net} → l1 50%",
+        seed=1,
+        objectives={"accuracy": 0.5, "size_bytes": 1000.0},
+    )
+    folder.write_trial(record, {}, {**FILES, "model.json": json.dumps(described).encode()})
+    folder.manifest["config"] = {"model": net, "data": "folder:/home/bob/photos"}
+    folder.manifest["workload"] = {**WORKLOAD, "code": {net: "ab"}}
+    out = export_member(folder, 4, tmp_path / "deploy")
+    for file in out.iterdir():
+        assert b"bob" not in file.read_bytes(), file.name
+    text = (out / "recipe.yaml").read_text()
+    assert text.startswith("# Files are named without their folders")
+    short = {"student": {"model": "net.py:make", "weights": "w.th"}, "order": "ppq"}
+    assert yaml.safe_load(text) == short
+    model = json.loads((out / "model.json").read_text())
+    assert model["architecture"] == {"name": "net.py:make", "num_classes": 2}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["pipeline"] == "net.py:make → l1 50%"
+    for name in ("model.json", "model.onnx"):  # of what lies there
+        assert metrics["sha256"][name] == sha256_file(out / name)
+
+
 def test_a_format_alone_brings_its_own_files(folder, tmp_path):
     onnx = export_member(folder, 0, tmp_path / "a", ["onnx"])
     assert {"model.onnx", "predict.py"} <= set(os.listdir(onnx))
@@ -170,6 +200,15 @@ def test_a_trial_without_a_model_is_refused(folder, tmp_path, number, reason):
     with pytest.raises(UserError, match=reason):
         export_member(folder, number, tmp_path / "deploy")
     assert not (tmp_path / "deploy").exists()
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_the_card_and_the_labels_name_one_colour(folder, tmp_path, channels, mode):
+    folder.manifest["workload"] = {**WORKLOAD, "image_shape": [channels, 8, 8]}
+    out = export_member(folder, 0, tmp_path / "a")
+    assert json.loads((out / "labels.json").read_text())["mode"] == mode
+    word = "grey" if mode == "L" else mode
+    assert f"makes the image {word}," in (out / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])

@@ -48,6 +48,25 @@ def test_every_member_gets_a_folder_and_two_indexes_name_them(run, tmp_path) -> 
         assert {"README.md", "predict.py", "SHA256SUMS"} <= set(os.listdir(out / member))
 
 
+def test_the_indexes_name_a_students_file_without_its_folder(tmp_path) -> None:
+    folder = RunFolder.create(tmp_path / "run", MANIFEST)
+    net = "/home/bob/net.py:make"
+    record = TrialRecord(
+        number=0,
+        status="complete",
+        recipe={"student": {"model": net}},
+        pipeline=f"{net} → l1 50%",
+        seed=0,
+        objectives={"accuracy": 0.9, "size_bytes": 100},
+    )
+    folder.write_trial(record, {}, {"model.onnx": b"model"})
+    run = open_run(folder.path)
+    out = export_front(run, run.front(), tmp_path / "all")
+    assert "| net.py:make → l1 50% |" in (out / "README.md").read_text()
+    index = json.loads((out / "index.json").read_text())
+    assert index["members"][0]["pipeline"] == "net.py:make → l1 50%"
+
+
 def test_some_rows_of_the_front_may_be_left_out(run, tmp_path) -> None:
     front = run.front()
     out = export_front(run, front[front["size_bytes"] < 3000], tmp_path / "all", ["onnx"])

@@ -102,3 +102,31 @@ def test_a_front_of_three_objectives_has_two_pictures(digits_run: Path) -> None:
     assert png is not None
     width, height = Image.open(io.BytesIO(png)).size
     assert width > 2 * height
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_an_objective_that_is_negative_everywhere_is_drawn(tmp_path: Path, measured: bool) -> None:
+    """Such as the logarithm of a likelihood, which is maximised; with and without a baseline."""
+    name = "log_likelihood:maximize"
+    manifest = {
+        "config": {},
+        "objectives": [name, "size_bytes"],
+        "reference_point": {name: -9.0, "size_bytes": 1100},
+        "workload": {"fingerprint": "0" * 64},
+    }
+    folder = RunFolder.create(tmp_path / "c", manifest)
+    if measured:
+        objectives = {name: -2.5, "size_bytes": 1000}
+        folder.write_baseline({"objectives": objectives}, {})
+    for number, score in enumerate((-3.0, -4.0)):
+        record = TrialRecord(
+            number=number,
+            status="complete",
+            recipe={},
+            pipeline="l1",
+            seed=0,
+            objectives={name: score, "size_bytes": 200 - 100 * number},
+        )
+        folder.write_trial(record, {}, {})
+    png = front_figure(open_run(folder.path))
+    assert png is not None and png.startswith(b"\x89PNG")

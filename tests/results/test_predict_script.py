@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slimtune.errors import DataError
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.delivery import export_member
@@ -21,6 +22,7 @@ from slimtune.search.setup import load_workload
 from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources.decoding import EncodedImage, decode_images
 from slimtune.workload.types import Workload
 
 QUANTIZERS = ["none", "float16", "int8_static", "int8_dynamic", "gpfq", "apot"]
@@ -171,3 +173,16 @@ def test_what_is_no_image_is_told_in_one_line(
         assert done.stderr.count("\n") == 1 and "cannot be read as an image" in done.stderr
     done = called(bare, script)
     assert done.returncode == 1 and done.stderr.startswith("usage: python predict.py IMAGE")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_an_image_of_more_than_8_bits_a_channel_is_refused_as_in_training(
+    kind: type, bare: list[str], digits_members: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "deep.tif"
+    Image.fromarray(np.full((8, 8), 40_000, dtype=kind)).save(file)
+    done = called(bare, digits_members["none"] / "predict.py", file)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "; convert it to 8 bits a channel" in done.stderr
+    with pytest.raises(DataError, match="8 bits a channel"):
+        decode_images([EncodedImage(file, "deep.tif")])

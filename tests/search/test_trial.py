@@ -38,6 +38,7 @@ def test_objectives_are_what_was_asked_for_and_the_rest_are_metrics(digits: Work
     outcome = run_trial(digits, spec, objectives=("accuracy", "macs"))
     assert set(outcome.objectives) == {"accuracy", "macs"}
     assert {"latency_ms", "size_bytes", "bops", "packed_bytes"} <= set(outcome.payload.metrics)
+    assert outcome.payload.metrics["activations"] == "float"
 
 
 def test_the_record_names_the_hash_of_each_artifact(outcome) -> None:

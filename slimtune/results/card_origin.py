@@ -1,0 +1,118 @@
+"""Where a model card's numbers come from, and the commands that make the model again."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from slimtune.results.card_facts import CardFacts, code, stage_of
+
+
+def how_measured(facts: CardFacts) -> str:
+    """Return what was measured, where, and with which versions, as a list."""
+    host = _trained_on(facts)
+    versions = ", ".join(
+        f"{name} {host[name]}" for name in ("slimtune", "torch", "onnxruntime") if name in host
+    )
+    this = "this very `model.onnx`"
+    if "model.onnx" not in facts.files:
+        this = "the `model.onnx` that the run has beside this network"
+    lines = [
+        f"- Accuracy, size and latency are those of {this} under ONNX Runtime.",
+        *_repeats(facts),
+        f"- {_hosts(facts)}",
+        f"- Versions: {code(versions or 'unknown')}.",
+        "- Latency: the fastest run among rounds in which a fixed probe found the machine at full "
+        "speed, batch of 1, one thread"
+        + (
+            ", measured in turn with the baseline while no trial ran." if _together(facts) else "."
+        ),
+    ]
+    if not _stable(facts):
+        lines.append("- The machine was too busy for a stable latency: measure it again.")
+    return "\n".join(lines) + "\n"
+
+
+def _trained_on(facts: CardFacts) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = facts.record.host or facts.manifest.get("host", {})
+    return found
+
+
+def _hosts(facts: CardFacts) -> str:
+    """Return the sentence on the machine, or on both: a cluster has one that measures latency."""
+    host, record = _trained_on(facts), facts.record
+    trained = f"{code(host.get('cpu', 'unknown'))}, {code(host.get('platform', 'unknown'))}"
+    how = "" if record.device == "cpu" else f", on the device {code(record.device)}"
+    how += "" if record.precision == "float32" else f", in {record.precision}"
+    measured = record.metrics.get("latency_host") or host.get("name")
+    if measured == host.get("name"):
+        return f"Host: {trained}" + (f"; trained there{how}." if how else ".")
+    name = f"{code(host['name'])}: " if host.get("name") else ""
+    return f"Trained on {name}{trained}{how}; latency measured on {_measurer(facts, measured)}."
+
+
+def _measurer(facts: CardFacts, name: object) -> str:
+    """Return the name of the host that measured, with its processor where that is known."""
+    known = (facts.manifest.get("host", {}), facts.baseline.get("host", {}))
+    cpus = [code(host["cpu"]) for host in known if host.get("name") == name and "cpu" in host]
+    return ": ".join([code(name), *cpus[:1]])
+
+
+def _together(facts: CardFacts) -> bool:
+    return facts.final is not None and facts.final.latency_ms is not None
+
+
+def _stable(facts: CardFacts) -> bool:
+    if facts.final is not None and _together(facts):
+        return facts.final.stable
+    return facts.record.metrics.get("latency_stable") is not False
+
+
+def _repeats(facts: CardFacts) -> list[str]:
+    """Return the line on the other seeds of the recipe, if there were any."""
+    final = facts.final
+    if final is None or not final.repeats or final.repeats < 2 or final.accuracy_mean is None:
+        return []
+    deviation = final.accuracy_sd
+    spread = "" if deviation is None else f" ± {deviation:.4f} (standard deviation)"
+    return [
+        f"- The recipe was run with {final.repeats} seeds: validation accuracy "
+        f"{final.accuracy_mean:.4f}{spread}. This file is the median of them, of an even number "
+        "the lower one in the middle."
+    ]
+
+
+def how_repeated(facts: CardFacts) -> str:
+    """Return the commands that make the model again, and the seed."""
+    number, final = facts.record.number, facts.final_name
+    data = shlex.quote(facts.setting("data"))
+    run = shlex.quote(f"runs/{facts.run}")
+    which = f"--final {final}" if final else f"--trial {number}"
+    consent = " --allow-code" if facts.own_code else ""
+    lines = [
+        "# where the run is; the same bytes on the same processor with the same versions:",
+        f"slimtune rerun {run} {which} --check{consent}",
+        f"slimtune export {run} --trial {number} --verify{consent} -o again",
+    ]
+    if "model.onnx" in facts.files:
+        lines += ["# in this folder:", f"slimtune evaluate model.onnx --data {data}"]
+    baseline = "the same weights" if facts.setting("weights") else "a baseline trained anew"
+    lines += [f"# the recipe alone, on {baseline}:", _compress(facts, data)]
+    return (
+        "```\n" + "\n".join(lines) + "\n```\n\n"
+        f"The {'final' if final else 'trial'}'s seed is {facts.record.seed}. Paths are shortened "
+        "to their last part, here and in the other files.\n"
+    )
+
+
+def _compress(facts: CardFacts, data: str) -> str:
+    names = ["model", "weights"]
+    if stage_of(facts.recipe, "distill")[0] != "none":
+        names += ["teacher", "teacher_weights"]
+    given = " ".join(
+        f"--{name.replace('_', '-')} {shlex.quote(facts.setting(name))}"
+        for name in names
+        if facts.setting(name)
+    )
+    own = stage_of(facts.record.recipe, "student")[0] in facts.own_code
+    consent = " --allow-code" if own else ""
+    return f"slimtune compress --recipe recipe.yaml {given} --data {data}{consent} -o again"
