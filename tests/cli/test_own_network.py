@@ -73,6 +73,14 @@ def test_a_stored_run_runs_no_code_without_consent(
         assert main(verb) == 2, verb
         error = capsys.readouterr().err
         assert "needs --allow-code" in error and error.count("\n") == 1
+    exported = tmp_path / "exported"
+    export = ["export", str(run), "--trial", "0", "--verify", "-o", str(exported)]
+    assert main(export) == 2
+    error = capsys.readouterr().err
+    assert "needs --allow-code" in error and error.count("\n") == 1
+    assert not exported.exists()  # refused before anything is written
+    assert main([*export, "--allow-code"]) == 0
+    assert "DIFFERENT" not in capsys.readouterr().err
     assert main(["rerun", str(run), "--trial", "0", "--check", "--allow-code"]) == 0
     assert main(["evaluate", stored, "--allow-code"]) == 0
     with pytest.raises(ConfigError, match="--allow-code"):
