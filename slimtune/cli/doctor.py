@@ -27,7 +27,9 @@ def carry_out(
     config = search_config(options, assignments, preset=preset)
     log = log_console(state)
     with log.status("loading") as status:
-        found = check_up(config, lambda what: status.update(f"trying: {what}"))
+        found = check_up(
+            config, lambda what: status.update(f"trying: {what}"), preset, assignments
+        )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
         return
