@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from slimtune.cli.interrupted import resume_command
 from slimtune.cli.main import main
 from slimtune.errors import ConfigError
 from slimtune.results.run import open_run
@@ -60,6 +61,7 @@ def test_a_stored_run_runs_no_code_without_consent(
         "worst_class:maximize", "balanced_accuracy", "size_bytes"
     ]  # fmt: skip
     assert "worst_class ↑" in capsys.readouterr().out
+    assert resume_command(run).endswith(f"search --resume {run} --allow-code")
     assert main(["front", str(run)]) == 0  # reads numbers alone
     assert "worst_class ↑" in capsys.readouterr().out
     stored = str(run / "trials" / "0000" / "model.onnx")
