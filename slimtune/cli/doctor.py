@@ -20,7 +20,6 @@ def carry_out(
     /,
     preset: str | None,
     assignments: tuple[str, ...],
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Try what works and print what was found."""
@@ -30,7 +29,7 @@ def carry_out(
         found = check_up(
             config, lambda what: status.update(f"trying: {what}"), preset, assignments
         )
-    if as_json:
+    if state.json:
         click.echo(json.dumps(found.to_dict(), indent=2))
         return
     console = result_console(state)
