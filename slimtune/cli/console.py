@@ -1,6 +1,6 @@
 """Where the verbs write: results to standard output, progress and log to standard error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,3 +63,18 @@ def json_option(command: _Command) -> _Command:
         "--json", is_flag=True, expose_value=False, callback=note, help="Print JSON instead."
     )
     return option(command)
+
+
+def style_option(styles: Sequence[str], text: str) -> Callable[[_Command], _Command]:
+    """Return what adds ``--format`` to a verb: as ``style``, which is never None.
+
+    Args:
+        styles: what it may be, ``json`` among them: the default with ``--json``, else the first.
+        text: its help.
+    """
+
+    def decided(ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+        return value or ("json" if ctx.obj.json else styles[0])
+
+    choice = click.Choice(styles)
+    return click.option("--format", "style", type=choice, callback=decided, help=text)

@@ -20,15 +20,16 @@ def carry_out(
     /,
     preset: str | None,
     assignments: tuple[str, ...],
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Try what works and print what was found."""
     config = search_config(options, assignments, preset=preset)
     log = log_console(state)
     with log.status("loading") as status:
-        found = check_up(config, lambda what: status.update(f"trying: {what}"))
-    if as_json:
+        found = check_up(
+            config, lambda what: status.update(f"trying: {what}"), preset, assignments
+        )
+    if state.json:
         click.echo(json.dumps(found.to_dict(), indent=2))
         return
     console = result_console(state)

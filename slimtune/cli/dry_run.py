@@ -1,6 +1,9 @@
-"""``slimtune search --dry-run``: what a search would do and cost, in words."""
+"""``slimtune search --dry-run``: what a search would do and cost, in words or as JSON."""
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,6 +42,9 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
                 log.print(f"measured  a trial of {sample.epochs} epochs: {told}", markup=False)
 
         found = dry_run(config, tell)
+    if state.json:
+        click.echo(json.dumps(dry_run_facts(config, found), indent=2))
+        return
     for line in dry_run_lines(config, found):
         click.echo(words.encodable(line))
 
@@ -57,6 +63,24 @@ def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:
     for number, recipe in enumerate(found.first):
         lines.append(f"{'first' if number == 0 else '':<9} trial {number}: {recipe.describe()}")
     return lines + _cost_lines(config, found.estimate)
+
+
+def dry_run_facts(config: SearchConfig, found: DryRun) -> dict[str, Any]:
+    """Return what `show_dry_run` prints as JSON: times in seconds, sizes in bytes."""
+    workload, cost = found.workload, found.estimate
+    return {
+        "data": workload.dataset,
+        "image_shape": list(workload.image_shape),
+        "classes": len(workload.classes),
+        "images": {name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
+        "model": config.model,
+        "sampler": config.sampler,
+        "seed": config.seed,
+        "space": dataclasses.asdict(found.size),
+        "first": [recipe.to_dict() for recipe in found.first],
+        "estimate": dataclasses.asdict(cost),
+        "time_budget": config.time_budget,
+    }
 
 
 def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:

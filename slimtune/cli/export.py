@@ -13,12 +13,14 @@ from slimtune.cli.allow_code import allow_code_option
 from slimtune.cli.choosing import limit_options, resolved
 from slimtune.cli.console import log_console
 from slimtune.cli.state import State
+from slimtune.errors import ConfigError
 from slimtune.results.delivery import FORMATS
 from slimtune.results.delivery_front import export_front
 from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.limits import keeps
 from slimtune.results.member import Member
 from slimtune.results.run import Run, open_run
+from slimtune.workload.own_code import is_allowed
 
 EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o deploy"
 _KEYWORDS = {
@@ -97,6 +99,8 @@ def command(
     if not whole and (trial is None) != picked:
         raise click.UsageError("Give either --trial N or --pick with limits, or --all.")
     opened = open_run(run)
+    if verify:
+        _check_consent(opened)
     limits = resolved(options, opened.baseline_values(opened.front())) if limited else {}
     if whole:
         members = _members(opened, limits)
@@ -109,6 +113,20 @@ def command(
         folders = {member.number: target}
         _show(state, opened, member, target)
     return _verified(state, opened, folders) if verify else 0
+
+
+def _check_consent(run: Run) -> None:
+    """Refuse, before anything is written, to verify with code that nobody allowed to run.
+
+    Raises:
+        ConfigError: the run names such code.
+    """
+    for reference in run.manifest["workload"].get("code", {}):
+        if not is_allowed(reference):
+            raise ConfigError(
+                f"--verify: to measure again, the run's code '{reference}' must run, which needs "
+                "--allow-code; or leave --verify out"
+            )
 
 
 def _picked(run: Run, how: str | None, limits: Mapping[str, float]) -> Member:

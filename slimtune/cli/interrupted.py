@@ -3,23 +3,41 @@
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from slimtune.cli.state import State
 from slimtune.cli.words import program
+from slimtune.errors import RunError
+from slimtune.results.files import read_json
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _Listener = Callable[[str, Mapping[str, Any]], None]
 
 
 def interrupted_line(state: State) -> str:
-    """Return what was kept, and the command that goes on."""
-    if state.run is not None and (state.run / "run.json").is_file():
-        command = f"{program()} search --resume {shlex.quote(str(state.run))}"
-        return f"interrupted; finished trials are kept; go on with: {command}"
+    """Return what was kept and the command that goes on; only of a search is either known."""
+    if state.run is None:
+        return "interrupted"
+    if (state.run / "run.json").is_file():
+        return f"interrupted; finished trials are kept; go on with: {resume_command(state.run)}"
     return "interrupted; nothing was written"
+
+
+def resume_command(run: Path) -> str:
+    """Return what goes on with a run: with consent, if it names code of the user's own."""
+    command = f"{program()} search --resume {shlex.quote(str(run))}"
+    return f"{command} --allow-code" if _names_code(run) else command
+
+
+def _names_code(run: Path) -> bool:
+    """Return whether run.json lists code; without importing torch to ask the settings for it."""
+    try:
+        return bool(read_json(run / "run.json")["workload"]["code"])
+    except (RunError, KeyError, TypeError):  # no reason to keep the last words back
+        return False
 
 
 def leaving_when_stuck(state: State, listener: _Listener) -> _Listener:

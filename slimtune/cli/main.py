@@ -33,6 +33,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "methods": ("slimtune.cli.options.methods", "List methods, models, data sources and presets."),
 }
 
+NO_JSON = ("export", "rerun", "compress", "init")
+"""Verbs whose results have no JSON form."""
+
 
 class VerbGroup(click.Group):
     """A group whose commands are named by a table and imported when one is used."""
@@ -75,9 +78,9 @@ class VerbGroup(click.Group):
 @click.option("--json", "as_json", is_flag=True, help="Print events and results as JSON.")
 @click.option("--no-color", is_flag=True, help="Print without colours; so does NO_COLOR=1.")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
-@click.pass_obj
+@click.pass_context
 def cli(
-    state: State, quiet: bool, verbose: bool, as_json: bool, no_color: bool, debug: bool
+    ctx: click.Context, quiet: bool, verbose: bool, as_json: bool, no_color: bool, debug: bool
 ) -> None:
     """Find small, fast versions of a trained image classifier.
 
@@ -87,6 +90,9 @@ def cli(
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other; give one.")
+    if as_json and ctx.invoked_subcommand in NO_JSON:
+        raise click.UsageError(f"{ctx.invoked_subcommand} has no JSON form; leave --json out.")
+    state: State = ctx.obj
     state.verbosity = int(verbose) - int(quiet)
     state.color = not (no_color or os.environ.get("NO_COLOR"))
     state.debug = debug

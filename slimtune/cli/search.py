@@ -20,7 +20,7 @@ from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
 from slimtune.cli.steering import STEERING
 from slimtune.cli.words import duration, program
-from slimtune.errors import RunError, UnknownNameError
+from slimtune.errors import NothingMatchesError, RunError, UnknownNameError
 from slimtune.results.files import atomic_write
 from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.plots import spread_figure
@@ -48,9 +48,14 @@ def carry_out(
     run = _run_to_resume(out, resume)
     recorded = {} if run is None else recorded_settings(run)
     config = search_config(_dotted(options), assignments, file, preset, recorded)
+    if config.executor == "inline" and options["ray_address"] is not None:
+        raise click.UsageError(
+            "--ray-address needs Ray, but the executor is inline: leave --no-ray out, or say "
+            "--set executor=ray where a file or a run has it inline."
+        )
     if print_config:
         settings = config.model_dump(mode="json", exclude_none=True)
-        click.echo(dump_yaml(settings), nl=False)
+        click.echo(json.dumps(settings, indent=2) if state.json else dump_yaml(settings).rstrip())
         return
     if dry_run:
         show_dry_run(state, config, out, resumed=run is not None)
@@ -85,11 +90,16 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
 
     Raises:
         SlimtuneError: as `run_search`.
+        NothingMatchesError: no trial keeps the limits; the run is there all the same.
     """
     state.run = out
-    if state.json:
-        _run_and_tell(state, config, out, resume)
-        return
+    show = _run_and_tell if state.json else _run_with_progress
+    run = show(state, config, out, resume)
+    if missed := run.nearest_miss():
+        raise NothingMatchesError(f"{missed}; the run is kept in {run.path}")
+
+
+def _run_with_progress(state: State, config: SearchConfig, out: Path, resume: bool) -> Run:
     log = log_console(state)
     started = time.monotonic()
     with Progress(log, out, verbose=state.verbosity > 0) as progress:
@@ -100,13 +110,15 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
     log.print(_summary(run, time.monotonic() - started), soft_wrap=True, markup=False)
     for line in _next_commands(run):
         log.print(line, soft_wrap=True, markup=False)
+    return run
 
 
-def _run_and_tell(state: State, config: SearchConfig, out: Path, resume: bool) -> None:
+def _run_and_tell(state: State, config: SearchConfig, out: Path, resume: bool) -> Run:
     """Run the search; every event, and the front in the end, is a line of JSON."""
     tell = JsonEvents()
     run = run_search(config, out, leaving_when_stuck(state, tell), resume=resume)
     tell("front", {"run": str(run.path), "members": json.loads(front_json(run))})
+    return run
 
 
 def _show_summary(state: State, run: Run, config: SearchConfig) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from slimtune.cli.config_file import load_yaml, located, parse_value
 from slimtune.cli.consent import check_consent, consent_to
 from slimtune.errors import ConfigError, UserError
-from slimtune.search.config import SearchConfig, make_config, merged, set_path
+from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.layered import merged, set_path
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def search_config(
 
     Args:
         options: dotted setting -> value; None was not given.
-        assignments: ``a.b=value``, each.
+        assignments: ``a.b=value``, each; ``null`` takes away what lies below, as in a file.
         file: YAML config. It must be valid by itself, over the preset, so that every message
             about it can name its line.
         preset: name of a ready-made search.
@@ -64,20 +63,3 @@ def search_config(
         except UserError as error:
             raise located(error, file, lines) from None
     return make_config(merged(layers, over), preset, run)
-
-
-class Quantity(click.ParamType):
-    """A number with a unit, read by a function that raises `UserError`."""
-
-    def __init__(self, name: str, parse: Any) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number in the base unit."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._parse(value)
-        except UserError as error:
-            self.fail(str(error), param, ctx)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from slimtune.cli.console import log_console, result_console, write_or_echo
+from slimtune.cli.console import log_console, result_console, style_option, write_or_echo
 from slimtune.cli.state import State
 from slimtune.results.files import atomic_write
 from slimtune.results.plots import spread_figure
@@ -21,13 +21,7 @@ EPILOG = "Example: slimtune summary runs/pruning-kd --columns prune.method,disti
     metavar="A,B,...",
     help="Recipe settings such as prune.amount, and measured values; default: the run's own.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    help="A table for people, or the numbers in JSON or CSV.",
-)
+@style_option(["table", "json", "csv"], "A table for people, or the numbers in JSON or CSV.")
 @click.option("--figure", type=Path, metavar="FILE.png", help="Draw mean and spread as well.")
 @click.option("-o", "--output", type=Path, metavar="FILE", help="Write the text to FILE instead.")
 @click.pass_obj

@@ -27,8 +27,8 @@ from slimtune.spaces.space import METHODS, Space
 _WIDTH = 96
 _HEAD = """\
 Settings of a search: slimtune search -c FILE. An option counts before --set, --set before this
-file, this file before a preset. A line that is deleted takes its default; null means that nothing
-is set."""
+file, this file before a preset. A line that is deleted takes the preset's value, or its default;
+null means that nothing is set."""
 _SPACE = """\
 Every dimension is a value, a list of values, or a range: [low, high] or {low: , high: , step: ,
 log: }. `slimtune methods` tells more of each method."""

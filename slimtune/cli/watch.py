@@ -2,7 +2,6 @@
 
 import json
 import select
-import shlex
 import sys
 import termios
 import time
@@ -15,11 +14,11 @@ import click
 from rich.live import Live
 
 from slimtune.cli.console import json_option, log_console, result_console
+from slimtune.cli.interrupted import resume_command
 from slimtune.cli.json_events import told
 from slimtune.cli.live_view import LiveView
 from slimtune.cli.progress import outcome
 from slimtune.cli.state import State
-from slimtune.cli.words import program
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
 from slimtune.results.status import Status, read_status
@@ -107,8 +106,7 @@ class Watcher:
             why = f": {self.status.reason}" if self.status.reason else ""
             return f"finished{why} · {done}"
         if self.status.state == "interrupted":
-            resume = f"{program()} search --resume {shlex.quote(str(self.path))}"
-            return f"interrupted · {done} · go on with: {resume}"
+            return f"interrupted · {done} · go on with: {resume_command(self.path)}"
         return f"{self.status.state} ({self.status.holder}) · {done}"
 
 
@@ -119,7 +117,7 @@ def _watch(watcher: Watcher, state: State, interval: float, once: bool) -> None:
         return
     console = log_console(state)
     if state.json or not console.is_terminal:
-        tell = _json_teller(watcher) if state.json else _line_teller(watcher, state)
+        tell = _tell_json if state.json else _line_teller(watcher, state)
         tell(fresh)
         while watcher.status.state in ("preparing", "running"):
             time.sleep(interval)
@@ -148,14 +146,10 @@ def _line_teller(watcher: Watcher, state: State) -> Callable[[list[TrialRecord]]
     return tell
 
 
-def _json_teller(watcher: Watcher) -> Callable[[list[TrialRecord]], None]:
-    """Return what prints a line of JSON for each trial."""
-
-    def tell(fresh: list[TrialRecord]) -> None:
-        for record in fresh:
-            click.echo(told("finished", {"record": record}))
-
-    return tell
+def _tell_json(fresh: list[TrialRecord]) -> None:
+    """Print a line of JSON for each trial."""
+    for record in fresh:
+        click.echo(told("finished", {"record": record}))
 
 
 def _show_end(watcher: Watcher, state: State) -> None:

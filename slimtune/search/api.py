@@ -33,12 +33,14 @@ def search(
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
             ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``space``, ``final`` (``{"epochs": 30, "repeats": 3}``).
+            None is as if not given.
 
     Raises:
         UserError: a setting that breaks a rule, or data and weights that cannot be used.
         RunError: with ``resume``, a run that is in use, damaged, or was made with other settings.
         SearchFailedError: not one trial finished.
     """
+    settings = {name: value for name, value in settings.items() if value is not None}
     own_code.allow_code(*(reference for _, reference in code_in(settings)))
     if allow_code:
         own_code.allow_all_code()

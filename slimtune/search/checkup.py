@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,6 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
 from slimtune.search.setup import load_workload
 from slimtune.search.trial import LATENCY_SECONDS
-from slimtune.spaces.space import DEFAULT
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
@@ -68,12 +67,19 @@ class Checkup:
         return dataclasses.asdict(self)
 
 
-def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None) -> Checkup:
+def check_up(
+    config: SearchConfig,
+    tell: Callable[[str], None] = lambda _: None,
+    preset: str | None = None,
+    assignments: Sequence[str] = (),
+) -> Checkup:
     """Find out what a search with this config can do, and what it will cost.
 
     Args:
         config: model, weights and data; the rest of it as a search would take it.
         tell: told in a few words what is being tried.
+        preset: that ``config`` was made from, for the command.
+        assignments: ``a.b=value``, each, that it was made from; likewise.
 
     Raises:
         UserError: the model or the data cannot be used at all, or do not fit each other.
@@ -112,7 +118,7 @@ def check_up(config: SearchConfig, tell: Callable[[str], None] = lambda _: None)
         findings=findings,
         trial=_trial(config, workload, onnx),
         host={**describe_host(), **_machine(), **_noise(latencies)},
-        command=_command(config, findings),
+        command=_command(config, findings, preset, assignments),
     )
 
 
@@ -227,14 +233,21 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _command(config: SearchConfig, findings: list[Finding]) -> str:
-    """Return a search with what works."""
-    words = ["slimtune", "search", "--model", config.model, "--data", config.data]
+def _command(
+    config: SearchConfig, findings: list[Finding], preset: str | None, assignments: Sequence[str]
+) -> str:
+    """Return the search that was asked for, with what works of its methods."""
+    words = ["slimtune", "search"]
+    if preset is not None:
+        words += ["--preset", preset]
+    words += ["--model", config.model, "--data", config.data]
     if config.weights is not None:
         words += ["--weights", config.weights]
-    for stage, usual in DEFAULT.items():
+    for assignment in assignments:
+        words += ["--set", assignment]
+    for stage, wanted in config.resolved_space().methods.items():
         good = {m for f in findings if f.stage == stage and f.works for m in f.methods}
-        fitting = [method for method in usual if method == "none" or method in good]
-        if len(fitting) < len(usual):
-            words += ["--set", f"space.{stage}.method=[{','.join(fitting)}]"]
+        fitting = [method for method in wanted if method == "none" or method in good]
+        if len(fitting) < len(wanted):
+            words += ["--set", f"space.{stage}.method=[{','.join(fitting or ['none'])}]"]
     return shlex.join(words)

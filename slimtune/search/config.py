@@ -17,10 +17,11 @@ from pydantic import (
 )
 
 from slimtune.compression.stages import Train
-from slimtune.errors import ConfigError, UserError, from_validation, shortened
+from slimtune.errors import UserError, from_validation, shortened
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.units import parse_duration
+from slimtune.search.layered import merged, without_none
 from slimtune.search.per_trial import PerTrialSettings
 from slimtune.search.references import (
     anchored_code,
@@ -333,7 +334,8 @@ def make_config(
     """Build a config from nested settings laid over a preset.
 
     Args:
-        settings: nested mapping; what is None is left to the preset or the default.
+        settings: nested mapping; what is None takes away what the run or the preset sets, so
+            that the default applies.
         preset: name of a registered preset.
         run: the settings of a run to go on with, over which the preset is laid.
 
@@ -343,41 +345,13 @@ def make_config(
     """
     base = merged(run or {}, {} if preset is None else PRESETS[preset])
     try:
-        config = SearchConfig(**merged(base, settings))
+        config = SearchConfig(**without_none(merged(base, settings), SearchConfig))
     except ValidationError as error:
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
     config.points()
     check_final(config.final, config.longest_train(), config.seeds)
     return config
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the entries of ``over``; mappings are merged key by key."""
-    result = dict(base)
-    for key, value in over.items():
-        if value is None:
-            continue
-        below = result.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
-def set_path(settings: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``a.b.c`` in nested mappings, in place, making the mappings on the way.
-
-    Raises:
-        ConfigError: a part of the path is empty, or holds a value that is no mapping.
-    """
-    *parents, last = dotted.split(".")
-    if not all([*parents, last]):
-        raise ConfigError(f"'{dotted}' is not a setting; write it as stage.name, such as train.lr")
-    for part in parents:
-        settings = settings.setdefault(part, {})
-        if not isinstance(settings, dict):
-            raise ConfigError(f"{dotted}: '{part}' is a value, not a group of settings")
-    settings[last] = value
 
 
 def _known_keys(error: ValidationError) -> list[str]:

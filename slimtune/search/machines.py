@@ -26,8 +26,7 @@ def machines(
         warn: told what is not as the user may expect.
 
     Raises:
-        ConfigError: not even one trial fits.
-        SlimtuneError: the cluster cannot be reached.
+        ConfigError: not even one trial fits, or the cluster cannot be reached.
     """
     if config.executor == "inline" or (config.ray_address is None and not ray.is_initialized()):
         check_fits([_this_host()], config.per_trial.cpus, config.per_trial.gpus, "this host")

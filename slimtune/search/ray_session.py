@@ -60,8 +60,9 @@ def ray_session(
         shared_bytes: size of what all trials read.
 
     Raises:
-        ConfigError: not even one trial fits the resources there are.
-        SlimtuneError: Ray cannot be started or reached.
+        ConfigError: not even one trial fits the resources there are, or no Ray that can be
+            joined is at ``address``.
+        SlimtuneError: Ray cannot be started.
     """
     # Where the caller handles Ctrl-C by itself (`Interrupts`), Tune must leave it alone.
     handler = signal.getsignal(signal.SIGINT)
@@ -123,21 +124,6 @@ def ray_stays() -> Iterator[None]:
         _stay.environment = {}
 
 
-def check_address(address: str) -> None:
-    """Try once whether anything listens at a cluster's address, before other work is done.
-
-    Args:
-        address: ``"host:port"``, or ``"auto"``, which cannot be known beforehand.
-
-    Raises:
-        SlimtuneError: nothing accepts a connection there.
-    """
-    try:
-        _probe(address)
-    except OSError as error:
-        raise SlimtuneError(f"cannot reach Ray at {address}: {_first_line(error)}") from error
-
-
 def _start(cpus: int, object_store_bytes: int) -> None:
     # Ray protects a local cluster by a token, and without one in the environment it would
     # write one to the home directory. Ray sets RAY_AUTH_MODE by itself, and must: set by us
@@ -166,7 +152,10 @@ def _join(address: str) -> None:
         _init(address=address, runtime_env=runtime_env())
     except Exception as error:
         ray.shutdown()
-        raise SlimtuneError(f"cannot reach Ray at {address}: {_cause(error)}") from error
+        raise ConfigError(
+            f"ray_address: cannot reach Ray at {address}: {_cause(error)}; begin a cluster with "
+            "`ray start --head` and give its address, or give none: Ray then runs on this host"
+        ) from error
 
 
 def _init(**kwargs: Any) -> None:

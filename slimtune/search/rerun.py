@@ -15,8 +15,9 @@ from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.config import SearchConfig, make_config, merged, set_path
+from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.devices import moved_here
+from slimtune.search.layered import merged, set_path
 from slimtune.search.setup import reopen_workload
 from slimtune.search.single import Note, run_in_worker, stored_beginning
 from slimtune.search.spec import Outcome, TrialSpec

@@ -45,7 +45,7 @@ def test_a_table_has_a_column_a_model(file: Path, capsys: pytest.CaptureFixture[
 
 
 def test_programs_get_every_number(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", str(file), "--data", "digits", "--format", "json"]) == 0
+    assert main(["--json", "compare", str(file), "--data", "digits"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["size_bytes"] == file.stat().st_size and row["test_images"] == 539
     assert main(["compare", str(file), "--format", "csv"]) == 0

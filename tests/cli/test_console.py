@@ -1,8 +1,16 @@
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from slimtune.cli.console import PLAIN_WIDTH, log_console, result_console, write_or_echo
+from slimtune.cli.console import (
+    PLAIN_WIDTH,
+    log_console,
+    result_console,
+    style_option,
+    write_or_echo,
+)
 from slimtune.cli.state import State
 from slimtune.errors import UserError
 
@@ -45,3 +53,23 @@ def test_text_is_echoed_or_written_with_one_final_newline(
 def test_a_missing_folder_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="parent folder does not exist"):
         write_or_echo("a", tmp_path / "no" / "f.txt")
+
+
+@pytest.mark.parametrize(
+    ("given", "json", "style"),
+    [
+        ([], False, "table"),
+        ([], True, "json"),
+        (["--format", "csv"], True, "csv"),
+        (["--format", "json"], False, "json"),
+    ],
+)
+def test_a_verb_prints_json_where_that_was_said_before_it_and_nothing_else_after(
+    given: list[str], json: bool, style: str
+) -> None:
+    @click.command()
+    @style_option(["table", "json", "csv"], "How.")
+    def command(style: str) -> None:
+        click.echo(style)
+
+    assert CliRunner().invoke(command, given, obj=State(json=json)).output == f"{style}\n"

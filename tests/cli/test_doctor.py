@@ -49,8 +49,11 @@ def test_doctor_shows_what_works_and_what_to_type(
 
 def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = save_npz(tmp_path, (16, 16))
-    assert main(["doctor", "--model", "resnet8", "--data", data, "--json"]) == 0
+    given = ["--set", "baseline.epochs=0", "--preset", "demo"]
+    assert main(["--json", "doctor", "--model", "resnet8", "--data", data, *given]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert "search --preset demo --model resnet8" in found["command"]
+    assert found["command"].endswith("--set baseline.epochs=0")
     assert {each["stage"] for each in found["findings"]} == {
         "export", "prune", "quantize", "distill"
     }  # fmt: skip

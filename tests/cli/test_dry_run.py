@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(
     assert "continuous in train.lr; besides, " in captured.out
     assert "drawn recipes carried out with 1 epoch a stage" in captured.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_for_programs_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--set", "space.quantize.method=none", "--set", "space.distill.method=none"]
+    assert main(["search", *SMALL, *quick, "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["images"]["test"] == 539 and found["estimate"]["trials"] == 2
+    assert found["space"]["continuous"] == ["train.lr"] and len(found["first"]) == 2
+    assert found["estimate"]["search"] > found["estimate"]["samples"][0]["fixed"] > 0
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_an_onnx_file_scores_what_its_network_scores(
     files: Path, workload: Workload, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = files / "model.onnx"
-    assert main(["evaluate", str(file), "--data", "digits", "--format", "json"]) == 0
+    assert main(["--json", "evaluate", str(file), "--data", "digits"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["test_accuracy"] == pytest.approx(expected_accuracy(workload), abs=1e-6)
     assert result["test_images"] == 539

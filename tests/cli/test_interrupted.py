@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slimtune.cli.interrupted import interrupted_line, leaving_when_stuck
+from slimtune.cli.interrupted import interrupted_line, leaving_when_stuck, resume_command
 from slimtune.cli.state import State
 
 STUCK = """
@@ -23,12 +23,33 @@ print("still there")
 
 def test_the_line_names_the_command_that_goes_on_once_there_is_a_run(tmp_path: Path) -> None:
     state = State()
-    assert interrupted_line(state) == "interrupted; nothing was written"
     state.run = tmp_path / "a run"
     assert interrupted_line(state) == "interrupted; nothing was written"
     state.run.mkdir()
     (state.run / "run.json").touch()
     assert interrupted_line(state).endswith(f"search --resume '{state.run}'")
+
+
+def test_of_a_verb_that_is_no_search_nobody_knows_what_was_written() -> None:
+    assert interrupted_line(State()) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "consent"),
+    [
+        ('{"workload": {"code": {"/a/net.py:make": "abc"}}}', " --allow-code"),
+        ('{"workload": {"code": {}}}', ""),
+        ('{"workload": {}}', ""),
+        ('{"workload": [1]}', ""),
+        ('{"wor', ""),
+    ],
+)
+def test_a_run_with_code_of_the_users_own_goes_on_with_consent(
+    tmp_path: Path, manifest: str, consent: str
+) -> None:
+    (tmp_path / "run.json").write_text(manifest)
+    assert resume_command(tmp_path).endswith(f"search --resume {tmp_path}{consent}")
+    assert interrupted_line(State(run=tmp_path)).endswith(resume_command(tmp_path))
 
 
 def test_a_stuck_process_ends_with_that_line(tmp_path: Path) -> None:

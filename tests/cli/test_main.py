@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slimtune.cli.main import VERBS, main
+from slimtune.cli.main import NO_JSON, VERBS, main
 
 SLOW = ("torch", "torchvision", "ray", "optuna", "onnx", "onnxruntime", "torch_pruning")
 HEAVY = ("torch", "ray", "optuna", "onnx", "onnxruntime", "pandas", "numpy", "rich")
@@ -94,6 +94,16 @@ def test_debug_shows_the_traceback_above_the_same_line(capsys: pytest.CaptureFix
 def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-q", "-v", "methods"]) == 2
     assert "exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", NO_JSON)
+def test_json_is_refused_where_there_is_no_json_form(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--json", verb]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {verb} has no JSON form; leave --json out.")
 
 
 BOUNDARY = """

@@ -26,7 +26,7 @@ def test_a_name_is_shown_with_its_reference_and_its_settings(
 
 
 def test_a_name_that_two_kinds_have_shows_both(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["methods", "none", "--format", "json"]) == 0
+    assert main(["--json", "methods", "none"]) == 0
     kinds = [entry["kind"] for entry in json.loads(capsys.readouterr().out)]
     assert kinds == ["quantization", "distillation"]
 

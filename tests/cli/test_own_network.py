@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from slimtune.cli.interrupted import resume_command
 from slimtune.cli.main import main
 from slimtune.errors import ConfigError
 from slimtune.results.run import open_run
@@ -60,6 +61,7 @@ def test_a_stored_run_runs_no_code_without_consent(
         "worst_class:maximize", "balanced_accuracy", "size_bytes"
     ]  # fmt: skip
     assert "worst_class ↑" in capsys.readouterr().out
+    assert resume_command(run).endswith(f"search --resume {run} --allow-code")
     assert main(["front", str(run)]) == 0  # reads numbers alone
     assert "worst_class ↑" in capsys.readouterr().out
     stored = str(run / "trials" / "0000" / "model.onnx")
@@ -68,22 +70,23 @@ def test_a_stored_run_runs_no_code_without_consent(
         ["evaluate", stored],
         ["compare", stored],
         ["search", "--no-ray", "--resume", str(run), "--trials", "3", "--epochs", "1"],
-        ["export", str(run), "--trial", "0", "--verify", "-o", str(tmp_path / "refused")],
     ]
     for verb in verbs:
         assert main(verb) == 2, verb
         error = capsys.readouterr().err
-        assert "needs --allow-code" in error.splitlines()[-1]
-        assert error.count("\n") == 1 or verb[0] == "export"  # which has told what it wrote
+        assert "needs --allow-code" in error and error.count("\n") == 1
+    exported = tmp_path / "exported"
+    export = ["export", str(run), "--trial", "0", "--verify", "-o", str(exported)]
+    assert main(export) == 2
+    error = capsys.readouterr().err
+    assert "needs --allow-code" in error and error.count("\n") == 1
+    assert not exported.exists()  # refused before anything is written
+    assert main([*export, "--allow-code"]) == 0
+    told = capsys.readouterr().err
+    assert "DIFFERENT" not in told and "torch module same class on" in told
+    assert str(tmp_path) not in (exported / "model.json").read_text()
     assert main(["rerun", str(run), "--trial", "0", "--check", "--allow-code"]) == 0
     assert main(["evaluate", stored, "--allow-code"]) == 0
-    export = ["export", str(run), "--trial", "0", "--verify", "-o", str(tmp_path / "deploy")]
-    capsys.readouterr()
-    assert (
-        main([*export, "--allow-code"]) == 0
-    )  # which names no folder, and is verified all the same
-    assert "torch module same class on" in capsys.readouterr().err
-    assert str(tmp_path) not in (tmp_path / "deploy" / "model.json").read_text()
     with pytest.raises(ConfigError, match="--allow-code"):
         load_model(run / "trials" / "0000")
     with consent_ends():

@@ -50,6 +50,40 @@ def test_quiet_leaves_only_the_front(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert captured.out.startswith("trial")
 
 
+def test_a_search_whose_limits_nothing_keeps_says_so_by_its_exit_code_and_leaves_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a"
+    limited = [*QUICK, "--trials", "1", "--min-accuracy", "1.0", "--no-stopping"]
+    assert main(["-q", *limited, "--out", str(out)]) == 3
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: no ") and captured.err.count("\n") == 1
+    assert captured.err.endswith(f"; the run is kept in {out}\n")
+    assert captured.out.startswith("trial") and (out / "report.html").is_file()
+    assert main(["--json", "search", "--resume", str(out)]) == 3  # nothing was left to do
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["event"], last["members"]) == ("front", [])
+
+
+def test_an_address_beside_no_ray_and_one_where_no_cluster_is_are_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--ray-address", "127.0.0.1:1", "--out", str(tmp_path / "a")]
+    for inline in ([*QUICK, "--no-ray"], ["search", "--set", "executor=inline"]):
+        assert main([*inline, *given]) == 2
+        assert "--ray-address needs Ray, but the executor is inline" in capsys.readouterr().err
+    assert main(["search", "--preset", "demo", *given]) == 2
+    assert "cannot reach Ray at 127.0.0.1:1" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_config_is_printed_as_json_if_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--json", "search", "--preset", "demo", "--print-config"]) == 0
+    assert json.loads(capsys.readouterr().out)["trials"] == 40
+
+
 def test_the_printed_config_read_back_is_the_same_config(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

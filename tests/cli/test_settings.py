@@ -1,11 +1,9 @@
 from pathlib import Path
 
-import click
 import pytest
 
-from slimtune.cli.settings import Quantity, parse_assignments, search_config
+from slimtune.cli.settings import parse_assignments, search_config
 from slimtune.errors import ConfigError, UnknownNameError, UserError
-from slimtune.results.units import parse_latency
 
 
 def write(folder: Path, text: str) -> Path:
@@ -92,8 +90,17 @@ def test_the_value_of_an_assignment_may_hold_an_equals_sign() -> None:
     }
 
 
-def test_a_quantity_is_read_with_its_unit_or_refused_as_a_bad_value() -> None:
-    kind = Quantity("time", parse_latency)
-    assert kind.convert("2ms", None, None) == 2.0
-    with pytest.raises(click.BadParameter, match="give a unit"):
-        kind.convert("2", None, None)
+def test_null_takes_away_what_a_run_or_a_preset_sets(tmp_path: Path) -> None:
+    run = {"model": "resnet8", "data": "digits", "time_budget": "10m", "trials": 7}
+    assert search_config({}, ["time_budget=null"], run=run).time_budget is None
+    assert search_config({"trials": None}, run=run).trials == 7  # an option that was not given
+    file = write(tmp_path, "trials: null\n")
+    assert search_config({}, [], file, "demo").trials is None
+    assert (
+        search_config({}, ["trials=null"], write(tmp_path, "trials: 3\n"), "demo").trials is None
+    )
+
+
+def test_null_of_a_setting_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"c.yaml:1: trails: .* Did you mean 'trials'"):
+        search_config({}, [], write(tmp_path, "trails: null\n"))

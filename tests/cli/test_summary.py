@@ -45,8 +45,9 @@ def test_columns_can_be_chosen_and_formats_are_read_by_programs(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["summary", str(run), "--columns", "pipeline, size_bytes,compression_ratio"]
-    assert main([*command, "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)[1]["compression_ratio"] == 2.0
+    for words in ([*command, "--format", "json"], ["--json", *command]):
+        assert main(words) == 0
+        assert json.loads(capsys.readouterr().out)[1]["compression_ratio"] == 2.0
     assert main([*command, "--format", "csv", "-o", str(tmp_path / "s.csv")]) == 0
     assert pd.read_csv(tmp_path / "s.csv")["pipeline"].tolist() == ["baseline", "l1 50%"]
 

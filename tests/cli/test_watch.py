@@ -64,6 +64,16 @@ def test_of_an_interrupted_run_it_says_how_to_go_on(
     assert told.endswith(f"search --resume {folder.path}\n")
 
 
+def test_an_interrupted_run_with_code_of_the_users_own_goes_on_with_consent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workload = {"fingerprint": "f", "code": {"/a/net.py:make": "abc"}}
+    folder = RunFolder.create(tmp_path / "run", {**MANIFEST, "workload": workload})
+    write_status(folder.path, total=9)
+    assert main(["watch", str(folder.path)]) == 0
+    assert capsys.readouterr().err.endswith(f"search --resume {folder.path} --allow-code\n")
+
+
 def test_one_look_at_a_running_search_shows_who_is_at_work_on_what(
     folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

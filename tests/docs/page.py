@@ -169,7 +169,8 @@ def _run_command(words: list[str], where: str) -> None:
         # Closed, and so flushed, before the next command reads it.
         with open(target, "w") if target else nullcontext(sys.stdout) as out, redirect_stdout(out):
             code = main(shortened_search(words[1:]))
-    assert code == 0, f"{where}: `{shlex.join(words)}` ended with {code}"
+    done = (0, 3) if "search" in words else (0,)  # three trials may well keep no limit
+    assert code in done, f"{where}: `{shlex.join(words)}` ended with {code}"
 
 
 def shortened_search(words: list[str]) -> list[str]:

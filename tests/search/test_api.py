@@ -27,3 +27,11 @@ def test_the_folder_may_be_given_as_text(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match="already exists"):
         st.search(out=str(tmp_path / "run"), preset="demo")
+
+
+def test_none_is_as_if_a_setting_were_not_given(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="seeds: only a grid"):  # not tpe, the default
+        st.search(out=tmp_path / "run", preset="ppq", sampler="tpe", seeds=[1])
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError, match="already exists"):  # the sampler is the preset's: grid
+        st.search(out=tmp_path / "run", preset="ppq", sampler=None, seeds=[1])

@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,22 @@ def test_the_command_at_the_end_leaves_out_what_does_not_work(flat: Path) -> Non
     assert found.trial["seconds"] > found.trial["fine_tuning"] > 0
     assert 0 <= found.host["latency_accepted_share"] <= 1 and found.host["cores"] >= 1
     assert json.loads(json.dumps(found.to_dict()))["classes"] == 10
+
+
+def test_the_command_has_what_the_search_was_asked_for_with(flat: Path) -> None:
+    """A function that returns a trained network says baseline.epochs=0: nothing trains over it."""
+    settings = {
+        "model": f"{flat}:Flat",
+        "baseline": {"epochs": 0},
+        "space": {"prune": {"method": "l1"}, "distill": {"method": ["none", "dkd"]}},
+    }
+    assignments = ["baseline.epochs=0", "space.prune.method=l1", "space.distill.method=[none,dkd]"]
+    config = make_config(settings, preset="demo")
+    words = shlex.split(check_up(config, preset="demo", assignments=assignments).command)
+    assert words[:4] == ["slimtune", "search", "--preset", "demo"]
+    sets = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    # Channels cannot be pruned; what works and was not asked for is not put in.
+    assert sets == [*assignments, "space.prune.method=[none]", "space.quantize.method=[none]"]
 
 
 def test_a_network_without_a_file_is_of_no_use(flat: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from slimtune.errors import ConfigError, UserError
-from slimtune.search.config import SearchConfig, make_config, merged, set_path
+from slimtune.search.config import SearchConfig, make_config
 
 
 def test_options_win_over_the_preset_which_wins_over_the_defaults() -> None:
@@ -13,11 +13,17 @@ def test_options_win_over_the_preset_which_wins_over_the_defaults() -> None:
     assert config.space["train"]["epochs"] == 1 and config.space["train"]["batch_size"] == 64
 
 
-def test_none_leaves_a_setting_as_it_was() -> None:
-    assert merged({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"c": None, "d": 3}}) == {
-        "a": 1,
-        "b": {"c": 2, "d": 3},
-    }
+def test_none_takes_away_what_the_run_or_the_preset_sets() -> None:
+    assert make_config({"trials": None}, preset="demo").trials is None
+    assert make_config({"seed": None}).seed == 0  # the default, also where None is no value
+    assert make_config({"validation": {"fraction": None}}).validation.fraction is None
+    run = {"time_budget": "10m", "trials": 7, "final": {"epochs": 9, "repeats": 2}}
+    again = make_config({"time_budget": None, "final": {"epochs": None}}, run=run)
+    assert (again.time_budget, again.trials) == (None, 7)
+    assert (again.final.epochs, again.final.repeats) == (None, 2)
+    assert make_config({"final": None}, run=run).final == SearchConfig().final
+    whole = make_config({"space": {"train": {"batch_size": None}}}, preset="demo").space
+    assert "batch_size" not in whole["train"] and "epochs" in whole["train"]
 
 
 def test_a_stored_config_reads_back_equal() -> None:
@@ -33,19 +39,6 @@ def test_validation_comes_from_test_when_weights_are_given() -> None:
     assert (chosen.validation_source, chosen.validation_fraction) == ("train", 0.1)
 
 
-def test_a_dotted_setting_makes_its_mappings() -> None:
-    settings: dict[str, Any] = {"space": {"prune": {"amount": 0.5}}}
-    set_path(settings, "space.prune.scope", "local")
-    set_path(settings, "seed", 3)
-    assert settings == {"space": {"prune": {"amount": 0.5, "scope": "local"}}, "seed": 3}
-
-
-@pytest.mark.parametrize("dotted", ["", "a..b", "seed.x"])
-def test_a_dotted_setting_that_leads_nowhere_is_refused(dotted: str) -> None:
-    with pytest.raises(ConfigError):
-        set_path({"seed": 1}, dotted, 2)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -55,6 +48,8 @@ def test_a_dotted_setting_that_leads_nowhere_is_refused(dotted: str) -> None:
         ({"seed": -1}, "seed: must be greater than or equal to 0"),
         ({"executor": "slurm"}, "executor: must be 'ray' or 'inline'"),
         ({"validation": {"fraction": 1.0}}, "validation.fraction: must be less than 1"),
+        ({"trails": None}, "trails: unknown key 'trails'. Did you mean 'trials'"),
+        ({"validation": {"fractoin": None}}, "validation.fractoin: .*Did you mean 'fraction'"),
         ({"validation": {"fractoin": 0.5}}, "validation.fractoin: .*Did you mean 'fraction'"),
         ({"baseline": {"lr": 0}}, "baseline.lr: must be greater than 0"),
         ({"objectives": ["accuracy"]}, "objectives"),

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slimtune.cli.allow_code import allow_code_option
+from slimtune.cli.console import style_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data cifar10"
@@ -19,13 +20,7 @@ EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json", "csv"]),
-    default="text",
-    help="A table for people, or every number in JSON or CSV.",
-)
+@style_option(["text", "json", "csv"], "A table for people, or every number in JSON or CSV.")
 @allow_code_option
 @click.pass_obj
 def command(state: State, /, **given: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from slimtune.cli.console import json_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune doctor --model ./net.py:make --data folder:shapes"
@@ -20,7 +21,7 @@ EPILOG = "Example: slimtune doctor --model ./net.py:make --data folder:shapes"
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the search."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def command(state: State, /, **given: Any) -> None:
     """Try on a copy what can be pruned, quantized, distilled and exported, and time a trial.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slimtune.cli.allow_code import allow_code_option
+from slimtune.cli.console import style_option
 
 EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
 
@@ -20,13 +21,7 @@ EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Lines for people, or one JSON object.",
-)
+@style_option(["text", "json"], "Lines for people, or one JSON object.")
 @allow_code_option
 def command(**given: Any) -> None:
     """Measure an ONNX file, ours or another's, or a checkpoint on a test set.

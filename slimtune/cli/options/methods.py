@@ -5,18 +5,14 @@ from typing import Any
 
 import click
 
+from slimtune.cli.console import style_option
+
 EPILOG = "Example: slimtune methods fpgm"
 
 
 @click.command("methods", epilog=EPILOG)
 @click.argument("name", required=False)
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    help="Text for people, or JSON with every setting and its range.",
-)
+@style_option(["table", "json"], "Text for people, or JSON with every setting and its range.")
 def command(**given: Any) -> None:
     """List methods, models, data sources and presets; NAME shows one of them in full."""
     import_module("slimtune.cli.methods").carry_out(**given)
