@@ -27,6 +27,7 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
 
     Raises:
         UserError: bad input, as of the search itself.
+        SlimtuneError: the cluster cannot be reached.
         UsageError: ``resumed``.
     """
     if resumed:
@@ -87,14 +88,25 @@ def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
     seconds = sorted(sample.seconds for sample in cost.samples)
     part = "all" if cost.images == cost.of_images else f"{cost.images} of {cost.of_images}"
     side = f" (side by side: {TOGETHER:g} times that)" if cost.workers > 1 else ""
+    finals = ""
+    if cost.finals:
+        finals = (
+            f" and {words.duration(cost.final)} for {cost.finals} finals, of the "
+            f"{cost.finals // config.final.seeds} members that the front may have"
+        )
     lines = [
         f"trial     about {_seconds(cost.trial)}, from {_seconds(seconds[0])} to "
         f"{_seconds(seconds[-1])}: {len(seconds)} drawn recipes carried out with 1 epoch a stage "
         f"on {part} training images, scaled to all epochs and images{side}",
         f"time      about {words.duration(cost.search)}, of which {words.duration(cost.baseline)} "
-        "for the baseline; a machine that is busier or quieter than now changes it",
+        f"for the baseline{finals}; a machine that is busier or quieter than now changes it",
         f"disk      about {cost.size / 2**20:.1f} MiB",
     ]
+    if cost.device != (wanted := config.per_trial.device):
+        lines.append(
+            f"device    times are of this machine's {cost.device.upper()}: trials ask for "
+            f"{wanted}, which is not here"
+        )
     if config.time_budget is not None:
         lines.append(f"budget    no trial begins after {config.time_budget}")
     failed = [sample.failed for sample in cost.samples if sample.failed]

@@ -12,7 +12,9 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.estimate import Estimate, Measured, estimate_search
+from slimtune.search.machines import machines
 from slimtune.search.proposals import proposer_of
+from slimtune.search.scores import check_metrics
 from slimtune.search.setup import load_workload
 from slimtune.search.trackers.protocol import check_installed
 from slimtune.spaces.size import Size, space_size
@@ -52,9 +54,16 @@ def dry_run(
 
     Raises:
         UserError: bad input, as of the search itself.
+        SlimtuneError: the cluster cannot be reached.
     """
     check_installed(config.log_to)
+    with machines(config):
+        return _looked_at(config, on_sample)
+
+
+def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> DryRun:
     workload = load_workload(config, load_dataset(config.data))
+    check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
     drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN))
     later = drawn[len(config.points()) :] if config.sampler != "grid" else _spread(drawn)

@@ -14,13 +14,21 @@ import torch
 from torch import nn
 
 from slimtune.compression.distillation import NoDistillation
+from slimtune.compression.lengthening import lengthened
 from slimtune.compression.lessons import kept_views
+from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits, train_network
 from slimtune.search.config import SearchConfig
 from slimtune.search.machines import workers as workers_of
 from slimtune.search.setup import teacher_as_baseline
-from slimtune.search.short_trials import ShortTrials, epochs_of, questions_of, shortened_recipe
+from slimtune.search.short_trials import (
+    ShortTrials,
+    epochs_of,
+    measured_on,
+    questions_of,
+    shortened_recipe,
+)
 from slimtune.search.spec import Outcome
 from slimtune.workload.types import Split, Workload
 
@@ -34,6 +42,8 @@ RAY_SECONDS = 12.0
 TOGETHER = 1.1
 """Two trials of one thread on two cores take so much longer than one alone."""
 FRONT_SECONDS = 3.0
+MEMBERS = 12
+"""Of a front, at most so many: what is not known before the search."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,10 @@ class Estimate:
         of_images: training images in all.
         trial: mean seconds of a trial.
         baseline: seconds to train and measure the baseline, and the teacher, if they are.
-        search: seconds of the whole search, without early stopping.
+        finals: of the front's members at full length; 0 if none are asked for.
+        final: seconds of all of them; as many members as fronts usually have are taken.
+        search: seconds of the whole search, finals included, without early stopping.
+        device: that the trials were measured on, which theirs may not be.
         size: bytes of the whole run.
     """
 
@@ -83,7 +96,10 @@ class Estimate:
     of_images: int
     trial: float
     baseline: float
+    finals: int
+    final: float
     search: float
+    device: str
     size: int
 
 
@@ -150,6 +166,7 @@ def measure_pace(network: nn.Module, workload: Workload, batch: int = 128) -> Pa
         workload: gives the images.
         batch: images a step.
     """
+    torch.set_num_threads(1)
     images = _spread(workload.train, batch)
     small = dataclasses.replace(workload, train=images, validation=_spread(images, 2))
     copied = copy.deepcopy(network)
@@ -233,16 +250,22 @@ def _summed_up(
 ) -> Estimate:
     """Put trials, baseline, start and end of the search together."""
     trained = [m.epoch for m in measured if m.epochs]
-    epochs = fmean(map(epochs_of, recipes))
+    epoch = fmean(trained) if trained else 0.0
     fixed = fmean(m.fixed for m in measured)
-    trial = fixed + epochs * (fmean(trained) if trained else 0.0)
+    trial = fixed + fmean(map(epochs_of, recipes)) * epoch
+    longer = fixed + fmean(_lengthened_epochs(config, recipes)) * epoch
     trials, workers = config.total_trials(), workers_of(config)
     baseline = _networks(config, workload, fixed, pace)
     asking = _asking(config, workload, recipes)
     size = fmean(m.size for m in measured)
     slower = TOGETHER if workers > 1 else 1.0
-    members = min(trials, 12)
-    front = FRONT_SECONDS + members * len(workload.test) * pace.infer
+    members = min(trials, MEMBERS)
+    finals = members * config.final.seeds if config.final.wanted else 0
+    final = slower * longer * math.ceil(finals / workers)
+    measured_files = finals or members
+    front = FRONT_SECONDS + measured_files * len(workload.test) * pace.infer
+    front += FRONT_SECONDS if finals else 0.0  # who is run again is measured together first
+    of_trials = slower * trial * math.ceil(trials / workers)
     start = RAY_SECONDS if config.executor == "ray" else 0.0
     return Estimate(
         trials=trials,
@@ -252,9 +275,20 @@ def _summed_up(
         of_images=len(workload.train),
         trial=trial,
         baseline=baseline,
-        search=start + baseline + asking + front + slower * trial * math.ceil(trials / workers),
-        size=int(size * (trials + 1)),
+        finals=finals,
+        final=final,
+        search=start + baseline + asking + of_trials + final + front,
+        device=measured_on(config),
+        size=int(size * (trials + finals + 1)),
     )
+
+
+def _lengthened_epochs(config: SearchConfig, recipes: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the epochs that each recipe has as a final."""
+    cheap = config.longest_train()
+    full = config.final.length(cheap)
+    longer = (lengthened(Recipe.from_dict(recipe), cheap, full) for recipe in recipes)
+    return [epochs_of(recipe.to_dict()) for recipe in longer]
 
 
 def _networks(config: SearchConfig, workload: Workload, fixed: float, pace: Pace) -> float:

@@ -7,7 +7,7 @@ from slimtune.search.attempt import Aids, OnEvent, Work
 from slimtune.search.config import SearchConfig
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.machines import workers
-from slimtune.search.memory import SecondChance
+from slimtune.search.memory import Called, SecondChance, trial_words
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.spec import Outcome, TrialSpec
 
@@ -26,6 +26,7 @@ def run_all(
     on_event: OnEvent,
     warn: Callable[[str], None],
     go_on: Callable[[], bool],
+    called: Called = trial_words,
 ) -> None:
     """Run every trial that ``ask`` hands out; those that ran out of memory twice, if need be.
 
@@ -42,12 +43,13 @@ def run_all(
         on_event: see `run_inline`.
         warn: told of each trial that will run again.
         go_on: whether second attempts shall begin: not after Ctrl-C.
+        called: what a trial of this number is called where users are told of it.
 
     Raises:
         SlimtuneError: as `run_ray`.
         KeyboardInterrupt: as `run_ray`.
     """
-    later = SecondChance(tell, on_event, warn)
+    later = SecondChance(tell, on_event, warn, called)
     _run(config, work, shared, ask, later, aids, workers(config), config.per_trial.gpus)
     if later.waits():
 

@@ -1,14 +1,15 @@
 """The front measured again: all files together when no trial runs, and on the test split."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slimtune.measurement.accuracy import accuracy, standard_error
 from slimtune.measurement.latency import Latency
 from slimtune.measurement.runtime import predict
-from slimtune.results.final import FinalRow, write_final
+from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
@@ -22,17 +23,34 @@ Finals = Mapping[FinalKey, TrialRecord]
 """The finals of one length, complete and failed ones."""
 
 
-def measure_front(folder: RunFolder, workload: Workload) -> None:
-    """Measure the files of the trials on the front: test accuracy, and latency in quiet."""
-    numbers = [record.number for record in open_run(folder.path).candidates()]
-    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
-    base, *latencies = _latencies(folder, workload, files)
+def measure_front(
+    folder: RunFolder, workload: Workload, warn: Callable[[str], None] = lambda text: None
+) -> None:
+    """Measure the files of the trials on the front: test accuracy, and latency in quiet.
+
+    A trial whose file was deleted keeps the test accuracy that it was recorded with, and the
+    front then has the latencies that the trials themselves measured: those of two measurements
+    do not rank.
+
+    Args:
+        folder: whose lock this process holds.
+        workload: of the run.
+        warn: told of trials without a file.
+    """
+    files, gone = _files(folder)
+    for number in gone:
+        warn(
+            f"trial {number} has lost its model.onnx: it is left out of the joint measurement and "
+            f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
+            "tells whether it can be made again"
+        )
+    base, *latencies = _latencies(folder, workload, list(files.values()))
     rows = [_row(workload, _baseline(folder), base, None)]
     rows += [
         _row(workload, file, latency, number)
-        for number, file, latency in zip(numbers, files, latencies, strict=True)
+        for (number, file), latency in zip(files.items(), latencies, strict=True)
     ]
-    write_final(folder.path, rows)
+    write_final(folder.path, rows + _recorded(folder, gone))
 
 
 def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
@@ -42,10 +60,9 @@ def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
     is written, and test images are not looked at.
     """
     run = open_run(folder.path)
-    numbers = [record.number for record in run.candidates()]
-    files = [folder.trial_path(number) / "model.onnx" for number in numbers]
-    _, *latencies = _latencies(folder, workload, files)
-    rows = [FinalRow(trial=n, latency_ms=at.ms) for n, at in zip(numbers, latencies, strict=True)]
+    files, _ = _files(folder)  # if one is gone, the latencies of the trials themselves decide
+    _, *latencies = _latencies(folder, workload, list(files.values()))
+    rows = [FinalRow(trial=n, latency_ms=at.ms) for n, at in zip(files, latencies, strict=True)]
     return run.standing(rows)
 
 
@@ -100,6 +117,20 @@ def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
         "test_accuracy": score,
         "test_standard_error": standard_error(score, len(workload.test)),
     }
+
+
+def _files(folder: RunFolder) -> tuple[dict[int, Path], list[int]]:
+    """Return the files of the candidates by trial, and the trials whose file is gone."""
+    numbers = [record.number for record in open_run(folder.path).candidates()]
+    files = {number: folder.trial_path(number) / "model.onnx" for number in numbers}
+    gone = [number for number, file in files.items() if not file.is_file()]
+    return {number: file for number, file in files.items() if number not in gone}, gone
+
+
+def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[FinalRow]:
+    """Return what an earlier measurement says of trials themselves, but for latencies."""
+    rows = {row.trial: row for row in read_final(folder.path) if row.repeats is None}
+    return [replace(rows[n], latency_ms=None, stable=True) for n in numbers if n in rows]
 
 
 def _baseline(folder: RunFolder) -> Path:

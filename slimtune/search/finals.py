@@ -17,6 +17,7 @@ from slimtune.results.run import open_run
 from slimtune.search.attempt import AtStage, OnEvent, Work
 from slimtune.search.config import SearchConfig
 from slimtune.search.final_measurement import measure_finals, measure_front, still_standing
+from slimtune.search.memory import Called
 from slimtune.search.recorder import Recorder
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
@@ -24,9 +25,9 @@ from slimtune.workload.types import Workload
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 Execute = Callable[
-    [Work, Callable[[], TrialSpec | None], Callable[[Outcome], None], OnEvent], None
+    [Work, Callable[[], TrialSpec | None], Callable[[Outcome], None], OnEvent, Called], None
 ]
-"""Run specs on the search's executor: the work, who to ask, who to tell, who watches."""
+"""Run specs on the search's executor: the work, who to ask, who to tell, who watches, names."""
 
 
 def run_finals(
@@ -51,12 +52,16 @@ def run_finals(
         RunError: the disk refuses.
         KeyboardInterrupt: as ``execute``; every finished final is in the run folder.
     """
+
+    def warn(text: str) -> None:
+        listener("warning", {"text": text})
+
     members = front_members(folder, workload)
     if not members:  # no trial keeps the limits; there is still the baseline to measure
-        measure_front(folder, workload)
+        measure_front(folder, workload, warn)
         return
     specs = plan(config, folder, members)
-    done = _finished(folder, specs, lambda text: listener("warning", {"text": text}))
+    done = _finished(folder, specs, warn)
     cheap = config.longest_train()
     listener(
         "finals",
@@ -72,7 +77,7 @@ def run_finals(
     if len(done) < len(specs):
         _run(config, folder, specs, done, listener, execute)
     for text in _lost(done, members):
-        listener("warning", {"text": text})
+        warn(text)
     measure_finals(folder, workload, done)
     stayed = set(open_run(folder.path).front()["trial"])
     listener("finals_measured", {"left": [n for n in members if n not in stayed]})
@@ -114,10 +119,11 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
     """Return the spec of every final; all first seeds come before the second ones.
 
     The numbers of the specs count them, for executors tell their outcomes apart by number; what
-    is written bears the number of the trial.
+    is written bears the number of the trial. They run on the device that the config gives them,
+    which may be another than the trial's: a run may go on elsewhere.
 
     Args:
-        config: of the search.
+        config: of the search as it goes on.
         folder: the run.
         members: trials to run again.
     """
@@ -135,7 +141,7 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
                 recipe,
                 seed,
                 record.threads,
-                record.device,
+                config.per_trial.device,
                 precision=record.precision,
                 views=record.views,
             )
@@ -199,7 +205,13 @@ def _run(
             listener("final_finished", {**told, **counted, "record": done[key]})
 
     work = partial(run_trial, objectives=tuple(config.objectives))
-    execute(work, lambda: next(left, None), tell, on_event)
+    execute(
+        work,
+        lambda: next(left, None),
+        tell,
+        on_event,
+        lambda number: f"final {keys[number].name}",
+    )
 
 
 def _lost(done: Mapping[FinalKey, TrialRecord], members: list[int]) -> list[str]:

@@ -16,6 +16,7 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.references import code_in
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import (
+    anchored_code,
     code_digest,
     load_code,
     loaded_code,
@@ -42,12 +43,21 @@ class OwnWork:
         return self.work(shared, spec, aids)
 
 
-def with_own_code(work: Work, config: SearchConfig) -> Work:
+def with_own_code(
+    work: Work, config: SearchConfig, recipe: Mapping[str, Any] | None = None
+) -> Work:
     """Return ``work`` ready to travel with the code that trials of a search call.
 
     That is all that its settings name but the data, which travel as arrays.
+
+    Args:
+        work: the body of a trial.
+        config: of the search; what it names and has not been loaded stays behind.
+        recipe: of a single trial, in its JSON form, whose code goes along.
     """
-    wanted = {code for key, code in code_in(config.model_dump()) if key != "data"}
+    named = {code for key, code in code_in(config.model_dump()) if key != "data"}
+    named |= {code for _, code in code_in(recipe or {})}
+    wanted = set(map(anchored_code, named))
     code = {name: thing for name, thing in loaded_code().items() if name in wanted}
     for reference in code:
         for module in local_modules(reference):

@@ -6,6 +6,7 @@ means to run it again.
 """
 
 import copy
+import dataclasses
 import math
 import numbers
 import random
@@ -163,8 +164,11 @@ class Proposer:
         return spec
 
     def run_again(self, specs: Sequence[TrialSpec]) -> None:
-        """Hand these out before any new one."""
-        self._again.extend(specs)
+        """Hand these out before any new one, on the device that all specs are for now.
+
+        A run may go on where the device that they were begun on is not.
+        """
+        self._again.extend(dataclasses.replace(spec, device=self._device) for spec in specs)
 
     def restore(
         self, spec: TrialSpec, outcome: Outcome, violations: Mapping[str, float] | None = None

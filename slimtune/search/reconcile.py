@@ -46,6 +46,8 @@ def set_damaged_study_aside(path: Path, warn: Warn) -> None:
 def reconcile(folder: RunFolder, study: optuna.Study, proposer: Proposer, warn: Warn) -> int:
     """Bring the study up to date, and hand to the proposer what has to run again.
 
+    That runs as it was begun, but on the device of the settings that the run goes on with.
+
     Args:
         folder: whose lock this process holds.
         study: of the run; trials it lacks are added.

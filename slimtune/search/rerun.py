@@ -18,11 +18,14 @@ from slimtune.results.record import TrialRecord
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.devices import moved_here
 from slimtune.search.layered import merged, set_path
+from slimtune.search.own_work import with_own_code
+from slimtune.search.references import code_in
 from slimtune.search.setup import reopen_workload
 from slimtune.search.single import Note, run_in_worker, stored_beginning
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
 from slimtune.spaces.space import STAGES
+from slimtune.workload.own_code import load_code
 from slimtune.workload.types import Workload
 
 _TOLD = ("log.txt",)
@@ -91,8 +94,8 @@ def rerun_trial(
         note: told what is not as it was in the search.
 
     Raises:
-        UserError: no such trial, no such device, changes that make no valid recipe, or a stage
-            that is not kept.
+        UserError: no such trial, no such device, changes that make no valid recipe, a stage
+            that is not kept, or code of the user's own that cannot be loaded.
         RunError: the run's data has changed.
         SlimtuneError: Ray cannot be started.
     """
@@ -118,7 +121,9 @@ def rerun_trial(
         return work(workload, spec)
     if config.ray_address is not None:
         note(f"the search ran at {config.ray_address}; this runs in a Ray of this machine")
-    return run_in_worker(work, workload, spec)
+    for _, reference in code_in(spec.recipe):  # a worker cannot load what only it would need
+        load_code(reference)
+    return run_in_worker(with_own_code(work, config, spec.recipe), workload, spec)
 
 
 def other_numbers(record: TrialRecord) -> str:

@@ -24,6 +24,7 @@ from slimtune.search.finals import run_finals
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
+from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
 from slimtune.search.proposals import proposer_of
 from slimtune.search.proposer import Proposer
@@ -188,7 +189,7 @@ def _finish(
         execute = partial(_execute, config, workload, interrupts, listener, Aids())
         run_finals(config, folder, workload, listener, execute)
     else:
-        measure_front(folder, workload)
+        measure_front(folder, workload, lambda text: listener("warning", {"text": text}))
     run = open_run(folder.path)
     if missed := run.nearest_miss():
         listener("warning", {"text": missed})
@@ -253,6 +254,7 @@ def _execute(
     ask: Callable[[], TrialSpec | None],
     tell: Callable[[Outcome], None],
     on_event: OnEvent,
+    called: Called = trial_words,
 ) -> None:
     """Run what ``ask`` hands out on the config's executor, until it ends or a signal comes."""
 
@@ -270,6 +272,7 @@ def _execute(
             on_event=on_event,
             warn=lambda text: listener("warning", {"text": text}),
             go_on=lambda: not interrupts.requested,
+            called=called,
         )
 
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimtune.compression.lessons import can_be_kept
+from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
 from slimtune.search.attempt import Aids, go_on
 from slimtune.search.config import SearchConfig
+from slimtune.search.devices import is_here
 from slimtune.search.shared_views import FILE as ANSWERS
 from slimtune.search.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.stage_store import run_origin
@@ -41,18 +43,29 @@ class ShortTrials:
             recipe: in its JSON form, whole.
             number: of the trial, and its seed.
         """
-        asked = self._config.per_trial
+        asked, device = self._config.per_trial, measured_on(self._config)
         spec = TrialSpec(
             number,
             shortened_recipe(recipe),
             seed=number,
+            threads=asked.cpus,
+            device=device,
             prefix_seed=shared_seed(self._config.seed),
-            precision=asked.trains_in(self._part.image_shape),
+            precision=decide(asked.precision, device, self._part.image_shape),
             views=asked.teacher_views,
         )
         outcome = run_trial(self._part, spec, self._aids, origin=self._origin)
         self._answers |= {key: kept for key, kept in outcome.stages.items() if ANSWERS in kept}
         return outcome
+
+
+def measured_on(config: SearchConfig) -> str:
+    """Return the device that a search's trials are measured on here: theirs, or else the CPU.
+
+    A cluster's GPUs need not be where the search is begun.
+    """
+    device = config.per_trial.device
+    return device if is_here(device) else "cpu"
 
 
 def _stop_none(_outcome: Outcome) -> str:

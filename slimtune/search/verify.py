@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import network_logits
-from slimtune.errors import SlimtuneError
+from slimtune.errors import SlimtuneError, UserError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.results.files import read_json
 from slimtune.results.final import read_final
+from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
@@ -44,7 +46,8 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
     recorded one to the last image: the file, the images and the arithmetic are the same. On
     another processor integer kernels may round otherwise, and an image may fall to the other
     side; that is told as a difference. The torch module, if there, must compute what the file
-    computes, by the rule that every trial is held to (`check_parity`).
+    computes, by the rule that every trial is held to (`check_parity`); where it was exported
+    alone, that file is the run's own.
 
     Args:
         run_folder: the run it came from.
@@ -53,22 +56,39 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
 
     Raises:
         RunError: the run's data has changed.
-        UserError: the data cannot be read any more.
+        UserError: the data cannot be read any more, or a torch module has no file to be held
+            against.
     """
     record, place = what_ships(run_folder, number)
+    onnx: Path | bytes = folder / "model.onnx"
+    if alone := not (folder / "model.onnx").is_file():
+        onnx = _file_of_the_run(run_folder, record, place)
     workload = reopen_workload(run_folder, run_config(run_folder))
     final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
     tested = final.test_accuracy if final else None
     recorded = {**record.metrics, **record.objectives}.get("accuracy")
     checks = []
-    if (file := folder / "model.onnx").is_file():
+    if not alone:
         for name, expected in (("validation", recorded), ("test", tested)):
             split = workload.validation if name == "validation" else workload.test
-            logits = predict(file, split.images, mean=workload.mean, std=workload.std)
+            logits = predict(onnx, split.images, mean=workload.mean, std=workload.std)
             checks.append(_accuracy_check(name, accuracy(logits, split.labels), expected))
-    if (folder / "model.safetensors").is_file() and file.is_file():
-        checks.append(_parity(folder, place, record, workload))
+    if (folder / "model.safetensors").is_file():
+        checks.append(_parity(folder, onnx, place, record, workload))
     return checks
+
+
+def _file_of_the_run(run_folder: RunFolder, record: TrialRecord, place: Path) -> bytes:
+    """Return what the run holds of a trial that was exported without its model.onnx."""
+    if not (place / "model.onnx").is_file():
+        final = place.parent.name == FINALS
+        which = f"--final {place.name}" if final else f"--trial {record.number}"
+        raise UserError(
+            f"trial {record.number}: {place / 'model.onnx'} is gone, and a torch module is "
+            "verified against it; export without --verify, or make the trial again: "
+            f"slimtune rerun {run_folder.path} {which} --check"
+        )
+    return run_folder.read_artifact(record, "model.onnx", place)
 
 
 def _accuracy_check(split: str, found: float, expected: object) -> Check:
@@ -81,7 +101,9 @@ def _accuracy_check(split: str, found: float, expected: object) -> Check:
     )
 
 
-def _parity(folder: Path, place: Path, record: TrialRecord, workload: Workload) -> Check:
+def _parity(
+    folder: Path, onnx: Path | bytes, place: Path, record: TrialRecord, workload: Workload
+) -> Check:
     """Compare the torch module with the file on some validation images.
 
     A network of the user's own has no folder in the export; it is where the trial has it.
@@ -89,12 +111,11 @@ def _parity(folder: Path, place: Path, record: TrialRecord, workload: Workload) 
     name = read_json(place / "model.json").get("architecture", {}).get("name")
     own = name if is_allowed(str(name)) else None
     images = workload.validation.images[:PARITY_IMAGES]
-    file = predict(folder / "model.onnx", images, mean=workload.mean, std=workload.std)
+    file = predict(onnx, images, mean=workload.mean, std=workload.std)
     network = network_logits(load_model(folder, model=own), images, workload).numpy()
-    quantize = record.recipe.get("quantize") or {}
-    method = quantize.get("method", "none") if isinstance(quantize, dict) else str(quantize)
+    quantize = Recipe.from_dict(record.recipe).quantize
     try:
-        check_parity(network, file, quantized=method not in ("none", "float16"))
+        check_parity(network, file, quantized=quantize.activations != "float")
     except SlimtuneError as error:
         return Check("torch module", str(error), "as the file", False)
     agreement = top1_agreement(network, file)

@@ -3,7 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from slimtune.cli.dry_run import _cost_lines
 from slimtune.cli.main import main
+from slimtune.search.config import make_config
+from slimtune.search.estimate import Estimate, Measured
 
 SMALL = ["--model", "resnet8", "--data", "digits", "--trials", "2", "--epochs", "1", "--no-ray"]
 
@@ -55,3 +58,17 @@ def test_what_the_search_would_refuse_is_refused(
     captured = capsys.readouterr()
     assert rule in captured.err and captured.err.count("\n") == 1 and captured.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_finals_and_a_device_that_is_not_here_are_told() -> None:
+    cost = Estimate(
+        trials=20, workers=1, samples=(Measured(1.0, 1.0, 3, 10),), images=9, of_images=9,
+        trial=4.0, baseline=60.0, finals=60, final=7200.0, search=7500.0, device="cpu", size=10,
+    )  # fmt: skip
+    config = make_config({"final": {"epochs": 30, "repeats": 5}})
+    told = "\n".join(_cost_lines(config, cost))
+    assert "for the baseline and 2:00:00 for 60 finals, of the 12 members that" in told
+    assert "this machine" not in told
+    on_gpu = make_config({"final": {"repeats": 5}, "per_trial": {"gpus": 0.5}})
+    told = "\n".join(_cost_lines(on_gpu, cost))
+    assert "times are of this machine's CPU: trials ask for cuda:0, which is not here" in told

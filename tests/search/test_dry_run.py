@@ -1,13 +1,15 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from slimtune.errors import UserError
+from slimtune.errors import ConfigError, SlimtuneError, UserError
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.dry_run import draw_recipes, dry_run
 from slimtune.search.estimate import Measured
 from slimtune.search.search import run_search
+from slimtune.workload.own_code import allow_all_code
 
 
 def test_the_first_recipes_are_those_that_the_search_runs(
@@ -50,3 +52,32 @@ def test_what_the_search_would_refuse_is_refused() -> None:
         dry_run(make_config({"data": "didgits"}))
     with pytest.raises(UserError, match="Did you mean 'resnet18'"):
         dry_run(make_config({"data": "digits", "model": "torchvision:resnt18"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "rule"),
+    [
+        ({"per_trial": {"gpus": 1}}, ConfigError, "asks for 1 GPU, but this host has 0"),
+        (
+            {"executor": "ray", "ray_address": "127.0.0.1:1"},
+            SlimtuneError,
+            "cannot reach Ray at 127.0.0.1:1",
+        ),
+        (
+            {"objectives": ["size_bytes", "/gone.py:f1:maximize"]},
+            UserError,
+            "file /gone.py does not exist",
+        ),
+    ],
+)
+def test_machines_and_metrics_are_checked_as_of_a_search(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    kind: type[SlimtuneError],
+    rule: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    allow_all_code()
+    small = {"model": "resnet8", "data": "digits", "executor": "inline", **settings}
+    with pytest.raises(kind, match=rule):
+        dry_run(make_config({**small, "trials": 1}))

@@ -8,6 +8,7 @@ from slimtune.compression.training import network_logits
 from slimtune.search import short_trials
 from slimtune.search.config import SearchConfig
 from slimtune.search.estimate import estimate_search, measure_pace
+from slimtune.search.settings_final import FinalSettings
 from slimtune.search.spec import Outcome
 from slimtune.search.trial import run_trial
 from slimtune.workload.types import Workload
@@ -92,3 +93,19 @@ def test_distilling_is_measured_with_a_teacher_that_is_asked_once(
     cost = estimate_search(digits_config, digits, [taught] * 3, samples=3)
     assert not any(m.failed for m in cost.samples)
     assert sum(asked) == len(digits.train)
+
+
+def test_finals_are_counted_at_their_own_length(
+    digits: Workload, digits_config: SearchConfig
+) -> None:
+    recipes = [{"prune": "none", "train": {"epochs": 1, "batch_size": 64}}] * 2
+    final = FinalSettings(epochs=100, repeats=5)
+    cost = estimate_search(digits_config, digits, recipes, samples=1)
+    assert (cost.finals, cost.final) == (0, 0.0)
+    config = digits_config.model_copy(update={"final": final})
+    more = estimate_search(config, digits, recipes, samples=1)
+    [one] = more.samples
+    assert more.finals == 4 * 5  # four trials have a front of four at most
+    assert more.final == pytest.approx(20 * (one.fixed + 100 * one.epoch))
+    assert more.search > more.final + 4 * more.trial
+    assert more.size == pytest.approx(25 * one.size, rel=0.1)

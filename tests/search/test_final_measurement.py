@@ -1,10 +1,19 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from slimtune.measurement.runtime import predict
+from slimtune.results.final import read_final
 from slimtune.results.finals import FinalKey
+from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.final_measurement import on_test, shipped
+from slimtune.results.run import open_run
+from slimtune.search import final_measurement
+from slimtune.search.final_measurement import measure_front, on_test, shipped, still_standing
+from slimtune.search.rerun import run_config
 from slimtune.search.search import _baseline_spec
+from slimtune.search.setup import reopen_workload
 from slimtune.search.trial import run_trial
 
 
@@ -47,3 +56,29 @@ def test_test_accuracy_is_counted_on_the_file(digits, digits_config) -> None:
     assert measured["test_accuracy"] == pytest.approx(right)
     spread = (right * (1 - right) / len(digits.test)) ** 0.5
     assert measured["test_standard_error"] == pytest.approx(spread)
+
+
+def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_theirs(
+    digits_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(final_measurement, "FRONT_LATENCY_SECONDS", 0.05)
+    shutil.copytree(digits_run, tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    workload = reopen_workload(folder, run_config(folder))
+    before = {row.trial: row for row in read_final(folder.path)}
+    gone, *others = [record.number for record in open_run(folder.path).candidates()]
+    (folder.trial_path(gone) / "model.onnx").unlink()
+    warnings: list[str] = []
+    measure_front(folder, workload, warnings.append)
+    assert len(warnings) == 1 and f"trial {gone} has lost its model.onnx" in warnings[0]
+    assert f"slimtune rerun {folder.path} --trial {gone}" in warnings[0]
+    after = {row.trial: row for row in read_final(folder.path)}
+    assert after.keys() == {None, gone, *others}
+    assert {n: row.test_accuracy for n, row in after.items()} == {
+        n: before[n].test_accuracy for n in after
+    }
+    assert [n for n, row in after.items() if row.latency_ms is None] == [gone]
+    front = open_run(folder.path).front()
+    recorded = [folder.record(int(n)).objectives["latency_ms"] for n in front["trial"]]
+    assert gone in set(front["trial"]) and front["latency_ms"].tolist() == recorded
+    assert gone in still_standing(folder, workload)

@@ -1,6 +1,7 @@
 """Members of the front at full length, run for real on digits."""
 
 import json
+import re
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from slimtune.results.run import Run, open_run
 from slimtune.search import evaluate, final_measurement, trial
 from slimtune.search.config import SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
-from slimtune.search.finals import final_seed, front_members, run_finals
+from slimtune.search.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.settings_final import FinalSettings
@@ -234,9 +235,10 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
 def failing(which: Callable[[int], bool]) -> Callable[..., None]:
     """Return an executor that fails the specs with some numbers, and else takes the trial's."""
 
-    def execute(_work: Any, ask: Any, tell: Any, on_event: Any) -> None:
+    def execute(_work: Any, ask: Any, tell: Any, on_event: Any, called: Any) -> None:
         while (spec := ask()) is not None:
             on_event("start", spec)
+            assert re.fullmatch(r"final 000[01]-e2-r[01]", called(spec.number))
             assert which(spec.number), "these tests run nothing"
             outcome = Outcome(spec.number, "failed", reason="diverged")
             tell(outcome)
@@ -297,6 +299,19 @@ def test_who_is_run_again_is_decided_once(
     for other in ("{", json.dumps({**known, "candidates": [9]})):
         file.write_text(other)
         assert sorted(front_members(folder, workload)) == sorted(known["members"])
+
+
+def test_finals_run_on_the_device_that_the_run_goes_on_with(
+    cheap: Run, config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(cheap, tmp_path / "run")
+    file = folder.trial_path(0) / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "device": "cuda:0"}))
+    assert folder.record(0).device == "cuda:0"
+    for gpus, device in ((0.0, "cpu"), (0.5, "cuda:0")):
+        asked = config.per_trial.model_copy(update={"gpus": gpus})
+        wanted = longer(config, 2, 2).model_copy(update={"per_trial": asked})
+        assert {spec.device for spec in plan(wanted, folder, [0, 1]).values()} == {device}
 
 
 def test_seeds_differ_between_runs_trials_and_repeats_and_stay() -> None:

@@ -86,6 +86,33 @@ def test_the_first_attempt_waits_untold_and_the_second_may_succeed():
     assert search.log[2:] == [("start", 4), ("tell", 4, "complete"), ("finish", 4)]
 
 
+def test_who_calls_it_says_what_its_trials_are_called():
+    told = []
+    chance = SecondChance(
+        lambda outcome: None, lambda name, what: None, told.append, "final 0017-e30-r{}".format
+    )
+    chance.on_event("start", TrialSpec(0, {}, 0))
+    chance.tell(short(0))
+    assert told[0].startswith("final 0017-e30-r0 runs again at the end, alone: ")
+
+
+def test_a_thread_may_tell_of_stages_while_another_keeps_a_trial():
+    search = Search()
+    search.run(short(4))
+
+    class AtStageMeanwhile:
+        """News of trial 9; whoever looks at its number is overtaken by another thread."""
+
+        @property
+        def number(self):
+            if search.chance.waits() and len(search.log) < 9:
+                search.run(short(len(search.log) + 10))
+            return 9
+
+    search.chance.on_event("stage", AtStageMeanwhile())
+    assert ("stage", 9) in search.log
+
+
 def test_the_second_time_is_final_and_says_so():
     search = Search()
     search.run(short(4))

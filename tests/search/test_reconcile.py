@@ -122,6 +122,15 @@ def test_a_trial_that_was_running_runs_again_as_it_was(tmp_path):
     assert [record.number for record in again.folder.records()] == list(range(8))
 
 
+def test_a_trial_that_runs_again_does_so_on_the_device_that_there_is_now(tmp_path):
+    search = Search(tmp_path / "run", device="cuda:0")
+    search.run(2)
+    running = search.proposer.ask()
+    assert running.device == "cuda:0"
+    again = Search(tmp_path / "run", device="cpu")
+    assert again.proposer.ask() == replace(running, device="cpu")
+
+
 @pytest.mark.parametrize("fault", ["gone", "empty", "garbage", "torn", "other tables"])
 def test_a_study_that_is_lost_is_made_again_from_the_trials(tmp_path, whole, fault):
     search, specs = whole

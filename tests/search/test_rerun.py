@@ -1,21 +1,40 @@
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from ray import cloudpickle
 
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.record import TrialRecord
+from slimtune.search.config import make_config
 from slimtune.search.rerun import (
     Comparison,
     changed,
     compress_once,
     find_run,
     other_numbers,
+    rerun_trial,
 )
-from slimtune.search.spec import TrialSpec
+from slimtune.search.search import run_search
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.workload.own_code import allow_all_code, local_modules
 from slimtune.workload.types import Workload
+
+WORKER = """
+import pickle, sys
+from slimtune.search.attempt import Aids
+with open(sys.argv[1], "rb") as sent:
+    work, shared, spec = pickle.load(sent)
+with open(sys.argv[2], "wb") as made:
+    pickle.dump(work(shared, spec, Aids()), made)
+"""
+"""What a worker process does: it has neither the user's module nor consent to import it."""
 
 
 def test_a_file_finds_the_run_it_lies_in(tmp_path: Path) -> None:
@@ -61,3 +80,37 @@ def test_a_note_says_where_other_numbers_may_come_out(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     short = replace(record, precision="bfloat16")
     assert "has no instructions for it: this takes longer" in other_numbers(short)
+
+
+def test_a_worker_is_given_the_code_that_the_run_names(
+    own_net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_all_code()
+    metric = tmp_path / "metric.py"
+    metric.write_text("def right(logits, labels):\n    return (logits.argmax(1) == labels).mean()")
+    space = {"train": {"epochs": 0}, "distill": {"method": "none"}}
+    settings = {"model": f"{own_net}:make", "data": "digits", "executor": "inline", "trials": 1}
+    settings |= {"objectives": ["size_bytes", f"{metric}:right:maximize"]}
+    config = make_config({**settings, "baseline": {"epochs": 1}, "space": space})
+    run = run_search(config, tmp_path / "run")
+    for module in local_modules(f"{own_net}:make"):  # as in a process that has not searched
+        if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.unregister_pickle_by_value(module)
+
+    def in_a_fresh_process(work: Any, shared: Any, spec: TrialSpec) -> Outcome:
+        sent, made = tmp_path / "sent", tmp_path / "made"
+        sent.write_bytes(cloudpickle.dumps((work, shared, spec)))
+        command = [sys.executable, "-c", WORKER, str(sent), str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        outcome: Outcome = pickle.loads(made.read_bytes())
+        return outcome
+
+    monkeypatch.setattr("slimtune.search.rerun.run_in_worker", in_a_fresh_process)
+    again = rerun_trial(run.folder, 0, ray=True)
+    assert again.status == "complete", again.reason
+    assert again.objectives == run.records[0].objectives
+    student = tmp_path / "student.py"
+    student.write_text(own_net.read_text())
+    other = rerun_trial(run.folder, 0, {"student.model": f"{student}:make"}, ray=True)
+    assert other.status == "complete", other.reason

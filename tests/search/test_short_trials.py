@@ -1,11 +1,20 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from slimtune.search import short_trials
 from slimtune.search.config import SearchConfig
+from slimtune.search.per_trial import PerTrialSettings
 from slimtune.search.short_trials import (
     ShortTrials,
     epochs_of,
+    measured_on,
     questions_of,
     shortened_recipe,
 )
-from slimtune.workload.types import Workload
+from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.workload.types import Split, Workload
 
 RECIPE = {
     "prune": {"method": "bn_scale", "amount": 0.5, "sparsity_epochs": 2, "step_epochs": 3},
@@ -45,3 +54,33 @@ def test_trials_share_answers_and_no_stages(digits: Workload, digits_config: Sea
     asked = [key for key, files in first.stages.items() if "logits.npy" in files]
     assert len(asked) == 1 and second.stages[asked[0]] == {}
     assert not any("store" in stage for stage in second.payload.seconds)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_trials_are_measured_with_their_own_threads_and_device_or_as_of_this_cpu(
+    here: bool, digits: Workload, digits_config: SearchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = PerTrialSettings(gpus=0.5, cpus=2)
+    config = digits_config.model_copy(update={"per_trial": asked})
+    seen: list[TrialSpec] = []
+
+    def run(_workload: Workload, spec: TrialSpec, *_args: Any, **_options: Any) -> Outcome:
+        seen.append(spec)
+        return Outcome(spec.number, "complete")
+
+    monkeypatch.setattr(short_trials, "run_trial", run)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: int(here))
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
+    large = dataclasses.replace(digits, train=larger(digits.train))
+    ShortTrials(config, large).carry_out(RECIPE, 0)
+    [spec] = seen
+    assert measured_on(config) == spec.device == ("cuda:0" if here else "cpu")
+    assert spec.threads == 2
+    # bfloat16 is what a GPU would be given, and what this CPU has no instructions for
+    assert spec.precision == ("bfloat16" if here else "float32")
+
+
+def larger(split: Split) -> Split:
+    """Return a split of images that are large enough to gain by bfloat16."""
+    images = split.images.repeat(2, axis=1).repeat(2, axis=2)
+    return dataclasses.replace(split, images=images)

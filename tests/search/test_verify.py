@@ -2,8 +2,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from slimtune.cli.main import main
+from slimtune.errors import UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
 from slimtune.search.config import SearchConfig
@@ -14,7 +16,8 @@ from slimtune.search.verify import verify_export
 
 @pytest.fixture(scope="module")
 def run(digits_config: SearchConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    config = digits_config.model_copy(update={"trials": 1, "space": {"train": {"epochs": 1}}})
+    space = {"train": {"epochs": 1}, "quantize": {"method": "rtn", "activation_bits": 32}}
+    config = digits_config.model_copy(update={"trials": 1, "space": space})
     return run_search(config, tmp_path_factory.mktemp("runs") / "a")
 
 
@@ -64,3 +67,39 @@ def test_another_model_in_the_folder_is_told(
     assert error.splitlines()[-1].startswith("error: 1 of the exported measurements differ")
     assert main([*arguments[:1], str(run.path), *arguments[2:-1], str(tmp_path / "ok")]) == 0
     assert capsys.readouterr().err.count(": ok") == 3
+
+
+def damaged(folder: Path) -> Path:
+    """Return an export whose torch module has logits a twentieth larger than it had."""
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    *_, last = [name for name, tensor in weights.items() if tensor.ndim == 2]
+    save_file({**weights, last: weights[last] * 1.05}, file)
+    return folder
+
+
+def test_a_torch_module_alone_is_held_against_the_file_in_the_run(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run.trial(0).export(tmp_path / "torch", formats=["torch"])
+    assert [(c.what, c.kept) for c in verify_export(run.folder, 0, folder)] == [
+        ("torch module", True)
+    ]
+    assert [c.kept for c in verify_export(run.folder, 0, damaged(folder))] == [False]
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    (copy / "trials" / "0000" / "model.onnx").unlink()
+    with pytest.raises(UserError, match="model.onnx is gone.* export without --verify"):
+        verify_export(RunFolder.open(copy), 0, folder)
+    arguments = ["export", str(run.path), "--trial", "0", "--format", "torch", "--verify", "-o"]
+    assert main([*arguments, str(tmp_path / "out")]) == 0
+    assert "torch module same class on 100.0%: ok" in capsys.readouterr().err
+
+
+def test_weights_alone_in_few_bits_are_held_to_the_rule_of_float_files(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run.records[0].recipe["quantize"]["method"] == "rtn"
+    checks = verify_export(run.folder, 0, damaged(run.trial(0).export(tmp_path / "deploy")))
+    assert [c.kept for c in checks] == [True, True, False]
+    assert "a float file must match its network" in checks[2].found
