@@ -70,7 +70,7 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
         ("packed", lambda row: words.size(row.packed_bytes)),
         ("test accuracy", lambda row: _fraction(row.test_accuracy)),
         ("± standard error", lambda row: _fraction(row.test_standard_error)),
-        ("latency", lambda row: words.latency(row.latency_ms, row.latency_stable)),
+        ("latency", _latency),
     ]
     for title, show in lines:
         table.add_row(title, *(Text(show(row)) for row in rows))
@@ -79,6 +79,11 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
     plural = "s" if threads > 1 else ""
     table.caption = f"{tested}latency of 1 image on {threads} thread{plural}, in turn"
     return table
+
+
+def _latency(row: Compared) -> str:
+    of = f" of {row.latency_batch} images" if row.latency_batch > 1 else ""
+    return words.latency(row.latency_ms, row.latency_stable) + of
 
 
 def _fraction(share: float | None) -> str:

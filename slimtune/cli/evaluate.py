@@ -8,6 +8,7 @@ import click
 
 from slimtune.cli import words
 from slimtune.cli.consent import consent_to
+from slimtune.results.units import plural
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.rerun import find_run
 
@@ -65,8 +66,8 @@ def _text(result: dict[str, Any]) -> str:
     lines.append(words.objective("size_bytes", result["size_bytes"]))
     if "latency_ms" in result:
         told = words.latency(result["latency_ms"], result["latency_stable"])
-        threads = result["threads"]
-        lines.append(f"latency {told}, batch 1, {threads} thread{'s' if threads > 1 else ''}")
+        batch, threads = result["latency_batch"], plural(result["threads"], "thread")
+        lines.append(f"latency {told}, batch {batch}, {threads}")
     if "params" in result:
         lines.append(f"params {words.count(result['params'])}")
     return "\n".join(lines)

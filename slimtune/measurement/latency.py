@@ -32,15 +32,16 @@ _PROBE_STEPS = 20_000
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one image takes.
+    """How long one image takes, or one batch of a file that takes no other.
 
     Attributes:
-        ms: fastest run of the accepted rounds, milliseconds, batch of 1.
+        ms: fastest run of the accepted rounds, milliseconds.
         rounds: rounds that were run.
         accepted: rounds that counted.
         stable: whether at least 3 counted; otherwise ``ms`` is the fastest run of all.
         threads: threads inside one operator.
         host: name of the machine that measured.
+        batch: images a run: 1, but where a file insists on more.
     """
 
     ms: float
@@ -49,6 +50,7 @@ class Latency:
     stable: bool
     threads: int
     host: str = ""
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def measure_latency(
             stable=stable,
             threads=threads,
             host=platform.node(),
+            batch=len(prepared[index][1]),
         )
         for index in range(len(prepared))
     ]

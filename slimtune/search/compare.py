@@ -45,6 +45,7 @@ class Compared:
         test_images: how many.
         latency_ms: of one image, all models in turn; a checkpoint as a float ONNX file.
         latency_stable: whether the machine was quiet enough to tell.
+        latency_batch: images that it is of: 1, but where a file insists on more.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Compared:
     test_images: int | None
     latency_ms: float
     latency_stable: bool
+    latency_batch: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def compare_models(
             compression_ratio=first / subject.path.stat().st_size,
             latency_ms=latency.ms,
             latency_stable=latency.stable,
+            latency_batch=latency.batch,
             **_counted(subject, shape),
             **_scored(subject, dataset, test, threads),
         )

@@ -100,5 +100,6 @@ def _sizes(model: Path, data: Dataset | Workload, threads: int) -> dict[str, Any
         "size_bytes": model.stat().st_size,
         "latency_ms": latency.ms,
         "latency_stable": latency.stable,
+        "latency_batch": latency.batch,
         "threads": threads,
     }

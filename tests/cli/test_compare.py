@@ -3,6 +3,7 @@ import io
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -52,6 +53,22 @@ def test_programs_get_every_number(file: Path, capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     (again,) = csv.DictReader(io.StringIO(captured.out))
     assert again["params"] == str(row["params"]) and again["test_accuracy"] == ""
+
+
+def test_the_latency_of_a_file_that_takes_only_batches_says_so(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(file)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 16
+    fixed = tmp_path / "fixed.onnx"
+    onnx.save(model, fixed)
+    assert main(["compare", str(file), str(fixed), "--data", "digits"]) == 0
+    assert capsys.readouterr().out.count("of 16 images") == 1
+    assert main(["evaluate", str(fixed), "--data", "digits"]) == 0
+    assert ", batch 16, 1 thread" in capsys.readouterr().out
+    assert main(["evaluate", str(file), "--data", "digits"]) == 0
+    assert ", batch 1, 1 thread" in capsys.readouterr().out
 
 
 def test_without_data_the_table_says_how_to_get_an_accuracy(
