@@ -90,6 +90,7 @@ def test_a_network_that_gives_nan_is_named_as_the_cause() -> None:
         check_parity(broken, broken, quantized=False)
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     logits = generator.standard_normal((200, 4))
