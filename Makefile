@@ -33,8 +33,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup
 	$(VENV)/bin/slimtune search --preset demo --out $(OUT)
 
+# Side by side, a thread each: two processes with two threads on two cores wait for each other.
 test: setup
-	$(RUN) -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 
 test-all: setup
 	$(RUN) -m pytest -q -m "slow or not slow"

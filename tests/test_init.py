@@ -21,6 +21,17 @@ def test_importing_the_package_loads_none_of_the_giants() -> None:
     assert printed.strip() == "[]"
 
 
+def test_a_worker_loads_no_library_that_one_recipe_in_many_needs() -> None:
+    code = (
+        "import sys, slimtune.search.trial, slimtune.search.ray_executor; "
+        "print(sorted({'pytorch_optimizer', 'sympy', 'torchvision', 'plotly'} & set(sys.modules)))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == "[]"
+
+
 def test_search_stays_callable_after_its_submodules_are_imported() -> None:
     code = "import slimtune as st, slimtune.search.spec; print(callable(st.search))"
     printed = subprocess.run(

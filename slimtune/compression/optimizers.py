@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 import torch
-from pytorch_optimizer import ScalableShampoo
 from torch import Tensor, nn
 
 from slimtune.compression.stages import Train
@@ -72,7 +72,9 @@ def make_optimizer(models: Iterable[nn.Module], settings: Train) -> torch.optim.
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999))
     if settings.optimizer == "shampoo":
-        optimizer: torch.optim.Optimizer = ScalableShampoo(
+        # Loaded here: it brings torch.distributed and sympy, which cost every process seconds.
+        library: Any = import_module("pytorch_optimizer")
+        optimizer: torch.optim.Optimizer = library.ScalableShampoo(
             groups,
             lr=settings.lr,
             betas=(settings.momentum, 0.999),
