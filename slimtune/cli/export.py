@@ -146,7 +146,7 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     click.echo(target)
     log = log_console(state)
-    told = words.objectives(member.record.objectives)
+    told = words.objectives(_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)
@@ -160,6 +160,16 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
         data = shlex.quote(str(run.manifest["config"]["data"]))
         command = f"{words.program()} evaluate {shlex.quote(str(model))} --data {data}"
         log.print(f"try it: {command}", markup=False, soft_wrap=True)
+
+
+def _as_in_the_front(run: Run, member: Member) -> dict[str, float]:
+    """Return a member's objectives, its latency as measured in turn with the rest of the front."""
+    objectives = dict(member.record.objectives)
+    front = run.front()
+    row = front[front["trial"] == member.number]
+    if "latency_ms" in objectives and not row.empty:
+        objectives["latency_ms"] = float(row["latency_ms"].iloc[0])
+    return objectives
 
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:

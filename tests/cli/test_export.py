@@ -4,6 +4,7 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.words import program
+from slimtune.results.final import FinalRow, write_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 
@@ -68,6 +69,15 @@ def test_the_member_that_was_asked_for_is_copied(
     out = tmp_path / "out"
     assert main(["export", str(run), *arguments, "-o", str(out)]) == 0
     assert (out / "model.onnx").read_bytes() == b"model of %d" % number
+
+
+def test_the_latency_is_the_one_that_the_front_shows(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [FinalRow(trial=trial, latency_ms=0.5 + (trial or 0)) for trial in (None, 0, 1, 2)]
+    write_final(run, rows)
+    assert main(["export", str(run), "--trial", "1", "-o", str(tmp_path / "out")]) == 0
+    assert "latency 1.5" in capsys.readouterr().err
 
 
 def test_the_result_is_the_folder_and_the_log_says_how_to_try_it(
