@@ -174,8 +174,13 @@ here = dict(os.environ, HOME="/tmp")
 del here["PYTHONPATH"]
 asked = [sys.executable, "-c", "import slimtune; print(*slimtune.__path__)"]
 installed = subprocess.run(asked, cwd="/", env=here, capture_output=True, text=True).stdout
-hidden = ["/tmp", str(folder), str(package), *installed.split()]
-mounts = "; ".join(f"[ ! -d {path} ] || mount -t tmpfs none {path}" for path in hidden)
+hidden = [str(folder), str(package), *installed.split()]
+mounts = "; ".join([
+    # All of /tmp but the interpreter, where a clone of the repository is there.
+    f"mount --bind {sys.prefix} /mnt; mount -t tmpfs none /tmp; mkdir -p {sys.prefix}",
+    f"mount --bind /mnt {sys.prefix}",
+    *(f"[ ! -d {path} ] || mount -t tmpfs none {path}" for path in hidden),
+])
 far = ["unshare", "-m", "-u", "sh", "-c", f'hostname reference; {mounts}; cd /tmp; exec "$@"', "-"]
 control = [sys.executable, "-c", "import slimtune.search"]
 missing = subprocess.run([*far, *control], env=here, capture_output=True, text=True).stderr
