@@ -240,7 +240,7 @@ def test_a_host_without_our_code_the_users_or_the_run_folder_does_the_work(
 ) -> None:
     """A node in a mount namespace of its own, where all of these are hidden, and measuring."""
     found = seen_by(FAR_HOST, tmp_path, tmp_path)
-    assert "No module named 'slimtune.search'" in found["missing"]
+    assert "No module named 'slimtune" in found["missing"]  # or an empty folder of that name
     assert found["code"] == 0
     records = open_run(tmp_path / "run").records
     assert [record.status for record in records] == ["complete"] * 3
