@@ -15,6 +15,7 @@ from slimtune.compression.distillation.features import StageFollower, follow_sta
 from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
 from slimtune.compression.lessons import Lessons, View
 from slimtune.compression.optimizers import Learner
+from slimtune.compression.pauses import between_batches
 from slimtune.compression.precision import Precision, computing_in
 from slimtune.compression.regularization import Mixed, dropping_out, mix, mixes_in
 from slimtune.compression.stages import Train
@@ -122,6 +123,7 @@ def train_network(
             for batch in _batches(pixels, settings, epoch, generator, lesson):
                 lr = student.lr
                 losses.append(classroom.step(batch))
+                between_batches()
             mean_loss = float(torch.stack(losses).mean()) if losses else 0.0
             if not math.isfinite(mean_loss):
                 raise NonFiniteError(
@@ -249,6 +251,7 @@ def network_logits(
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))
             seen = normalise(pixels.to(device), workload.mean, workload.std)
             parts.append(model(seen).float().cpu())
+            between_batches()
     return torch.cat(parts)
 
 

@@ -77,7 +77,7 @@ class Plan:
     @property
     def longest(self) -> float:
         """Seconds after which a call ends, whatever it has."""
-        return self.most_seconds or max(_LONGEST * self.seconds, 1.0)
+        return self.most_seconds or _LONGEST * self.seconds or 1.0
 
 
 def measure_latency(
@@ -106,8 +106,8 @@ def measure_latency(
         enough: end as soon as so many rounds of each file count, or 3 after a quarter of a
             second. The first call of a process does not: nothing tells it yet how fast the
             machine can be. None: take all rounds and all the time.
-        most_seconds: end after this time at the latest; two and a half times ``seconds``, and at
-            least a second, if not given.
+        most_seconds: end after this time at the latest, but for a large network not before six
+            rounds; if not given, two and a half times ``seconds``, or a second.
 
     Raises:
         ModelError: a file cannot be loaded or run.

@@ -61,9 +61,11 @@ class ThisMachine:
             os.sched_setaffinity(0, self._all)
 
     def now(self) -> float:
+        """Return seconds of a clock that only runs forward."""
         return time.perf_counter()
 
     def probe(self) -> float:
+        """Return the seconds of a fixed amount of plain Python."""
         start = time.perf_counter()
         total = 0
         for step in range(_PROBE_STEPS):
@@ -71,6 +73,7 @@ class ThisMachine:
         return time.perf_counter() - start
 
     def change_core(self) -> None:
+        """Keep this thread on the next of the cores that it may use."""
         if len(self._all) > 1:
             os.sched_setaffinity(0, {self._all[self._changes % len(self._all)]})
             self._changes += 1

@@ -32,7 +32,11 @@ from slimtune.search.attempt import (
     ignore_event,
     no_stage,
 )
-from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
+from slimtune.search.latency_lane import (
+    latency_lane,
+    measure_on_reference_host,
+    quiet_window,
+)
 from slimtune.search.mailbox import make_mailbox
 from slimtune.search.ray_session import ray_session
 from slimtune.search.running_trial import RunningTrial
@@ -317,6 +321,7 @@ class _RayTrial(tune.Trainable):
         self._inputs: tuple[Work, Any] | None = None
         self._judged: bool = config["judged"]
         self._running: RunningTrial | None = None
+        self._quiet = quiet_window()
         keep_freed_memory()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -344,7 +349,13 @@ class _RayTrial(tune.Trainable):
         return {"done": False, REPORT: report}
 
     def _attempt(self, judge: Judge) -> Outcome:
-        aids = Aids(judge, self._fetch_stage, measure_on_reference_host, self._tell_stage)
+        aids = Aids(
+            judge,
+            self._fetch_stage,
+            measure_on_reference_host,
+            self._tell_stage,
+            self._quiet.pause,
+        )
         return attempt(self._work, None, as_assigned(self._spec), aids)
 
     def _hand_in(self, outcome: Outcome) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from slimtune.compression.pauses import pausing
 from slimtune.compression.pipeline import (
     Compressed,
     Keep,
@@ -88,17 +89,18 @@ def run_trial(
     beginning = Beginning(origin, spec, aids.fetch_stage)
     views = SharedViews(origin, spec, aids.fetch_stage)
     try:
-        outcome = _measured(
-            workload,
-            spec,
-            objectives,
-            aids,
-            clock,
-            start=start,
-            keep=keep,
-            beginning=beginning,
-            views=views,
-        )
+        with pausing(aids.pause):
+            outcome = _measured(
+                workload,
+                spec,
+                objectives,
+                aids,
+                clock,
+                start=start,
+                keep=keep,
+                beginning=beginning,
+                views=views,
+            )
     except Ended as ended:
         outcome = ended.outcome
     except Exception as error:  # recorded: one bad recipe must not cost the search
@@ -251,6 +253,8 @@ def measure(
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,
         "latency_host": latency.host,
+        "latency_probe_ms": latency.probe_ms,
+        "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
     }
 
