@@ -86,6 +86,12 @@ def read_final(folder: Path) -> list[FinalRow]:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
 
 
+def baseline_latency(rows: Sequence[FinalRow]) -> float | None:
+    """Return the baseline's latency as it was measured together with the rows; None if unknown."""
+    known = [row.latency_ms for row in rows if row.trial is None and row.stable]
+    return known[0] if known else None
+
+
 def with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:
     """Add what the final measurement knows of the members, in place; see `Run.front`.
 

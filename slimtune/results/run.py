@@ -1,6 +1,6 @@
 """The object that users hold: a finished, or a still running, search, opened for reading."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -11,13 +11,14 @@ import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.caveats import add_caveats
+from slimtune.results.contenders import contenders, ranked
 from slimtune.results.delivery import unfinished_message
-from slimtune.results.final import FinalRow, read_final, with_final
+from slimtune.results.final import FinalRow, baseline_latency, read_final, with_final
 from slimtune.results.finals import FinalKey, delivered, final_keys, record_of, what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import hypervolume, non_dominated
 from slimtune.results.growth import box, volumes
-from slimtune.results.limits import keeps
+from slimtune.results.limits import beside, keeps, may_keep
 from slimtune.results.member import Loader, Member
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
@@ -114,7 +115,7 @@ class Run:
         """
         table = self._members()
         limits = self._limits_of(table)
-        table = table[np.array([keeps(limits, row) for row in _rows(table)], dtype=bool)]
+        table = table[np.array([may_keep(limits, row) for row in _rows(table)], dtype=bool)]
         down = ["accuracy_mean"] if "accuracy_mean" in table else []
         down += [o.name for o in self.objectives if o.direction == "maximize"]
         ascending = [False] * len(down) + [True]
@@ -207,34 +208,52 @@ class Run:
         return self._joined(*self._delivered())
 
     def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
-        kept = [r for r in records if keeps(self._unseen_limits, {**r.metrics, **r.objectives})]
+        unseen = self._unseen_limits
+        kept = [r for r in records if may_keep(unseen, {**r.metrics, **r.objectives})]
         table = with_final(self._table(kept), rows)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
     def candidates(self) -> list[TrialRecord]:
         """Return the trials that keep the limits and that no other such trial dominates.
 
-        By what the trials themselves measured, so that it changes only when trials are added.
+        By what the trials themselves measured, so that it changes only when trials are added; but
+        an unstable latency breaks no limit.
 
         Raises:
             RunError: a record is damaged.
         """
-        complete = self._complete()
+        complete = self._complete(may_keep)
         mask = self._mask(self._values(complete))
         return [record for record, kept in zip(complete, mask, strict=True) if kept]
 
+    def contenders(self) -> list[TrialRecord]:
+        """Return the trials that may be on the front once latencies are measured together.
+
+        The candidates are among them, and what only the noise of a latency keeps from being one.
+
+        Raises:
+            RunError: a record is damaged.
+        """
+        records = self.records
+        among = {r.number for r in contenders(records, self.objectives, self.limits)}
+        among |= {r.number for r in self.at(records).candidates()}
+        return [record for record in records if record.number in among]
+
     def standing(self, rows: Sequence[FinalRow]) -> list[int]:
-        """Return which candidates stay on the front by latencies that were measured together.
+        """Return which trials are on the front by latencies that were measured together.
 
         Args:
-            rows: one a candidate.
+            rows: one a contender, and the baseline's.
         """
-        table = self._joined(self.candidates(), rows)
-        limits = self._limits_of(table)
-        return [int(row["trial"]) for row in _rows(table) if keeps(limits, row)]
+        table = self._joined(self._measured(rows), rows)
+        limits = self._limits_of(table, rows)
+        return [int(row["trial"]) for row in _rows(table) if may_keep(limits, row)]
 
     def _delivered(self) -> tuple[list[TrialRecord], list[FinalRow]]:
-        return delivered(self.folder, self.candidates)
+        return delivered(self.folder, self._measured)
+
+    def _measured(self, rows: Sequence[FinalRow]) -> list[TrialRecord]:
+        return ranked(self.candidates(), self.contenders, rows)
 
     @property
     def _unseen_limits(self) -> dict[str, float]:
@@ -242,10 +261,18 @@ class Run:
         names = self.manifest["objectives"]
         return {name: limit for name, limit in self.limits.items() if name not in names}
 
-    def _limits_of(self, table: pd.DataFrame) -> dict[str, float]:
-        return {name: limit for name, limit in self.limits.items() if name in table}
+    def _limits_of(
+        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
+    ) -> dict[str, float]:
+        """Return the limits of a table's columns; for what was measured together, beside that."""
+        limits = self.limits
+        if "trial_latency_ms" in table:
+            wanted = self.manifest["config"].get("constraints", {}).get("max_latency")
+            together = baseline_latency(read_final(self.path) if rows is None else rows)
+            limits = beside(limits, wanted, together)
+        return {name: limit for name, limit in limits.items() if name in table}
 
-    def _complete(self) -> list[TrialRecord]:
+    def _complete(self, keeps: Callable[..., bool] = keeps) -> list[TrialRecord]:
         """Return the complete trials that keep the constraints."""
         return [
             record
@@ -353,6 +380,8 @@ class Run:
             whole = known.whole and np.isfinite(column).all()
             columns[known.name] = column.round().astype("int64") if whole else column
         columns["pipeline"] = pd.Series([r.pipeline for r in records], dtype=object)
+        if "latency_ms" in columns:
+            columns["stable"] = [r.metrics.get("latency_stable") is not False for r in records]
         return pd.DataFrame(columns)
 
 

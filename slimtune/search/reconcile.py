@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from slimtune.errors import RunError
 from slimtune.results.files import read_json, set_aside
 from slimtune.results.folder import RunFolder
-from slimtune.results.limits import violations
+from slimtune.results.limits import decided_violations
 from slimtune.results.record import TrialRecord
 from slimtune.search.proposer import Proposer
 from slimtune.search.spec import Outcome, TrialSpec
@@ -115,4 +115,4 @@ def _outcome(record: TrialRecord) -> Outcome:
 
 def _violations(folder: RunFolder, record: TrialRecord) -> dict[str, float]:
     limits = folder.manifest.get("limits", {})
-    return violations(limits, {**record.metrics, **record.objectives})
+    return decided_violations(limits, {**record.metrics, **record.objectives})

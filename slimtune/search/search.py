@@ -9,7 +9,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
 from slimtune.results.folder import RunFolder, refuse_existing
-from slimtune.results.limits import violations
+from slimtune.results.limits import decided_violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
@@ -221,7 +221,7 @@ def _run_trials(
     def tell(outcome: Outcome) -> None:
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
-        proposer.tell(outcome, violations(limits, measured))
+        proposer.tell(outcome, decided_violations(limits, measured))
         if rule is not None:
             rule.learn(outcome.payload)
         stages.add(outcome.stages)

@@ -6,7 +6,8 @@ Three rules, in this order, wherever a trial shows itself to its judge:
    its latency, each with a margin for how well it is known.
 2. A complete trial would dominate it even if it came out as accurate as the baseline and a bit.
 3. Of its peers, the trials that came to the same rung, more than half are dominated by fewer.
-   Never if no peer dominates it, and not among fewer than 4 peers. The doubt is in the trial's
+   Never if no peer dominates it, not among fewer than 4 peers, and not by an unstable latency,
+   which may be too high; that of a peer only makes it the weaker. The doubt is in the trial's
    favour: a peer counts with its accuracy less one standard error of the difference between two
    such, for a lead that other images could turn round is none; and, where weights are still to
    be rounded, which costs an accuracy that nobody knows yet, with what is left when they are just
@@ -81,7 +82,7 @@ class StoppingRule:
         peers[outcome.number] = outcome.payload.rungs[outcome.rung]
         measured = {**outcome.payload.metrics, **outcome.objectives}
         why = self._breaks(measured) or self._hopeless(measured)
-        if not why and outcome.rung != STRUCTURE:
+        if not why and outcome.rung != STRUCTURE and measured.get("latency_stable") is not False:
             why = self._behind(outcome.number, peers)
         return f"{outcome.rung}: {why}" if why else ""
 

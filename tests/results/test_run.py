@@ -202,6 +202,60 @@ def test_a_member_that_breaks_a_limit_when_measured_together_leaves_the_front(ru
     assert "closest: trial 1 misses latency by 0.2 ms" in kept.nearest_miss()
 
 
+def with_trial(run, number, values, stable=True):
+    names = run.manifest["objectives"]
+    record = TrialRecord(
+        number=number,
+        status="complete",
+        recipe={},
+        pipeline=f"pipeline {number}",
+        seed=0,
+        objectives=dict(zip(names, values, strict=True)),
+        metrics={"latency_stable": stable},
+    )
+    run.folder.write_trial(record, {}, {"model.onnx": b"x"})
+
+
+def measured_together(run, baseline_ms, **more):
+    """Write what a joint measurement finds of all contenders."""
+    latencies = {r.number: r.objectives["latency_ms"] for r in run.contenders()}
+    latencies |= {int(name[1:]): ms for name, ms in more.items()}
+    rows = [FinalRow(trial=None, latency_ms=baseline_ms)]
+    rows += [FinalRow(trial=number, latency_ms=ms) for number, ms in latencies.items()]
+    write_final(run.path, rows)
+
+
+def test_a_trial_whose_latency_was_unstable_joins_the_front_when_it_is_measured_together(run):
+    with_trial(run, 6, (0.93, 4100, 3.0), stable=False)  # by this, trial 0 dominates it
+    assert 6 not in run.front()["trial"].tolist()
+    assert 6 in [record.number for record in run.contenders()]
+    measured_together(run, 2.0, t6=1.5)
+    assert 6 in run.front()["trial"].tolist()
+    measured_together(run, 2.0, t6=2.1)
+    assert 6 not in run.front()["trial"].tolist()
+
+
+def test_an_unstable_latency_breaks_no_limit_until_it_is_measured_together(run):
+    run.manifest["limits"] = {"latency_ms": 1.4}
+    with_trial(run, 6, (0.93, 900, 1.823), stable=False)
+    front = run.front().set_index("trial")
+    assert 6 in front.index and not front["stable"][6]
+    measured_together(run, 2.0, t6=1.18)
+    assert 6 in run.front()["trial"].tolist()
+    measured_together(run, 2.0, t6=1.6)
+    assert 6 not in run.front()["trial"].tolist()
+
+
+def test_a_relative_limit_is_a_share_of_what_the_baseline_takes_beside_the_trials(run):
+    run.manifest["limits"] = {"latency_ms": 1.4}
+    run.manifest["config"]["constraints"] = {"max_latency": "0.7x"}
+    with_trial(run, 6, (0.93, 900, 1.5))  # over 1.4, which was 0.7x of a baseline of 2 ms
+    assert 6 not in run.front()["trial"].tolist()
+    assert 6 in [record.number for record in run.contenders()]
+    measured_together(run, 2.2, t6=1.5)  # 0.7x is 1.54 now
+    assert 6 in run.front()["trial"].tolist()
+
+
 def test_a_run_at_some_records_reads_nothing_again(run):
     known = run.at(list(reversed(run.records)))
     (run.path / "trials" / "0001" / "result.json").write_text("{")

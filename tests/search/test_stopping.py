@@ -64,6 +64,13 @@ def test_a_trial_in_the_worse_half_of_its_peers_is_stopped_with_the_counts() -> 
     assert why == "fine-tune 2/4: dominated by 3 of 4 peers, 4 of them by fewer"
 
 
+def test_nobody_is_stopped_for_a_latency_that_may_be_too_high() -> None:
+    unstable = {**CERTAIN, "latency_stable": False}
+    behind = (0.75, 120, 1.2)
+    assert with_peers(rule())(at("fine-tune 2/4", 4, behind))
+    assert with_peers(rule())(at("fine-tune 2/4", 4, behind, metrics=unstable)) == ""
+
+
 def test_a_trial_that_is_dominated_no_more_than_most_goes_on() -> None:
     judge = with_peers(rule())
     judge(at("fine-tune 2/4", 4, (0.65, 105, 1.0)))
