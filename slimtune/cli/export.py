@@ -146,7 +146,7 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     click.echo(target)
     log = log_console(state)
-    told = words.objectives(_as_in_the_front(run, member))
+    told = words.objectives(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)
@@ -162,14 +162,18 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
         log.print(f"try it: {command}", markup=False, soft_wrap=True)
 
 
-def _as_in_the_front(run: Run, member: Member) -> dict[str, float]:
-    """Return a member's objectives, its latency as measured in turn with the rest of the front."""
-    objectives = dict(member.record.objectives)
+def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
+    """Return a member's objectives, its latency as measured in turn with the rest of the front.
+
+    And whether that is stable.
+    """
+    objectives, stable = dict(member.record.objectives), member.record.stable
     front = run.front()
     row = front[front["trial"] == member.number]
     if "latency_ms" in objectives and not row.empty:
         objectives["latency_ms"] = float(row["latency_ms"].iloc[0])
-    return objectives
+        stable = bool(row["stable"].iloc[0])
+    return objectives, stable
 
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:

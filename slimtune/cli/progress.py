@@ -90,7 +90,7 @@ class Progress:
             f"baseline  accuracy {words.accuracy(values['accuracy'])} validation, "
             f"{words.accuracy(values['test_accuracy'])} test · "
             f"{words.objective('size_bytes', values['size_bytes'])} · "
-            f"{words.objective('latency_ms', values['latency_ms'])}"
+            f"{words.objective('latency_ms', values['latency_ms'], values['latency_stable'])}"
         )
         self._view.title = "starting workers"
 
@@ -197,7 +197,7 @@ class Progress:
 def outcome(record: TrialRecord) -> str:
     """Return how a trial ended, in one line: its objectives, or why it has none."""
     if record.status == "complete":
-        return words.objectives(record.objectives)
+        return words.objectives(record.objectives, record.stable)
     return f"{record.status}{' at' if record.status == 'stopped' else ':'} {record.error}"
 
 

@@ -91,6 +91,13 @@ class CardFacts:
             return self.baseline_final.latency_ms, self.final.latency_ms
         return self.of_baseline("latency_ms"), self.of_model("latency_ms")
 
+    def stable(self) -> tuple[bool, bool]:
+        """Return whether the machine was quiet enough for each of `latencies`."""
+        if self.final and self.baseline_final and self.final.latency_ms is not None:
+            return self.baseline_final.stable, self.final.stable
+        metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
+        return metrics.get("latency_stable") is not False, self.record.stable
+
     def of_baseline(self, name: str) -> float | None:
         """Return what was measured of the baseline under this name."""
         metrics: Mapping[str, Any] = self.baseline.get("metrics", {})

@@ -74,6 +74,11 @@ class TrialRecord:
             if _known(name).fault(value) is None
         }
 
+    @property
+    def stable(self) -> bool:
+        """Whether the machine was quiet enough for the latency; True where that is not known."""
+        return self.metrics.get("latency_stable") is not False
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, without the traceback."""
         values = dataclasses.asdict(self)

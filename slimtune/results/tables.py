@@ -230,8 +230,10 @@ def _size(row: dict[Any, Any]) -> str:
 
 
 def _latency(row: dict[Any, Any]) -> str:
-    unstable = " ~" if row.get("stable") is False else ""
-    return _number(row, "latency_ms", ".3f") + unstable + _ratio(row, "latency_ratio")
+    text = _number(row, "latency_ms", ".3f")
+    if row.get("stable") is False:  # of what may be too high, no ratio is told
+        return f"{text} ~"
+    return text + _ratio(row, "latency_ratio")
 
 
 def _ratio(row: dict[Any, Any], key: str) -> str:

@@ -48,7 +48,9 @@ def measure_front(
         )
     rows = _together(folder, workload, files)
     run = open_run(folder.path)
-    tested = {record.number for record in run.candidates()} | set(run.standing(rows))
+    standing = run.standing(rows)
+    _tell_unstable([row for row in rows if row.trial is None or row.trial in standing], warn)
+    tested = {record.number for record in run.candidates()} | set(standing)
     rows = [
         replace(row, **on_test(workload, _file_of(folder, row)))
         if row.trial is None or row.trial in tested
@@ -56,6 +58,19 @@ def measure_front(
         for row in rows
     ]
     write_final(folder.path, rows + _recorded(folder, gone))
+
+
+def _tell_unstable(rows: Sequence[FinalRow], warn: Callable[[str], None]) -> None:
+    """Warn of latencies that the host was too busy for."""
+    names = [
+        "the baseline" if r.trial is None else f"trial {r.trial}" for r in rows if not r.stable
+    ]
+    if names:
+        warn(
+            f"the host was too busy for a stable latency of {', '.join(names)}: marked ~, it may "
+            "be too high, and it breaks no limit; search --resume, when the host is quiet, "
+            "measures again"
+        )
 
 
 def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
