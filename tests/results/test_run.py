@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -291,3 +292,48 @@ def test_the_front_has_its_caveats(run):
     ten["workload"]["validation"] = 100
     told = Run(RunFolder(run.path, ten)).front()
     assert told["accuracy_standard_error"].iloc[1] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"min_accuracy": 0.5},
+        {"min_accuracy": 0.9, "max_size": "none"},
+        {"min_accuracy": None, "max_size": None},
+        {"max_size": "0.5x"},
+        {"max_latency": "1ms"},
+    ],
+)
+def test_a_view_shows_what_a_search_with_its_limits_would_have_shown(run, asked):
+    searched = limited(run, size_bytes=1000.0, accuracy=0.6)
+    seen = searched.within(asked)
+    same = limited(run, **seen.limits)
+    assert seen.front()["trial"].tolist() == same.front()["trial"].tolist()
+    assert searched.front(asked)["trial"].tolist() == same.front()["trial"].tolist()
+    assert seen.pick("size").number == same.pick("size").number
+    assert seen.hypervolume() == same.hypervolume()
+    assert seen.trials()["on_front"].tolist() == same.trials()["on_front"].tolist()
+    assert seen.within({}) is seen and searched.limits == {"size_bytes": 1000, "accuracy": 0.6}
+
+
+def test_a_tighter_view_judges_latencies_that_were_measured_together(run):
+    rows = [FinalRow(trial=n, latency_ms=ms) for n, ms in ((0, 2.2), (1, 1.6), (4, 1.7), (5, 0.8))]
+    write_final(run.path, [FinalRow(trial=None, latency_ms=2.2), *rows])
+    own = dict(zip(run.front()["trial"], run.front()["trial_latency_ms"], strict=True))
+    assert own[1] < 1.5 < 1.6  # by what the trial measured itself it would keep the limit
+    assert run.front({"max_latency": "1.5ms"})["trial"].tolist() == [5]
+    assert run.front({"max_latency": "0.75x"})["trial"].tolist() == [1, 5]  # of 2.2, not of 2.0
+    assert run.within({"max_latency": "0.75x"}).limits["latency_ms"] == pytest.approx(1.65)
+
+
+def test_a_view_that_nothing_keeps_names_the_nearest_in_the_unit_that_was_asked_for(run):
+    assert run.front({"max_size": "0.1kB"}).empty
+    missed = run.within({"max_size": "0.1kB"}).nearest_miss()
+    assert missed.startswith("no trial has size <= 0.1 kB; closest: trial ")
+    assert missed.endswith(" kB")
+    with pytest.raises(NothingMatchesError, match="size <= 0.1 kB"):
+        run.pick(limits={"max_size": "0.1kB"})
+    with pytest.raises(UserError, match="latency_ms is not an objective of this run"):
+        Run(RunFolder(run.path, {**run.manifest, "objectives": ["accuracy", "size_bytes"]})).at(
+            [dataclasses.replace(run.records[0], objectives={"accuracy": 0.5, "size_bytes": 1.0})]
+        ).within({"max_latency": "2ms"})
