@@ -86,11 +86,12 @@ class Progress:
             self._line(f"{what:<8}  {text}")
 
     def _on_baseline(self, values: Mapping[str, Any]) -> None:
+        stable = values.get("latency_stable") is not False
         self._line(
             f"baseline  accuracy {words.accuracy(values['accuracy'])} validation, "
             f"{words.accuracy(values['test_accuracy'])} test · "
             f"{words.objective('size_bytes', values['size_bytes'])} · "
-            f"{words.objective('latency_ms', values['latency_ms'], values['latency_stable'])}"
+            f"{words.objective('latency_ms', values['latency_ms'], stable)}"
         )
         self._view.title = "starting workers"
 

@@ -93,10 +93,12 @@ class CardFacts:
 
     def stable(self) -> tuple[bool, bool]:
         """Return whether the machine was quiet enough for each of `latencies`."""
-        if self.final and self.baseline_final and self.final.latency_ms is not None:
-            return self.baseline_final.stable, self.final.stable
         metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
-        return metrics.get("latency_stable") is not False, self.record.stable
+        baseline, model = metrics.get("latency_stable") is not False, self.record.stable
+        if self.final and self.final.latency_ms is not None:
+            model = self.final.stable
+            baseline = self.baseline_final.stable if self.baseline_final else baseline
+        return baseline, model
 
     def of_baseline(self, name: str) -> float | None:
         """Return what was measured of the baseline under this name."""
