@@ -70,4 +70,4 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(f"latency {told}, batch {batch}, {threads}")
     if "params" in result:
         lines.append(f"params {words.count(result['params'])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *words.notes(result.get("notes", ()))])
