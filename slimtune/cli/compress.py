@@ -41,6 +41,8 @@ def carry_out(
     _refuse_existing(output)
     saved = read_stage(stage, recipe) if stage is not None else None
     workload = load_workload(config, load_dataset(config.data))
+    for line in words.notes(workload.notes):
+        log_console(state).print(line, markup=False, soft_wrap=True)
     check_recipe(recipe, workload)
     baseline = _baseline(state, workload, config)
     origin = stage_origin(workload, config.seed)

@@ -51,6 +51,7 @@ def _facts(found: Checkup) -> list[str]:
     return [
         f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
         f"{images} · {mirrored}",
+        *words.notes(found.notes),
         f"network   {found.model} · {words.count(told['params'])} params · "
         f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
         f"{words.latency(told['latency_ms'], bool(told['latency_stable']))}",

@@ -71,4 +71,4 @@ def _text(result: dict[str, Any]) -> str:
         lines += [] if result["latency_stable"] else [words.UNSTABLE]
     if "params" in result:
         lines.append(f"params {words.count(result['params'])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *words.notes(result.get("notes", ()))])

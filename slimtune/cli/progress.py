@@ -72,6 +72,8 @@ class Progress:
             f"validation {values['validation']} ({_origin(values['validation_source'])}), "
             f"test {values['test']}"
         )
+        for line in words.notes(values.get("notes", ())):
+            self._line(line)
         self._line(
             f"search    {values['model']} · {words.count(values['params'])} params · "
             f"{values['trials']} trials × {values['workers']} workers · seed {values['seed']}"

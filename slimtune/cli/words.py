@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 _KIB = 1024
@@ -79,6 +79,11 @@ def objective(name: str, measured: float, stable: bool = True) -> str:
 def objectives(values: Mapping[str, float], stable: bool = True) -> str:
     """Return the objectives of a trial on one line, an unstable latency with a ``~``."""
     return "  ".join(objective(name, measured, stable) for name, measured in values.items())
+
+
+def notes(texts: Iterable[str]) -> list[str]:
+    """Return the lines that tell what a source of data left out."""
+    return [f"note      {text}" for text in texts]
 
 
 def program() -> str:

@@ -42,6 +42,7 @@ class Checkup:
         classes: how many.
         images: of the splits ``train``, ``validation`` and ``test``.
         mirrored: whether training mirrors images.
+        notes: of the data: what was left out, or taken for something else.
         baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
         findings: technique by technique.
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
@@ -55,6 +56,7 @@ class Checkup:
     classes: int
     images: dict[str, int]
     mirrored: bool
+    notes: tuple[str, ...]
     baseline: dict[str, float]
     findings: list[Finding]
     trial: dict[str, Any]
@@ -105,6 +107,7 @@ def check_up(
         classes=len(workload.classes),
         images={name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
         mirrored=workload.augmentation.flip,
+        notes=workload.notes,
         baseline={
             "params": cost.params,
             "macs": cost.macs,

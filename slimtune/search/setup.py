@@ -51,6 +51,7 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
         architecture=architecture_of(config, dataset),
         baseline=baseline.eval(),
         validation_source=source,
+        notes=dataset.notes,
     )
 
 
@@ -167,21 +168,23 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
         UserError: the data cannot be read any more.
     """
     check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
-    workload = split_workload(
-        config, load_dataset(config.data), load_model(folder.path / "baseline")
-    )
+    dataset = load_dataset(config.data)
+    recorded = folder.manifest["workload"]
+    if recorded.get("validation_source", "val") != "val":
+        # A source may have come to read a part of its own that the run did not know of.
+        dataset = dataclasses.replace(dataset, validation=None)
+    workload = split_workload(config, dataset, load_model(folder.path / "baseline"))
     if config.teacher is not None:
         workload = dataclasses.replace(workload, teacher=load_model(folder.path / "teacher"))
-    if augmentation := folder.manifest["workload"].get("augmentation"):
+    if augmentation := recorded.get("augmentation"):
         # A source may have come to augment otherwise; the run's trials stay alike.
         workload = dataclasses.replace(workload, augmentation=Augmentation(**augmentation))
-    recorded = folder.manifest["workload"]["fingerprint"]
     found = workload_fingerprint(workload)
-    if found != recorded:
+    if found != recorded["fingerprint"]:
         raise RunError(
-            f"the data of {config.data} has changed since {folder.path} was written "
-            f"(fingerprint {found[:12]}, recorded {recorded[:12]}); "
-            "restore the data or start a new search"
+            f"the data of {config.data} has changed since {folder.path} was written, or is read "
+            f"otherwise than then (fingerprint {found[:12]}, recorded "
+            f"{recorded['fingerprint'][:12]}); restore the data or start a new search"
         )
     return workload
 

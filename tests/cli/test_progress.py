@@ -193,3 +193,12 @@ def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:
             progress("finished", {"record": record(0)})
             progress("finished", {"record": stopped})
         assert expected in file.getvalue()
+
+
+def test_what_the_data_left_out_is_told_below_it() -> None:
+    file = io.StringIO()
+    with Progress(
+        Console(file=file, width=60, highlight=False), Path("runs/a"), False
+    ) as progress:
+        progress("workload", {**WORKLOAD, "notes": ("left out folder extra/ (2 files)",)})
+    assert file.getvalue().splitlines()[2] == "note      left out folder extra/ (2 files)"

@@ -53,3 +53,8 @@ def test_hints_name_the_program_so_that_a_shell_finds_it(
     assert words.program() == "bin/slimtune"
     monkeypatch.setattr(sys, "argv", ["pytest"])
     assert words.program().endswith("-m slimtune")
+
+
+def test_notes_of_the_data_are_a_line_each() -> None:
+    assert words.notes([]) == []
+    assert words.notes(["left out 2 files"]) == ["note      left out 2 files"]

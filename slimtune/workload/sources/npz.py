@@ -21,7 +21,8 @@ def load_npz(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
 
     Images are uint8 (n, height, width), with channels last or first; labels are 0..k-1. Without
     ``x_test``, ``y_test`` a fixed 20 % of train is set apart; with ``x_val``, ``y_val`` the
-    search selects on them; ``classes`` may name the labels. Pickled objects are refused.
+    search selects on them; a part may have any name of `PART_WORDS`; ``classes`` may name the
+    labels. Pickled objects are refused.
 
     Args:
         argument: the file.
