@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression import rungs
-from slimtune.compression.copies import cloned, copied, laid_out
+from slimtune.compression.copies import cloned, copied
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_onnx
+from slimtune.compression.layout import laid_out, laid_out_like
 from slimtune.compression.lessons import Lessons, Recall, ask_again, can_be_kept
 from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
@@ -24,7 +25,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.streams import stream
 from slimtune.compression.teaching import lessons_of, teacher_of
-from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
+from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, check_finite, train_network
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.augment import normalise
 from slimtune.workload.types import Architecture, Workload
@@ -150,7 +151,7 @@ def compress(
     shared = seed if prefix_seed is None else prefix_seed
     lessons = lessons_of(workload, precision, device, views, recall, shared)
     bench = _Bench(workload, recipe, first, device, report, watch, precision, lessons)
-    at = bench.student(build) if start is None else bench.resumed(start)
+    at = bench.student(build) if start is None else bench.resumed(start, build)
     if rungs.comes_late(recipe):
         bench.foresee(at, observe)
     if recipe.order == "spq":
@@ -189,15 +190,17 @@ class _Bench:
         """Return a copy of the baseline, or the other network that the recipe names."""
         wanted, known = self.recipe.student, self.workload.architecture
         self._seeded("student")
-        if wanted.model == BASELINE:
-            return Progress("", copied(self.workload.baseline).to(self.device), known)
-        architecture = dataclasses.replace(known, name=wanted.model)
-        network = copied(build(architecture, wanted.weights))
-        return Progress("", network.to(self.device), architecture)
+        own = wanted.model == BASELINE
+        known = known if own else dataclasses.replace(known, name=wanted.model)
+        network = self.workload.baseline if own else build(known, wanted.weights)
+        return Progress("", copied(network, self.workload.image_shape).to(self.device), known)
 
-    def resumed(self, start: Progress) -> Progress:
+    def resumed(self, start: Progress, build: Build) -> Progress:
         """Return a saved student as it was before it was saved: device and layout in memory."""
-        return dataclasses.replace(start, model=laid_out(start.model.to(self.device)))
+        own = self.recipe.student.model == BASELINE
+        whole = self.workload.baseline if own else build(start.architecture, None)
+        model = laid_out_like(start.model, whole, self.workload.image_shape)
+        return dataclasses.replace(start, model=model.to(self.device))
 
     def foresee(self, at: Progress, observe: Observe) -> None:
         """Show what would come of the student without the training ahead, if someone looks on.
@@ -381,18 +384,3 @@ class _Bench:
         """Return ``n`` indices evenly spread over the training split: it may be sorted."""
         count = len(self.workload.train)
         return np.linspace(0, count - 1, min(n, count)).astype(np.int64)
-
-
-def check_finite(network: nn.Module, images: Tensor) -> None:
-    """Check that a trained network still computes numbers.
-
-    Raises:
-        NonFiniteError: some logits are NaN or infinite.
-    """
-    with torch.no_grad():
-        logits = network(images)
-    if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteError(
-            "the network's logits must be finite, but training made some NaN or infinite; lower "
-            "train.lr or quantize.lr"
-        )

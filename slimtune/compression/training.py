@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation.features import StageFollower, follow_stages
 from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.layout import laid_out
 from slimtune.compression.lessons import Lessons, View
 from slimtune.compression.optimizers import Learner
 from slimtune.compression.pauses import between_batches
@@ -99,7 +100,7 @@ def train_network(
         TrialError: the distiller wants feature maps that the two networks do not share.
     """
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    laid_out(model, workload.image_shape)
     example = normalise(
         torch.from_numpy(workload.train.images[:2]).to(device), workload.mean, workload.std
     )
@@ -259,6 +260,21 @@ def network_accuracy(model: nn.Module, split: Split, workload: Workload) -> floa
     """Return the share of ``split`` that ``model`` classifies rightly, 0..1."""
     predicted = network_logits(model, split.images, workload).argmax(dim=1).numpy()
     return float((predicted == split.labels).mean())
+
+
+def check_finite(network: nn.Module, images: Tensor) -> None:
+    """Check that a trained network still computes numbers.
+
+    Raises:
+        NonFiniteError: some logits are NaN or infinite.
+    """
+    with torch.no_grad():
+        logits = network(images)
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError(
+            "the network's logits must be finite, but training made some NaN or infinite; lower "
+            "train.lr or quantize.lr"
+        )
 
 
 def history_csv(history: list[Epoch]) -> str:

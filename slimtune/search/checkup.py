@@ -99,7 +99,7 @@ def check_up(
     onnx = made_by(few_images(workload), {}).onnx
     steady = steadiness(workload)
     tell("training steps")
-    cost = count_cost(copied(workload.baseline), workload.image_shape)
+    cost = count_cost(copied(workload.baseline, workload.image_shape), workload.image_shape)
     return Checkup(
         model=config.model,
         data=config.data,
@@ -135,7 +135,9 @@ def _tried_again(
     untrained = config.weights is None and config.baseline.epochs > 0
     if all(found.works for found in findings) or not untrained:
         return findings
-    settled = dataclasses.replace(workload, baseline=copied(workload.baseline))
+    settled = dataclasses.replace(
+        workload, baseline=copied(workload.baseline, workload.image_shape)
+    )
     generator = torch.Generator().manual_seed(config.seed)
     if not settle(settled.baseline, few_images(workload), generator):
         return findings
