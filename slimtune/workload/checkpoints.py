@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from slimtune.errors import ModelError, shortened
+from slimtune.errors import ModelError, PickledWeightsError, shortened
 from slimtune.workload.shortcut import PadShortcut
 from slimtune.workload.weight_sets import WeightSet, fitting, nearest, sets_in
 
@@ -152,7 +152,7 @@ def _pickled(path: Path) -> ModelError:
     if not start.startswith((_ZIP, _LEGACY)):
         opened = f"__import__('pickle').load(open({str(path)!r}, 'rb'))"
     plain = path.with_name(f"{path.stem}-weights.pt")
-    return ModelError(
+    return PickledWeightsError(
         f"{path} contains a pickled object, not plain weights, and was not run; if you trust it, "
         f"run these two lines where its code can be imported, and give {plain.name}:\n"
         f"import torch; c = {opened}\n"
