@@ -11,7 +11,7 @@ import click
 from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
-from slimtune.errors import RunChangedError, SlimtuneError, did_you_mean
+from slimtune.errors import PickledWeightsError, RunChangedError, SlimtuneError, did_you_mean
 from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
@@ -118,8 +118,8 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _report(state, _usage_line(error), error.exit_code)
-    except RunChangedError as error:
-        return _report_changes(state, error)
+    except (RunChangedError, PickledWeightsError) as error:
+        return _report_lines(state, error)
     except SlimtuneError as error:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -138,11 +138,11 @@ def _report(state: State, message: str, code: int, prefix: str = "error: ") -> i
     return code
 
 
-def _report_changes(state: State, error: RunChangedError) -> int:
-    """Print the error in one line, and the differences below it, one a line."""
-    first, *differences = str(error).splitlines()
+def _report_lines(state: State, error: SlimtuneError) -> int:
+    """Print the error's first line, and the others below it as they are."""
+    first, *others = str(error).splitlines()
     code = _report(state, first, error.exit_code)
-    for line in differences:
+    for line in others:
         click.echo(line, err=True)
     return code
 
