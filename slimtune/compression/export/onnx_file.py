@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from torch import nn
 
+from slimtune.compression.export.constants import carry_out
 from slimtune.compression.export.graph import (
     Graph,
     float_values,
@@ -18,6 +19,7 @@ from slimtune.compression.export.graph import (
 )
 from slimtune.compression.export.grids import clipped_inputs, fit_grids, values_on_grids
 from slimtune.compression.export.kernels import half_weights, insert_dynamic, store_floats
+from slimtune.compression.export.padding import write_pads
 from slimtune.compression.export.qdq import insert_qdq
 from slimtune.compression.export.trace import trace
 from slimtune.compression.export.weights import (
@@ -79,6 +81,8 @@ def export_onnx(
     traced = trace(model, image_shape)
     _check_classes(traced, classes)
     graph = open_graph(traced)
+    carry_out(graph, traced)
+    write_pads(graph)
     integers = kernel_weights(graph, stored)
     stored = {**other_weights(graph, stored), **integers}
     halves = half_weights(graph) if float_bits == 16 else {}
@@ -111,8 +115,8 @@ def _on_grids(
     steps: dict[str, float] = {}
     for node in graph.nodes:
         if node.op_type in ("Conv", "Gemm") and node.input[1] in integers:
-            weight, grid = node.input[1], grids[node.input[0]]
-            step = clipped.get(weight, grid).scale
+            value, weight = node.input[:2]
+            step = clipped.get((value, weight), grids[value]).scale
             steps[weight] = min(step, steps.get(weight, step))
     return insert_qdq(graph, fit_bias_range(graph, integers, steps), grids, clipped)
 
