@@ -17,7 +17,7 @@ from slimtune.compression.layout import laid_out, laid_out_like
 from slimtune.compression.lessons import Lessons, Recall, ask_again, can_be_kept
 from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
-from slimtune.compression.pruning.soft import SoftPruning
+from slimtune.compression.pruning.per_epoch import while_training
 from slimtune.compression.pruning.stage import channel_groups, prune
 from slimtune.compression.quantization.baking import as_in_file, bake, halved
 from slimtune.compression.recalibration import recalibrate
@@ -254,11 +254,12 @@ class _Bench:
         )
 
     def train(self, at: Progress) -> Progress:
-        """Fine-tune; with a soft schedule, prune at the end of each epoch and remove at last."""
+        """Fine-tune; if the schedule says so, prune after each epoch and remove at last."""
         settings, train = self.recipe.prune, self.recipe.train
         if settings is None or not self.recipe.softly:
             return dataclasses.replace(self._tuned(at, "fine-tune", train), done="train")
-        pruner = SoftPruning(at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed)
+        batch = self._batch(SCORING_IMAGES)
+        pruner = while_training(at.model, settings, batch=batch, seed=self.seed)
         trained = self._tuned(at, "fine-tune", train, hooks=pruner.hooks())
         self.report("prune", {})
         kept = pruner.remove()

@@ -99,8 +99,8 @@ def rung_name(recipe: Recipe, stage: str, epoch: int, epochs: int) -> str:
         name = f"{stage} of {recipe.prune.steps - 1}"
     if stage == "fine-tune" and recipe.order == "spq":
         name = f"quantized {name}"
-    if stage == "fine-tune" and recipe.softly:
-        name = f"soft {name}"
+    if stage == "fine-tune" and recipe.softly and recipe.prune is not None:
+        name = f"{'per-epoch' if recipe.prune.schedule == 'per_epoch' else 'soft'} {name}"
     return name if epoch == epochs else f"{name} {epoch}/{epochs}"
 
 
@@ -118,7 +118,9 @@ def is_certain(recipe: Recipe) -> bool:
 
 def untrained(recipe: Recipe) -> Recipe:
     """Return a recipe that makes a file of the same structure at once, without any training."""
-    prune = recipe.prune and dataclasses.replace(recipe.prune, schedule="one_shot")
+    prune = recipe.prune and dataclasses.replace(
+        recipe.prune, schedule="one_shot", amount=recipe.amount
+    )
     return dataclasses.replace(
         recipe,
         prune=prune,

@@ -108,7 +108,7 @@ class _Reader:
             if isinstance(value, str) and stage != "order":
                 value = {"model" if stage == "student" else "method": value}
             if isinstance(value, Mapping):
-                self.given |= {(stage, key): read[stage][key] for key in value}
+                self.given |= {(stage, key): read[stage].get(key, value[key]) for key in value}
             else:
                 self.given[stage, ""] = read[stage]
 
