@@ -9,7 +9,7 @@ from slimtune.cli.choosing import PICKS, limit_options, resolved
 from slimtune.cli.console import json_option, log_console, result_console, write_or_echo
 from slimtune.cli.state import State
 from slimtune.errors import NothingMatchesError
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 from slimtune.results.run import Run, open_run
 from slimtune.results.selection import matching, pick_row
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
@@ -61,7 +61,7 @@ def command(
         result_console(state).print(front_table(opened, table))
         _tell_others(state, opened, everything)
     elif style == "parquet" and output is not None:
-        atomic_write(output, front_parquet(opened, table))
+        write_output(output, front_parquet(opened, table))
     else:
         write_or_echo(_text(state, opened, style, table), output)
 
