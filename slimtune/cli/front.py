@@ -8,10 +8,10 @@ import pandas as pd
 from slimtune.cli.choosing import PICKS, given, limit_options
 from slimtune.cli.console import json_option, log_console, result_console, write_or_echo
 from slimtune.cli.state import State
-from slimtune.results.files import atomic_write
 from slimtune.results.limit_view import asked_for, resolved
 from slimtune.results.limit_words import conditions
 from slimtune.results.limits import LIMITED
+from slimtune.results.output import write_output
 from slimtune.results.run import Run, open_run
 from slimtune.results.selection import matching
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
@@ -76,7 +76,7 @@ def command(
         else:
             _tell_limits(state, opened, view)
     elif style == "parquet" and output is not None:
-        atomic_write(output, front_parquet(opened, table))
+        write_output(output, front_parquet(opened, table))
     else:
         write_or_echo(_text(state, opened, style, table), output)
 

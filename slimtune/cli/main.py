@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -11,6 +12,7 @@ import click
 from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
+from slimtune.cli.streams import failing_softly
 from slimtune.errors import PickledWeightsError, RunChangedError, SlimtuneError, did_you_mean
 from slimtune.workload.own_code import consent_ends
 
@@ -105,8 +107,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process if not given.
     """
-    with consent_ends():
-        return _run(argv, State())
+    state = State()
+    code = 0
+    try:
+        with consent_ends(), failing_softly():
+            code = _run(argv, state)
+    except SlimtuneError as error:  # of standard output, when all else is done
+        with suppress(OSError):
+            _report(state, str(error), error.exit_code)
+        return code or error.exit_code
+    return code
 
 
 def _run(argv: Sequence[str] | None, state: State) -> int:

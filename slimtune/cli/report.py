@@ -9,7 +9,7 @@ from slimtune.cli.choosing import given, limit_options
 from slimtune.cli.console import json_option, log_console
 from slimtune.cli.state import State
 from slimtune.errors import UserError
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 from slimtune.results.plots import front_figure, growth_figure, importance_figure
 from slimtune.results.run import Run, open_run
 
@@ -64,6 +64,6 @@ def _draw(state: State, run: Run, folder: Path) -> list[Path]:
         if png is None:
             log_console(state).print(f"too few trials for {name}", markup=False)
             continue
-        atomic_write(folder / name, png)
+        write_output(folder / name, png)
         drawn.append(folder / name)
     return drawn
