@@ -1,30 +1,28 @@
 """The object that users hold: a finished, or a still running, search, opened for reading."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results import limit_view
 from slimtune.results.caveats import add_caveats
-from slimtune.results.contenders import contenders, ranked
 from slimtune.results.delivery import unfinished_message
-from slimtune.results.final import FinalRow, baseline_latency, read_final, with_final
-from slimtune.results.finals import FinalKey, delivered, final_keys, record_of, what_ships
+from slimtune.results.final import FinalRow, read_final
+from slimtune.results.finals import FinalKey, final_keys, record_of, what_ships
 from slimtune.results.folder import RunFolder
-from slimtune.results.front import hypervolume, non_dominated
+from slimtune.results.front import hypervolume
 from slimtune.results.growth import box, growth_of
-from slimtune.results.limits import keeps, may_keep
 from slimtune.results.member import Loader, Member
+from slimtune.results.membership import Membership
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
 from slimtune.results.selection import nearest_miss, pick_row
-from slimtune.results.trial_table import best_first, table_of, values_of, with_knee, within_limits
+from slimtune.results.trial_table import best_first, table_of, values_of, with_knee
 
 
 @dataclass(frozen=True)
@@ -145,13 +143,13 @@ class Run:
         """
         run = self.within(limits or {})
         table = run._front()
-        return table if run.view is None else limit_view.narrowed(table, run._limits_of(table))
+        if run.view is None:
+            return table
+        return limit_view.narrowed(table, run._membership.limits_of(table))
 
     def _front(self) -> pd.DataFrame:
         """Return the front of all trials that entered it, before a view narrows it."""
-        table = self._members()
-        table = within_limits(table, self._entry(self._baseline_beside(table)))
-        table = best_first(table, self.objectives)
+        table = best_first(self._membership.entered(), self.objectives)
         baseline = self.baseline_values(table)
         table = add_caveats(table, self.records, self.manifest["workload"], baseline)
         return with_knee(table, baseline)
@@ -213,7 +211,7 @@ class Run:
         front = run._front()
         if front.empty and (missed := run.nearest_miss()):
             raise NothingMatchesError(missed)
-        row = pick_row(front, how, run._limits_of(front), run.limit_texts)
+        row = pick_row(front, how, run._membership.limits_of(front), run.limit_texts)
         return run.trial(int(front["trial"].iloc[row]))
 
     def nearest_miss(self) -> str:
@@ -224,22 +222,13 @@ class Run:
         complete = [record for record in self.records if record.status == "complete"]
         if not self.limits or not complete or not self.front().empty:
             return ""
-        members = self._members()  # kept the limits until they were measured together
+        known = self._membership
+        members = known.members()  # kept the limits until they were measured together
         if not members.empty:
-            return nearest_miss(members, self._limits_of(members), self.limit_texts)
-        finals = [r for r in self._delivered()[0] if r.status == "complete"]  # each broke one
+            return nearest_miss(members, known.limits_of(members), self.limit_texts)
+        finals = [r for r in known.delivered()[0] if r.status == "complete"]  # each broke one
         measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
-
-    def _members(self) -> pd.DataFrame:
-        """Return the front in any order, with members that the final measurement excludes."""
-        return self._joined(*self._delivered())
-
-    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
-        unseen = self._unseen_limits
-        kept = [r for r in records if may_keep(unseen, {**r.metrics, **r.objectives})]
-        table = with_final(table_of(kept, self.objectives), rows)
-        return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
     def candidates(self) -> list[TrialRecord]:
         """Return the trials that keep the limits and that no other such trial dominates.
@@ -250,9 +239,7 @@ class Run:
         Raises:
             RunError: a record is damaged.
         """
-        complete = self._complete(self._entry(), may_keep)
-        mask = self._mask(values_of(complete, self.objectives))
-        return [record for record, kept in zip(complete, mask, strict=True) if kept]
+        return self._membership.candidates()
 
     def contenders(self) -> list[TrialRecord]:
         """Return the trials that may be on the front once latencies are measured together.
@@ -262,10 +249,7 @@ class Run:
         Raises:
             RunError: a record is damaged.
         """
-        records = self.records
-        among = {r.number for r in contenders(records, self.objectives, self.limits)}
-        among |= {r.number for r in self.at(records).candidates()}
-        return [record for record in records if record.number in among]
+        return self._membership.contenders()
 
     def standing(self, rows: Sequence[FinalRow]) -> list[int]:
         """Return which trials are on the front by latencies that were measured together.
@@ -273,69 +257,21 @@ class Run:
         Args:
             rows: one a contender, and the baseline's.
         """
-        table = self._joined(self._measured(rows), rows)
-        limits = self._limits_of(table, rows)
-        return [int(number) for number in within_limits(table, limits)["trial"]]
-
-    def _delivered(self) -> tuple[list[TrialRecord], list[FinalRow]]:
-        return delivered(self.folder, self._measured)
-
-    def _measured(self, rows: Sequence[FinalRow]) -> list[TrialRecord]:
-        return ranked(self.candidates(), self.contenders, rows)
-
-    @property
-    def _unseen_limits(self) -> dict[str, float]:
-        """Limits of what is no objective, and so in no column of a front."""
-        names = self.manifest["objectives"]
-        return {name: limit for name, limit in self.limits.items() if name not in names}
+        return self._membership.standing(rows)
 
     @property
     def _seen_with(self) -> limit_view.LimitView:
         return self.view or limit_view.searched_with(self.manifest)
 
-    def _entry(self, baseline_ms: float | None = None) -> dict[str, float]:
-        """Return what trials keep to come to the front, before a view narrows it.
-
-        Args:
-            baseline_ms: the baseline's latency, where it was measured together with the trials.
-        """
-        searched = limit_view.searched_with(self.manifest).beside(baseline_ms)
-        seen = self._seen_with.beside(baseline_ms)
-        return {**limit_view.looser(searched.limits, seen.limits), **self._unseen_limits}
-
-    def _baseline_beside(
-        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
-    ) -> float | None:
-        """Return the baseline's latency, if a table's latencies were measured together with it."""
-        if "trial_latency_ms" not in table:
-            return None
-        return baseline_latency(read_final(self.path) if rows is None else rows)
+    @property
+    def _membership(self) -> Membership:
+        searched = limit_view.searched_with(self.manifest)
+        return Membership(self.folder, self.records, self.objectives, searched, self._seen_with)
 
     def _seen(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
         view = self._seen_with.changed(asked, self.baseline_values(front))
         view.check_measured(self.records, self.objectives)
         return replace(self, view=view)
-
-    def _limits_of(
-        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
-    ) -> dict[str, float]:
-        """Return the limits of a table's columns; for what was measured together, beside that."""
-        limits = self._seen_with.beside(self._baseline_beside(table, rows)).limits
-        return {name: limit for name, limit in limits.items() if name in table}
-
-    def _complete(
-        self,
-        limits: Mapping[str, float] | None = None,
-        keeps: Callable[..., bool] = keeps,
-    ) -> list[TrialRecord]:
-        """Return the complete trials that keep some limits; if none are given, the view's."""
-        limits = self.limits if limits is None else limits
-        return [
-            record
-            for record in self.records
-            if record.status == "complete"
-            and keeps(limits, {**record.metrics, **record.objectives})
-        ]
 
     def trial(self, number: int) -> Member:
         """Return a complete trial, on the front or not, as what it ships: its final if it has one.
@@ -356,7 +292,7 @@ class Run:
         only grows while a search goes on. In the product of the objectives' units. Trials that
         break a constraint of the search count nothing.
         """
-        complete = self._complete()
+        complete = self._membership.complete()
         reference = [self.manifest["reference_point"][o.name] for o in self.objectives]
         directions = [o.direction for o in self.objectives]
         return hypervolume(values_of(complete, self.objectives), reference, directions)
@@ -370,7 +306,10 @@ class Run:
         those that break a constraint, win nothing.
         """
         return growth_of(
-            self.records, self._complete(), self.objectives, self.manifest["reference_point"]
+            self.records,
+            self._membership.complete(),
+            self.objectives,
+            self.manifest["reference_point"],
         )
 
     def hypervolume_share(self) -> float:
@@ -412,9 +351,6 @@ class Run:
         page = import_module("slimtune.results.report.page")
         written: Path = page.write_report(self, Path(path or self.path / "report.html"))
         return written
-
-    def _mask(self, values: np.ndarray) -> np.ndarray:
-        return non_dominated(values, [o.direction for o in self.objectives])
 
 
 def open_run(path: str | Path, loader: Loader | None = None) -> Run:
