@@ -320,15 +320,15 @@ class RunFolder:
         _check_baseline(record, str(path))
         return record
 
-    def with_config(self, config: Mapping[str, Any]) -> "RunFolder":
-        """Return the folder with another ``config``, written into run.json if it differs.
+    def with_config(self, config: Mapping[str, Any], **facts: Any) -> "RunFolder":
+        """Return the folder with another ``config`` and facts, written into run.json if new.
 
         Raises:
             RunError: the disk refuses.
         """
-        if config == self.manifest["config"]:
+        changed = {**self.manifest, "config": dict(config), **facts}
+        if changed == self.manifest:
             return self
-        changed = {**self.manifest, "config": dict(config)}
         atomic_write(self.path / "run.json", to_json(changed))
         return replace(self, manifest=changed)
 

@@ -21,7 +21,7 @@ def plural(number: int, noun: str) -> str:
 
 def size_like(amount: float, text: str = "", digits: int = 4) -> str:
     """Return bytes in the unit that ``text`` has, such as ``"300 kB"``; in KiB if it has none."""
-    return _like(amount, text, _SIZE_WORDS, "KiB", digits)
+    return _like(amount, text, _SIZE_WORDS, "KiB" if amount >= 1024 else "B", digits)
 
 
 def latency_like(ms: float, text: str = "", digits: int = 4) -> str:

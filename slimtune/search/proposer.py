@@ -25,6 +25,8 @@ from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
 from slimtune.search.study import study_errors
 
+_CONSTRAINT = "constraints:"
+"""Before a name, what `Trial.set_constraint` writes."""
 EARLY_STOPPED = "early_stopped"
 """Constraint that only trials break which were stopped; so none of them is a best trial."""
 
@@ -108,6 +110,7 @@ class Proposer:
         self._enough = enough
         self._precision = precision
         self._views = views
+        self._violations: dict[int, Mapping[str, float]] = {}
         self.stopped = ""
 
     def ask(self) -> TrialSpec | None:
@@ -138,9 +141,20 @@ class Proposer:
         history = self._history()
         self._propose(history, self._draw(history))
 
+    def judge_by(self, violations: Mapping[int, Mapping[str, float]]) -> None:
+        """Take other violations for those that finished trials were told with.
+
+        The limits of a run may have changed since; the study cannot be changed any more.
+
+        Args:
+            violations: trial -> by how much it breaks each limit, as for `tell`.
+        """
+        self._violations = dict(violations)
+
     def _history(self) -> list[FrozenTrial]:
         with study_errors(self._study.study_name):
-            return self._study.get_trials(deepcopy=False)
+            history = self._study.get_trials(deepcopy=False)
+        return [rejudged(trial, self._violations.get(trial.number)) for trial in history]
 
     def _propose(
         self, history: list[FrozenTrial], draw: tuple[FrozenTrial, dict[str, Any], int]
@@ -263,7 +277,7 @@ class Proposer:
             reason = _reason(outcome, self._objectives)
             if reason is None:
                 for name, value in _constraints(outcome, violations).items():  # while it runs
-                    key = f"constraints:{name}"  # what `Trial.set_constraint` writes
+                    key = f"{_CONSTRAINT}{name}"
                     self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
                 values = [float(outcome.objectives[name]) for name in self._objectives]
                 self._study.tell(trial.number, values)
@@ -330,6 +344,18 @@ def _bare(trial: FrozenTrial) -> FrozenTrial:
     bare.user_attrs = {}
     bare.__class__ = _Bare
     return bare
+
+
+def rejudged(trial: FrozenTrial, violations: Mapping[str, float] | None) -> FrozenTrial:
+    """Return a trial with other violations of limits; with its own if None are given."""
+    if violations is None or not trial.state.is_finished():
+        return trial
+    stopped = {EARLY_STOPPED: 1.0} if EARLY_STOPPED in trial.constraints else {}
+    kept = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINT)}
+    told = {f"{_CONSTRAINT}{name}": v for name, v in {**violations, **stopped}.items()}
+    other = copy.copy(trial)
+    other.system_attrs = {**kept, **told}
+    return other
 
 
 def _constraints(outcome: Outcome, violations: Mapping[str, float] | None) -> Mapping[str, float]:

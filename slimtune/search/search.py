@@ -13,6 +13,7 @@ from slimtune.results.limits import decided_violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.results.stop_reason import stopped_words
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
@@ -23,6 +24,7 @@ from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
+from slimtune.search.limits import breaches, settings_changed, tell_limits
 from slimtune.search.machines import machines, workers
 from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
@@ -73,9 +75,9 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``, ``fruitless``,
-            ``finals``, ``final_started``, ``final_finished``, ``finals_measured``, ``final``,
-            ``report``.
+            ``limits``, ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``,
+            ``fruitless``, ``missed``, ``finals``, ``final_started``, ``final_finished``,
+            ``finals_measured``, ``final``, ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -137,6 +139,7 @@ def _begin(
         measured = {**baseline.payload.metrics, **baseline.objectives}
         manifest = manifest_of(config, workload, measured)
         folder = RunFolder.begin(out, manifest, networks)
+        tell_limits(folder, listener)
         with ray_stays():
             return _finish(config, folder, workload, listener, interrupts, budget)
 
@@ -149,11 +152,12 @@ def _go_on(
     check_same_search(folder, config)
     with RunLock(out):
         workload = reopen_workload(folder, config)
-        folder = folder.with_config(config.model_dump(mode="json"))
+        before, folder = folder, settings_changed(folder, config)
         folder.sweep()
         baseline = folder.baseline()
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
+        tell_limits(folder, listener, before)
         with ray_stays():
             return _finish(config, folder, workload, listener, interrupts, budget)
 
@@ -182,9 +186,11 @@ def _finish(
         raise SearchFailedError(f"no trial was run: {stopped}")
     if not any(record.status == "complete" for record in records):
         first = records[0]
-        became = "was stopped at" if first.status == "stopped" else "failed with:"
+        became = f"failed with: {first.error}"
+        if first.status == "stopped":
+            became = f"was {stopped_words(first.error)}"
         listener("fruitless", {"reason": first.error})
-        raise SearchFailedError(f"no trial finished; the first {became} {first.error}")
+        raise SearchFailedError(f"no trial finished; the first {became}")
     if config.final.wanted:
         execute = partial(_execute, config, workload, interrupts, listener, Aids())
         run_finals(config, folder, workload, listener, execute)
@@ -192,7 +198,7 @@ def _finish(
         measure_front(folder, workload, lambda text: listener("warning", {"text": text}))
     run = open_run(folder.path)
     if missed := run.nearest_miss():
-        listener("warning", {"text": missed})
+        listener("missed", {"text": missed})
     told = {"hypervolume": run.hypervolume(), "share": run.hypervolume_share()}
     listener("final", {**told, "members": len(run.front())})
     leave_report(run, listener)
@@ -306,6 +312,7 @@ def _proposer(
         precision=config.per_trial.trains_in(workload.image_shape),
     )
     again = reconcile(folder, study, proposer, warn)
+    proposer.judge_by(breaches(folder))
     if study.get_trials(deepcopy=False):
         known = {"records": folder.records(), "again": again, "total": total}
         listener("resumed", known)

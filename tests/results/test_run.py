@@ -186,7 +186,7 @@ def test_a_trial_that_only_infeasible_ones_dominate_is_on_the_front(run):
 def test_when_none_keeps_the_constraints_the_nearest_miss_is_named(run):
     tight = limited(run, size_bytes=700.0, accuracy=0.8)
     assert tight.front().empty and tight.hypervolume() == 0
-    missed = "no trial has size <= 0.6836 KiB and accuracy >= 0.8; closest: trial 5 misses"
+    missed = "no trial has size <= 700 B and accuracy >= 0.8; closest: trial 5 misses"
     assert tight.nearest_miss().startswith(missed[:-14])
     with pytest.raises(NothingMatchesError, match="closest: trial"):
         tight.pick()
