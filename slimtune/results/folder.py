@@ -22,7 +22,7 @@ import numbers
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class RunFolder:
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = field(repr=False)
 
     @classmethod
     def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> "RunFolder":

@@ -4,6 +4,7 @@ With a narrow terminal, what matters least goes first: error bars, ratios, then 
 last line says what is not shown.
 """
 
+import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,20 @@ class FrontTable:
         if lost:
             what = f"not shown at this width: {', '.join(lost)}; --format csv has all"
             yield Text(what)
+
+    def _repr_html_(self) -> str:
+        """Return the table with nothing left out, for a notebook."""
+        titles = [*(column[0] for column in self.columns), "pipeline"]
+        rows = [
+            [*(column[row] for column in self.columns), pipeline]
+            for row, pipeline in enumerate(self.pipelines, start=1)
+        ]
+        head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+        )
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table><tr>{head}</tr>{body}</table>{notes}"
 
     def _beside(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")

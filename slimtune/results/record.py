@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
+from slimtune.results.shown import ShownRecord
 
 Metric = float | int | str | bool | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TrialRecord(ShownRecord):
     """What is known of one finished trial.
 
     Attributes:

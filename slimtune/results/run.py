@@ -22,11 +22,12 @@ from slimtune.results.membership import Membership
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
 from slimtune.results.selection import nearest_miss, pick_row
+from slimtune.results.shown import ShownRun
 from slimtune.results.trial_table import best_first, table_of, values_of, with_knee
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(ShownRun):
     """A run folder opened for reading. Every call reads the folder as it is now.
 
     Attributes:
