@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
 from slimtune.results.files import atomic_write, read_json, to_json
+from slimtune.results.interval import trusted_error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,17 @@ class FinalRow:
     accuracy_sd: float | None = None
     test_accuracy_mean: float | None = None
     test_accuracy_sd: float | None = None
+
+    def test_error(self, images: object) -> float | None:
+        """Return the standard error of the test accuracy, of a row of an older slimtune too.
+
+        Args:
+            images: number of test images, where it is known.
+        """
+        if self.test_accuracy is None:
+            return None
+        error = trusted_error(self.test_standard_error, self.test_accuracy, images)
+        return None if math.isnan(error) else error
 
 
 SPREAD = ("accuracy_mean", "accuracy_sd", "test_accuracy_mean", "test_accuracy_sd")
@@ -86,19 +99,22 @@ def read_final(folder: Path) -> list[FinalRow]:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
 
 
-def with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:
+def with_final(
+    table: pd.DataFrame, final: Sequence[FinalRow], images: object = None
+) -> pd.DataFrame:
     """Add what the final measurement knows of the members, in place; see `Run.front`.
 
     Args:
         table: columns ``trial``, ``pipeline`` and the objectives.
         final: rows of one measurement.
+        images: number of test images, for error bars.
     """
     by_trial = {row.trial: row for row in final}
     rows = [by_trial.get(int(number), FinalRow(trial=int(number))) for number in table["trial"]]
     if any(row.test_accuracy is not None for row in rows):
         after = list(table.columns).index("pipeline")
         accuracy = [row.test_accuracy for row in rows]
-        error = [row.test_standard_error for row in rows]
+        error = [row.test_error(images) for row in rows]
         table.insert(after, "test_accuracy", pd.Series(accuracy, dtype=float))
         table.insert(after + 1, "test_standard_error", pd.Series(error, dtype=float))
     if any(row.final is not None for row in rows):

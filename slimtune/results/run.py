@@ -150,7 +150,7 @@ class Run:
             measured = {
                 "latency_ms": together,
                 "test_accuracy": final.test_accuracy,
-                "test_standard_error": final.test_standard_error,
+                "test_standard_error": final.test_error(self._test_images),
             }
             values |= {name: value for name, value in measured.items() if value is not None}
         return values
@@ -208,8 +208,12 @@ class Run:
 
     def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
         kept = [r for r in records if keeps(self._unseen_limits, {**r.metrics, **r.objectives})]
-        table = with_final(self._table(kept), rows)
+        table = with_final(self._table(kept), rows, self._test_images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
+
+    @property
+    def _test_images(self) -> Any:
+        return self.manifest["workload"].get("test")
 
     def candidates(self) -> list[TrialRecord]:
         """Return the trials that keep the limits and that no other such trial dominates.
