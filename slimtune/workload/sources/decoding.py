@@ -77,7 +77,7 @@ def decode_images(encoded: Sequence[EncodedImage], fit: Fit = AS_IT_IS) -> np.nd
         grey = set().union(*pool.map(modes, runs)) <= _GREY_MODES
         size = fit.size or _size_of_first(encoded[0])
         channels = fit.channels or (1 if grey else 3)
-        what = f"{len(encoded)} images of {size[0]}x{size[1]} pixels"
+        what = f"{encoded[0].origin}: {len(encoded)} images of {size[0]}x{size[1]} pixels like it"
         check_room(what, len(encoded) * size[0] * size[1] * channels, "add @size=HEIGHTxWIDTH")
         pixels = np.empty((len(encoded), *size, channels), dtype=np.uint8)
 

@@ -197,7 +197,7 @@ def test_a_first_image_of_no_usual_size_is_refused_before_all_get_its_size(pets)
 
 def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(pets, monkeypatch):
     monkeypatch.setattr(room, "memory_bytes", lambda: 900)
-    assert "5 images of 8x8 pixels would take" in refusal(pets)
+    assert "0.png: 5 images of 8x8 pixels like it would take" in refusal(pets)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/nowhere")])
