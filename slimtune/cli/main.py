@@ -13,7 +13,13 @@ from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
 from slimtune.cli.streams import failing_softly
-from slimtune.errors import PickledWeightsError, RunChangedError, SlimtuneError, did_you_mean
+from slimtune.errors import (
+    PickledWeightsError,
+    RunChangedError,
+    SlimtuneError,
+    UserError,
+    did_you_mean,
+)
 from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
@@ -134,6 +140,9 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
+    except SystemExit as error:  # code of the user's own, for click raises none here
+        text = f"code that was run ended the program by sys.exit({error.code!r}); mend it"
+        return _report(state, text, UserError.exit_code)
     except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
         kind = type(error).__name__
         hint = "" if state.debug else "; run again as `slimtune --debug …` for the traceback"

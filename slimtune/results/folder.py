@@ -42,8 +42,8 @@ from slimtune.results.files import (
 from slimtune.results.lock import NAME as LOCK
 from slimtune.results.lock import holder_of, in_use
 from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
-from slimtune.results.objectives import is_number
 from slimtune.results.record import TrialRecord, checked
+from slimtune.results.shapes import check_baseline
 from slimtune.results.stages import StageStore
 
 _SWEPT = ("*", "trials/*", "finals/*", "stages/*", "front/*")
@@ -305,7 +305,7 @@ class RunFolder:
         self, name: str, record: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> bool:
         path = self.path / name
-        _check_baseline(record, str(path))
+        check_baseline(record, str(path))
         result = to_json({**record, "artifacts": _hashes(files)})
         return publish_folder(path, {**files, "result.json": result})
 
@@ -317,7 +317,7 @@ class RunFolder:
         """
         path = self.path / "baseline" / "result.json"
         record = read_json(path)
-        _check_baseline(record, str(path))
+        check_baseline(record, str(path))
         return record
 
     def with_config(self, config: Mapping[str, Any], **facts: Any) -> "RunFolder":
@@ -372,11 +372,3 @@ def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
         if name in _OURS:
             raise RunError(f"{name}: is written by the run folder itself; name the file otherwise")
     return {plain_name(name): sha256_bytes(data) for name, data in files.items()}
-
-
-def _check_baseline(record: Mapping[str, Any], where: str) -> None:
-    objectives = record.get("objectives")
-    if not isinstance(objectives, Mapping) or not all(map(is_number, objectives.values())):
-        raise RunError(
-            f"{where}: objectives must map names to numbers, got {shortened(objectives)}"
-        )

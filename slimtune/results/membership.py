@@ -105,7 +105,8 @@ class Membership:
     def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
         unseen = self._unseen_limits
         kept = [r for r in records if may_keep(unseen, {**r.metrics, **r.objectives})]
-        table = with_final(table_of(kept, self.objectives), rows)
+        images = self.folder.manifest["workload"].get("test")
+        table = with_final(table_of(kept, self.objectives), rows, images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
     def _measured(self, rows: Sequence[FinalRow]) -> list[TrialRecord]:

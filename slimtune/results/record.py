@@ -1,19 +1,21 @@
 """The record of one trial: what was asked, what came out, and on which machine."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
+from slimtune.results.shapes import STRICT, Measure
 from slimtune.results.shown import ShownRecord
 
-Metric = float | int | str | bool | None
+Metric = Measure | Annotated[int, Field(gt=-(2**63), lt=2**63)] | str | bool | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -44,6 +46,8 @@ class TrialRecord(ShownRecord):
         precision: in which networks were trained; all else is float32.
         views: augmentations of each image that its teacher was asked about; 0: every step's.
     """
+
+    __pydantic_config__ = STRICT
 
     number: int
     status: Literal["complete", "failed", "stopped"]
@@ -99,7 +103,8 @@ class TrialRecord(ShownRecord):
                 objective that cannot have been measured.
         """
         try:
-            record = _ADAPTER.validate_python(mapping)
+            # As JSON: only there does a strict adapter make dataclasses of mappings.
+            record = _ADAPTER.validate_json(json.dumps(mapping))
         except ValidationError as error:
             raise RunError(f"{where}: {from_validation(error)}") from None
         fault = _fault(record, ())

@@ -177,7 +177,7 @@ class Run(ShownRun):
             measured = {
                 "latency_ms": together,
                 "test_accuracy": final.test_accuracy,
-                "test_standard_error": final.test_standard_error,
+                "test_standard_error": final.test_error(self._test_images),
             }
             values |= {name: value for name, value in measured.items() if value is not None}
         return values
@@ -230,6 +230,10 @@ class Run(ShownRun):
         finals = [r for r in known.delivered()[0] if r.status == "complete"]  # each broke one
         measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
+
+    @property
+    def _test_images(self) -> Any:
+        return self.manifest["workload"].get("test")
 
     def candidates(self) -> list[TrialRecord]:
         """Return the trials that keep the limits and that no other such trial dominates.

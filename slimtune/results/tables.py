@@ -12,6 +12,7 @@ import pandas as pd
 from slimtune.results.caveats import like_the_baseline
 from slimtune.results.finals import FinalKey
 from slimtune.results.front_layout import FrontTable
+from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
 from slimtune.results.units import plural
@@ -156,8 +157,10 @@ def _mark(row: Mapping[Any, Any]) -> str:
 
 def _with_error(run: Run, baseline: Mapping[str, float]) -> dict[str, Any]:
     """Return what the baseline measured, with its record's own standard error."""
-    error = run.baseline.get("metrics", {}).get("accuracy_standard_error")
-    return {**baseline, **({} if error is None else {"accuracy_standard_error": error})}
+    recorded = run.baseline.get("metrics", {}).get("accuracy_standard_error")
+    images = run.manifest["workload"].get("validation")
+    error = trusted_error(recorded, baseline.get("accuracy"), images)
+    return {**baseline, **({} if math.isnan(error) else {"accuracy_standard_error": error})}
 
 
 def _columns(front: pd.DataFrame) -> list[tuple[str, _Show]]:

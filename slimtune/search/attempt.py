@@ -80,7 +80,7 @@ def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
     """
     try:
         return work(shared, spec, aids)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of the user's own may call sys.exit
         first_line = (str(error).splitlines() or [""])[0]
         ours = isinstance(error, SlimtuneError)
         return Outcome(

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from slimtune.search.setup import load_workload
 from slimtune.search.steadiness import steadiness
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload
 
 _TIMED_SECONDS = 2.0
@@ -198,23 +198,11 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _machine() -> dict[str, Any]:
     return {
-        "memory_bytes": _memory(),
+        "memory_bytes": memory_bytes(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "ray_address": os.environ.get("RAY_ADDRESS"),
         "timm": _version("timm"),
     }
-
-
-def _memory() -> int | None:
-    """Return the bytes that this process may use: of the machine, or of its container."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    try:
-        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-        if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-            found.append(int(text))
-    except (OSError, ValueError):  # not Linux
-        return None
-    return min(found)
 
 
 def _version(package: str) -> str | None:

@@ -176,7 +176,7 @@ def _tried(
         return Finding(stage, what, True, trial(), fit, unfit)
     except SlimtuneError as error:
         reason = str(error)
-    except Exception as error:  # what torch or ONNX Runtime make of the network
+    except (Exception, SystemExit) as error:  # what torch or ONNX Runtime make of the network
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return Finding(stage, what, False, reason, (), unfit)
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from slimtune.compression.training import network_logits
 from slimtune.errors import DataError
-from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.folder import RunFolder
+from slimtune.results.interval import standard_error
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import run_config
 from slimtune.search.setup import load_network, reopen_workload

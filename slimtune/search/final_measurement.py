@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import Latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
+from slimtune.results.interval import standard_error
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search.latency_lane import measure_on_reference_host

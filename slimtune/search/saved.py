@@ -45,6 +45,8 @@ def load_model(
     description = read_json(folder / "model.json")
     try:
         architecture = Architecture(**description["architecture"])
+        if not isinstance(architecture.name, str):
+            raise TypeError
     except (KeyError, TypeError):
         raise ModelError(
             f"{folder / 'model.json'}: names no architecture; make the trial again with rerun"

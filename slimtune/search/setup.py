@@ -207,7 +207,7 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
     try:
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, channels, height, width))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         size = f"{channels}x{height}x{width}"
         raise ModelError(

@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from slimtune.measurement.accuracy import standard_error
 from slimtune.results import stop_reason
 from slimtune.results.files import read_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import dominators
+from slimtune.results.interval import standard_error
 from slimtune.results.limit_view import searched_with
 from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
@@ -142,9 +142,13 @@ class StoppingRule:
         return stop_reason.behind(better, len(others))
 
     def _at_worst(self, rung: Mapping[str, float]) -> float:
-        """Return the accuracy that a trial can be trusted to have, in comparison to another."""
+        """Return the accuracy that a trial can be trusted to have, in comparison to another.
+
+        One standard error of the difference lower, also where all images were right: on others
+        one may be wrong.
+        """
         sure = rung.get(AT_LEAST, rung["accuracy"])
-        return sure - math.sqrt(2) * standard_error(sure, self._images)
+        return max(0.0, sure - math.sqrt(2) * standard_error(sure, self._images))
 
     def _at_best(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is known for sure, at its best within its margin."""

@@ -103,7 +103,7 @@ def run_trial(
             )
     except Ended as ended:
         outcome = ended.outcome
-    except Exception as error:  # recorded: one bad recipe must not cost the search
+    except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
@@ -308,7 +308,7 @@ def _stopped_here(
 
 def failed_outcome(
     spec: TrialSpec,
-    error: Exception,
+    error: BaseException,
     clock: StageClock | None = None,
     trace: str | None = None,
 ) -> Outcome:

@@ -12,6 +12,7 @@ from slimtune.workload.sources.assembly import natural_images
 from slimtune.workload.sources.cifar import cache_folder
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
 from slimtune.workload.sources.protocol import SOURCES
+from slimtune.workload.sources.room import check_room
 from slimtune.workload.types import Dataset, Split
 
 _PARTS: dict[str, tuple[Any, ...]] = {
@@ -89,6 +90,9 @@ def _splits(parts: list[Any], fit: Fit) -> list[Split]:
     first: Image.Image = parts[0][0][0]
     size = fit.size or first.size[::-1]
     channels = fit.channels or (1 if first.mode in ("1", "L", "LA") else 3)
+    count = sum(map(len, parts))
+    what = f"{count} images of {size[0]}x{size[1]} pixels"
+    check_room(what, count * size[0] * size[1] * channels, "add @size=HEIGHTxWIDTH")
     made = []
     for part in parts:
         images = np.empty((len(part), *size, channels), np.uint8)

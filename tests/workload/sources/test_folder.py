@@ -1,9 +1,13 @@
+import os
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from slimtune.errors import DataError
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources import room
 
 
 def write(folder, name="0.png", level=0, colour=True, size=(8, 8)):
@@ -181,3 +185,22 @@ def test_a_class_of_other_files_only_says_what_they_are(pets):
     (pets / "train" / "eel").mkdir()
     (pets / "train" / "eel" / "0.gif").touch()
     assert "class 'eel' has no images (left out 1 file of other kinds: .gif 1)" in refusal(pets)
+
+
+def test_a_first_image_of_no_usual_size_is_refused_before_all_get_its_size(pets):
+    write(pets / "train" / "cat", "0.png", colour=False, size=(13_000, 13_000))
+    assert "has 13000x13000 pixels, more than 4096 a side; add @size" in refusal(pets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's of a decompression bomb
+        assert load_dataset(f"folder:{pets}@size=8").image_shape == (3, 8, 8)
+
+
+def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(pets, monkeypatch):
+    monkeypatch.setattr(room, "memory_bytes", lambda: 900)
+    assert "0.png: 5 images of 8x8 pixels like it would take" in refusal(pets)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_what_is_called_an_image_and_is_no_file_is_refused(pets, make):
+    make(pets / "train" / "cat" / "9.png")
+    assert "9.png: is no regular file; replace or remove it" in refusal(pets)

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,8 @@ def test_the_column_that_is_not_taken_is_told(tmp_path):
     dataset = load_dataset(f"parquet:{tmp_path}")
     assert dataset.train.labels.tolist() == [0, 1]
     assert dataset.notes == ("labels are of column 'fine_label', not coarse_label",)
+
+
+def test_a_pipe_that_is_named_like_a_shard_is_refused(shards):
+    os.mkfifo(shards / "train-00002.parquet")
+    assert "train-00002.parquet: is not a regular file" in refusal(shards)
