@@ -12,14 +12,17 @@ from slimtune.compression import rungs
 from slimtune.compression.copies import cloned, copied
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
-from slimtune.compression.export.onnx_file import Observe, export_onnx
+from slimtune.compression.export.onnx_file import Observe, export_file
 from slimtune.compression.layout import laid_out, laid_out_like
+from slimtune.compression.left_out import LeftOut
 from slimtune.compression.lessons import Lessons, Recall, ask_again, can_be_kept
 from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.per_epoch import while_training
 from slimtune.compression.pruning.stage import channel_groups, prune
-from slimtune.compression.quantization.baking import as_in_file, bake, halved
+from slimtune.compression.quantization import QUANTIZATION
+from slimtune.compression.quantization.baking import as_in_file, bake, halved, one_a_weight
+from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
@@ -33,7 +36,6 @@ from slimtune.workload.types import Architecture, Workload
 Report = Callable[[str, Mapping[str, float]], None]
 Build = Callable[[Architecture, str | None], nn.Module]
 Kept = dict[str, list[int]]
-_CHECKED_IMAGES = 32
 SCORING_IMAGES = 256
 """Training images on which pruning methods that want gradients get them."""
 
@@ -91,6 +93,7 @@ class Compressed:
         kept: for each layer that lost output channels, the indices that stayed.
         history: one entry an epoch of fine-tuning.
         weight_bits: bits of each weight that is stored as integers, by qualified name.
+        left_out: the weights that the file holds in float32 although it was to be quantized.
     """
 
     model: nn.Module
@@ -100,6 +103,7 @@ class Compressed:
     kept: Kept
     history: list[Epoch]
     weight_bits: dict[str, int]
+    left_out: LeftOut = LeftOut()
 
 
 def compress(
@@ -269,7 +273,7 @@ class _Bench:
         """Insert fake quantizers, if the quantizer learns."""
         self._seeded("fake quantize")
         images = self._images(self.recipe.quantize.calibration_images)
-        return dataclasses.replace(at, model=self.recipe.quantize.prepare(at.model, images))
+        return dataclasses.replace(at, model=prepared(self.recipe.quantize, at.model, images))
 
     def train_quantized(self, at: Progress) -> Progress:
         """Fine-tune with the fake quantizers in place."""
@@ -284,14 +288,14 @@ class _Bench:
         workload, quantizer = self.workload, self.recipe.quantize
         trained = at.model.eval().to("cpu")
         images = self._images(quantizer.calibration_images).to("cpu")
-        check_finite(trained, images[:_CHECKED_IMAGES])
-        stored = quantizer.weights(trained, images)
+        check_finite(trained, images)
+        stored = one_a_weight(trained, quantizer.weights(trained, images))
         computed = as_in_file(trained, stored)
         computed = halved(computed) if quantizer.bits == 16 else computed
         if self.recipe.train.recalibrate:
             recalibrate(computed, workload, self._generator("recalibrate"))
         model = bake(computed, stored)
-        onnx = export_onnx(
+        made = export_file(
             model,
             image_shape=workload.image_shape,
             mean=workload.mean,
@@ -304,8 +308,9 @@ class _Bench:
             calibration=workload.train.images[self._spread(quantizer.calibration_images)],
             observe=observe,
         )
-        bits = {name: weight.bits for name, weight in stored.items()}
-        return Compressed(model, computed, onnx, at.architecture, at.kept, at.history, bits)
+        left_out = made.left_out.checked(quantizer.bits, QUANTIZATION.name_of(quantizer))
+        more = at.architecture, at.kept, at.history, made.weight_bits, left_out
+        return Compressed(model, computed, made.onnx, *more)
 
     def _tuned(
         self,

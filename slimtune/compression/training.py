@@ -24,6 +24,7 @@ from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import change, draw_changes, normalise
 from slimtune.workload.types import Dataset, Split, Workload
 
+_CHECKED_IMAGES = 32
 _PIXELS_AT_A_TIME = 500 * 64 * 64
 """Of images that are only looked at: 500 of 224x224 would fill gigabytes in a ResNet-50."""
 
@@ -262,21 +263,6 @@ def network_accuracy(model: nn.Module, split: Split, workload: Workload) -> floa
     return float((predicted == split.labels).mean())
 
 
-def check_finite(network: nn.Module, images: Tensor) -> None:
-    """Check that a trained network still computes numbers.
-
-    Raises:
-        NonFiniteError: some logits are NaN or infinite.
-    """
-    with torch.no_grad():
-        logits = network(images)
-    if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteError(
-            "the network's logits must be finite, but training made some NaN or infinite; lower "
-            "train.lr or quantize.lr"
-        )
-
-
 def history_csv(history: list[Epoch]) -> str:
     """Return the epochs as CSV text with a header line."""
     text = io.StringIO()
@@ -343,4 +329,19 @@ def _batches(
             share=mixed.share,
             progress=(epoch - 1 + start / count) / settings.epochs,
             taught=None if logits is None else logits[chosen].float(),
+        )
+
+
+def check_finite(network: nn.Module, images: Tensor) -> None:
+    """Check that a trained network still computes numbers, on the first images.
+
+    Raises:
+        NonFiniteError: some logits are NaN or infinite.
+    """
+    with torch.no_grad():
+        logits = network(images[:_CHECKED_IMAGES])
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError(
+            "the network's logits must be finite, but training made some NaN or infinite; lower "
+            "train.lr or quantize.lr"
         )

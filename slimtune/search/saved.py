@@ -1,12 +1,14 @@
 """A compressed network back from its trial folder, without pickle: architecture, then shapes."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from slimtune.compression.quantization.input_ranges import set_input_ranges
+from slimtune.compression.quantization.own_forward import set_held_weights
 from slimtune.compression.rebuild import resize_to
 from slimtune.errors import ModelError
 from slimtune.results.files import read_json
@@ -56,12 +58,14 @@ def load_model(
     if allow_code or model is not None:
         own_code.allow_code(architecture.name)
     network = resize_to(build(architecture), read_weights(weights))
-    return _ranged(network, description.get("input_ranges", {}), folder / "model.json").eval()
+    return _as_described(network, description, folder / "model.json").eval()
 
 
-def _ranged(network: nn.Module, ranges: Any, where: Path) -> nn.Module:
-    """Let layers clip their inputs as they did in training."""
+def _as_described(network: nn.Module, description: Mapping[str, Any], where: Path) -> nn.Module:
+    """Let layers use their weights as they are and clip their inputs as they did in training."""
+    ranges, held = description.get("input_ranges", {}), description.get("held_weights", [])
     try:
+        network = set_held_weights(network, held)
         return set_input_ranges(network, {name: (a, b) for name, (a, b) in ranges.items()})
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{where}: damaged ({error}); make the trial again with rerun") from None

@@ -22,6 +22,8 @@ from slimtune.compression.pipeline import (
     report_nothing,
 )
 from slimtune.compression.quantization.input_ranges import input_ranges
+from slimtune.compression.quantization.own_forward import held_weights
+from slimtune.compression.quantization.protocol import ranges_from
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
@@ -169,7 +171,7 @@ def _measured(
         spec,
         clock,
         status="complete",
-        pipeline=recipe.describe(),
+        pipeline=made.left_out.described(recipe.describe()),
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
         artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -256,6 +258,9 @@ def measure(
         "latency_probe_ms": latency.probe_ms,
         "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
+        "activation_ranges": ranges_from(recipe.quantize),
+        "weights_float32": made.left_out.share,
+        "layers_float32": made.left_out.names,
     }
 
 
@@ -273,6 +278,8 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
     }
     if ranges := input_ranges(made.computed):  # what weights do not tell and a network needs
         description["input_ranges"] = ranges
+    if held := held_weights(made.model):  # layers that would compute another weight from it
+        description["held_weights"] = held
     return {
         "model.onnx": made.onnx,
         "model.safetensors": weights_bytes(made.model),
