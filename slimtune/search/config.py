@@ -148,9 +148,7 @@ class SearchConfig(_Settings):
     start: Annotated[
         Any,  # Literal["auto", "none"] | tuple[dict[str, Any], ...], which would not read well
         PlainValidator(_start),
-        Field(
-            description="first recipes; auto: baseline, what needs no training, one technique"
-        ),
+        Field(description="first recipes; auto: baseline, what needs no training, one technique"),
     ] = "auto"
     constraints: ConstraintSettings = ConstraintSettings()
     time_budget: Annotated[
