@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression import rungs
+from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch, spread
 from slimtune.compression.copies import cloned, copied
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
@@ -30,14 +31,11 @@ from slimtune.compression.streams import stream
 from slimtune.compression.teaching import lessons_of, teacher_of
 from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, check_finite, train_network
 from slimtune.errors import ConfigError, NonFiniteError
-from slimtune.workload.augment import normalise
 from slimtune.workload.types import Architecture, Workload
 
 Report = Callable[[str, Mapping[str, float]], None]
 Build = Callable[[Architecture, str | None], nn.Module]
 Kept = dict[str, list[int]]
-SCORING_IMAGES = 256
-"""Training images on which pruning methods that want gradients get them."""
 
 
 def report_nothing(stage: str, values: Mapping[str, float]) -> None:
@@ -377,16 +375,11 @@ class _Bench:
 
     def _batch(self, n: int) -> tuple[Tensor, Tensor]:
         """Return ``n`` normalised training images as they are, and their labels."""
-        chosen = self._spread(n)
-        pixels = torch.from_numpy(self.workload.train.images[chosen]).to(self.device)
-        labels = torch.from_numpy(self.workload.train.labels[chosen]).to(self.device)
-        return normalise(pixels, self.workload.mean, self.workload.std), labels
+        return calibration_batch(self.workload, n, self.device)
 
     def _images(self, n: int) -> Tensor:
         """Return ``n`` normalised training images, but at least the two that tracing needs."""
         return self._batch(max(2, n))[0]
 
     def _spread(self, n: int) -> np.ndarray:
-        """Return ``n`` indices evenly spread over the training split: it may be sorted."""
-        count = len(self.workload.train)
-        return np.linspace(0, count - 1, min(n, count)).astype(np.int64)
+        return spread(self.workload, n)

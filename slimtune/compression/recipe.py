@@ -157,11 +157,16 @@ class Recipe:
         text = json.dumps(self.effective().to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def describe(self) -> str:
-        """Return the pipeline in a few words, such as ``"fpgm 50% → int8_static → base T=4"``."""
+    def describe(self, removed: float | None = None) -> str:
+        """Return the pipeline in a few words, such as ``"fpgm 50% → int8_static → base T=4"``.
+
+        Args:
+            removed: share of the MACs that went with the channels, in 0..1, where it is known:
+                ``"fpgm 50% (-74% MACs)"``. What was asked for is rounded, layer by layer.
+        """
         words = [] if self.student.model == BASELINE else [self.student.model]
         if self.prune is not None:
-            words.append(f"{PRUNING.name_of(self.prune.method)}{_amount_words(self)}")
+            words.append(f"{PRUNING.name_of(self.prune.method)}{_amount_words(self, removed)}")
         if not isinstance(self.quantize, NoQuantization):
             name = QUANTIZATION.name_of(self.quantize)
             width = getattr(self.quantize, "stage_bits", "") or str(self.quantize.bits)
@@ -179,13 +184,16 @@ class Recipe:
         return " → ".join(words) or ("fine-tuned" if self.epochs else "unchanged")
 
 
-def _amount_words(recipe: Recipe) -> str:
+def _amount_words(recipe: Recipe, removed: float | None) -> str:
     if recipe.prune is None or not recipe.prune.method.uses_amount:
         return ""
-    words = f" {recipe.amount:.0%}"
+    notes = []
     if recipe.prune.schedule == "per_epoch":
-        words += f" ({100 * recipe.prune.rate:.3g}% an epoch)"
-    return words
+        notes.append(f"{100 * recipe.prune.rate:.3g}% an epoch")
+    if removed is not None:
+        share = f"-{removed:.{0 if removed >= 0.01 else 1}%} MACs"
+        notes.append(share if removed > 0 else "nothing removed")
+    return f" {recipe.amount:.0%}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _effective_prune(recipe: Recipe) -> Prune | None:

@@ -34,6 +34,8 @@ _TITLES = {
     "bops": "BOPs",
     "macs_ratio": "MACs ratio",
     "bops_ratio": "BOPs ratio",
+    "macs_removed": "MACs gone",
+    "params_removed": "params gone",
 }
 
 
@@ -198,6 +200,8 @@ _FORMS: dict[str, Callable[[float], str]] = {
     "accuracy": lambda value: f"{value:.4f}",
     "accuracy_change": lambda value: f"{value:+.4f}",
     "sparsity": lambda value: f"{value:.1%}",
+    "macs_removed": lambda value: f"{value:.1%}",
+    "params_removed": lambda value: f"{value:.1%}",
     "size_bytes": lambda value: f"{value / 1024:.1f}",
     "packed_bytes": lambda value: f"{value / 1024:.1f}",
     "latency_ms": lambda value: f"{value:.3f}",

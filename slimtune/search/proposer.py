@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.compression.precision import Precision
-from slimtune.errors import ConfigError, RunError, shortened
+from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
@@ -51,7 +51,8 @@ class Proposer:
         threads: for every spec.
         device: for every spec.
         key: a recipe's identity; recipes with a known key are drawn again. After `DRAWS` in a row
-            nothing new is proposed: what such trials would tell is in the records already.
+            nothing new is proposed: what such trials would tell is in the records already. Also
+            asked about the recipes of the study, for it may tell more alike than an older version.
         start: parameters of the first trials, by number; what one leaves out is drawn. They are
             run as they are, also when two make the same recipe.
         seeds: of the first trials, by number; later ones get seeds of their own.
@@ -111,6 +112,7 @@ class Proposer:
         self._precision = precision
         self._views = views
         self._violations: dict[int, Mapping[str, float]] = {}
+        self._keys: dict[int, str] = {}
         self.stopped = ""
 
     def ask(self) -> TrialSpec | None:
@@ -249,7 +251,18 @@ class Proposer:
         """Return whether a trial has the recipe; start points are run as they are."""
         if self._key is None or len(history) < len(self._start):
             return False
-        return self._key(recipe) in {trial.user_attrs.get("key") for trial in history}
+        return self._key(recipe) in self._known(history)
+
+    def _known(self, history: Sequence[FrozenTrial]) -> set[str]:
+        """Return the keys of all trials, of their recipes as this version tells them apart."""
+        if self._key is None:
+            return set()
+        for trial in history[len(self._keys) :]:
+            try:
+                self._keys[trial.number] = self._key(trial.user_attrs["spec"]["recipe"])
+            except (KeyError, UserError):  # of another version: by what that version wrote down
+                self._keys[trial.number] = str(trial.user_attrs.get("key"))
+        return {self._keys[trial.number] for trial in history}
 
     def tell(self, outcome: Outcome, violations: Mapping[str, float] | None = None) -> None:
         """Record an outcome. A failure, or an objective that is not finite, leaves a reason.
@@ -292,7 +305,7 @@ class Proposer:
         Returns:
             The trial of the copy, the recipe, and how many draws it took.
         """
-        known = {trial.user_attrs.get("key") for trial in history}
+        known = self._known(history)
         scratch = optuna.create_study(directions=self._study.directions)
         scratch.add_trials([_bare(trial) for trial in history])
         number = len(history)

@@ -22,13 +22,14 @@ from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
+from slimtune.search.grid_twins import grid_trials, grid_twins
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.limits import breaches, settings_changed, tell_limits
 from slimtune.search.machines import machines, workers
 from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
-from slimtune.search.proposals import proposer_of
+from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.ray_session import ray_stays
 from slimtune.search.reconcile import reconcile, set_damaged_study_aside
@@ -49,6 +50,7 @@ from slimtune.search.stopping import open_rule
 from slimtune.search.study import open_study
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
+from slimtune.search.twins import Twins
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
 from slimtune.workload.types import Workload
@@ -137,7 +139,10 @@ def _begin(
             networks["teacher"] = ({**teacher.payload.to_dict(), **taught}, teacher.files)
             listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
         measured = {**baseline.payload.metrics, **baseline.objectives}
-        manifest = manifest_of(config, workload, measured)
+        twins, line = grid_twins(config, Twins(workload).key)
+        if line:
+            listener("warning", {"text": line})
+        manifest = manifest_of(config, workload, measured, twins)
         folder = RunFolder.begin(out, manifest, networks)
         tell_limits(folder, listener)
         with ray_stays():
@@ -179,7 +184,7 @@ def _finish(
     budget: Budget,
 ) -> Run:
     """Run the trials that are left, then the front's members at full length; measure, report."""
-    listener = StatusFile(folder.path, config.total_trials(), listener)
+    listener = StatusFile(folder.path, grid_trials(config, folder.manifest), listener)
     stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
     if not records:
@@ -302,14 +307,15 @@ def _proposer(
         folder.path.name,
         [o.name for o in objectives],
     )
-    total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)
+    total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
     proposer = proposer_of(
         config,
         study,
         total=total,
-        points=_first_points(config, folder),
+        points=recorded_points(config, folder.manifest),
         enough=budget.judge(objectives, folder.manifest["reference_point"]),
         precision=config.per_trial.trains_in(workload.image_shape),
+        key=Twins(workload).key,
     )
     again = reconcile(folder, study, proposer, warn)
     proposer.judge_by(breaches(folder))
@@ -317,16 +323,6 @@ def _proposer(
         known = {"records": folder.records(), "again": again, "total": total}
         listener("resumed", known)
     return proposer
-
-
-def _first_points(config: SearchConfig, folder: RunFolder) -> list[dict[str, Any]]:
-    """Return all points of a grid, else the start points, as many as the search began with.
-
-    With more trials there would be more of them, in the place of trials that were modelled.
-    """
-    points = config.points()
-    most = len(points) if config.sampler == "grid" else folder.manifest.get("start_points", 0)
-    return points[:most]
 
 
 def _measured(

@@ -36,6 +36,7 @@ from slimtune.results.record import Metric, TrialRecord, checked
 from slimtune.search.attempt import Aids
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
+from slimtune.search.removed import pipeline_words, removed
 from slimtune.search.scores import names_of, scores
 from slimtune.search.shared_views import SharedViews
 from slimtune.search.spec import Outcome, TrialSpec
@@ -171,7 +172,7 @@ def _measured(
         spec,
         clock,
         status="complete",
-        pipeline=made.left_out.described(recipe.describe()),
+        pipeline=made.left_out.described(pipeline_words(recipe, measured)),
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
         artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -261,6 +262,7 @@ def measure(
         "activation_ranges": ranges_from(recipe.quantize),
         "weights_float32": made.left_out.share,
         "layers_float32": made.left_out.names,
+        **removed(workload, recipe, made, cost),
     }
 
 
@@ -299,7 +301,7 @@ def _stopped_here(
         spec,
         clock,
         status="stopped",
-        pipeline=Recipe.from_dict(spec.recipe).describe(),
+        pipeline=pipeline_words(Recipe.from_dict(spec.recipe), metrics),
         objectives=dict(objectives),
         metrics=dict(metrics),
         artifacts={},
