@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from slimtune.errors import RunError, from_validation
+from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.files import atomic_write, read_json, to_json
 
 
@@ -73,6 +74,24 @@ def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
 
 def read_final(folder: Path) -> list[FinalRow]:
     """Return the rows of the final measurement; empty if there was none.
+
+    One that cannot be read is as good as none, for it can be made again; a `SlimtuneWarning`
+    says so.
+    """
+    try:
+        return check_final(folder)
+    except RunError as error:
+        warnings.warn(
+            f"{error}; shown is what the trials themselves measured, and finals are left out: "
+            f"slimtune search --resume {folder} measures the front again",
+            SlimtuneWarning,
+            stacklevel=2,
+        )
+        return []
+
+
+def check_final(folder: Path) -> list[FinalRow]:
+    """Return what `read_final` returns.
 
     Raises:
         RunError: front.json is damaged.

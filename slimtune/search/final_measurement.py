@@ -12,6 +12,7 @@ from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import check_network, lost
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search.latency_lane import measure_on_reference_host
@@ -38,9 +39,9 @@ def measure_front(
         warn: told of trials without a file.
     """
     files, gone = _files(folder)
-    for number in gone:
+    for number, why in gone.items():
         warn(
-            f"trial {number} has lost its model.onnx: it is left out of the joint measurement and "
+            f"trial {number}: {why}: it is left out of the joint measurement and "
             f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
             "tells whether it can be made again"
         )
@@ -50,7 +51,7 @@ def measure_front(
         _row(workload, file, latency, number)
         for (number, file), latency in zip(files.items(), latencies, strict=True)
     ]
-    write_final(folder.path, rows + _recorded(folder, gone))
+    write_final(folder.path, rows + _recorded(folder, list(gone)))
 
 
 def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
@@ -119,12 +120,12 @@ def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     }
 
 
-def _files(folder: RunFolder) -> tuple[dict[int, Path], list[int]]:
-    """Return the files of the candidates by trial, and the trials whose file is gone."""
-    numbers = [record.number for record in open_run(folder.path).candidates()]
-    files = {number: folder.trial_path(number) / "model.onnx" for number in numbers}
-    gone = [number for number, file in files.items() if not file.is_file()]
-    return {number: file for number, file in files.items() if number not in gone}, gone
+def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
+    """Return the files of the candidates by trial, and the trials without one, with the reason."""
+    candidates = open_run(folder.path).candidates()
+    places = {record.number: folder.trial_path(record.number) for record in candidates}
+    gone = {r.number: why for r in candidates if (why := lost(r, places[r.number]))}
+    return {n: place / "model.onnx" for n, place in places.items() if n not in gone}, gone
 
 
 def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[FinalRow]:
@@ -139,6 +140,7 @@ def _baseline(folder: RunFolder) -> Path:
 
 def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> list[Latency]:
     """Return the latencies of the baseline and the files, measured in turn."""
+    check_network(folder.path, "baseline", ("model.onnx",))
     return measure_on_reference_host(
         [_baseline(folder), *files],
         image_shape=workload.image_shape,
