@@ -107,6 +107,10 @@ class ExportMismatchError(TrialError):
     """The exported file does not compute what the network computes."""
 
 
+class SlimtuneWarning(UserWarning):
+    """Something that a user should know and that stops nothing; one line."""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
     nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)

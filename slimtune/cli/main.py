@@ -13,6 +13,7 @@ from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
 from slimtune.cli.streams import failing_softly
+from slimtune.cli.told_warnings import told_warnings
 from slimtune.errors import (
     PickledWeightsError,
     RunChangedError,
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     state = State()
     code = 0
     try:
-        with consent_ends(), failing_softly():
+        with consent_ends(), failing_softly(), told_warnings(state):
             code = _run(argv, state)
     except SlimtuneError as error:  # of standard output, when all else is done
         with suppress(OSError):

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
-from slimtune.errors import RunError, from_validation
+from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.files import atomic_write, read_json, to_json
 from slimtune.results.interval import trusted_error
 from slimtune.results.shapes import STRICT, Share
@@ -91,6 +92,24 @@ def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
 
 def read_final(folder: Path) -> list[FinalRow]:
     """Return the rows of the final measurement; empty if there was none.
+
+    One that cannot be read is as good as none, for it can be made again; a `SlimtuneWarning`
+    says so.
+    """
+    try:
+        return check_final(folder)
+    except RunError as error:
+        warnings.warn(
+            f"{error}; shown is what the trials themselves measured, and finals are left out: "
+            f"slimtune search --resume {folder} measures the front again",
+            SlimtuneWarning,
+            stacklevel=2,
+        )
+        return []
+
+
+def check_final(folder: Path) -> list[FinalRow]:
+    """Return what `read_final` returns.
 
     Raises:
         RunError: front.json is damaged.

@@ -31,6 +31,7 @@ from slimtune.results.files import (
     atomic_write,
     discard,
     is_abandoned,
+    is_temporary,
     plain_name,
     publish_folder,
     read_bytes,
@@ -335,14 +336,19 @@ class RunFolder:
     def sweep(self) -> list[Path]:
         """Remove what killed processes left half written, and return what was removed.
 
-        What a live process is writing, such as a figure, stays. Only the run's one writer may
-        call this, and not while it writes.
+        What others may be writing, such as a report, stays as long as their process lives. Only
+        the run's one writer may call this, and not while it writes.
         """
-        found = (path for where in _SWEPT for path in self.path.glob(where))
-        leftovers = sorted(path for path in found if is_abandoned(path))
+        found = [path for where in _SWEPT for path in self.path.glob(where)]
+        leftovers = sorted(p for p in found if is_temporary(p) and (_ours(p) or is_abandoned(p)))
         for path in leftovers:
             discard(path)
         return leftovers
+
+
+def _ours(path: Path) -> bool:
+    """Return whether only the run's writer writes files of that name."""
+    return not path.name.startswith(("report.html.", "summary.png."))
 
 
 def refuse_existing(path: Path) -> None:

@@ -12,6 +12,7 @@ from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import check_network, lost
 from slimtune.results.interval import standard_error
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
@@ -41,9 +42,9 @@ def measure_front(
         warn: told of trials without a file.
     """
     files, gone = _files(folder)
-    for number in gone:
+    for number, why in gone.items():
         warn(
-            f"trial {number} has lost its model.onnx: it is left out of the joint measurement and "
+            f"trial {number}: {why}: it is left out of the joint measurement and "
             f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
             "tells whether it can be made again"
         )
@@ -58,7 +59,7 @@ def measure_front(
         else row
         for row in rows
     ]
-    write_final(folder.path, rows + _recorded(folder, gone))
+    write_final(folder.path, rows + _recorded(folder, list(gone)))
 
 
 def _tell_unstable(rows: Sequence[FinalRow], warn: Callable[[str], None]) -> None:
@@ -138,15 +139,14 @@ def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     }
 
 
-def _files(folder: RunFolder) -> tuple[dict[int, Path], list[int]]:
-    """Return the files of the contenders by trial, and the candidates whose file is gone."""
+def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
+    """Return the files of the contenders by trial, and why candidates have none."""
     run = open_run(folder.path)
-    candidates = [record.number for record in run.candidates()]
-    numbers = [record.number for record in run.contenders()]
-    files = {number: folder.trial_path(number) / "model.onnx" for number in numbers}
-    files = {n: file for n, file in files.items() if n in candidates or file.is_file()}
-    gone = [number for number, file in files.items() if not file.is_file()]
-    return {number: file for number, file in files.items() if number not in gone}, gone
+    candidates = {record.number for record in run.candidates()}
+    places = {record.number: folder.trial_path(record.number) for record in run.contenders()}
+    missing = {r.number: why for r in run.contenders() if (why := lost(r, places[r.number]))}
+    files = {n: place / "model.onnx" for n, place in places.items() if n not in missing}
+    return files, {n: why for n, why in missing.items() if n in candidates}
 
 
 def _together(folder: RunFolder, workload: Workload, files: Mapping[int, Path]) -> list[FinalRow]:
@@ -176,6 +176,7 @@ def _baseline(folder: RunFolder) -> Path:
 
 def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> list[Latency]:
     """Return the latencies of the baseline and the files, measured in turn."""
+    check_network(folder.path, "baseline", ("model.onnx",))
     return measure_on_reference_host(
         [_baseline(folder), *files],
         image_shape=workload.image_shape,

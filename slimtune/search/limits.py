@@ -5,7 +5,7 @@ from typing import Any
 
 from slimtune.results.folder import RunFolder
 from slimtune.results.limit_view import looser, searched_with
-from slimtune.results.limits import LIMITED, resolve_limits, violations
+from slimtune.results.limits import LIMITED, decided_violations, resolve_limits
 from slimtune.results.stop_reason import kind_of
 from slimtune.search.config import SearchConfig
 
@@ -75,7 +75,7 @@ def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
     """
     limits = folder.manifest.get("limits", {})
     return {
-        record.number: violations(limits, {**record.metrics, **record.objectives})
+        record.number: decided_violations(limits, {**record.metrics, **record.objectives})
         for record in folder.records()
         if record.status != "failed"
     }

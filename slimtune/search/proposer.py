@@ -20,10 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.compression.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
+from slimtune.results.record import TrialRecord
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
-from slimtune.search.spec import Outcome, TrialSpec, trial_seed
+from slimtune.search.spec import Outcome, TrialSpec, outcome_of, trial_seed
 from slimtune.search.study import study_errors
+from slimtune.search.study_check import StudyCheck, Told
 
 _CONSTRAINT = "constraints:"
 """Before a name, what `Trial.set_constraint` writes."""
@@ -163,9 +165,7 @@ class Proposer:
     ) -> TrialSpec:
         drawn, recipe, draws = draw
         number = len(history)
-        own = number >= len(self._seeds)
-        seed = trial_seed(self._seed, number) if own else self._seeds[number]
-        prefix = self._prefix_seed if own else None  # given seeds are for repeats: all of it
+        seed, prefix = self._seeds_of(number)
         spec = TrialSpec(
             number,
             recipe,
@@ -179,6 +179,29 @@ class Proposer:
         self._add(spec, drawn, draws, drawn)
         return spec
 
+    def _seeds_of(self, number: int) -> tuple[int, int | None]:
+        """Return the seed and the prefix seed of a trial; given seeds repeat all of it."""
+        if number < len(self._seeds):
+            return self._seeds[number], None
+        return trial_seed(self._seed, number), self._prefix_seed
+
+    def fault(self, records: Mapping[int, TrialRecord | None]) -> str:
+        """Return what in the study contradicts the trials, in one line; empty if nothing does.
+
+        Args:
+            records: of the finished trials by number; None for those that run again.
+        """
+        required = ["spec", *["key"] * (self._key is not None)]
+        required += ["draws"] * (self._sampler in FLAT)
+        check = StudyCheck(self._suggest, self._key, self._seeds_of, self._told_as, required)
+        return check.fault(self._study, records)
+
+    def _told_as(self, record: TrialRecord) -> Told:
+        outcome = outcome_of(record)
+        if _reason(outcome, self._objectives) is not None:
+            return TrialState.FAIL, None
+        return TrialState.COMPLETE, [float(outcome.objectives[n]) for n in self._objectives]
+
     def run_again(self, specs: Sequence[TrialSpec]) -> None:
         """Hand these out before any new one, on the device that all specs are for now.
 
@@ -187,9 +210,12 @@ class Proposer:
         self._again.extend(dataclasses.replace(spec, device=self._device) for spec in specs)
 
     def restore(
-        self, spec: TrialSpec, outcome: Outcome, violations: Mapping[str, float] | None = None
+        self,
+        spec: TrialSpec,
+        outcome: Outcome | None,
+        violations: Mapping[str, float] | None = None,
     ) -> None:
-        """Add a finished trial that the study has lost, as its next number.
+        """Add a trial that the study has lost, as its next number.
 
         Where the sampler needs every dimension, also those that left no trace in the recipe, the
         draw is made again. If it makes another recipe (of trials side by side, the sampler knew
@@ -197,7 +223,7 @@ class Proposer:
 
         Args:
             spec: of the trial.
-            outcome: what came out.
+            outcome: what came out; None of a trial that is to run again.
             violations: see `tell`.
 
         Raises:
@@ -211,7 +237,8 @@ class Proposer:
             same = recipe == spec.recipe
             found = drawn if same else recall(spec.recipe, self._suggest, fill)
             self._add(spec, found, draws, drawn)
-        self.tell(outcome, violations)
+        if outcome is not None:
+            self.tell(outcome, violations)
 
     def _add(
         self,

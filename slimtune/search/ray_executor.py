@@ -98,7 +98,7 @@ def run_ray(
         KeyboardInterrupt: Ctrl-C. What had finished has been told.
     """
     work = timed(work, timeout)
-    size = _pickled_bytes((work, shared))
+    size = pickled_bytes((work, shared))
     with (
         ray_session(
             address,
@@ -383,7 +383,7 @@ def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"  # one may run more than once
 
 
-def _pickled_bytes(value: object) -> int:
+def pickled_bytes(value: object) -> int:
     """Return the size of ``value`` in the object store; arrays are counted without a copy."""
     buffers: list[Any] = []
     inline = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)

@@ -10,8 +10,9 @@ from torch import nn
 from slimtune.compression.quantization.input_ranges import set_input_ranges
 from slimtune.compression.quantization.own_forward import set_held_weights
 from slimtune.compression.rebuild import resize_to
-from slimtune.errors import ModelError
+from slimtune.errors import ModelError, RunError
 from slimtune.results.files import read_json
+from slimtune.results.integrity import WEIGHTS, fault_in, recorded_in
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.types import Architecture
@@ -38,9 +39,11 @@ def load_model(
     Raises:
         ConfigError: model.json names code, and nobody allowed to run it.
         ModelError: the weights are missing or damaged, or do not belong to the description.
-        RunError: the description is damaged.
+        RunError: the description is damaged, or a file is not the one that was recorded.
     """
     folder = Path(folder)
+    if fault := fault_in(folder, recorded_in(folder), WEIGHTS):
+        raise RunError(f"{fault}; the file is not the one that was written")
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ModelError(f"{folder}: no model.safetensors there; give a trial or export folder")

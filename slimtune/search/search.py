@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
+
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
@@ -14,6 +16,7 @@ from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
+from slimtune.search.aside import look_again
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
@@ -26,13 +29,13 @@ from slimtune.search.grid_twins import grid_trials, grid_twins
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.limits import breaches, settings_changed, tell_limits
-from slimtune.search.machines import machines, workers
+from slimtune.search.machines import machines, start_ray, workers
 from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
 from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.ray_session import ray_stays
-from slimtune.search.reconcile import reconcile, set_damaged_study_aside
+from slimtune.search.reconcile import open_proposer
 from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
 from slimtune.search.resume import check_same_search
@@ -123,7 +126,8 @@ def _begin(
     workload = load_workload(config, load_dataset(config.data))
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
-    with claimed(out, again):
+    with claimed(out, again), ray_stays():
+        start_ray(config, workload)
         params = sum(p.numel() for p in workload.baseline.parameters())
         _tell_workload(config, workload, listener, params)
         train_missing(
@@ -145,8 +149,7 @@ def _begin(
         manifest = manifest_of(config, workload, measured, twins)
         folder = RunFolder.begin(out, manifest, networks)
         tell_limits(folder, listener)
-        with ray_stays():
-            return _finish(config, folder, workload, listener, interrupts, budget)
+        return _finish(config, folder, workload, listener, interrupts, budget)
 
 
 def _go_on(
@@ -159,6 +162,7 @@ def _go_on(
         workload = reopen_workload(folder, config)
         before, folder = folder, settings_changed(folder, config)
         folder.sweep()
+        look_again(folder, lambda text: listener("warning", {"text": text}))
         baseline = folder.baseline()
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
@@ -300,24 +304,23 @@ def _proposer(
         listener("warning", {"text": text})
 
     objectives = parse_objectives(config.objectives)
-    set_damaged_study_aside(folder.study_path, warn)
-    study = open_study(
-        folder.study_path,
-        [o.direction for o in objectives],
-        folder.path.name,
-        [o.name for o in objectives],
-    )
     total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
-    proposer = proposer_of(
-        config,
-        study,
-        total=total,
-        points=recorded_points(config, folder.manifest),
-        enough=budget.judge(objectives, folder.manifest["reference_point"]),
-        precision=config.per_trial.trains_in(workload.image_shape),
-        key=Twins(workload).key,
-    )
-    again = reconcile(folder, study, proposer, warn)
+
+    def opened() -> tuple[optuna.Study, Proposer]:
+        directions = [o.direction for o in objectives]
+        names = [o.name for o in objectives]
+        study = open_study(folder.study_path, directions, folder.path.name, names)
+        return study, proposer_of(
+            config,
+            study,
+            total=total,
+            points=recorded_points(config, folder.manifest),
+            enough=budget.judge(objectives, folder.manifest["reference_point"]),
+            precision=config.per_trial.trains_in(workload.image_shape),
+            key=Twins(workload).key,
+        )
+
+    (study, proposer), again = open_proposer(folder, opened, warn)
     proposer.judge_by(breaches(folder))
     if study.get_trials(deepcopy=False):
         known = {"records": folder.records(), "again": again, "total": total}

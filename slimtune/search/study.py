@@ -16,6 +16,9 @@ from optuna.trial import TrialState
 from slimtune.errors import RunError
 from slimtune.search.spec import TrialSpec
 
+TIMEOUT = 60.0
+"""Seconds to wait for another program that writes to the study."""
+
 
 def open_study(
     path: Path, directions: Sequence[str], name: str, values: Sequence[str] = ()
@@ -62,7 +65,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
     The path never becomes part of a URL, where ``?``, ``#`` and ``%41`` mean something else.
     """
-    connect = partial(sqlite3.connect, path, timeout=60, check_same_thread=False)
+    connect = partial(sqlite3.connect, path, timeout=TIMEOUT, check_same_thread=False)
     engine = {"creator": connect, "poolclass": sqlalchemy.pool.QueuePool}
     return optuna.storages.RDBStorage("sqlite://", engine_kwargs=engine)
 

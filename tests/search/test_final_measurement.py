@@ -70,7 +70,7 @@ def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_their
     (folder.trial_path(gone) / "model.onnx").unlink()
     warnings: list[str] = []
     measure_front(folder, workload, warnings.append)
-    assert len(warnings) == 1 and f"trial {gone} has lost its model.onnx" in warnings[0]
+    assert len(warnings) == 1 and f"trial {gone}: its model.onnx is gone" in warnings[0]
     assert f"slimtune rerun {folder.path} --trial {gone}" in warnings[0]
     after = {row.trial: row for row in read_final(folder.path)}
     contenders = {record.number for record in open_run(folder.path).contenders()}
