@@ -5,7 +5,6 @@ was added in one transaction together with its spec, so none is ever there witho
 means to run it again.
 """
 
-import copy
 import dataclasses
 import math
 import numbers
@@ -21,16 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 from slimtune.compression.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.record import TrialRecord
+from slimtune.search.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
 from slimtune.search.spec import Outcome, TrialSpec, outcome_of, trial_seed
 from slimtune.search.study import study_errors
 from slimtune.search.study_check import StudyCheck, Told
-
-_CONSTRAINT = "constraints:"
-"""Before a name, what `Trial.set_constraint` writes."""
-EARLY_STOPPED = "early_stopped"
-"""Constraint that only trials break which were stopped; so none of them is a best trial."""
 
 
 def never_enough(_history: Sequence[FrozenTrial]) -> str:
@@ -317,7 +312,7 @@ class Proposer:
             reason = _reason(outcome, self._objectives)
             if reason is None:
                 for name, value in _constraints(outcome, violations).items():  # while it runs
-                    key = f"{_CONSTRAINT}{name}"
+                    key = f"{CONSTRAINT}{name}"
                     self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
                 values = [float(outcome.objectives[name]) for name in self._objectives]
                 self._study.tell(trial.number, values)
@@ -334,7 +329,7 @@ class Proposer:
         """
         known = self._known(history)
         scratch = optuna.create_study(directions=self._study.directions)
-        scratch.add_trials([_bare(trial) for trial in history])
+        scratch.add_trials([bare(trial) for trial in history])
         number = len(history)
         for attempt in range(DRAWS):
             sampler = make_sampler(self._sampler, self._seed, number, attempt, history)
@@ -369,33 +364,6 @@ class Proposer:
                 f"it has {', '.join(drawn.params)}"
             )
         return drawn, recipe
-
-
-class _Bare(FrozenTrial):
-    """A trial of the past as samplers read it, which is cheap to copy: nobody changes it."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Bare":
-        return copy.copy(self)
-
-
-def _bare(trial: FrozenTrial) -> FrozenTrial:
-    """Return the trial without our own notes, which no sampler reads."""
-    bare = copy.copy(trial)
-    bare.user_attrs = {}
-    bare.__class__ = _Bare
-    return bare
-
-
-def rejudged(trial: FrozenTrial, violations: Mapping[str, float] | None) -> FrozenTrial:
-    """Return a trial with other violations of limits; with its own if None are given."""
-    if violations is None or not trial.state.is_finished():
-        return trial
-    stopped = {EARLY_STOPPED: 1.0} if EARLY_STOPPED in trial.constraints else {}
-    kept = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINT)}
-    told = {f"{_CONSTRAINT}{name}": v for name, v in {**violations, **stopped}.items()}
-    other = copy.copy(trial)
-    other.system_attrs = {**kept, **told}
-    return other
 
 
 def _constraints(outcome: Outcome, violations: Mapping[str, float] | None) -> Mapping[str, float]:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.search.proposer import EARLY_STOPPED, Proposer
+from slimtune.search.past_trials import EARLY_STOPPED
+from slimtune.search.proposer import Proposer
 from slimtune.search.spec import Outcome, trial_seed
 from slimtune.search.study import open_study, unfinished
 
