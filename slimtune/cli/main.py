@@ -11,6 +11,7 @@ import click
 from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.errors import RunChangedError, SlimtuneError, UserError, did_you_mean
 from slimtune.workload.own_code import consent_ends
 
@@ -136,8 +137,8 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
 def _report(state: State, message: str, code: int, prefix: str = "error: ") -> int:
     """Print the traceback if asked for, then one line, on standard error."""
     if state.debug:
-        traceback.print_exc()
-    click.echo(prefix + " ".join(message.split()), err=True)
+        echo(traceback.format_exc(), err=True, nl=False)
+    echo(prefix + " ".join(message.split()), err=True)
     return code
 
 
@@ -146,7 +147,7 @@ def _report_changes(state: State, error: RunChangedError) -> int:
     first, *differences = str(error).splitlines()
     code = _report(state, first, error.exit_code)
     for line in differences:
-        click.echo(line, err=True)
+        echo(line, err=True)
     return code
 
 

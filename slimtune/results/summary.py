@@ -144,7 +144,8 @@ def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     table = pd.DataFrame([{**r["objectives"], **r.get("metrics", {})} for r in records])
     numbers = table.select_dtypes("number")
     means = {str(name): float(value) for name, value in numbers.mean().items()}
-    return {**means, "accuracy_sd": float(table["accuracy"].std(ddof=1))}
+    spread = table["accuracy"].std(ddof=1) if "accuracy" in table else math.nan
+    return {**means, "accuracy_sd": float(spread)}
 
 
 def _setting(recipe: Mapping[str, Any], dotted: str) -> Any:
