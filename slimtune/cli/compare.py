@@ -15,6 +15,8 @@ from slimtune.cli import words
 from slimtune.cli.consent import consent_to
 from slimtune.cli.console import plain_table, result_console
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
+from slimtune.results.tables import no_formula
 from slimtune.search.compare import Compared, compare_models
 
 
@@ -34,20 +36,20 @@ def carry_out(
         consent_to({"model": model.partition("=")[0]})
     rows = compare_models(models, data, run, threads)
     if style == "json":
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        echo(json.dumps([asdict(row) for row in rows], indent=2))
     elif style == "csv":
-        click.echo(_csv(rows), nl=False)
+        echo(_csv(rows), nl=False)
     else:
         result_console(state).print(_table(rows, threads))
         if rows[0].test_accuracy is None:
-            click.echo("no accuracy: give --data or --run", err=True)
+            echo("no accuracy: give --data or --run", err=True)
 
 
 def _csv(rows: Sequence[Compared]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Compared)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows({**asdict(row), "model": no_formula(row.model)} for row in rows)
     return text.getvalue()
 
 

@@ -1,14 +1,16 @@
 """Where the verbs write: results to standard output, progress and log to standard error."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 from slimtune.cli.state import State
+from slimtune.cli.terminal import clean, echo
 from slimtune.results.output import write_output
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -16,17 +18,39 @@ PLAIN_WIDTH = 100
 """Columns of a table that goes to a file or a pipe: the same on every machine."""
 
 
+class CleanConsole(Console):
+    """A console whose own colours and cursor work, and those of the text that it prints do not."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render as `Console` does, and clean every piece of text."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and not segment.text.isprintable():
+                yield segment._replace(text=self._cleaned(segment.text))
+            else:
+                yield segment
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `Console` does; text is cleaned before it is laid out."""
+        cleaned = [self._cleaned(each) if isinstance(each, str) else each for each in objects]
+        super().print(*cleaned, **options)
+
+    def _cleaned(self, text: str) -> str:
+        return clean(text, ascii_only=not self.encoding.lower().startswith("utf"))
+
+
 def result_console(state: State) -> Console:
     """Return the console for results: standard output."""
-    console = Console(no_color=not state.color, highlight=False, soft_wrap=False)
+    console = CleanConsole(no_color=not state.color, highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console = Console(no_color=True, highlight=False, width=PLAIN_WIDTH)
+        console = CleanConsole(no_color=True, highlight=False, width=PLAIN_WIDTH)
     return console
 
 
 def log_console(state: State) -> Console:
     """Return the console for progress and log: standard error, silent with ``--quiet``."""
-    return Console(
+    return CleanConsole(
         stderr=True, no_color=not state.color, highlight=False, quiet=state.verbosity < 0
     )
 
@@ -40,7 +64,7 @@ def write_or_echo(text: str, output: Path | None) -> None:
     """
     text = text.rstrip("\n") + "\n"
     if output is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         write_output(output, text)
 

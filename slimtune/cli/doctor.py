@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import click
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +10,7 @@ from slimtune.cli import words
 from slimtune.cli.console import log_console, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.doctor import Finding
 from slimtune.search.steadiness import words as steadiness_words
@@ -31,7 +31,7 @@ def carry_out(
             config, lambda what: status.update(f"trying: {what}"), preset, assignments
         )
     if state.json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        echo(json.dumps(found.to_dict(), indent=2))
         return
     console = result_console(state)
     for line in _facts(found):

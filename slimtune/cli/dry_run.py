@@ -10,6 +10,7 @@ import click
 from slimtune.cli import words
 from slimtune.cli.console import log_console
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.results.folder import refuse_existing
 from slimtune.search.config import SearchConfig
 from slimtune.search.dry_run import DryRun, dry_run
@@ -44,10 +45,10 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
 
         found = dry_run(config, tell)
     if state.json:
-        click.echo(json.dumps(dry_run_facts(config, found), indent=2))
+        echo(json.dumps(dry_run_facts(config, found), indent=2))
         return
     for line in dry_run_lines(config, found):
-        click.echo(words.encodable(line))
+        echo(words.encodable(line))
 
 
 def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:

@@ -8,6 +8,7 @@ import click
 
 from slimtune.cli import words
 from slimtune.cli.consent import consent_to
+from slimtune.cli.terminal import echo
 from slimtune.results.units import plural
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.rerun import find_run
@@ -30,7 +31,7 @@ def carry_out(
         raise click.UsageError("Give an ONNX file, or --model with --weights, not both.")
     else:
         result = _file(file, data, run, threads)
-    click.echo(json.dumps(result, indent=2) if style == "json" else words.encodable(_text(result)))
+    echo(json.dumps(result, indent=2) if style == "json" else words.encodable(_text(result)))
 
 
 def _checkpoint(

@@ -12,6 +12,7 @@ from slimtune.cli.allow_code import allow_code_option
 from slimtune.cli.choosing import given, limit_options
 from slimtune.cli.console import log_console
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.errors import ConfigError
 from slimtune.results.delivery import FORMATS
 from slimtune.results.delivery_front import export_front
@@ -125,7 +126,7 @@ def _check_consent(run: Run) -> None:
 
 def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
-    click.echo(target)
+    echo(target)
     log = log_console(state)
     told = words.objectives(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
@@ -138,7 +139,7 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
         script = shlex.quote(str(target / "predict.py"))
         log.print(f"use it: python {script} image.png", markup=False, soft_wrap=True)
     if (model := target / "model.onnx").is_file():
-        data = shlex.quote(str(run.manifest["config"]["data"]))
+        data = shlex.quote(str(run.manifest["config"].get("data", "DATA")))
         command = f"{words.program()} evaluate {shlex.quote(str(model))} --data {data}"
         log.print(f"try it: {command}", markup=False, soft_wrap=True)
 
@@ -158,7 +159,7 @@ def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
 
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:
-    click.echo(target)
+    echo(target)
     text = f"{members} members of {run.path}, one folder each; begin with {target / 'README.md'}"
     log_console(state).print(text, markup=False, soft_wrap=True)
 
@@ -176,7 +177,5 @@ def _verified(state: State, run: Run, folders: dict[int, Path]) -> int:
             line = f"verify trial {number}: {check.what} {check.found}{recorded}: {verdict}"
             log_console(state).print(line, markup=False, soft_wrap=True)
     if failed:
-        click.echo(
-            f"error: {failed} of the exported measurements differ from the record", err=True
-        )
+        echo(f"error: {failed} of the exported measurements differ from the record", err=True)
     return int(failed > 0)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.cli.words import program
 from slimtune.errors import RunError
 from slimtune.results.files import read_json
@@ -53,7 +52,7 @@ def leaving_when_stuck(state: State, listener: _Listener) -> _Listener:
     def heard(event: str, values: Mapping[str, Any]) -> None:
         listener(event, values)
         if event == "stuck":
-            click.echo(interrupted_line(state), err=True)
+            echo(interrupted_line(state), err=True)
             os._exit(INTERRUPTED)
 
     return heard

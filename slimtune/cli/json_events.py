@@ -5,8 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import click
-
+from slimtune.cli.terminal import echo
 from slimtune.results.record import TrialRecord
 
 
@@ -32,7 +31,7 @@ class JsonEvents:
         write: takes a line.
     """
 
-    def __init__(self, write: Callable[[str], None] = click.echo) -> None:
+    def __init__(self, write: Callable[[str], None] = echo) -> None:
         self._write = write
 
     def __call__(self, event: str, values: Mapping[str, Any]) -> None:

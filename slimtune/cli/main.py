@@ -13,6 +13,7 @@ from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
 from slimtune.cli.streams import failing_softly
+from slimtune.cli.terminal import echo
 from slimtune.cli.told_warnings import told_warnings
 from slimtune.errors import (
     PickledWeightsError,
@@ -153,8 +154,8 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
 def _report(state: State, message: str, code: int, prefix: str = "error: ") -> int:
     """Print the traceback if asked for, then one line, on standard error."""
     if state.debug:
-        traceback.print_exc()
-    click.echo(prefix + " ".join(message.split()), err=True)
+        echo(traceback.format_exc(), err=True, nl=False)
+    echo(prefix + " ".join(message.split()), err=True)
     return code
 
 
@@ -163,7 +164,7 @@ def _report_lines(state: State, error: SlimtuneError) -> int:
     first, *others = str(error).splitlines()
     code = _report(state, first, error.exit_code)
     for line in others:
-        click.echo(line, err=True)
+        echo(line, err=True)
     return code
 
 

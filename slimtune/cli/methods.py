@@ -3,10 +3,9 @@
 import json
 from typing import Any
 
-import click
-
 from slimtune.cli import words
 from slimtune.cli.catalogue import Entry, catalogue
+from slimtune.cli.terminal import echo
 from slimtune.errors import UnknownNameError, did_you_mean
 
 
@@ -16,10 +15,10 @@ def carry_out(name: str | None, style: str) -> None:
     if name is not None:
         entries = _named(entries, name)
     if style == "json":
-        click.echo(json.dumps([entry.to_dict() for entry in entries], indent=2))
+        echo(json.dumps([entry.to_dict() for entry in entries], indent=2))
         return
     text = _listing(entries) if name is None else "\n\n".join(map(_full, entries))
-    click.echo(words.encodable(text))
+    echo(words.encodable(text))
 
 
 def _named(entries: list[Entry], name: str) -> list[Entry]:

@@ -8,6 +8,7 @@ import click
 from slimtune.cli.choosing import given, limit_options
 from slimtune.cli.console import json_option, log_console
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.errors import UserError
 from slimtune.results.output import write_output
 from slimtune.results.plots import front_figure, growth_figure, importance_figure
@@ -46,10 +47,10 @@ def command(
     page = opened.report(output)
     drawn = [] if figures is None else _draw(state, opened, figures)
     if state.json:
-        click.echo(json.dumps({"report": str(page), "figures": [str(file) for file in drawn]}))
+        echo(json.dumps({"report": str(page), "figures": [str(file) for file in drawn]}))
         return
     for file in (page, *drawn):
-        click.echo(file)
+        echo(file)
 
 
 def _draw(state: State, run: Run, folder: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """``slimtune rerun``: one recorded trial again, alone, in this process or in a worker."""
 
 import pdb
-import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from slimtune.cli.consent import consent_to
 from slimtune.cli.console import log_console, plain_table, result_console
 from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.errors import RunError, UserError
 from slimtune.results.finals import FinalKey, record_of
 from slimtune.results.folder import RunFolder
@@ -82,14 +82,14 @@ def _debugged(again: Callable[..., Outcome]) -> Outcome | None:
     except (UserError, RunError):
         raise
     except Exception as error:  # the very thing to look at
-        traceback.print_exception(error, file=sys.stderr)
+        echo("".join(traceback.format_exception(error)), err=True, nl=False)
         pdb.post_mortem(error.__traceback__)
         return None
 
 
 def _show_failure(state: State, record: TrialRecord) -> int:
     log_console(state).print(record.traceback or "", markup=False, soft_wrap=True)
-    click.echo(f"error: trial {record.number} failed: {record.error}", err=True)
+    echo(f"error: trial {record.number} failed: {record.error}", err=True)
     return 1
 
 
@@ -114,5 +114,5 @@ def _show_check(folder: RunFolder, outcome: Outcome, which: int | FinalKey) -> i
     for file in compared:
         verdict = "identical" if file.identical else "DIFFERENT"
         hashes = file.recorded if file.identical else f"{file.recorded} recorded, {file.repeated}"
-        click.echo(f"{file.name:<20} {verdict}  sha256 {hashes}")
+        echo(f"{file.name:<20} {verdict}  sha256 {hashes}")
     return 0 if all(file.identical for file in compared) else 1

@@ -19,6 +19,7 @@ from slimtune.cli.progress import Progress
 from slimtune.cli.settings import parse_assignments, search_config
 from slimtune.cli.state import State
 from slimtune.cli.steering import STEERING
+from slimtune.cli.terminal import echo
 from slimtune.cli.words import duration, program
 from slimtune.errors import NothingMatchesError, RunError, UnknownNameError
 from slimtune.results.files import atomic_write
@@ -58,7 +59,7 @@ def carry_out(
         check_address(config.ray_address, {**options, **parse_assignments(assignments)})
     if print_config:
         settings = config.model_dump(mode="json", exclude_none=True)
-        click.echo(json.dumps(settings, indent=2) if state.json else dump_yaml(settings).rstrip())
+        echo(json.dumps(settings, indent=2) if state.json else dump_yaml(settings).rstrip())
         return
     if dry_run:
         show_dry_run(state, config, out, resumed=run is not None)

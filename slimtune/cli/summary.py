@@ -6,10 +6,12 @@ import click
 
 from slimtune.cli.console import log_console, result_console, style_option, write_or_echo
 from slimtune.cli.state import State
+from slimtune.errors import RunError, shortened
 from slimtune.results.output import write_output
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import open_run
 from slimtune.results.summary import DEFAULT_COLUMNS, summarise, summary_table
+from slimtune.results.tables import no_formula
 
 EPILOG = "Example: slimtune summary runs/pruning-kd --columns prune.method,distill.method,accuracy"
 
@@ -39,6 +41,8 @@ def command(
     """
     opened = open_run(run)
     own = opened.manifest["config"].get("summary") or DEFAULT_COLUMNS
+    if not isinstance(own, list | tuple) or not all(isinstance(name, str) for name in own):
+        raise RunError(f"{run}/run.json: config.summary must be names, but got {shortened(own)}")
     names = [name.strip() for name in columns.split(",")] if columns else list(own)
     table = summarise(opened, names)
     if style == "table" and output is None:
@@ -46,7 +50,7 @@ def command(
     elif style == "json":
         write_or_echo(table.to_json(orient="records", indent=2), output)
     else:
-        write_or_echo(table.to_csv(index=False, lineterminator="\n"), output)
+        write_or_echo(table.map(no_formula).to_csv(index=False, lineterminator="\n"), output)
     if figure is not None:
         write_output(figure, spread_figure(opened))
         log_console(state).print(f"drawn to {figure}", markup=False, soft_wrap=True)

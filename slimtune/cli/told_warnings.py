@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from slimtune.cli.state import State
+from slimtune.cli.terminal import echo
 from slimtune.errors import SlimtuneWarning
 
 
@@ -24,7 +23,7 @@ def told_warnings(state: State) -> Iterator[None]:
                 others(message, category, *rest)
             elif str(message) not in told and state.verbosity >= 0:
                 told.add(str(message))
-                click.echo(f"warning: {' '.join(str(message).split())}", err=True)
+                echo(f"warning: {' '.join(str(message).split())}", err=True)
 
         warnings.showwarning = show  # type: ignore[assignment]
         yield

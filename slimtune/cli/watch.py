@@ -20,6 +20,7 @@ from slimtune.cli.live_view import LiveView
 from slimtune.cli.progress import outcome
 from slimtune.cli.state import State
 from slimtune.cli.streams import failed
+from slimtune.cli.terminal import echo
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
 from slimtune.results.status import Status, read_status
@@ -150,7 +151,7 @@ def _line_teller(watcher: Watcher, state: State) -> Callable[[list[TrialRecord]]
 def _tell_json(fresh: list[TrialRecord]) -> None:
     """Print a line of JSON for each trial."""
     for record in fresh:
-        click.echo(told("finished", {"record": record}))
+        echo(told("finished", {"record": record}))
 
 
 def _show_end(watcher: Watcher, state: State) -> None:
@@ -161,7 +162,7 @@ def _show_end(watcher: Watcher, state: State) -> None:
         counts = {"finished": watcher.view.finished, "total": status.total}
         told_of = {"state": status.state, **counts, "reason": status.reason}
         running = [vars(trial) for trial in status.running]
-        click.echo(told("status", {**told_of, "running": running, "members": members}))
+        echo(told("status", {**told_of, "running": running, "members": members}))
         return
     console = log_console(state)
     console.print(watcher.words(), markup=False, soft_wrap=True)

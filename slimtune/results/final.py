@@ -43,7 +43,7 @@ class FinalRow:
     trial: int | None
     test_accuracy: Share | None = None
     test_standard_error: Share | None = None
-    latency_ms: Annotated[float, Field(ge=0, le=1e300)] | None = None
+    latency_ms: Annotated[float, Field(gt=0, le=1e300)] | None = None
     stable: bool = True
     final: str | None = None
     repeats: int | None = None

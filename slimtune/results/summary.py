@@ -159,8 +159,8 @@ def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     stable = np.array([r.get("metrics", {}).get("latency_stable") is not False for r in records])
     if "latency_ms" in means and stable.any():
         means["latency_ms"] = float(table["latency_ms"][stable].mean())
-    spread = float(table["accuracy"].std(ddof=1))
-    return {**means, "accuracy_sd": spread, "latency_stable": bool(stable.any())}
+    spread = table["accuracy"].std(ddof=1) if "accuracy" in table else math.nan
+    return {**means, "accuracy_sd": float(spread), "latency_stable": bool(stable.any())}
 
 
 def _setting(recipe: Mapping[str, Any], dotted: str) -> Any:

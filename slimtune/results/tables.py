@@ -124,7 +124,7 @@ def front_csv(run: Run, front: pd.DataFrame | None = None) -> str:
     """
     table = (run.front() if front is None else front).copy()
     for name in table.columns.intersection(["pipeline", "error"]):
-        table[name] = [_cell(text) for text in table[name]]
+        table[name] = [no_formula(text) for text in table[name]]
     return table.to_csv(index=False, lineterminator="\n")
 
 
@@ -239,5 +239,6 @@ def _json(value: Any) -> Any:
     return None if missing else value
 
 
-def _cell(text: Any) -> Any:
+def no_formula(text: Any) -> Any:
+    """Return text that a spreadsheet would run as a formula with an apostrophe before it."""
     return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text

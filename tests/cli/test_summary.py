@@ -63,3 +63,48 @@ def test_an_unknown_column_is_exit_2_in_one_line(
 ) -> None:
     assert main(["summary", str(run), "--columns", "acuracy"]) == 2
     assert "Did you mean 'accuracy'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pipeline", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)"])
+def test_no_text_is_a_formula_of_a_spreadsheet(
+    run: Path, pipeline: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run / "trials" / "0001" / "result.json"
+    record = json.loads(file.read_text())
+    changed = {**record, "pipeline": pipeline, "recipe": {"prune": {"method": pipeline}}}
+    file.write_text(json.dumps(changed))
+    command = [
+        "summary",
+        str(run),
+        "--format",
+        "csv",
+        "--columns",
+        "pipeline,prune.method,accuracy",
+    ]
+    assert main(command) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"'{pipeline},'{pipeline},0.94,1")
+
+
+@pytest.mark.parametrize("names", [0.5, 3, "accuracy", {"a": 1}, [1]])
+def test_columns_of_a_run_that_are_no_names_are_refused(
+    run: Path, names: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["config"]["summary"] = names
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert main(["summary", str(run)]) == 5
+    assert "run.json: config.summary must be names, but got" in capsys.readouterr().err
+
+
+def test_escape_sequences_of_a_record_reach_no_terminal(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run / "trials" / "0001" / "result.json"
+    record = {**json.loads(file.read_text()), "recipe": {}, "pipeline": "\x1b]0;owned\x07l1"}
+    file.write_text(json.dumps(record))
+    for style in ("table", "csv", "json"):
+        columns = ["--columns", "pipeline,accuracy"]
+        assert main(["summary", str(run), "--format", style, *columns]) == 0
+        out = capsys.readouterr().out
+        assert "\x1b" not in out and "\x07" not in out and "owned" in out
