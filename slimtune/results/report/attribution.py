@@ -73,6 +73,8 @@ def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]
     for stage in STAGES:
         methods = {number: _method(one, stage) for number, one in flat.items()}
         without = [record for record in records if methods[record.number] == ABSENT]
+        if not without:  # the stage was in every trial: nothing can be told of it
+            continue
         for method in sorted(set(methods.values()) - {ABSENT}):
             with_it = [record for record in records if methods[record.number] == method]
             pairs = [

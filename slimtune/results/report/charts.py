@@ -163,6 +163,8 @@ def _members(
         "text": [hover_text(row, known) for row in front.to_dict("records")],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
+        # A legend has one colour a trace; points of many are told by their colour bar.
+        "showlegend": "colorscale" not in marker,
         "error_y": {
             "type": "data", "visible": errors is not None,
             "array": [] if errors is None else [_finite(error) for error in errors],
@@ -179,7 +181,7 @@ def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
     shown = [10**tick if log else tick for tick in ticks]
     words = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in shown]
-    title = f"{known.title}{unit(known)}"
+    title = f"front, by {known.title}{unit(known)}"
     return {
         "color": numbers,
         "colorscale": "Viridis",

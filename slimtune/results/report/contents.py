@@ -11,12 +11,14 @@ import pandas as pd
 import yaml
 
 from slimtune.results.caveats import like_the_baseline
+from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import Objective
 from slimtune.results.record import TrialRecord
 from slimtune.results.report.attribution import Bought
 from slimtune.results.report.words import change, duration, quantity, spread, times
 from slimtune.results.run import Run
 from slimtune.results.status import Status
+from slimtune.results.stop_reason import group_of
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 _MOST_REASONS = 30
@@ -54,16 +56,17 @@ def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: st
     """Return the members that a reader looks for first: the knee, and one that costs nothing."""
     if front.empty:
         return []
-    chosen: list[tuple[str, int, str]] = []
     knee = _knee(front)
-    chosen.append(("The knee: nearest to the best of everything", knee, "--pick knee"))
+    choice = "--pick knee" if run.view is None else f"--trial {knee}"
+    title = "The knee: nearest to the best of everything"
+    chosen = [(title, knee, f"{choice} -o deploy/")]
     same = like_the_baseline(front, baseline, run.manifest["workload"].get("validation"))
     if same and "size_bytes" in front:
         alike = front[front["trial"].isin(same)]
         smallest = int(alike["trial"].iloc[int(alike["size_bytes"].argmin())])
         if smallest != knee:
             title = "The smallest without a measurable loss of accuracy"
-            chosen.append((title, smallest, f"--trial {smallest}"))
+            chosen.append((title, smallest, f"--trial {smallest} -o small/"))
     rows = {int(row["trial"]): row for row in front.to_dict("records")}
     return [
         Card(
@@ -71,7 +74,7 @@ def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: st
             number,
             str(rows[number]["pipeline"]),
             _facts(rows[number], run.objectives, baseline),
-            f"slimtune export {path} {option} -o deploy/",
+            f"slimtune export {path} {option}",
         )
         for title, number, option in chosen
     ]
@@ -135,11 +138,16 @@ def bought_rows(bought: Sequence[Bought], objectives: Sequence[Objective]) -> li
 
 
 def reasons(records: Sequence[TrialRecord], status: str) -> list[dict[str, Any]]:
-    """Return why trials failed, or were stopped: the commonest reason first, with its trials."""
+    """Return why trials failed, or were stopped: the commonest reason first, with its trials.
+
+    Stopped ones are together where the same rule stopped them at the same point.
+    """
     groups: dict[str, list[int]] = {}
     for record in records:
         if record.status == status:
-            groups.setdefault(record.error or "no reason was recorded", []).append(record.number)
+            reason = record.error or "no reason was recorded"
+            reason = group_of(reason) if status == "stopped" else reason
+            groups.setdefault(reason, []).append(record.number)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[1]))
     return [
         {"reason": reason, "count": len(numbers), "trials": _numbers(numbers)}
@@ -171,8 +179,7 @@ def measured(
     if others:
         facts.append(("other machines", f"trials also ran on {', '.join(sorted(others))}"))
     if run.limits:
-        limits = (f"{name} {value:.6g}" for name, value in run.limits.items())
-        facts.append(("limits", "only trials that keep " + ", ".join(limits)))
+        facts.append(("limits", f"only trials with {conditions(run.limits, run.limit_texts)}"))
     return [(name, text) for name, text in facts if text]
 
 
@@ -185,11 +192,12 @@ def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
         front: from `Run.front`.
     """
     more = 2 * max(1, len(run.records))
-    told = [("see what keeps some limits", f"slimtune front {path} --min-accuracy -1%")]
+    told = [("see the members within your limits", f"slimtune front {path} --min-accuracy -1%")]
     if len(front):
         number = _knee(front)
+        choice = "--pick knee" if run.view is None else f"--trial {number}"
         told += [
-            ("take the knee away", f"slimtune export {path} --pick knee -o deploy/"),
+            ("take the knee away", f"slimtune export {path} {choice} -o deploy/"),
             (
                 "prove it: the same trial again, byte for byte",
                 f"slimtune rerun {path} --trial {number} --check",

@@ -1,7 +1,8 @@
 """Recipes as numbers: the columns that trials are compared by."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ _FIRST = (
     "prune.amount", "quantize.bits", "train.epochs", "train.lr",
 )  # fmt: skip
 """In this order: of settings that always go together, the first is named."""
+_RANGE = re.compile(r"Range\(low=(?P<low>[^,]+), high=(?P<high>[^,]+),")
 _MANY = 4
 """Different values from which on a number may also bend: its square is a column too."""
 
@@ -29,7 +31,36 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def design(recipes: Sequence[Mapping[str, Any]], squares: bool = False) -> dict[str, np.ndarray]:
+def fixed_settings(space: Mapping[str, str]) -> frozenset[str]:
+    """Return the settings that a search had no choice in, as `settings_of` names them.
+
+    Trials may differ in them all the same, where a method or a start recipe goes without: that
+    is no doing of theirs.
+
+    Args:
+        space: dimension -> its values in words, of run.json; empty in old runs.
+    """
+    words: dict[str, list[str]] = {}
+    for name, values in space.items():
+        stage, *_, setting = name.split(".") if "." in name else ("", name)
+        words.setdefault(f"{stage}.{setting}" if stage else name, []).append(values)
+    return frozenset(name for name, rows in words.items() if all(map(_is_one, rows)))
+
+
+def _is_one(words: str) -> bool:
+    """Return whether a dimension, in words, has a single value."""
+    if match := _RANGE.match(words):
+        return match["low"] == match["high"]
+    if words.startswith("Choice("):
+        return words.endswith(",))")
+    return ", " not in words  # methods
+
+
+def design(
+    recipes: Sequence[Mapping[str, Any]],
+    squares: bool = False,
+    without: Container[str] = (),
+) -> dict[str, np.ndarray]:
     """Return setting -> its columns, of every setting that differs between the recipes.
 
     A word becomes one column of 0 and 1 for each value but the first ("none" where there is one).
@@ -41,6 +72,7 @@ def design(recipes: Sequence[Mapping[str, Any]], squares: bool = False) -> dict[
     Args:
         recipes: n of them, in their JSON form.
         squares: also give numbers of at least four different values a square.
+        without: settings to leave out.
 
     Returns:
         float64 arrays of (n, k), those of `_FIRST` first.
@@ -48,6 +80,7 @@ def design(recipes: Sequence[Mapping[str, Any]], squares: bool = False) -> dict[
     flat = [settings_of(recipe) for recipe in recipes]
     names = [name for name in _FIRST if any(name in one for one in flat)]
     names += sorted({name for one in flat for name in one} - set(names))
+    names = [name for name in names if name not in without]
     basis = np.ones((len(flat), 1))
     found: dict[str, np.ndarray] = {}
     for name in names:

@@ -9,7 +9,7 @@ effects says.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -44,7 +44,9 @@ class Importance:
 
 
 def importances(
-    records: Sequence[TrialRecord], objectives: Sequence[Objective]
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    fixed: Container[str] = (),
 ) -> list[Importance]:
     """Return what predicts each objective that differs between the trials.
 
@@ -52,13 +54,14 @@ def importances(
         records: complete trials; of fewer than `FEWEST` nothing is told. Those whose latency is
             unstable tell nothing of latency.
         objectives: of the run.
+        fixed: settings that the search had no choice in, which are no causes.
     """
     found = []
     for known in objectives:
         sure = [record for record in records if known.name != "latency_ms" or record.stable]
         if len(sure) < FEWEST:
             continue
-        columns = design([record.recipe for record in sure], squares=True)
+        columns = design([record.recipe for record in sure], squares=True, without=fixed)
         measured = np.array([record.objectives[known.name] for record in sure], dtype=float)
         target = values_of(known.name, measured, known.log)
         if columns and np.ptp(target) > 0:

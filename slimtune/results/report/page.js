@@ -92,6 +92,17 @@
   draw("growth", figures.growth, false);
   figures.importance.forEach((figure, index) => draw(`importance-${index}`, figure, false));
 
+  // Says that a table goes on beyond the edge, for as long as it does.
+  const cue = (box) => {
+    const left = box.scrollWidth - box.clientWidth - box.scrollLeft;
+    box.parentElement.classList.toggle("more", left > 2);
+  };
+  for (const box of document.querySelectorAll(".wide")) {
+    box.addEventListener("scroll", () => cue(box), { passive: true });
+    new ResizeObserver(() => cue(box)).observe(box);
+    cue(box);
+  }
+
   for (const row of document.querySelectorAll("tr[data-trial]")) {
     const act = () => choose(Number(row.dataset.trial));
     row.addEventListener("click", act);

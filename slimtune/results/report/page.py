@@ -21,6 +21,7 @@ from slimtune.results.output import write_output
 from slimtune.results.report import contents
 from slimtune.results.report.attribution import attributions
 from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure
+from slimtune.results.report.design import fixed_settings
 from slimtune.results.report.importance import FEWEST, importances
 from slimtune.results.run import Run
 from slimtune.results.status import read_status
@@ -84,7 +85,7 @@ def _content(run: Run) -> dict[str, Any]:
     baseline = run.baseline_values(front)
     trials = run.trials()
     others = trials[(trials["status"] == "complete") & ~trials["on_front"]]
-    weights = importances(complete, run.objectives)
+    weights = importances(complete, run.objectives, fixed_settings(run.manifest.get("space", {})))
     whole = box(run.objectives, run.manifest["reference_point"]) is not None
     return {
         "name": run.path.resolve().name,

@@ -102,3 +102,8 @@ def test_a_pair_with_an_unstable_latency_tells_nothing_of_latency():
     records[2] = timed(2, 0.5, stable=False, prune="l1", amount=0.3, quantize="gpfq")
     [gpfq] = [one for one in attributions(records, known) if one.method == "gpfq"]
     assert "latency_ms" not in gpfq.effects and "accuracy" in gpfq.effects
+
+
+def test_a_stage_that_every_trial_had_is_not_told_of():
+    records = [record(n, recipe=recipe("l1", 0.5, "gpfq" if n % 2 else "none")) for n in range(6)]
+    assert {one.stage for one in attributions(records, [OBJECTIVES["accuracy"]])} == {"quantize"}

@@ -58,6 +58,9 @@ def test_the_third_objective_is_the_colour(run):
     bar = by_latency["data"][1]["marker"]["colorbar"]
     assert "size (KiB)" in bar["title"]["text"]
     assert bar["ticktext"] == ["0.879", "7.18", "58.6"]
+    # a dot in the legend could have one of these colours only: the bar is the legend
+    assert bar["title"]["text"] == "front, by size (KiB)"
+    assert by_latency["data"][1]["showlegend"] is False
 
     assert bar["ticktext"][0] == "0.879"
 
@@ -115,6 +118,7 @@ def test_two_objectives_make_one_chart_without_colours(make_run):
     charts = figures(run)
     assert len(charts) == 1
     assert "colorbar" not in charts[0]["data"][1]["marker"]
+    assert charts[0]["data"][1]["showlegend"] is True
     go.Figure(charts[0])
 
 

@@ -38,6 +38,7 @@ def test_the_cards_are_the_knee_and_the_smallest_without_a_measurable_loss(make_
     knee, same = contents.cards(run, front, run.baseline_values(front), "'runs/a b'")
     assert (knee.trial, same.trial) == (1, 0)
     assert knee.command == "slimtune export 'runs/a b' --pick knee -o deploy/"
+    assert same.command == "slimtune export 'runs/a b' --trial 0 -o small/"
     assert "accuracy 0.9300 ± 0.0100, baseline 0.9500" in knee.facts
     assert "size 19.5 KiB (5.0×)" in knee.facts
 
@@ -80,7 +81,7 @@ def test_how_it_was_measured_says_rounds_host_and_time(make_run):
     assert facts["other machines"] == "trials also ran on another"
     assert facts["threads"] == "3 trials with 1 thread on cpu, 1 trial with 4 threads on cpu"
     assert facts["time"].startswith("12.0 s of work in all trials; a trial on average: fine-tune")
-    assert facts["limits"] == "only trials that keep latency_ms 0.7"
+    assert facts["limits"] == "only trials with latency <= 0.7 ms"
 
 
 def test_a_technique_without_pairs_has_dashes():
@@ -102,3 +103,38 @@ def test_commands_name_the_knee_and_the_settings_load_back(make_run):
     assert "slimtune search --resume run --trials 6" in told.values()
     assert yaml.safe_load(contents.settings_yaml(run)) == {"data": "digits", "model": "resnet8"}
     assert contents.cards(run, run.front().iloc[:0], BASELINE, "run") == []
+
+
+def test_trials_that_one_rule_stopped_at_one_point_are_together():
+    why = "fine-tune 1/4: dominated by {} of {} peers, {} of them by fewer"  # of version 1
+    reasons = [
+        why.format(1, 5, 4),
+        why.format(2, 6, 6),
+        "after epoch 1 of 4 (fine-tune): 8 of 9 comparable trials were better",
+        "before training: size 40 kB is over the limit of 20 kB",
+        "before training: size 31 kB is over the limit of 20 kB",
+        "before training: trial 3 is better even if this one reached an accuracy of 0.99",
+    ]
+    records = [failed(n, status="stopped", error=reason) for n, reason in enumerate(reasons)]
+    assert [(row["reason"], row["trials"]) for row in contents.reasons(records, "stopped")] == [
+        ("after epoch 1 of 4 (fine-tune): most of the comparable trials were better", "0, 1, 2"),
+        ("before training: size over the limit of 20 kB", "3, 4"),
+        (
+            "before training: a complete trial is better, even if these reached the best accuracy "
+            "expected",
+            "5",
+        ),
+    ]
+
+
+def test_a_view_is_told_and_its_knee_is_exported_by_its_number(make_run):
+    run = make_run(complete()).within({"max_size": "25kB"})
+    front = run.front()
+    [knee, *_] = contents.cards(run, front, run.baseline_values(front), "a")
+    assert knee.command == f"slimtune export a --trial {knee.trial} -o deploy/"
+    told = dict(contents.measured(run, run.records, front))
+    assert told["limits"] == "only trials with size <= 25 kB"
+    assert (
+        f"slimtune export a --trial {knee.trial} -o deploy/"
+        in dict(contents.commands(run, "a", front)).values()
+    )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slimtune.results.report.design import design, settings_of, values_of
+from slimtune.results.report.design import design, fixed_settings, settings_of, values_of
 
 
 def test_a_recipe_becomes_one_flat_mapping():
@@ -49,3 +49,27 @@ def test_halving_a_size_or_an_error_counts_the_same_everywhere():
     assert size[0] - size[1] == pytest.approx(size[1] - size[2])
     accuracy = values_of("accuracy", np.array([0.6, 0.8, 0.9]), log=False)
     assert accuracy[0] - accuracy[1] == pytest.approx(accuracy[1] - accuracy[2], rel=0.02)
+
+
+def test_a_setting_is_fixed_where_the_space_has_one_value_for_it_in_every_method():
+    space = {
+        "prune.method": "none, l1",
+        "quantize.method": "int8_static",
+        "order": "Choice(values=('ppq',))",
+        "train.epochs": "Choice(values=(4,))",
+        "train.lr": "Range(low=0.01, high=0.1, step=None, log=True)",
+        "prune.amount": "Range(low=0.5, high=0.5, step=0.05, log=False)",
+        "quantize.gpfq.bits": "Choice(values=(4, 3))",
+        "quantize.apot.bits": "Choice(values=(4,))",
+        "distill.base.temperature": "Choice(values=(4.0,))",
+    }
+    assert fixed_settings(space) == {
+        "quantize.method", "order", "train.epochs", "prune.amount", "distill.temperature"
+    }  # fmt: skip
+    assert fixed_settings({}) == frozenset()
+
+
+def test_settings_that_are_left_out_take_no_column_from_others():
+    recipes = [{"train": {"epochs": e, "lr": lr}} for e, lr in ((0, 1.0), (4, 2.0), (4, 3.0))]
+    assert design(recipes).keys() == {"train.epochs", "train.lr"}
+    assert design(recipes, without={"train.epochs"}).keys() == {"train.lr"}

@@ -77,3 +77,17 @@ def test_trials_with_an_unstable_latency_tell_nothing_of_latency():
 
     assert importances([timed(n, stable=n < 12) for n in range(24)], [latency])
     assert importances([timed(n, stable=n < 9) for n in range(24)], [latency]) == []
+
+
+def test_what_the_search_had_no_choice_in_is_no_cause() -> None:
+    # the first, unchanged trial was not trained: its epochs differ, though nobody chose them
+    records = [
+        record(n, recipe={**recipe("l1", n / 20), "train": {"epochs": 4 * (n > 0), "lr": 0.01}},
+               objectives={"accuracy": 0.9 if n else 0.1, "size_bytes": 1.0})
+        for n in range(12)
+    ]  # fmt: skip
+    objectives = [OBJECTIVES["accuracy"]]
+    [free] = importances(records, objectives)
+    assert "train.epochs" in free.shares
+    [told] = importances(records, objectives, {"train.epochs"})
+    assert "train.epochs" not in told.shares

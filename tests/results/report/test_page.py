@@ -185,3 +185,10 @@ def test_a_real_run_opens_in_a_browser_without_an_error_or_a_request(digits_run,
         "google" in address or "gvt1" in address
         for address in asked  # the browser's own errands
     )
+
+
+def test_tables_that_may_be_wider_than_a_phone_have_a_cue(make_run):
+    text = render(make_run([record(0), record(1)]))
+    assert text.count('<div class="scroll"><div class="wide" tabindex="0"><table') >= 1
+    assert text.count('class="wide"') == text.count('class="scroll"')
+    assert "more columns: scroll" in text and 'classList.toggle("more"' in text
