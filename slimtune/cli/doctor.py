@@ -10,6 +10,7 @@ from slimtune.cli import words
 from slimtune.cli.console import log_console, result_console
 from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
+from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.doctor import Finding
@@ -26,10 +27,8 @@ def carry_out(
     """Try what works and print what was found."""
     config = search_config(options, assignments, preset=preset)
     log = log_console(state)
-    with log.status("loading") as status:
-        found = check_up(
-            config, lambda what: status.update(f"trying: {what}"), preset, assignments
-        )
+    with Steps(log, "loading the data and the network") as steps:
+        found = check_up(config, lambda what: steps(f"trying: {what}"), preset, assignments)
     if state.json:
         echo(json.dumps(found.to_dict(), indent=2))
         return

@@ -1,6 +1,7 @@
 """``slimtune search --dry-run``: what a search would do and cost, in words or as JSON."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import click
 from slimtune.cli import words
 from slimtune.cli.console import log_console
 from slimtune.cli.state import State
+from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
 from slimtune.results.folder import refuse_existing
+from slimtune.results.units import plural
 from slimtune.search.config import SearchConfig
 from slimtune.search.dry_run import DryRun, dry_run
 from slimtune.search.estimate import TOGETHER, Estimate, Measured
@@ -36,12 +39,13 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
     if out is not None:
         refuse_existing(out)
     log = log_console(state)
-    with log.status("measuring trials on a part of the data"):
+    with Steps(log, "measuring trials on a part of the data") as steps:
+        counter = itertools.count(1)
 
         def tell(sample: Measured) -> None:
-            if state.verbosity > 0:
-                told = f"failed: {sample.failed}" if sample.failed else f"{sample.seconds:.1f} s"
-                log.print(f"measured  a trial of {sample.epochs} epochs: {told}", markup=False)
+            told = f"failed: {sample.failed}" if sample.failed else f"{sample.seconds:.1f} s"
+            epochs = plural(sample.epochs, "epoch")
+            steps(f"measured trial {next(counter)}, of {epochs}: {told}")
 
         found = dry_run(config, tell)
     if state.json:

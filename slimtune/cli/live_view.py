@@ -50,12 +50,23 @@ class LiveView:
     _last: str = ""
     _finals: tuple[int, int] | None = None
 
-    def begin(self, records: Iterable[TrialRecord], run: Run | None) -> None:
-        """Take over the trials that were finished before; the pace is of those that follow."""
+    def begin(
+        self,
+        records: Iterable[TrialRecord],
+        run: Run | None,
+        since: tuple[float, int] | None = None,
+    ) -> None:
+        """Take over the trials that were finished before; the pace is of those that follow.
+
+        Args:
+            records: of these trials.
+            run: whose they are.
+            since: when the search began, and how many were finished then; now and all if not
+                given.
+        """
         self._run = run
         self._records = {record.number: record for record in records}
-        self._before = len(self._records)
-        self._begun = self.clock()
+        self._begun, self._before = since or (self.clock(), len(self._records))
         self._refresh()
         self._gain = 0.0
 

@@ -22,6 +22,7 @@ from slimtune.errors import (
     UserError,
     did_you_mean,
 )
+from slimtune.workload import load_progress
 from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
@@ -30,7 +31,10 @@ from slimtune.workload.own_code import consent_ends
 VERBS: dict[str, tuple[str, str]] = {
     "search": ("slimtune.cli.options.search", "Search for small, fast versions of a model."),
     "watch": ("slimtune.cli.watch", "Watch a search that runs, from another terminal."),
-    "front": ("slimtune.cli.front", "Show the Pareto front, or what of it keeps some limits."),
+    "front": (
+        "slimtune.cli.front",
+        "Show the Pareto front, or only the members within your limits.",
+    ),
     "report": ("slimtune.cli.report", "Write one HTML file to understand a run."),
     "summary": ("slimtune.cli.summary", "Show every pipeline of a run, averaged over seeds."),
     "export": ("slimtune.cli.export", "Copy one member of the front, ready to deploy."),
@@ -117,8 +121,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     state = State()
     code = 0
+
+    def tell(done: int, total: int) -> None:
+        if state.verbosity >= 0:
+            echo(f"decoding images: {done} of {total}", err=True)
+
     try:
-        with consent_ends(), failing_softly(), told_warnings(state):
+        with (
+            consent_ends(),
+            failing_softly(),
+            told_warnings(state),
+            load_progress.listening(tell, load_progress.LINES),
+        ):
             code = _run(argv, state)
     except SlimtuneError as error:  # of standard output, when all else is done
         with suppress(OSError):

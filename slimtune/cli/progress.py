@@ -1,6 +1,7 @@
 """What a search shows while it runs: a live picture on a terminal, plain lines elsewhere."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,8 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.units import plural
 
+_SILENCE = 10.0
+
 
 class Progress:
     """A listener of `run_search` that writes to a console; use it as a context manager.
@@ -26,12 +29,21 @@ class Progress:
         console: where to write; a live picture is shown only if it is a terminal.
         out: the run folder.
         verbose: also tell every epoch of the baseline, and every trial that starts or finishes.
+        clock: seconds; without a terminal an epoch is told after ten without a line.
     """
 
-    def __init__(self, console: Console, out: Path, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console,
+        out: Path,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
         self._out = out
         self._verbose = verbose
+        self._clock = clock
+        self._told = clock()
         self._live = console.is_terminal and not console.quiet
         self._view = LiveView()
         self._picture = Live(
@@ -81,13 +93,22 @@ class Progress:
             f"{values['trials']} trials × {values['workers']} workers · seed {values['seed']}"
         )
 
+    def _on_decoding(self, values: Mapping[str, Any]) -> None:
+        text = f"decoding images: {values['images']} of {values['of']}"
+        self._view.title = text
+        if not self._live and self._clock() - self._told >= _SILENCE:
+            self._line(text)
+            self._told = self._clock()
+
     def _on_epoch(self, values: Mapping[str, Any]) -> None:
         accuracy = words.accuracy(values["validation_accuracy"])
         text = f"epoch {values['epoch']}  loss {values['loss']:.4f}  validation {accuracy}"
         what = values.get("what", "baseline")
         self._view.title = f"{what}  {text}"
-        if self._verbose:
+        due = not self._live and self._clock() - self._told >= _SILENCE
+        if self._verbose or due:
             self._line(f"{what:<8}  {text}")
+            self._told = self._clock()
 
     def _on_baseline(self, values: Mapping[str, Any]) -> None:
         stable = values.get("latency_stable") is not False

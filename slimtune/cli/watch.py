@@ -89,7 +89,8 @@ class Watcher:
         view = self.view
         view.title, view.total = "trials", self.status.total
         if first:
-            view.begin(fresh, self.run)
+            begun = self.status.begun
+            view.begin(fresh, self.run, None if begun is None else (begun, self.status.before))
         else:
             for record in fresh:
                 view.finish(record, outcome(record))

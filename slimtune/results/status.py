@@ -50,6 +50,8 @@ class Status:
         running: trials at work; empty unless the state is "running".
         reason: why the search stopped before its last trial, if it did.
         holder: the process that writes, such as ``"process 42 on host"``.
+        begun: when its trials began, seconds since 1970; None in runs of older versions.
+        before: trials that were finished by then.
     """
 
     state: State
@@ -57,6 +59,8 @@ class Status:
     running: tuple[RunningTrial, ...] = ()
     reason: str = ""
     holder: str = ""
+    begun: float | None = None
+    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class _Said:
     total: int | None = None
     reason: str = ""
     running: tuple[RunningTrial, ...] = ()
+    begun: float | None = None
+    before: int = 0
 
 
 _ADAPTER: TypeAdapter[_Said] = TypeAdapter(_Said)
@@ -79,6 +85,8 @@ def write_status(
     running: Sequence[RunningTrial] = (),
     finished: bool = False,
     reason: str = "",
+    begun: float | None = None,
+    before: int = 0,
 ) -> None:
     """Write status.json; a disk that refuses is no reason to stop a search.
 
@@ -88,8 +96,10 @@ def write_status(
         running: trials at work.
         finished: whether the search came to its end.
         reason: why it stopped before its last trial.
+        begun: when this process began with trials, seconds since 1970.
+        before: trials that were finished by then.
     """
-    said = _Said(finished, total, reason, tuple(running))
+    said = _Said(finished, total, reason, tuple(running), begun, before)
     with suppress(SlimtuneError):
         atomic_write(run / NAME, to_json(_ADAPTER.dump_python(said, mode="json")))
 
@@ -107,7 +117,9 @@ def read_status(run: Path) -> Status:
         return Status("preparing", holder=holder)
     said = _said(run)
     if holder is not None and not said.finished:
-        return Status("running", said.total, said.running, holder=holder)
+        return Status(
+            "running", said.total, said.running, "", holder, begun=said.begun, before=said.before
+        )
     # Before there was a status.json, a run was finished when its front had been measured.
     older = not (run / NAME).exists() and (run / "front" / "front.json").is_file()
     state: State = "finished" if said.finished or older else "interrupted"

@@ -54,6 +54,7 @@ from slimtune.search.study import open_study
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
 from slimtune.search.twins import Twins
+from slimtune.workload import load_progress
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
 from slimtune.workload.types import Workload
@@ -78,11 +79,11 @@ def run_search(
     Args:
         config: what to search, on what.
         out: folder of the run; must not exist.
-        listener: told what happens, as an event's name and its values: ``workload``,
-            ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``limits``, ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``,
-            ``fruitless``, ``missed``, ``finals``, ``final_started``, ``final_finished``,
-            ``finals_measured``, ``final``, ``report``.
+        listener: told what happens, as an event's name and its values: ``decoding``,
+            ``workload``, ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``,
+            ``finished``, ``limits``, ``stage``, ``stopping`` and ``stuck`` (from other threads),
+            ``stopped``, ``fruitless``, ``missed``, ``finals``, ``final_started``,
+            ``final_finished``, ``finals_measured``, ``final``, ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -99,6 +100,7 @@ def run_search(
         tracked(config.log_to, out, listener) as listener,
         _interrupts(listener) as interrupts,
         machines(config, lambda text: listener("warning", {"text": text})),
+        load_progress.listening(lambda done, of: listener("decoding", {"images": done, "of": of})),
     ):
         if resume and (out / "run.json").is_file():
             return _go_on(config, out, listener, interrupts, budget)

@@ -27,6 +27,8 @@ class StatusFile:
         self._running: dict[int, RunningTrial] = {}
         self._reason = ""
         self._finished = False
+        self._begun = time.time()
+        self._before = 0
         self._lock = threading.Lock()
 
     def __call__(self, event: str, values: Mapping[str, Any]) -> None:
@@ -39,13 +41,15 @@ class StatusFile:
                     running=list(self._running.values()),
                     finished=self._finished,
                     reason=self._reason,
+                    begun=self._begun,
+                    before=self._before,
                 )
         self._listener(event, values)
 
     def _note(self, event: str, values: Mapping[str, Any]) -> bool:
         """Return whether the event changed anything."""
         if event == "resumed":
-            self._total = values["total"]
+            self._total, self._before = values["total"], len(values["records"])
         elif event == "started":
             number = values["number"]
             self._running[number] = RunningTrial(number, values["pipeline"], "", time.time())

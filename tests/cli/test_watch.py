@@ -182,3 +182,14 @@ def test_on_a_terminal_q_and_ctrl_c_leave_and_the_search_goes_on(
 
 def _own_terminal(slave: int) -> None:
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+
+def test_the_time_is_the_search_s_and_not_the_watcher_s(folder: RunFolder) -> None:
+    write(folder, 2, 0.7)
+    write_status(folder.path, total=9, begun=time.time() - 600, before=1)
+    with RunLock(folder.path):
+        watcher = Watcher(folder.path)
+        watcher.look()
+    # 2 of these 3 trials in 10 minutes: 6 more take half an hour
+    assert watcher.view.eta() == pytest.approx(1800, rel=0.05)
+    assert " · 10:" in watcher.view._headline(200)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from slimtune.errors import DataError
+from slimtune.workload import load_progress
 from slimtune.workload.sources.fit import AS_IT_IS, MOST_PIXELS, Fit
 from slimtune.workload.sources.room import check_room
 
@@ -85,8 +86,9 @@ def decode_images(encoded: Sequence[EncodedImage], fit: Fit = AS_IT_IS) -> np.nd
             for image, out in zip(encoded[run], pixels[run], strict=True):
                 out[...] = _read(image, lambda opened: fit.of_image(opened, size, channels))
 
-        for _ in pool.map(decode, runs):
-            pass  # taking each result is what raises a worker's error here
+        # Taking each result is what raises a worker's error here.
+        for done, _ in enumerate(pool.map(decode, runs), start=1):
+            load_progress.report_decoded(min(done * _RUN, len(encoded)), len(encoded))
     return pixels
 
 
