@@ -19,7 +19,9 @@ what is not here is internal and may change.
 """
 SECTIONS = {
     "The package: `import slimtune as st`": ["slimtune:search", "slimtune:open_run",
-                                             "slimtune:load_model"],
+                                             "slimtune:load_model", "slimtune:compress",
+                                             "slimtune:doctor", "slimtune:compare",
+                                             "slimtune:evaluate"],
     "A run and its members": ["slimtune:Run", "slimtune.results.run:Member",
                               "slimtune.results.record:TrialRecord"],
     "Recipes": ["slimtune:Recipe", "slimtune.compression.stages:Student",
@@ -54,7 +56,7 @@ def page() -> str:
 def _entry(module: str, name: str) -> Iterator[str]:
     thing = getattr(import_module(module), name)
     if inspect.ismodule(thing):  # `slimtune.search` is a package and a call at once
-        thing = import_module(f"{thing.__name__}.api").search
+        thing = import_module("slimtune.api").search
     shown = f"st.{name}" if module == "slimtune" else f"{module}.{name}"
     yield f"### `{shown}`\n"
     if not inspect.isclass(thing):

@@ -6,6 +6,9 @@
 >>> best = run.pick("knee", min_accuracy=0.95)                                  # doctest: +SKIP
 >>> best.export("deploy"); net = best.load()                                    # doctest: +SKIP
 
+What the command line does besides has a function too: `st.compress`, `st.doctor`, `st.compare`,
+`st.evaluate`; and `st.open_run` opens a run again.
+
 The names below are loaded when first used, so that ``import slimtune`` and the command line's
 help need no torch.
 """
@@ -20,6 +23,10 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+source"
 
 _HOMES = {
+    "compare": "slimtune.api",
+    "compress": "slimtune.api",
+    "doctor": "slimtune.api",
+    "evaluate": "slimtune.api",
     "Recipe": "slimtune.compression.recipe",
     "Run": "slimtune.results.run",
     "SlimtuneError": "slimtune.errors",

@@ -1,5 +1,6 @@
 """``slimtune compress``: one recipe on one model, without a search."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,44 @@ def carry_out(
     """Carry out a recipe and write what it made to a new folder."""
     settings = {**options, "per_trial.precision": precision}
     config = search_config(settings, preset=preset).anchored()
-    recipe = read_recipe(file)
+    log = log_console(state)
+    baseline, made = carried_out(
+        config, read_recipe(file), output, stage, lambda text: log.print(text, markup=False)
+    )
+    _show(state, baseline, made)
+    log.print(f"written to {output}", markup=False, soft_wrap=True)
+
+
+def carried_out(
+    config: SearchConfig,
+    recipe: Recipe,
+    output: Path,
+    stage: Path | None,
+    tell: Callable[[str], None],
+) -> tuple[TrialRecord, TrialRecord]:
+    """Carry out a recipe, write what it made to a new folder, and return both records.
+
+    Args:
+        config: of model, data and training.
+        recipe: what to do.
+        output: the folder.
+        stage: a folder to go on from, if any.
+        tell: told what takes long.
+
+    Returns:
+        The baseline's record, and that of what was made.
+
+    Raises:
+        UserError: bad input; nothing has been trained then.
+        TrialError: the recipe cannot be carried out.
+    """
     _refuse_existing(output)
     saved = read_stage(stage, recipe) if stage is not None else None
     workload = load_workload(config, load_dataset(config.data))
     for line in words.notes(workload.notes):
         log_console(state).print(line, markup=False, soft_wrap=True)
     check_recipe(recipe, workload)
-    baseline = _baseline(state, workload, config)
+    baseline = _baseline(tell, workload, config)
     origin = stage_origin(workload, config.seed)
     if stage is not None:
         check_origin(stage, origin)
@@ -68,8 +99,7 @@ def carry_out(
         _refuse_existing(output)
     for name, files in stages.folders.items():
         publish_folder(output / "stages" / name, files)
-    _show(state, baseline.payload, made.payload)
-    log_console(state).print(f"written to {output}", markup=False, soft_wrap=True)
+    return baseline.payload, made.payload
 
 
 def read_recipe(file: Path) -> Recipe:
@@ -86,7 +116,7 @@ def read_recipe(file: Path) -> Recipe:
         raise located(error, file, lines) from None
 
 
-def _baseline(state: State, workload: Workload, config: SearchConfig) -> Outcome:
+def _baseline(tell: Callable[[str], None], workload: Workload, config: SearchConfig) -> Outcome:
     """Train what has no weights, and measure the baseline as a trial would be."""
     for name, weights in (
         (config.model, config.weights),
@@ -94,7 +124,7 @@ def _baseline(state: State, workload: Workload, config: SearchConfig) -> Outcome
     ):
         if name is not None and weights is None:
             text = f"training {name} on {config.data}: {config.baseline.epochs} epochs"
-            log_console(state).print(text, markup=False)
+            tell(text)
     train_missing(workload, config, lambda what, epoch: None)
     untouched = Recipe(train=Train(epochs=0)).to_dict()
     return _finished(compress_once(workload, untouched, config.seed), "the baseline")

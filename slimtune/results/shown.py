@@ -43,7 +43,7 @@ class ShownMember:
 
     def __repr__(self) -> str:
         """Return the member in one line."""
-        values = ", ".join(f"{name} {value}" for name, value in _values(self.record))
+        values = record_words(self.record)
         return (
             f"<Member trial {self.number} of {self.folder.path}: {self.record.pipeline}; {values}>"
         )
@@ -89,9 +89,14 @@ def _run_words(run: Any) -> str:
     return text + (f", within {conditions(run.limits, run.limit_texts)}" if run.limits else "")
 
 
+def record_words(record: Any) -> str:
+    """Return what a record measured of the objectives, in one line."""
+    return ", ".join(f"{name} {value}" for name, value in _values(record))
+
+
 def _values(record: Any) -> list[tuple[str, str]]:
     """Return what a record's objectives are called, and their values with units."""
-    unsure = " ~" if record.metrics.get("latency_stable") is False else ""
+    unsure = "" if record.stable else " ~"
     return [
         (
             OBJECTIVES[name].title,

@@ -14,8 +14,8 @@ class _CallablePackage(ModuleType):
     """Makes ``slimtune.search(...)`` mean `slimtune.search.api.search`."""
 
     def __call__(self, **settings: Any) -> Any:
-        """See `slimtune.search.api.search`; loaded on the first call to keep imports light."""
-        return import_module("slimtune.search.api").search(**settings)
+        """See `slimtune.api.search`; loaded on the first call to keep imports light."""
+        return import_module("slimtune.api").search(**settings)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

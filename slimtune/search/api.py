@@ -1,4 +1,4 @@
-"""`slimtune.search`: the command line's search as one Python call."""
+"""The command line's search as one Python call that shows nothing; `slimtune.api` shows it."""
 
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,7 @@ def search(
     allow_code: bool = False,
     **settings: Any,
 ) -> Run:
-    """Search for compressed versions of a model and return the finished run.
-
-    Args:
-        out: folder of the run; must not exist, unless ``resume``.
-        preset: name of a ready-made search to start from, such as ``"demo"``.
-        listener: told what happens while it happens.
-        resume: go on with the run in ``out``, if there is one; settings that are not given are
-            the run's.
-        allow_code: run code that the resumed run names, and connect to the Ray that it names;
-            what ``settings`` name may be used anyway.
-        **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
-            ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
-            ``validation``, ``baseline``, ``space``, ``final`` (``{"epochs": 30, "repeats": 3}``).
-            None is as if not given.
+    """Search without showing anything; see `slimtune.api.search`.
 
     Raises:
         UserError: a setting that breaks a rule, or data and weights that cannot be used.

@@ -21,6 +21,7 @@ from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
 from slimtune.search.setup import load_workload
+from slimtune.search.shown import ShownCheckup
 from slimtune.search.steadiness import steadiness
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
@@ -31,8 +32,8 @@ _TIMED_SECONDS = 2.0
 """About how long training steps are timed."""
 
 
-@dataclass(frozen=True)
-class Checkup:
+@dataclass(frozen=True, repr=False)
+class Checkup(ShownCheckup):
     """What was found.
 
     Attributes:
