@@ -39,9 +39,11 @@ def carry_out(
     settings = {**options, "per_trial.precision": precision}
     config = search_config(settings, preset=preset).anchored()
     log = log_console(state)
-    baseline, made = carried_out(
-        config, read_recipe(file), output, stage, lambda text: log.print(text, markup=False)
-    )
+
+    def tell(text: str) -> None:
+        log.print(text, markup=False, soft_wrap=True)
+
+    baseline, made = carried_out(config, read_recipe(file), output, stage, tell)
     _show(state, baseline, made)
     log.print(f"written to {output}", markup=False, soft_wrap=True)
 
@@ -60,7 +62,7 @@ def carried_out(
         recipe: what to do.
         output: the folder.
         stage: a folder to go on from, if any.
-        tell: told what takes long.
+        tell: told what the data left out, and what takes long.
 
     Returns:
         The baseline's record, and that of what was made.
@@ -73,7 +75,7 @@ def carried_out(
     saved = read_stage(stage, recipe) if stage is not None else None
     workload = load_workload(config, load_dataset(config.data))
     for line in words.notes(workload.notes):
-        log_console(state).print(line, markup=False, soft_wrap=True)
+        tell(line)
     check_recipe(recipe, workload)
     baseline = _baseline(tell, workload, config)
     origin = stage_origin(workload, config.seed)
