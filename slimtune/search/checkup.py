@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
+from slimtune.search.few_steps import training_doubts
 from slimtune.search.setup import load_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
@@ -48,6 +49,7 @@ class Checkup:
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
         host: machine, memory, GPUs, versions, and how steady its latencies are.
         command: a search that avoids what does not work.
+        doubts: what of the space's training cannot suit the data, a line each.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Checkup:
     trial: dict[str, Any]
     host: dict[str, Any]
     command: str
+    doubts: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -119,6 +122,7 @@ def check_up(
         trial=_trial(config, workload, onnx),
         host={**describe_host(), **_machine(), **_noise(latencies)},
         command=_command(config, findings, preset, assignments),
+        doubts=training_doubts(config, workload),
     )
 
 
