@@ -41,6 +41,8 @@ def carry_out(
     _refuse_existing(output)
     saved = read_stage(stage, recipe) if stage is not None else None
     workload = load_workload(config, load_dataset(config.data))
+    for line in words.notes(workload.notes):
+        log_console(state).print(line, markup=False, soft_wrap=True)
     check_recipe(recipe, workload)
     baseline = _baseline(state, workload, config)
     origin = stage_origin(workload, config.seed)
@@ -116,6 +118,10 @@ def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
     for name, before in baseline.objectives.items():
         after = made.objectives[name]
         ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"
+        if name == "latency_ms" and not (baseline.stable and made.stable):
+            ratio = ""
+            table.caption = words.UNSTABLE
         title = "validation accuracy" if name == "accuracy" else name
-        table.add_row(title, words.value(name, before), words.value(name, after), ratio)
+        was, now = (words.value(name, r.objectives[name], r.stable) for r in (baseline, made))
+        table.add_row(title, was, now, ratio)
     console.print(table)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slimtune.cli.state import State
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 PLAIN_WIDTH = 100
@@ -42,7 +42,7 @@ def write_or_echo(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        atomic_write(output, text)
+        write_output(output, text)
 
 
 def plain_table(title: str, *columns: str) -> Table:

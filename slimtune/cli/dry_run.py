@@ -57,6 +57,7 @@ def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:
         f"data      {found.workload.dataset} · {len(found.workload.classes)} classes · "
         f"{channels}×{height}×{width} · train {len(found.workload.train)}, validation "
         f"{len(found.workload.validation)}, test {len(found.workload.test)}",
+        *words.notes(found.workload.notes),
         f"search    {config.model} · {found.estimate.trials} trials × {found.estimate.workers} "
         f"workers · {config.sampler} · seed {config.seed}",
         f"space     {found.size}",
@@ -74,6 +75,7 @@ def dry_run_facts(config: SearchConfig, found: DryRun) -> dict[str, Any]:
         "image_shape": list(workload.image_shape),
         "classes": len(workload.classes),
         "images": {name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
+        "notes": list(workload.notes),
         "model": config.model,
         "sampler": config.sampler,
         "seed": config.seed,

@@ -6,7 +6,7 @@ import click
 
 from slimtune.cli.console import log_console, result_console, style_option, write_or_echo
 from slimtune.cli.state import State
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import open_run
 from slimtune.results.summary import DEFAULT_COLUMNS, summarise, summary_table
@@ -48,5 +48,5 @@ def command(
     else:
         write_or_echo(table.to_csv(index=False, lineterminator="\n"), output)
     if figure is not None:
-        atomic_write(figure, spread_figure(opened))
+        write_output(figure, spread_figure(opened))
         log_console(state).print(f"drawn to {figure}", markup=False, soft_wrap=True)

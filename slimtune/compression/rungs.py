@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.copies import cloned
 from slimtune.compression.quantization.baking import as_in_file
+from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch, network_accuracy
@@ -148,7 +149,7 @@ def rounded_accuracy(
         images: normalised calibration images, on the model's device.
         workload: gives the validation split.
     """
-    network = quantizer.prepare(cloned(model), images).eval()
+    network = prepared(quantizer, cloned(model), images).eval()
     network = as_in_file(network, quantizer.weights(network, images))
     return network_accuracy(network, workload.validation, workload)
 

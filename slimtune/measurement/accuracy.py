@@ -1,7 +1,5 @@
 """How often a file is right, and whether it computes what the network computes."""
 
-import math
-
 import numpy as np
 
 from slimtune.errors import DataError, ExportMismatchError, NonFiniteError
@@ -34,14 +32,6 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(axis=1) == labels))
 
 
-def standard_error(accuracy: float, n: int) -> float:
-    """Return the standard error of an accuracy in 0..1 measured on ``n`` images.
-
-    ``sqrt(a (1 - a) / n)``, of a binomial proportion.
-    """
-    return math.sqrt(accuracy * (1 - accuracy) / n)
-
-
 def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean over the classes of the share of their images that are right, 0..1.
 
@@ -55,20 +45,16 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
         DataError: there are no images, or not one row of logits a label.
     """
     accuracy(logits, labels)  # the same checks
-    return float(np.mean([share for share, _ in _shares(logits, labels)]))
+    return float(np.mean([share for share, _ in class_shares(logits, labels)]))
 
 
-def balanced_standard_error(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the standard error of `balanced_accuracy`.
+def class_shares(logits: np.ndarray, labels: np.ndarray) -> list[tuple[float, int]]:
+    """Return (share of images that are right, number of images) of every class that has some.
 
-    ``sqrt(sum of a_k (1 - a_k) / n_k) / K`` over the K classes that have images.
+    Args:
+        logits: float, (n, classes); of equal logits the first counts.
+        labels: int, (n,).
     """
-    shares = _shares(logits, labels)
-    return math.sqrt(sum(a * (1 - a) / n for a, n in shares)) / len(shares)
-
-
-def _shares(logits: np.ndarray, labels: np.ndarray) -> list[tuple[float, int]]:
-    """Return (share of images that are right, number of images) of every class that has some."""
     right = logits.argmax(axis=1) == labels
     return [
         (float(right[labels == label].mean()), int((labels == label).sum()))

@@ -2,7 +2,7 @@
 
 Three things are told of every member, all from validation accuracy:
 
-- its **standard error**, binomial, from the images that it was measured on;
+- its **standard error**, from the images that it was measured on (`results.interval`);
 - whether it is **within noise** of another member that is at least as good in everything else.
   The two are not told apart if their accuracies differ by no more than one standard error of the
   difference, ``sqrt(se1^2 + se2^2)``, as of two samples of images. Both saw the same images, so
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES, is_number
 from slimtune.results.record import TrialRecord
 
@@ -62,14 +63,9 @@ def add_caveats(
 
 
 def standard_error(record: TrialRecord, score: float, workload: Mapping[str, Any]) -> float:
-    """Return the standard error of a validation accuracy: as recorded, else binomial, else NaN."""
+    """Return the standard error of a validation accuracy: as recorded, else computed, else NaN."""
     recorded = record.metrics.get("accuracy_standard_error")
-    if is_number(recorded):
-        return float(recorded)  # type: ignore[arg-type]
-    images = workload.get("validation")
-    if not is_number(images) or not images:
-        return math.nan
-    return math.sqrt(score * (1 - score) / images)
+    return trusted_error(recorded, score, workload.get("validation"))
 
 
 def chance_level(workload: Mapping[str, Any]) -> float | None:
@@ -110,7 +106,7 @@ def like_the_baseline(
     score = baseline.get("accuracy")
     if score is None or not is_number(images) or "accuracy_standard_error" not in table:
         return []
-    own = math.sqrt(score * (1 - score) / images)
+    own = trusted_error(None, score, images)
     return [
         int(number)
         for number, accuracy, error in zip(

@@ -3,15 +3,21 @@
 import csv
 import dataclasses
 import io
+import json
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from slimtune.errors import RunError, from_validation
+from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.files import atomic_write, read_json, to_json
+from slimtune.results.interval import trusted_error
+from slimtune.results.shapes import STRICT, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +38,30 @@ class FinalRow:
         test_accuracy_sd: their sample standard deviation; None for a single one.
     """
 
+    __pydantic_config__ = STRICT
+
     trial: int | None
-    test_accuracy: float | None = None
-    test_standard_error: float | None = None
-    latency_ms: float | None = None
+    test_accuracy: Share | None = None
+    test_standard_error: Share | None = None
+    latency_ms: Annotated[float, Field(ge=0, le=1e300)] | None = None
     stable: bool = True
     final: str | None = None
     repeats: int | None = None
-    accuracy_mean: float | None = None
-    accuracy_sd: float | None = None
-    test_accuracy_mean: float | None = None
-    test_accuracy_sd: float | None = None
+    accuracy_mean: Share | None = None
+    accuracy_sd: Share | None = None
+    test_accuracy_mean: Share | None = None
+    test_accuracy_sd: Share | None = None
+
+    def test_error(self, images: object) -> float | None:
+        """Return the standard error of the test accuracy, of a row of an older slimtune too.
+
+        Args:
+            images: number of test images, where it is known.
+        """
+        if self.test_accuracy is None:
+            return None
+        error = trusted_error(self.test_standard_error, self.test_accuracy, images)
+        return None if math.isnan(error) else error
 
 
 SPREAD = ("accuracy_mean", "accuracy_sd", "test_accuracy_mean", "test_accuracy_sd")
@@ -74,6 +93,24 @@ def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
 def read_final(folder: Path) -> list[FinalRow]:
     """Return the rows of the final measurement; empty if there was none.
 
+    One that cannot be read is as good as none, for it can be made again; a `SlimtuneWarning`
+    says so.
+    """
+    try:
+        return check_final(folder)
+    except RunError as error:
+        warnings.warn(
+            f"{error}; shown is what the trials themselves measured, and finals are left out: "
+            f"slimtune search --resume {folder} measures the front again",
+            SlimtuneWarning,
+            stacklevel=2,
+        )
+        return []
+
+
+def check_final(folder: Path) -> list[FinalRow]:
+    """Return what `read_final` returns.
+
     Raises:
         RunError: front.json is damaged.
     """
@@ -81,24 +118,33 @@ def read_final(folder: Path) -> list[FinalRow]:
     if not path.exists() and not path.is_symlink():
         return []
     try:
-        return _ADAPTER.validate_python(read_json(path).get("rows"))
+        return _ADAPTER.validate_json(json.dumps(read_json(path).get("rows")))
     except ValidationError as error:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
 
 
-def with_final(table: pd.DataFrame, final: Sequence[FinalRow]) -> pd.DataFrame:
+def baseline_latency(rows: Sequence[FinalRow]) -> float | None:
+    """Return the baseline's latency as it was measured together with the rows; None if unknown."""
+    known = [row.latency_ms for row in rows if row.trial is None and row.stable]
+    return known[0] if known else None
+
+
+def with_final(
+    table: pd.DataFrame, final: Sequence[FinalRow], images: object = None
+) -> pd.DataFrame:
     """Add what the final measurement knows of the members, in place; see `Run.front`.
 
     Args:
         table: columns ``trial``, ``pipeline`` and the objectives.
         final: rows of one measurement.
+        images: number of test images, for error bars.
     """
     by_trial = {row.trial: row for row in final}
     rows = [by_trial.get(int(number), FinalRow(trial=int(number))) for number in table["trial"]]
     if any(row.test_accuracy is not None for row in rows):
         after = list(table.columns).index("pipeline")
         accuracy = [row.test_accuracy for row in rows]
-        error = [row.test_standard_error for row in rows]
+        error = [row.test_error(images) for row in rows]
         table.insert(after, "test_accuracy", pd.Series(accuracy, dtype=float))
         table.insert(after + 1, "test_standard_error", pd.Series(error, dtype=float))
     if any(row.final is not None for row in rows):

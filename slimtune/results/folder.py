@@ -22,7 +22,7 @@ import numbers
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from slimtune.results.files import (
     atomic_write,
     discard,
     is_abandoned,
+    is_temporary,
     plain_name,
     publish_folder,
     read_bytes,
@@ -42,8 +43,8 @@ from slimtune.results.files import (
 from slimtune.results.lock import NAME as LOCK
 from slimtune.results.lock import holder_of, in_use
 from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
-from slimtune.results.objectives import is_number
 from slimtune.results.record import TrialRecord, checked
+from slimtune.results.shapes import check_baseline
 from slimtune.results.stages import StageStore
 
 _SWEPT = ("*", "trials/*", "finals/*", "stages/*", "front/*")
@@ -63,7 +64,7 @@ class RunFolder:
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = field(repr=False)
 
     @classmethod
     def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> "RunFolder":
@@ -305,7 +306,7 @@ class RunFolder:
         self, name: str, record: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> bool:
         path = self.path / name
-        _check_baseline(record, str(path))
+        check_baseline(record, str(path))
         result = to_json({**record, "artifacts": _hashes(files)})
         return publish_folder(path, {**files, "result.json": result})
 
@@ -317,32 +318,37 @@ class RunFolder:
         """
         path = self.path / "baseline" / "result.json"
         record = read_json(path)
-        _check_baseline(record, str(path))
+        check_baseline(record, str(path))
         return record
 
-    def with_config(self, config: Mapping[str, Any]) -> "RunFolder":
-        """Return the folder with another ``config``, written into run.json if it differs.
+    def with_config(self, config: Mapping[str, Any], **facts: Any) -> "RunFolder":
+        """Return the folder with another ``config`` and facts, written into run.json if new.
 
         Raises:
             RunError: the disk refuses.
         """
-        if config == self.manifest["config"]:
+        changed = {**self.manifest, "config": dict(config), **facts}
+        if changed == self.manifest:
             return self
-        changed = {**self.manifest, "config": dict(config)}
         atomic_write(self.path / "run.json", to_json(changed))
         return replace(self, manifest=changed)
 
     def sweep(self) -> list[Path]:
         """Remove what killed processes left half written, and return what was removed.
 
-        What a live process is writing, such as a figure, stays. Only the run's one writer may
-        call this, and not while it writes.
+        What others may be writing, such as a report, stays as long as their process lives. Only
+        the run's one writer may call this, and not while it writes.
         """
-        found = (path for where in _SWEPT for path in self.path.glob(where))
-        leftovers = sorted(path for path in found if is_abandoned(path))
+        found = [path for where in _SWEPT for path in self.path.glob(where)]
+        leftovers = sorted(p for p in found if is_temporary(p) and (_ours(p) or is_abandoned(p)))
         for path in leftovers:
             discard(path)
         return leftovers
+
+
+def _ours(path: Path) -> bool:
+    """Return whether only the run's writer writes files of that name."""
+    return not path.name.startswith(("report.html.", "summary.png."))
 
 
 def refuse_existing(path: Path) -> None:
@@ -372,11 +378,3 @@ def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
         if name in _OURS:
             raise RunError(f"{name}: is written by the run folder itself; name the file otherwise")
     return {plain_name(name): sha256_bytes(data) for name, data in files.items()}
-
-
-def _check_baseline(record: Mapping[str, Any], where: str) -> None:
-    objectives = record.get("objectives")
-    if not isinstance(objectives, Mapping) or not all(map(is_number, objectives.values())):
-        raise RunError(
-            f"{where}: objectives must map names to numbers, got {shortened(objectives)}"
-        )

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NotRequired
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from slimtune.errors import ConfigError, from_validation
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.shapes import STRICT, Measure, check_workload
 
 SCHEMA = 1
 """Version of the run folder's layout; a run of another version is refused, not guessed at."""
@@ -28,16 +29,16 @@ class Manifest(TypedDict):
     ``twins`` are the positions of recipes left out, for they keep the channels of another).
     """
 
-    __pydantic_config__ = ConfigDict(allow_inf_nan=False)  # type: ignore[misc]
+    __pydantic_config__ = STRICT  # type: ignore[misc]
 
     schema: int
     created: str
     config: dict[str, Any]
     objectives: list[str]
-    reference_point: dict[str, float]
+    reference_point: dict[str, Measure]
     workload: dict[str, Any]
     space: NotRequired[dict[str, str]]
-    limits: NotRequired[dict[str, float]]
+    limits: NotRequired[dict[str, Measure]]
     start_points: NotRequired[int]
     first_points: NotRequired[list[dict[str, Any]]]
     twins: NotRequired[list[int]]
@@ -70,8 +71,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         _ADAPTER.validate_python(manifest)
     except ValidationError as error:
         raise from_validation(error) from None
-    if not isinstance(manifest["workload"].get("fingerprint"), str):
-        raise ConfigError("workload: has no fingerprint of the data")
+    check_workload(manifest["workload"])
     for known in parse_objectives(manifest["objectives"]):
         if known.name not in manifest["reference_point"]:
             raise ConfigError(f"reference_point: has no value for the objective '{known.name}'")

@@ -1,22 +1,25 @@
 """The record of one trial: what was asked, what came out, and on which machine."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
+from slimtune.results.shapes import STRICT, Measure
+from slimtune.results.shown import ShownRecord
 
-Metric = float | int | str | bool | None
+Metric = Measure | Annotated[int, Field(gt=-(2**63), lt=2**63)] | str | bool | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TrialRecord(ShownRecord):
     """What is known of one finished trial.
 
     Attributes:
@@ -43,6 +46,8 @@ class TrialRecord:
         precision: in which networks were trained; all else is float32.
         views: augmentations of each image that its teacher was asked about; 0: every step's.
     """
+
+    __pydantic_config__ = STRICT
 
     number: int
     status: Literal["complete", "failed", "stopped"]
@@ -74,6 +79,11 @@ class TrialRecord:
             if _known(name).fault(value) is None
         }
 
+    @property
+    def stable(self) -> bool:
+        """Whether the machine was quiet enough for the latency; True where that is not known."""
+        return self.metrics.get("latency_stable") is not False
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, without the traceback."""
         values = dataclasses.asdict(self)
@@ -93,7 +103,8 @@ class TrialRecord:
                 objective that cannot have been measured.
         """
         try:
-            record = _ADAPTER.validate_python(mapping)
+            # As JSON: only there does a strict adapter make dataclasses of mappings.
+            record = _ADAPTER.validate_json(json.dumps(mapping))
         except ValidationError as error:
             raise RunError(f"{where}: {from_validation(error)}") from None
         fault = _fault(record, ())

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, SlimtuneError
 from slimtune.results.files import atomic_write, read_json, to_json
@@ -36,7 +36,7 @@ class RunningTrial:
     number: int
     pipeline: str
     stage: str
-    since: float
+    since: Annotated[float, Field(ge=0, le=1e11)]
 
 
 @dataclass(frozen=True)

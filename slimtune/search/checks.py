@@ -103,7 +103,7 @@ def _student(name: str, weights: str | None, workload: Workload, where: str) -> 
     try:
         with torch.no_grad():
             network(_noise(workload))
-    except Exception as error:  # whatever torch raises for sizes that do not fit
+    except (Exception, SystemExit) as error:  # whatever torch raises for sizes that do not fit
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{where}: {name} cannot run on {workload.image_shape} images: {reason}"

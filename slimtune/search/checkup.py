@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,17 +17,17 @@ from slimtune.compression.recalibration import settle
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
-from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
 from slimtune.search.few_steps import training_doubts
 from slimtune.search.setup import load_workload
+from slimtune.search.steadiness import steadiness
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload
 
-_REPEATS = 5
 _TIMED_SECONDS = 2.0
 """About how long training steps are timed."""
 
@@ -44,10 +43,11 @@ class Checkup:
         classes: how many.
         images: of the splits ``train``, ``validation`` and ``test``.
         mirrored: whether training mirrors images.
+        notes: of the data: what was left out, or taken for something else.
         baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
         findings: technique by technique.
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
-        host: machine, memory, GPUs, versions, and how steady its latencies are.
+        host: machine, memory, GPUs, versions, and how steady its latencies are, see `Steadiness`.
         command: a search that avoids what does not work.
         doubts: what of the space's training cannot suit the data, a line each.
     """
@@ -58,6 +58,7 @@ class Checkup:
     classes: int
     images: dict[str, int]
     mirrored: bool
+    notes: tuple[str, ...]
     baseline: dict[str, float]
     findings: list[Finding]
     trial: dict[str, Any]
@@ -99,12 +100,9 @@ def check_up(
     findings = _tried_again(config, workload, findings, tell)
     tell("latency")
     onnx = made_by(few_images(workload), {}).onnx
-    latencies = [
-        measure_latency([onnx], image_shape=workload.image_shape, rounds=8, seconds=0.4)[0]
-        for _ in range(_REPEATS)
-    ]
+    steady = steadiness(workload)
     tell("training steps")
-    cost = count_cost(copied(workload.baseline), workload.image_shape)
+    cost = count_cost(copied(workload.baseline, workload.image_shape), workload.image_shape)
     return Checkup(
         model=config.model,
         data=config.data,
@@ -112,15 +110,17 @@ def check_up(
         classes=len(workload.classes),
         images={name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
         mirrored=workload.augmentation.flip,
+        notes=workload.notes,
         baseline={
             "params": cost.params,
             "macs": cost.macs,
             "size_bytes": len(onnx),
-            "latency_ms": min(latency.ms for latency in latencies),
+            "latency_ms": steady.ms,
+            "latency_stable": steady.stable,
         },
         findings=findings,
         trial=_trial(config, workload, onnx),
-        host={**describe_host(), **_machine(), **_noise(latencies)},
+        host={**describe_host(), **_machine(), **steady.to_dict()},
         command=_command(config, findings, preset, assignments),
         doubts=training_doubts(config, workload),
     )
@@ -139,7 +139,9 @@ def _tried_again(
     untrained = config.weights is None and config.baseline.epochs > 0
     if all(found.works for found in findings) or not untrained:
         return findings
-    settled = dataclasses.replace(workload, baseline=copied(workload.baseline))
+    settled = dataclasses.replace(
+        workload, baseline=copied(workload.baseline, workload.image_shape)
+    )
     generator = torch.Generator().manual_seed(config.seed)
     if not settle(settled.baseline, few_images(workload), generator):
         return findings
@@ -198,36 +200,13 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _noise(latencies: list[Latency]) -> dict[str, Any]:
-    """Return how steady repeated measurements of one file are."""
-    times = [latency.ms for latency in latencies]
-    rounds = sum(latency.rounds for latency in latencies)
-    return {
-        "latency_accepted_share": sum(latency.accepted for latency in latencies) / rounds,
-        "latency_spread": (max(times) - min(times)) / min(times),
-        "latency_repeats": len(times),
-    }
-
-
 def _machine() -> dict[str, Any]:
     return {
-        "memory_bytes": _memory(),
+        "memory_bytes": memory_bytes(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "ray_address": os.environ.get("RAY_ADDRESS"),
         "timm": _version("timm"),
     }
-
-
-def _memory() -> int | None:
-    """Return the bytes that this process may use: of the machine, or of its container."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    try:
-        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-        if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-            found.append(int(text))
-    except (OSError, ValueError):  # not Linux
-        return None
-    return min(found)
 
 
 def _version(package: str) -> str | None:

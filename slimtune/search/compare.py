@@ -12,11 +12,12 @@ from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.training import network_logits
 from slimtune.errors import ConfigError, ModelError
-from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import input_shape, observe_ranges, predict
 from slimtune.results.folder import RunFolder
+from slimtune.results.interval import standard_error
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import find_run, run_config
 from slimtune.search.setup import load_network, reopen_workload

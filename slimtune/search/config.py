@@ -18,6 +18,7 @@ from pydantic import (
 
 from slimtune.compression.stages import Train
 from slimtune.errors import UserError, from_validation, shortened
+from slimtune.results.limit_view import REMOVED
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.units import parse_duration
@@ -82,7 +83,7 @@ class BaselineSettings(_Settings):
 
 def _as_text(value: object) -> object:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if number else value
+    return None if str(value).strip().lower() == REMOVED else str(value) if number else value
 
 
 _Text = Annotated[str | None, BeforeValidator(_as_text)]

@@ -5,10 +5,11 @@ from typing import Any
 
 from slimtune.compression.training import network_logits
 from slimtune.errors import DataError
-from slimtune.measurement.accuracy import accuracy, standard_error
+from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.folder import RunFolder
+from slimtune.results.interval import standard_error
 from slimtune.search.config import SearchConfig
 from slimtune.search.rerun import run_config
 from slimtune.search.setup import load_network, reopen_workload
@@ -33,6 +34,7 @@ def evaluate_file(model: Path, data: str, threads: int = 1) -> dict[str, Any]:
         "model": str(model),
         **_scored(model, dataset, {"test": dataset.test}, threads),
         **_sizes(model, dataset, threads),
+        **_notes(dataset),
     }
 
 
@@ -50,6 +52,7 @@ def evaluate_in_run(model: Path, run: Path, threads: int = 1) -> dict[str, Any]:
         "model": str(model),
         **_scored(model, workload, splits, threads),
         **_sizes(model, workload, threads),
+        **_notes(workload),
     }
 
 
@@ -71,6 +74,7 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
         "test_standard_error": standard_error(score, len(dataset.test)),
         "params": sum(p.numel() for p in network.parameters()),
         "size_bytes": Path(weights).stat().st_size,
+        **_notes(dataset),
     }
 
 
@@ -90,6 +94,10 @@ def _scored(
         result[f"{name}_accuracy"] = score
         result[f"{name}_standard_error"] = standard_error(score, len(split))
     return result
+
+
+def _notes(data: Dataset | Workload) -> dict[str, Any]:
+    return {"notes": list(data.notes)} if data.notes else {}
 
 
 def _sizes(model: Path, data: Dataset | Workload, threads: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "validation": len(workload.validation),
         "test": len(workload.test),
         "validation_source": workload.validation_source,
+        "notes": workload.notes,
         "model": config.model,
         "trials": config.total_trials(),
         "workers": workers(config),
@@ -60,6 +61,7 @@ def manifest_of(
         "workload": {
             "fingerprint": workload_fingerprint(workload),
             "validation_source": workload.validation_source,
+            "notes": list(workload.notes),
             "code": code_digests(config),
             "train": len(workload.train),
             "validation": len(workload.validation),

@@ -31,7 +31,8 @@ def removed(workload: Workload, recipe: Recipe, made: Compressed, cost: Cost) ->
     if prune is None or prune.method.removes != "channels":
         return {}
     own = recipe.student.model == BASELINE
-    whole = copied(workload.baseline if own else build(made.architecture))
+    network = workload.baseline if own else build(made.architecture)
+    whole = copied(network, workload.image_shape)
     before = count_cost(whole, workload.image_shape)
     return {
         "macs_removed": 1 - cost.macs / before.macs,

@@ -15,6 +15,9 @@ from slimtune.spaces.space import Space
 
 MAY_CHANGE = (
     "trials",
+    "constraints.max_latency",
+    "constraints.min_accuracy",
+    "constraints.max_size",
     "time_budget",
     "stop_when_flat",
     "stopping",

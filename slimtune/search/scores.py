@@ -10,9 +10,9 @@ from slimtune.errors import ConfigError, NonFiniteError, shortened
 from slimtune.measurement.accuracy import (
     accuracy,
     balanced_accuracy,
-    balanced_standard_error,
-    standard_error,
+    class_shares,
 )
+from slimtune.results.interval import balanced_error, standard_error
 from slimtune.results.objectives import is_number, metric_code, objective
 from slimtune.workload.own_code import load_code
 
@@ -61,7 +61,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) ->
         "accuracy": score,
         "accuracy_standard_error": standard_error(score, len(labels)),
         "balanced_accuracy": balanced_accuracy(logits, labels),
-        "balanced_accuracy_standard_error": balanced_standard_error(logits, labels),
+        "balanced_accuracy_standard_error": balanced_error(class_shares(logits, labels)),
         **own,
     }
 
@@ -88,7 +88,7 @@ def check_metrics(objectives: Sequence[str], labels: np.ndarray, classes: int) -
 def _value(metric: Metric, name: str, logits: np.ndarray, labels: np.ndarray) -> float:
     try:
         value = metric(logits.copy(), labels.copy())
-    except Exception as error:  # the user's own
+    except (Exception, SystemExit) as error:  # the user's own
         words = (str(error).splitlines() or [""])[0]
         raise ConfigError(
             f"objectives: {name} raised {type(error).__name__}: {words}; it is called with logits "

@@ -5,14 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
+
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
 from slimtune.results.folder import RunFolder, refuse_existing
-from slimtune.results.limits import violations
+from slimtune.results.limits import decided_violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.results.stop_reason import stopped_words
+from slimtune.search.aside import look_again
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
@@ -25,13 +29,14 @@ from slimtune.search.finals import run_finals
 from slimtune.search.grid_twins import grid_trials, grid_twins
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
-from slimtune.search.machines import machines, workers
+from slimtune.search.limits import breaches, settings_changed, tell_limits
+from slimtune.search.machines import machines, start_ray, workers
 from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
 from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.ray_session import ray_stays
-from slimtune.search.reconcile import reconcile, set_damaged_study_aside
+from slimtune.search.reconcile import open_proposer
 from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
 from slimtune.search.resume import as_begun, check_same_search
@@ -76,9 +81,9 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``, ``fruitless``,
-            ``finals``, ``final_started``, ``final_finished``, ``finals_measured``, ``final``,
-            ``report``.
+            ``limits``, ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``,
+            ``fruitless``, ``missed``, ``finals``, ``final_started``, ``final_finished``,
+            ``finals_measured``, ``final``, ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -122,7 +127,8 @@ def _begin(
     workload = load_workload(config, load_dataset(config.data))
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
-    with claimed(out, again):
+    with claimed(out, again), ray_stays():
+        start_ray(config, workload)
         params = sum(p.numel() for p in workload.baseline.parameters())
         _tell_workload(config, workload, listener, params)
         train_missing(
@@ -143,8 +149,8 @@ def _begin(
             listener("warning", {"text": line})
         manifest = manifest_of(config, workload, measured, twins)
         folder = RunFolder.begin(out, manifest, networks)
-        with ray_stays():
-            return _finish(config, folder, workload, listener, interrupts, budget)
+        tell_limits(folder, listener)
+        return _finish(config, folder, workload, listener, interrupts, budget)
 
 
 def _go_on(
@@ -155,12 +161,14 @@ def _go_on(
     check_same_search(folder, config)
     with RunLock(out):
         workload = reopen_workload(folder, config)
-        folder = folder.with_config(config.model_dump(mode="json"))
+        before, folder = folder, settings_changed(folder, config)
         config = as_begun(config, folder.manifest)
         folder.sweep()
+        look_again(folder, lambda text: listener("warning", {"text": text}))
         baseline = folder.baseline()
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
+        tell_limits(folder, listener, before)
         with ray_stays():
             return _finish(config, folder, workload, listener, interrupts, budget)
 
@@ -189,9 +197,11 @@ def _finish(
         raise SearchFailedError(f"no trial was run: {stopped}")
     if not any(record.status == "complete" for record in records):
         first = records[0]
-        became = "was stopped at" if first.status == "stopped" else "failed with:"
+        became = f"failed with: {first.error}"
+        if first.status == "stopped":
+            became = f"was {stopped_words(first.error)}"
         listener("fruitless", {"reason": first.error})
-        raise SearchFailedError(f"no trial finished; the first {became} {first.error}")
+        raise SearchFailedError(f"no trial finished; the first {became}")
     if config.final.wanted:
         execute = partial(_execute, config, workload, interrupts, listener, Aids())
         run_finals(config, folder, workload, listener, execute)
@@ -199,7 +209,7 @@ def _finish(
         measure_front(folder, workload, lambda text: listener("warning", {"text": text}))
     run = open_run(folder.path)
     if missed := run.nearest_miss():
-        listener("warning", {"text": missed})
+        listener("missed", {"text": missed})
     told = {"hypervolume": run.hypervolume(), "share": run.hypervolume_share()}
     listener("final", {**told, "members": len(run.front())})
     leave_report(run, listener)
@@ -228,7 +238,7 @@ def _run_trials(
     def tell(outcome: Outcome) -> None:
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
-        proposer.tell(outcome, violations(limits, measured))
+        proposer.tell(outcome, decided_violations(limits, measured))
         if rule is not None:
             rule.learn(outcome.payload)
         stages.add(outcome.stages)
@@ -296,24 +306,24 @@ def _proposer(
         listener("warning", {"text": text})
 
     objectives = parse_objectives(config.objectives)
-    set_damaged_study_aside(folder.study_path, warn)
-    study = open_study(
-        folder.study_path,
-        [o.direction for o in objectives],
-        folder.path.name,
-        [o.name for o in objectives],
-    )
     total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
-    proposer = proposer_of(
-        config,
-        study,
-        total=total,
-        points=recorded_points(config, folder.manifest),
-        enough=budget.judge(objectives, folder.manifest["reference_point"]),
-        precision=config.per_trial.trains_in(workload.image_shape),
-        key=Twins(workload).key,
-    )
-    again = reconcile(folder, study, proposer, warn)
+
+    def opened() -> tuple[optuna.Study, Proposer]:
+        directions = [o.direction for o in objectives]
+        names = [o.name for o in objectives]
+        study = open_study(folder.study_path, directions, folder.path.name, names)
+        return study, proposer_of(
+            config,
+            study,
+            total=total,
+            points=recorded_points(config, folder.manifest),
+            enough=budget.judge(objectives, folder.manifest["reference_point"]),
+            precision=config.per_trial.trains_in(workload.image_shape),
+            key=Twins(workload).key,
+        )
+
+    (study, proposer), again = open_proposer(folder, opened, warn)
+    proposer.judge_by(breaches(folder))
     if study.get_trials(deepcopy=False):
         known = {"records": folder.records(), "again": again, "total": total}
         listener("resumed", known)

@@ -11,6 +11,7 @@ from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import check_network
 from slimtune.search.config import SearchConfig, ValidationSettings
 from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
@@ -51,6 +52,7 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
         architecture=architecture_of(config, dataset),
         baseline=baseline.eval(),
         validation_source=source,
+        notes=dataset.notes,
     )
 
 
@@ -163,25 +165,29 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     """Return the workload of a finished run: its data and augmentation again, its stored baseline.
 
     Raises:
-        RunError: the data has changed since the run.
+        RunError: the data has changed since the run, or the stored networks have.
         UserError: the data cannot be read any more.
     """
     check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
-    workload = split_workload(
-        config, load_dataset(config.data), load_model(folder.path / "baseline")
-    )
+    for name in ("baseline", *(["teacher"] if config.teacher is not None else [])):
+        check_network(folder.path, name)
+    dataset = load_dataset(config.data)
+    recorded = folder.manifest["workload"]
+    if recorded.get("validation_source", "val") != "val":
+        # A source may have come to read a part of its own that the run did not know of.
+        dataset = dataclasses.replace(dataset, validation=None)
+    workload = split_workload(config, dataset, load_model(folder.path / "baseline"))
     if config.teacher is not None:
         workload = dataclasses.replace(workload, teacher=load_model(folder.path / "teacher"))
-    if augmentation := folder.manifest["workload"].get("augmentation"):
+    if augmentation := recorded.get("augmentation"):
         # A source may have come to augment otherwise; the run's trials stay alike.
         workload = dataclasses.replace(workload, augmentation=Augmentation(**augmentation))
-    recorded = folder.manifest["workload"]["fingerprint"]
     found = workload_fingerprint(workload)
-    if found != recorded:
+    if found != recorded["fingerprint"]:
         raise RunError(
-            f"the data of {config.data} has changed since {folder.path} was written "
-            f"(fingerprint {found[:12]}, recorded {recorded[:12]}); "
-            "restore the data or start a new search"
+            f"the data of {config.data} has changed since {folder.path} was written, or is read "
+            f"otherwise than then (fingerprint {found[:12]}, recorded "
+            f"{recorded['fingerprint'][:12]}); restore the data or start a new search"
         )
     return workload
 
@@ -204,7 +210,7 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
     try:
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, channels, height, width))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         size = f"{channels}x{height}x{width}"
         raise ModelError(

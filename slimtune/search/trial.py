@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from slimtune.compression.pauses import pausing
 from slimtune.compression.pipeline import (
     Compressed,
     Keep,
@@ -21,6 +22,8 @@ from slimtune.compression.pipeline import (
     report_nothing,
 )
 from slimtune.compression.quantization.input_ranges import input_ranges
+from slimtune.compression.quantization.own_forward import held_weights
+from slimtune.compression.quantization.protocol import ranges_from
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
@@ -89,20 +92,21 @@ def run_trial(
     beginning = Beginning(origin, spec, aids.fetch_stage)
     views = SharedViews(origin, spec, aids.fetch_stage)
     try:
-        outcome = _measured(
-            workload,
-            spec,
-            objectives,
-            aids,
-            clock,
-            start=start,
-            keep=keep,
-            beginning=beginning,
-            views=views,
-        )
+        with pausing(aids.pause):
+            outcome = _measured(
+                workload,
+                spec,
+                objectives,
+                aids,
+                clock,
+                start=start,
+                keep=keep,
+                beginning=beginning,
+                views=views,
+            )
     except Ended as ended:
         outcome = ended.outcome
-    except Exception as error:  # recorded: one bad recipe must not cost the search
+    except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
@@ -168,7 +172,7 @@ def _measured(
         spec,
         clock,
         status="complete",
-        pipeline=pipeline_words(recipe, measured),
+        pipeline=made.left_out.described(pipeline_words(recipe, measured)),
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
         artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -252,7 +256,12 @@ def measure(
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,
         "latency_host": latency.host,
+        "latency_probe_ms": latency.probe_ms,
+        "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
+        "activation_ranges": ranges_from(recipe.quantize),
+        "weights_float32": made.left_out.share,
+        "layers_float32": made.left_out.names,
         **removed(workload, recipe, made, cost),
     }
 
@@ -271,6 +280,8 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
     }
     if ranges := input_ranges(made.computed):  # what weights do not tell and a network needs
         description["input_ranges"] = ranges
+    if held := held_weights(made.model):  # layers that would compute another weight from it
+        description["held_weights"] = held
     return {
         "model.onnx": made.onnx,
         "model.safetensors": weights_bytes(made.model),
@@ -306,7 +317,7 @@ def _stopped_here(
 
 def failed_outcome(
     spec: TrialSpec,
-    error: Exception,
+    error: BaseException,
     clock: StageClock | None = None,
     trace: str | None = None,
 ) -> Outcome:

@@ -137,7 +137,7 @@ class Twins:
             if student.model != BASELINE:
                 architecture = replace(self._workload.architecture, name=student.model)
                 network = build_student(architecture, student.weights)
-            network = copied(network)
+            network = copied(network, self._workload.image_shape)
             example = calibration_batch(self._workload, 2, "cpu")[0]
             return _Known(network, channel_groups(network, example, seed=0))
         except Exception:  # a network that cannot be pruned: the trial will say why

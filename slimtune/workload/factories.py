@@ -45,6 +45,6 @@ def call_factory(reference: str, kind: type[UserError], **offered: Any) -> Any:
         )
     try:
         return factory(**given)
-    except Exception as error:  # the user's own
+    except (Exception, SystemExit) as error:  # the user's own
         words = (str(error).splitlines() or [""])[0]
         raise kind(f"{reference} raised {type(error).__name__}: {words}") from error

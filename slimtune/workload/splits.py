@@ -86,7 +86,8 @@ def noise_warning(
     """Return a warning when the baseline's two accuracies differ by more than chance allows.
 
     The limit is three standard errors of the difference of two independent binomial
-    proportions, ``sqrt(p_v (1 - p_v) / n_v + p_t (1 - p_t) / n_t)``.
+    proportions, ``sqrt(p_v (1 - p_v) / n_v + p_t (1 - p_t) / n_t)``. Where one of them is 0 or 1,
+    and its own term 0, both terms have the proportion of all images together.
 
     Args:
         validation_accuracy: of the baseline, in 0..1.
@@ -97,8 +98,12 @@ def noise_warning(
     Returns:
         One sentence or two, or None when the accuracies agree.
     """
-    variance = validation_accuracy * (1 - validation_accuracy) / n_validation
-    variance += test_accuracy * (1 - test_accuracy) / n_test
+    shares = (validation_accuracy, test_accuracy)
+    if {0.0, 1.0} & set(shares):
+        right = validation_accuracy * n_validation + test_accuracy * n_test
+        shares = (right / (n_validation + n_test),) * 2
+    counts = (n_validation, n_test)
+    variance = sum(share * (1 - share) / n for share, n in zip(shares, counts, strict=True))
     limit = 3 * math.sqrt(variance)
     difference = validation_accuracy - test_accuracy
     if abs(difference) <= limit:

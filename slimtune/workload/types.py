@@ -52,6 +52,7 @@ class Dataset:
         std: per channel, of pixels scaled to 0..1.
         augmentation: what training does to each image.
         validation: images to select on, where the source sets some apart; else None.
+        notes: what the source left out or took for something else, with counts; one sentence each.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     std: tuple[float, ...]
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Split | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -103,6 +105,7 @@ class Workload:
         teacher: the network that students learn from; None: the baseline. Never modified.
         validation_source: what validation was cut from, ``"train"`` or ``"test"``; ``"val"``
             where the source sets it apart.
+        notes: of the dataset, to be told to the user.
     """
 
     dataset: str
@@ -117,6 +120,7 @@ class Workload:
     baseline: nn.Module
     teacher: nn.Module | None = None
     validation_source: str = "train"
+    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -18,10 +18,12 @@ NETWORKS: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 
 
-def save_npz(folder: Path, size: tuple[int, ...], train: int = 24) -> str:
+def save_npz(folder: Path, size: tuple[int, ...], train: int = 24, test: int = 9) -> str:
     generator = np.random.default_rng(0)
     arrays = {}
-    for part, n in (("train", train), ("val", 9), ("test", 9)):
+    for part, n in (("train", train), ("val", 9), ("test", test)):
+        if n == 0:
+            continue
         arrays[f"x_{part}"] = generator.integers(0, 256, (n, *size), dtype=np.uint8)
         arrays[f"y_{part}"] = np.arange(n) % 3
     np.savez(folder / "data.npz", **arrays)
@@ -48,10 +50,11 @@ def test_doctor_shows_what_works_and_what_to_type(
 
 
 def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = save_npz(tmp_path, (16, 16))
+    data = save_npz(tmp_path, (16, 16), test=0)
     given = ["--set", "baseline.epochs=0", "--preset", "demo"]
     assert main(["--json", "doctor", "--model", "resnet8", "--data", data, *given]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert found["notes"] == ["no x_test is there: a fixed 20% of x_train are the test images"]
     assert "search --preset demo --model resnet8" in found["command"]
     assert found["command"].endswith("--set baseline.epochs=0")
     assert {each["stage"] for each in found["findings"]} == {

@@ -152,6 +152,12 @@ def test_a_bug_is_one_line_that_names_the_way_to_the_traceback() -> None:
     assert done.stderr.startswith("internal error: ZeroDivisionError: a b; run again as")
 
 
+def test_code_of_the_users_own_that_exits_is_one_line_and_bad_input() -> None:
+    done = boom("SystemExit(0)")
+    assert done.returncode == 2
+    assert done.stderr == "error: code that was run ended the program by sys.exit(0); mend it\n"
+
+
 def test_a_bug_with_debug_shows_its_traceback() -> None:
     done = boom("ZeroDivisionError('a')", "--debug")
     assert done.returncode == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slimtune.results import interval
 from slimtune.results.caveats import (
     add_caveats,
     apart,
@@ -101,3 +102,13 @@ def test_a_front_without_accuracy_has_no_caveats():
 def test_an_empty_front_gets_the_columns():
     table = told(np.empty((0, 3)))
     assert {"within_noise_of", "collapsed", "accuracy_standard_error"} <= set(table.columns)
+
+
+def test_a_recorded_error_of_0_is_computed_anew():
+    expected = interval.standard_error(1.0, 400)
+    assert standard_error(record(0, 0.0), 1.0, TEN) == expected > 0
+    table = pd.DataFrame({"trial": [0, 1], "accuracy": [1.0, 0.999], "size_bytes": [2, 1]})
+    table["pipeline"] = "p"
+    known = add_caveats(table, [record(0, 0.0), record(1, None)], TEN, {})
+    assert known["within_noise_of"].tolist()[0] == 1  # 400 images do not tell 1.0 from 0.999
+    assert like_the_baseline(known, {"accuracy": 1.0}, 400) == [0, 1]

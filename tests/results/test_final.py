@@ -1,9 +1,11 @@
 import csv
 
+import pandas as pd
 import pytest
 
-from slimtune.errors import RunError
-from slimtune.results.final import FinalRow, read_final, write_final
+from slimtune.errors import RunError, SlimtuneWarning
+from slimtune.results.final import FinalRow, check_final, read_final, with_final, write_final
+from slimtune.results.interval import standard_error
 
 ROWS = [
     FinalRow(trial=None, test_accuracy=0.91, test_standard_error=0.003, latency_ms=1.0),
@@ -29,14 +31,25 @@ def test_the_csv_says_the_same_in_words(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", '{"rows": 3}', '{"rows": [{"trial": "x"}]}', "{}"])
-def test_a_damaged_final_measurement_is_refused_with_its_file(tmp_path, content):
+def test_a_damaged_final_measurement_is_as_good_as_none_and_said(tmp_path, content):
     write_final(tmp_path, ROWS)
     (tmp_path / "front" / "front.json").write_text(content)
     with pytest.raises(RunError, match="front.json"):
-        read_final(tmp_path)
+        check_final(tmp_path)
+    with pytest.warns(SlimtuneWarning, match="front.json.*search --resume .* again"):
+        assert read_final(tmp_path) == []
 
 
 def test_a_final_measurement_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "front").write_text("in the way")
     with pytest.raises(RunError, match="front cannot be made"):
         write_final(tmp_path, ROWS)
+
+
+def test_test_errors_of_0_are_computed_from_the_number_of_images():
+    table = pd.DataFrame({"trial": [3, 4], "pipeline": ["a", "b"]})
+    rows = [FinalRow(trial=3, test_accuracy=1.0, test_standard_error=0.0)]
+    rows += [FinalRow(trial=4, test_accuracy=0.5, test_standard_error=0.02)]
+    told = with_final(table, rows, 400)
+    assert told["test_standard_error"].tolist() == [standard_error(1.0, 400), 0.02]
+    assert rows[0].test_error(None) is None and FinalRow(trial=5).test_error(400) is None

@@ -27,6 +27,13 @@ def test_an_exception_without_a_message_still_names_its_class():
     assert attempt(work, None, SPEC, Aids()).reason == "MemoryError: "
 
 
+def test_code_that_calls_sys_exit_is_a_failed_outcome_and_no_dead_worker():
+    def work(shared, spec, aids):
+        raise SystemExit(3)
+
+    assert attempt(work, None, SPEC, Aids()).reason == "SystemExit: 3"
+
+
 def test_an_interrupt_is_not_an_outcome():
     def work(shared, spec, aids):
         raise KeyboardInterrupt

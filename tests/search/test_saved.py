@@ -73,6 +73,11 @@ def test_damaged_files_are_refused_by_name(digits: Workload, tmp_path: Path) -> 
     with pytest.raises(ModelError, match="model.json: names no architecture"):
         load_model(tmp_path)
     sound = json.loads(outcome.files["model.json"])
+    for name, value in (("num_classes", 2**31), ("in_channels", None), ("name", 3), ("name", [])):
+        architecture = {**sound["architecture"], name: value}
+        (tmp_path / "model.json").write_text(json.dumps({**sound, "architecture": architecture}))
+        with pytest.raises(ModelError, match="names no architecture|must be a whole number"):
+            load_model(tmp_path)
     for ranges in ([1], {"fc.weight": 3}, {"fc.weight": [1, 2]}, {"none.weight": [0, 1]}):
         (tmp_path / "model.json").write_text(json.dumps({**sound, "input_ranges": ranges}))
         with pytest.raises(ModelError, match="model.json: damaged"):

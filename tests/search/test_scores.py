@@ -17,6 +17,7 @@ def tensor(logits, labels): return np.float32(0.5)
 def nothing(logits, labels): return None
 def nan(logits, labels): return float("nan")
 def fails(logits, labels): raise KeyError("cat")
+def leaves(logits, labels): raise SystemExit(3)
 def writes(logits, labels): logits[:] = 0; labels[:] = 0; return 1.0
 word = "f1"
 """
@@ -62,6 +63,7 @@ def test_a_metric_cannot_change_what_others_see(metrics: str) -> None:
         ("nothing", "nothing:maximize must return a finite number, but got None"),
         ("nan", "nan:maximize must return a finite number, but got nan"),
         ("fails", "fails:maximize raised KeyError: 'cat'; it is called with logits .50, 3."),
+        ("leaves", "leaves:maximize raised SystemExit: 3"),
         ("word", "must be a function of .logits, labels."),
         ("gone", "metrics.py has no 'gone'"),
     ],

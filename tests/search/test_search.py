@@ -1,5 +1,6 @@
 """The whole search, started for real: digits, inline and on local Ray."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -22,12 +23,14 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
+from slimtune.search import setup
 from slimtune.search.config import ConstraintSettings, SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.rerun import compare, rerun_trial, run_config
 from slimtune.search.search import run_search
 from slimtune.search.setup import reopen_workload
 from slimtune.search.study import open_study
+from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Augmentation
 from slimtune.workload.zoo.protocol import ZOO
 
@@ -127,6 +130,17 @@ def test_a_run_keeps_its_augmentation_though_its_source_says_otherwise_today(
     (copy / "run.json").write_text(json.dumps(manifest))
     folder = RunFolder.open(copy)
     assert reopen_workload(folder, run_config(folder)).augmentation == Augmentation(2, True)
+
+
+def test_a_run_goes_on_without_a_validation_part_that_its_source_did_not_know_then(
+    searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = searched
+    whole = load_dataset("digits")
+    later = dataclasses.replace(whole, validation=whole.test)
+    monkeypatch.setattr(setup, "load_dataset", lambda reference: later)
+    folder = RunFolder.open(run.path)
+    assert reopen_workload(folder, run_config(folder)).validation_source == "train"
 
 
 def test_an_existing_folder_is_refused_and_left_as_it_was(

@@ -100,7 +100,7 @@ def test_the_counts_are_those_that_pruning_leaves(
     for amount in (0.2, 0.45, 0.8):
         asked = Recipe.from_dict(recipe(method=method, scope=scope, amount=amount))
         assert asked.prune is not None
-        network = copied(narrow.baseline)
+        network = copied(narrow.baseline, narrow.image_shape)
         kept = prune(network, asked.prune, batch=calibration_batch(narrow, SCORING_IMAGES, "cpu"))
         known = twins.kept(asked)
         assert known is not None and len(known) == 1

@@ -14,6 +14,9 @@ def none(): return "none"
 def defaults(a, z=3): return (a, z)
 def needs(a, q): return q
 def fails(a): raise RuntimeError("no luck\\nat all")
+def leaves(a):
+    import sys
+    sys.exit(3)
 class Made:
     def __init__(self, b): self.b = b
 number = 3
@@ -40,6 +43,7 @@ def test_a_function_is_given_what_it_takes(tmp_path: Path) -> None:
     [
         ("needs", r"needs the argument 'q', .* \(it gives, by name: a, b\)"),
         ("fails", "raised RuntimeError: no luck$"),
+        ("leaves", "raised SystemExit: 3$"),
         ("number", "is int, expected a function or a class"),
     ],
 )

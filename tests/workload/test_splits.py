@@ -118,6 +118,13 @@ def test_the_limit_is_three_standard_errors_of_the_difference():
     assert noise_warning(0.925, 500, 0.88, 500) is None
 
 
+def test_a_few_images_that_are_all_right_are_no_reason_to_warn():
+    # Of networks with 0.9, 12 % have 20 of 20 right; the limit of 20 ones alone would be 0.
+    assert noise_warning(1.0, 20, 0.9, 1000) is None
+    assert noise_warning(1.0, 5000, 0.9, 1000) is not None
+    assert noise_warning(0.5, 1000, 0.0, 1000) is not None
+
+
 def test_a_memorised_validation_split_is_named_with_both_numbers_and_the_way_out():
     warning = noise_warning(0.998, 5000, 0.917, 10000)
     assert "99.80%" in warning and "91.70%" in warning

@@ -1,12 +1,14 @@
 """Plain arrays as a dataset: what ``npz:FILE`` holds and what a function of the user's returns."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
 from slimtune.errors import DataError, did_you_mean, shortened
-from slimtune.workload.sources.assembly import natural_images, set_apart
+from slimtune.workload.sources.assembly import TEST_SHARE, natural_images, set_apart
 from slimtune.workload.sources.fit import Fit
+from slimtune.workload.sources.parts import part_of
 from slimtune.workload.types import Dataset, Split
 
 NAMES = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "classes")
@@ -17,6 +19,7 @@ _MOST_CLASSES = 100_000
 def from_arrays(name: str, arrays: Mapping[str, object], fit: Fit) -> Dataset:
     """Return the dataset that named arrays make.
 
+    The parts may be called by any of `PART_WORDS`, such as ``x_valid``, in any case.
     ``x_train`` and ``y_train`` are needed; ``x_test`` and ``y_test`` are a fixed, stratified 20 %
     of them if not given; ``x_val`` and ``y_val``, if given, are what a search selects on;
     ``classes`` has one name a label, else they are "0".."k-1". Images are uint8, 0..255, as
@@ -32,25 +35,48 @@ def from_arrays(name: str, arrays: Mapping[str, object], fit: Fit) -> Dataset:
     Raises:
         DataError: an array that is missing, unknown, or of another type or shape.
     """
-    for key in arrays:
-        if key not in NAMES:
-            raise DataError(
-                f"{name}: unknown array {shortened(key)}.{did_you_mean(key, NAMES)} "
-                f"Known: {', '.join(NAMES)}"
-            )
+    arrays = _by_known_name(name, arrays)
     train = _split(name, arrays, "train", fit)
     if train is None:
         raise DataError(f"{name}: has no array x_train; name the arrays {', '.join(NAMES)}")
     validation, test = (_split(name, arrays, part, fit) for part in ("val", "test"))
+    notes = []
     if test is None:
         train, test = set_apart(train, name)
+        notes = [f"no x_test is there: a fixed {TEST_SHARE:.0%} of x_train are the test images"]
     for other in (test, validation):
         if other is not None and other.images.shape[1:] != train.images.shape[1:]:
             raise DataError(
                 f"{name}: all images must have one shape, but train has "
                 f"{train.images.shape[1:]} and others {other.images.shape[1:]}; add @size=HxW"
             )
-    return natural_images(name, train, test, _classes(name, arrays, train), validation)
+    made = natural_images(name, train, test, _classes(name, arrays, train), validation)
+    return dataclasses.replace(made, notes=tuple(notes))
+
+
+def _by_known_name(name: str, arrays: Mapping[str, object]) -> dict[str, object]:
+    """Return the arrays by their names in `NAMES`.
+
+    Raises:
+        DataError: an unknown name, or two that mean the same.
+    """
+    found: dict[str, object] = {}
+    given: dict[str, object] = {}
+    for key, array in arrays.items():
+        axis, _, word = str(key).lower().partition("_")
+        known = f"{axis}_{part_of(word)}" if word else axis
+        if known not in NAMES:
+            raise DataError(
+                f"{name}: unknown array {shortened(key)}.{did_you_mean(key, NAMES)} "
+                f"Known: {', '.join(NAMES)}"
+            )
+        if known in found:
+            raise DataError(
+                f"{name}: arrays {shortened(given[known])} and {shortened(key)} both mean "
+                f"{known}; leave one out"
+            )
+        found[known], given[known] = array, key
+    return found
 
 
 def _split(name: str, arrays: Mapping[str, object], part: str, fit: Fit) -> Split | None:

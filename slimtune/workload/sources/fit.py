@@ -9,10 +9,12 @@ import numpy as np
 from PIL import Image
 
 from slimtune.errors import DataError, did_you_mean, shortened
+from slimtune.workload.sources.room import check_room
 
 _OPTIONS = re.compile(r"@([A-Za-z_]+=[^@/]*)$")
 _SIZE = re.compile(r"([0-9]{1,5})(?:[x×]([0-9]{1,5}))?")
-_MOST_PIXELS = 4096  # a side; beyond it a digit was mistyped, and no memory would do
+MOST_PIXELS = 4096
+"""A side. Beyond it a digit was mistyped, or an image is no usual one, and no memory would do."""
 _CHANNELS = {"1": 1, "3": 3}
 _FLIP = {"0": False, "1": True}
 _NAMES = ("size", "channels", "flip")
@@ -46,6 +48,8 @@ class Fit:
                 f"only grey and RGB images can be resized or converted, but these have {channels} "
                 "channels; leave size and channels out"
             )
+        what = f"{len(images)} images of {size[0]}x{size[1]} pixels"
+        check_room(what, len(images) * size[0] * size[1] * wanted, "ask for a smaller size")
         fitted = np.empty((len(images), *size, wanted), np.uint8)
         for image, out in zip(images, fitted, strict=True):
             opened = Image.fromarray(image[..., 0] if channels == 1 else image)
@@ -95,9 +99,9 @@ def parse_fit(options: str) -> Fit:
 def _size(value: str) -> tuple[int, int]:
     match = _SIZE.fullmatch(value)
     size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= min(size) <= max(size) <= _MOST_PIXELS:
+    if not 1 <= min(size) <= max(size) <= MOST_PIXELS:
         raise DataError(
-            f"size must be HEIGHTxWIDTH in pixels, 1 to {_MOST_PIXELS} each, such as 48x40 or 64, "
+            f"size must be HEIGHTxWIDTH in pixels, 1 to {MOST_PIXELS} each, such as 48x40 or 64, "
             f"but got {shortened(value)}"
         )
     return size

@@ -1,5 +1,6 @@
 """A folder of image files in torchvision's ImageFolder layout, one sub-folder a class."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from slimtune.errors import DataError, did_you_mean
 from slimtune.workload.sources.assembly import natural_images, set_apart
 from slimtune.workload.sources.decoding import SUFFIXES, EncodedImage, decode_images
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
+from slimtune.workload.sources.parts import LeftOut, assign_roles, one_name_a_part
 from slimtune.workload.sources.protocol import SOURCES
 from slimtune.workload.types import Dataset, Split
 
@@ -16,49 +18,79 @@ _Listing = dict[str, list[Path]]
 
 @SOURCES.register("folder")
 def load_folder(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
-    """Load ``DIR/train/CLASS/*.png`` and ``DIR/test/CLASS/*.png``, ``DIR/val`` as well or instead.
+    """Load ``DIR/train/CLASS/*.png``, and ``DIR/test``, ``DIR/val`` in the same way.
 
-    Classes are numbered in the order of their names. Files that do not end like an image
-    (.png, .jpg, .jpeg, .bmp, .webp, .ppm, .pgm, .tif, .tiff) and hidden ones are passed over.
-    With both ``test/`` and ``val/`` present, the search selects on ``val/``; one of them alone is
-    the test split; with neither, a fixed, stratified 20 % of ``train/`` is. All images are
-    resized to the size of the first one, bilinear; they are grey only if all are. ``fit``
-    overrides either.
+    The parts may be called by any of `PART_WORDS`. Classes are numbered in the order of their
+    names. With both a test and a validation part, the search selects on validation; one of them
+    alone is the test split; with neither, a fixed, stratified 20 % of train is. Files that do not
+    end like an image (`SUFFIXES`) and other folders are left out, and counted in the notes;
+    hidden ones are not counted. All images are resized to the size of the first one, bilinear;
+    they are grey only if all are. ``fit`` overrides either.
 
     Args:
         argument: the folder.
         fit: what the images shall be brought to.
 
     Raises:
-        DataError: a folder that is missing or empty, fewer than two classes, a test class
-            that train lacks, or an image that cannot be read.
+        DataError: a folder that is missing or empty, two folders for one part, fewer than two
+            classes, a test class that train lacks, or an image that cannot be read.
     """
     folder = _existing(argument)
-    names = [name for name in ("test", "val") if (folder / name).is_dir()]
-    listings = [_listing(_subfolder(folder, name)) for name in ("train", *names)]
-    classes = tuple(listings[0])
+    left = LeftOut(folder)
+    names = _part_names(folder, left)
+    listings = {part: _listing(folder / name, left) for part, name in names.items()}
+    classes = tuple(listings["train"])
     if len(classes) < 2:
-        raise DataError(f"{folder}/train: needs at least 2 class folders, but has {classes}")
-    for name, listing in zip(names, listings[1:], strict=True):
-        _check_known(folder, name, listing, classes)
-    files = [path for listing in listings for paths in listing.values() for path in paths]
+        raise DataError(
+            f"{folder}/{names['train']}: needs at least 2 class folders, but has {classes}"
+        )
+    for part, listing in listings.items():
+        _check_known(folder, names, part, listing, classes)
+    splits = _decoded(listings, classes, fit)
+    train = splits["train"]
+    test, validation, notes = assign_roles(splits, names)
+    if test is None:
+        train, test = set_apart(train, argument)
+    made = natural_images(f"folder:{argument}", train, test, classes, validation)
+    return dataclasses.replace(made, notes=(*notes, *left.notes()))
+
+
+def _decoded(
+    listings: dict[str, _Listing], classes: tuple[str, ...], fit: Fit
+) -> dict[str, Split]:
+    files = [path for listing in listings.values() for paths in listing.values() for path in paths]
     images = decode_images([EncodedImage(path, str(path)) for path in files], fit)
-    splits, start = [], 0
-    for listing in listings:
+    splits, start = {}, 0
+    for part, listing in listings.items():
         labels = _labels(listing, classes)
-        splits.append(Split(images[start : start + len(labels)], labels))
+        splits[part] = Split(images[start : start + len(labels)], labels)
         start += len(labels)
-    if len(splits) == 1:
-        splits = list(set_apart(splits[0], argument))
-    validation = splits[2] if len(splits) == 3 else None
-    return natural_images(f"folder:{argument}", splits[0], splits[1], classes, validation)
+    return splits
 
 
-def _check_known(folder: Path, name: str, listing: _Listing, classes: tuple[str, ...]) -> None:
+def _part_names(folder: Path, left: LeftOut) -> dict[str, str]:
+    """Return part -> the name of its folder, train first; all else is left out."""
+    entries = _entries(folder)
+    names = one_name_a_part((p.name for p in entries if p.is_dir()), str(folder))
+    if "train" not in names:
+        found = [p.name for p in entries if p.is_dir()]
+        there = f" (found: {', '.join(found[:5])})" if found else ""
+        raise DataError(
+            f"folder {folder} has no train/ sub-folder{there}; train/ must hold one folder a class"
+        )
+    for path in entries:
+        if path.name not in names.values():
+            left.add(path)
+    return {part: names[part] for part in ("train", "test", "val") if part in names}
+
+
+def _check_known(
+    folder: Path, names: dict[str, str], part: str, listing: _Listing, classes: tuple[str, ...]
+) -> None:
     for strange in sorted(listing.keys() - set(classes)):
         raise DataError(
-            f"{folder}: the images of {name}/ have class '{strange}', which train/ lacks."
-            f"{did_you_mean(strange, classes)} Add it to train/ or remove it"
+            f"{folder}: the images of {names[part]}/ have class '{strange}', which "
+            f"{names['train']}/ lacks.{did_you_mean(strange, classes)} Add it there or remove it"
         )
 
 
@@ -71,34 +103,39 @@ def _existing(argument: str) -> Path:
     return folder
 
 
-def _subfolder(folder: Path, name: str) -> Path:
-    if (folder / name).is_dir():
-        return folder / name
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    there = f" (found: {', '.join(found[:5])})" if found else ""
-    raise DataError(
-        f"folder {folder} has no {name}/ sub-folder{there}; {name}/ must hold one folder a class"
-    )
-
-
-def _listing(split: Path) -> _Listing:
+def _listing(split: Path, left: LeftOut) -> _Listing:
     listing: _Listing = {}
-    try:
-        folders = sorted(p for p in split.iterdir() if p.is_dir() and p.name[0] != ".")
-        for folder in folders:
-            listing[folder.name] = sorted(p for p in folder.iterdir() if _is_image(p))
-    except OSError as error:
-        raise DataError(f"{split}: cannot be listed ({error.strerror}); check it") from error
-    for name, files in listing.items():
-        if not files:
-            raise DataError(
-                f"{split}: class '{name}' has no images; add some or remove the folder"
-            )
+    for path in _entries(split):
+        if path.is_dir():
+            listing[path.name] = _images(path, left)
+        else:
+            left.add(path)
     return listing
 
 
-def _is_image(path: Path) -> bool:
-    return path.name[0] != "." and path.suffix.lower() in SUFFIXES
+def _images(folder: Path, left: LeftOut) -> list[Path]:
+    images, others = [], LeftOut(folder)
+    for path in _entries(folder):
+        if path.suffix.lower() in SUFFIXES and not path.is_dir():
+            images.append(path)
+        else:
+            left.add(path)
+            others.add(path)
+    if not images:
+        there = "".join(f" ({note})" for note in others.notes())
+        raise DataError(
+            f"{folder.parent}: class '{folder.name}' has no images{there}; add some or remove the "
+            "folder"
+        )
+    return images
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds, by name; hidden things are none of ours."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}); check it") from error
 
 
 def _labels(listing: _Listing, classes: tuple[str, ...]) -> np.ndarray:

@@ -9,6 +9,7 @@ from slimtune.errors import DataError
 from slimtune.workload.sources.arrays import from_arrays
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
 from slimtune.workload.sources.protocol import SOURCES
+from slimtune.workload.sources.room import check_room
 from slimtune.workload.types import Dataset
 
 _ARRAY, _ZIP = b"\x93NUMPY", b"PK"
@@ -21,7 +22,8 @@ def load_npz(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
 
     Images are uint8 (n, height, width), with channels last or first; labels are 0..k-1. Without
     ``x_test``, ``y_test`` a fixed 20 % of train is set apart; with ``x_val``, ``y_val`` the
-    search selects on them; ``classes`` may name the labels. Pickled objects are refused.
+    search selects on them; a part may have any name of `PART_WORDS`; ``classes`` may name the
+    labels. Pickled objects are refused.
 
     Args:
         argument: the file.
@@ -38,14 +40,24 @@ def load_npz(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     return from_arrays(f"npz:{argument}", _read(path), fit)
 
 
+def _check_room(path: Path) -> None:
+    """Refuse an archive that unpacks to more than memory holds."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(each.file_size for each in archive.infolist())
+    check_room(f"{path}: its arrays", size, "save fewer or smaller images")
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             start = file.read(len(_ARRAY))
             whole = zipfile.is_zipfile(file)
         if start.startswith(_ZIP) or whole:
+            _check_room(path)
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
+    except DataError:
+        raise
     except Exception as error:  # what damage raises is up to each compression and to NumPy
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if "allow_pickle" in reason:

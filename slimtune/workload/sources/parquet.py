@@ -1,7 +1,7 @@
 """Parquet shards in the layout of the Hugging Face hub: encoded images and integer labels."""
 
-import json
-import re
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,144 +12,139 @@ from slimtune.errors import DataError
 from slimtune.workload.sources.assembly import natural_images
 from slimtune.workload.sources.decoding import EncodedImage, decode_images
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
+from slimtune.workload.sources.parquet_columns import Columns, find_columns
+from slimtune.workload.sources.parquet_shards import find_shards
+from slimtune.workload.sources.parts import assign_roles
 from slimtune.workload.sources.protocol import SOURCES
 from slimtune.workload.types import Dataset, Split
 
-_TEST_NAMES = ("test", "validation", "valid", "val")
-_NUMBER = re.compile(r"-(?P<index>\d+)-of-(?P<count>\d+)")
-_MOST_SHARDS = 10_000  # beyond it the "number" is something else
-_Rows = tuple[list[EncodedImage], np.ndarray, tuple[str, ...] | None]
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one part that have a label, still encoded; how many have none; whose columns."""
+
+    images: list[EncodedImage]
+    labels: np.ndarray
+    unlabelled: int
+    columns: Columns
 
 
 @SOURCES.register("parquet")
 def load_parquet(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
-    """Load ``DIR/*.parquet``, split by the words train and test in the file names.
+    """Load ``DIR/*.parquet``, split by the words of `PART_WORDS` in the file names.
 
-    Without a test shard, validation, valid or val serves. The image column is a struct with
-    ``bytes`` or plain binary, the label column an integer; of several, ``img``, ``image``,
-    ``label`` and ``fine_label`` are preferred. Class names come from the hub's metadata in
-    the schema, else they are "0".."k-1". Images of other sizes are resized to the first.
+    With both test and validation shards, the search selects on validation; one of them alone is
+    the test split. The image column is a struct with ``bytes`` or plain binary; the label column
+    is the one that the hub's metadata declares as ``ClassLabel``, else an integer; of several,
+    those with usual names (``img``, ``image``, ``label``, ``fine_label``, ``labels``) are
+    preferred. Class names come from the metadata, else they are "0".."k-1". Rows with the label
+    -1, the hub's word for none, are left out. Images of other sizes are resized to the first.
 
     Args:
-        argument: the folder that holds the shards.
+        argument: the folder that holds the shards, or sub-folders named for the parts.
         fit: what the images shall be brought to.
 
     Raises:
-        DataError: a missing folder, shard or column, a damaged shard or image, or labels that
-            are not 0..k-1.
+        DataError: a missing folder, shard or column, a damaged shard or image, shards that
+            disagree on the classes, or labels that are not 0..k-1.
     """
-    shards = _shards(argument)
-    train, train_labels, names = _read_all(_of_split(shards, argument, ("train",)))
-    test, test_labels, _ = _read_all(_of_split(shards, argument, _TEST_NAMES))
-    largest = int(train_labels.max(initial=-1))
-    if not names and largest >= max(1000, len(train_labels)):  # an id, most likely
-        raise DataError(
-            f"'parquet:{argument}': labels must be 0..k-1, but one is {largest} among "
-            f"{len(train_labels)} images; name the label column 'label'"
-        )
-    classes = names or tuple(str(label) for label in range(largest + 1))
+    shards, notes = find_shards(argument)
     name = f"parquet:{argument}"
-    if not train or not test:
-        raise DataError(f"'{name}': the {'test' if train else 'train'} shards hold no rows")
-    images = decode_images(train + test, fit)
-    border = len(train)
-    return natural_images(
-        name, Split(images[:border], train_labels), Split(images[border:], test_labels), classes
-    )
+    parts: dict[str, _Rows] = {
+        part: _read_all(shards[part]) for part in ("train", "test", "val") if part in shards
+    }
+    _check_alike(name, parts)
+    columns = parts["train"].columns
+    if columns.others:
+        notes.append(f"labels are of column '{columns.label}', not {', '.join(columns.others)}")
+    for part, rows in parts.items():
+        if rows.unlabelled:
+            notes.append(f"left out {rows.unlabelled} images of {part} with label -1 (none)")
+    parts = {part: rows for part, rows in parts.items() if rows.images or not rows.unlabelled}
+    if "train" not in parts or len(parts) < 2:
+        lacking = "test" if "train" in parts else "training"
+        raise DataError(
+            f"'{name}': all {lacking} images have label -1, which is none; add shards with labels"
+        )
+    splits = _decoded(name, parts, fit)
+    called = {part: paths[0].name for part, paths in shards.items()}
+    test, validation, more = assign_roles(splits, called)
+    classes = _classes(name, parts["train"])
+    assert test is not None  # there is a part beside train
+    made = natural_images(name, splits["train"], test, classes, validation)
+    return dataclasses.replace(made, notes=(*more, *notes))
 
 
-def _shards(argument: str) -> list[Path]:
-    if not argument:
-        raise DataError("'parquet' needs a directory after its name, such as parquet:data/cifar10")
-    folder = Path(argument).expanduser()
-    if not folder.is_dir():
-        raise DataError(f"folder {folder} does not exist or is not a folder; check the path")
-    shards = sorted(folder.glob("*.parquet"))
-    if not shards:
-        deeper = next(iter(sorted(folder.rglob("*.parquet"))), None)
-        hint = f"did you mean {deeper.parent}?" if deeper else "check the path"
-        raise DataError(f"folder {folder} has no .parquet files; {hint}")
-    return shards
+def _decoded(name: str, parts: dict[str, _Rows], fit: Fit) -> dict[str, Split]:
+    for part, rows in parts.items():
+        if not rows.images:
+            raise DataError(f"'{name}': the {part} shards hold no rows")
+    images = decode_images([image for rows in parts.values() for image in rows.images], fit)
+    splits, start = {}, 0
+    for part, rows in parts.items():
+        splits[part] = Split(images[start : start + len(rows.labels)], rows.labels)
+        start += len(rows.labels)
+    return splits
 
 
-def _of_split(shards: list[Path], argument: str, names: tuple[str, ...]) -> list[Path]:
-    for name in names:
-        word = re.compile(rf"(?<![a-z]){name}(?![a-z])", re.IGNORECASE)
-        found = [path for path in shards if word.search(path.stem)]
-        if found:
-            _check_complete(found)
-            return found
-    raise DataError(
-        f"folder {argument}: no .parquet file is named {' or '.join(names)}; rename the shards, "
-        f"such as {names[0]}-00000-of-00001.parquet"
-    )
+def _classes(name: str, train: _Rows) -> tuple[str, ...]:
+    largest = int(train.labels.max(initial=-1))
+    if train.columns.classes is None and largest >= max(1000, len(train.labels)):
+        raise DataError(  # an id, most likely
+            f"'{name}': labels must be 0..k-1, but one is {largest} among "
+            f"{len(train.labels)} images; name the label column 'label'"
+        )
+    return train.columns.classes or tuple(str(label) for label in range(largest + 1))
 
 
-def _check_complete(shards: list[Path]) -> None:
-    # The hub numbers its shards, so a download that stopped half-way can be told apart.
-    present = {path.name for path in shards}
-    for path in shards:
-        numbered = _NUMBER.search(path.name)
-        count = int(numbered["count"]) if numbered else 0
-        if numbered is None or count > _MOST_SHARDS:
-            continue
-        for index in range(count):
-            number = f"-{index:0{len(numbered['index'])}d}-of-{numbered['count']}"
-            wanted = path.name.replace(numbered[0], number)
-            if wanted not in present:
-                raise DataError(f"{path.parent}: shard {wanted} is missing; download it too")
+def _check_alike(name: str, parts: dict[str, _Rows]) -> None:
+    """Check that one label means the same class in every part."""
+    train = parts["train"].columns
+    for part, rows in parts.items():
+        if None not in (train.classes, rows.columns.classes) and (
+            train.classes != rows.columns.classes
+        ):
+            raise DataError(
+                f"'{name}': the shards of train and {part} number the classes otherwise, by their "
+                "metadata; write them again from one dataset"
+            )
+        if train.label != rows.columns.label:
+            raise DataError(
+                f"'{name}': the labels of train are in column '{train.label}', those of {part} in "
+                f"'{rows.columns.label}'; name them alike"
+            )
 
 
 def _read_all(shards: list[Path]) -> _Rows:
-    images: list[EncodedImage] = []
-    labels: list[np.ndarray] = []
-    names = None
-    for shard in shards:
-        shard_images, shard_labels, names = _read(shard)
-        images += shard_images
-        labels.append(shard_labels)
-    return images, np.concatenate(labels), names
+    parts = {str(shard): _read(shard) for shard in shards}
+    first = next(iter(parts.values()))
+    for shard, rows in parts.items():
+        _check_alike(shard, {"train": first, "this shard": rows})
+    images = [image for rows in parts.values() for image in rows.images]
+    labels = np.concatenate([rows.labels for rows in parts.values()])
+    has_label = labels != -1
+    if not first.columns.declared and has_label.any():
+        has_label[:] = True  # -1 may be a class that is numbered wrongly: refused later on
+    kept = [image for image, has in zip(images, has_label, strict=True) if has]
+    return _Rows(kept, labels[has_label], int((~has_label).sum()), first.columns)
 
 
 def _read(shard: Path) -> _Rows:
+    if not shard.is_file():
+        raise DataError(f"{shard}: is not a regular file; remove it")
     try:
-        schema = pq.read_schema(shard)
-        image_name, label_name = _image_column(schema, shard), _label_column(schema, shard)
-        table = pq.ParquetFile(shard).read(columns=[image_name, label_name])
+        columns = find_columns(pq.read_schema(shard), shard)
+        table = pq.ParquetFile(shard).read(columns=[columns.image, columns.label])
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{shard}: cannot be read as Parquet ({reason}); download it again"
         ) from error
-    label_column = table.column(label_name)
+    label_column = table.column(columns.label)
     if label_column.null_count:
-        raise DataError(f"{shard}: column '{label_name}' has empty labels; remove those rows")
+        raise DataError(f"{shard}: column '{columns.label}' has empty labels; remove those rows")
     labels = label_column.to_numpy().astype(np.int64)
-    return _encoded(table.column(image_name), shard), labels, _class_names(schema, label_name)
-
-
-def _image_column(schema: pa.Schema, shard: Path) -> str:
-    found = [field.name for field in schema if _holds_bytes(field.type)]
-    return _preferred(found, ("img", "image"), schema, f"{shard}: no column of image bytes")
-
-
-def _label_column(schema: pa.Schema, shard: Path) -> str:
-    found = [field.name for field in schema if pa.types.is_integer(field.type)]
-    rule = f"{shard}: no column of integer labels"
-    return _preferred(found, ("label", "fine_label"), schema, rule)
-
-
-def _preferred(found: list[str], names: tuple[str, ...], schema: pa.Schema, rule: str) -> str:
-    if not found:
-        raise DataError(f"{rule}; it has {', '.join(map(str, schema.names)) or 'no columns'}")
-    return next((name for name in names if name in found), found[0])
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        index = kind.get_field_index("bytes")
-        return index >= 0 and _holds_bytes(kind.field(index).type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return _Rows(_encoded(table.column(columns.image), shard), labels, 0, columns)
 
 
 def _encoded(column: pa.ChunkedArray, shard: Path) -> list[EncodedImage]:
@@ -160,12 +155,3 @@ def _encoded(column: pa.ChunkedArray, shard: Path) -> list[EncodedImage]:
             raise DataError(f"{shard}: row {row} has no image bytes; remove it")
         encoded.append(EncodedImage(content, f"{shard}, row {row}"))
     return encoded
-
-
-def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    try:
-        metadata = json.loads((schema.metadata or {})[b"huggingface"])
-        names = metadata["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
-        return None  # the hub's metadata is a courtesy; without it classes are numbered
-    return tuple(map(str, names)) if isinstance(names, list) and names else None

@@ -14,6 +14,10 @@ FAMILIES = ("torchvision", "timm")
 """Words before a colon; any other is the module or file of a network of the user's own."""
 
 
+MOST_CLASSES, MOST_CHANNELS = 100_000, 1_000
+"""A number beyond it was mistyped or planted, and its layers would not fit into memory."""
+
+
 def build(architecture: Architecture) -> nn.Module:
     """Build the network with random weights, drawn from torch's global generator.
 
@@ -27,10 +31,17 @@ def build(architecture: Architecture) -> nn.Module:
 
     Raises:
         UnknownNameError: no network has this name; the nearest is suggested.
-        ModelError: the network cannot be built for this many classes or channels.
+        ModelError: the network cannot be built for this many classes or channels, or there are
+            more of them than `MOST_CLASSES`, `MOST_CHANNELS`.
         ConfigError: it is code that nobody allowed to run.
     """
     name, classes, channels = architecture.name, architecture.num_classes, architecture.in_channels
+    for value, most in ((classes, MOST_CLASSES), (channels, MOST_CHANNELS)):
+        if type(value) is not int or value > most:
+            raise ModelError(
+                f"num_classes must be a whole number up to {MOST_CLASSES} and in_channels one up "
+                f"to {MOST_CHANNELS}, but got {shortened(value)}; check the data or model.json"
+            )
     if classes < 2 or channels < 1:
         raise ModelError(
             f"a classifier needs at least 2 classes and 1 channel, but got num_classes={classes} "

@@ -36,7 +36,7 @@ def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
         raise ModelError(f"{reference} returned {type(network).__name__}, expected nn.Module")
     try:
         copy.deepcopy(network)  # every trial works on a copy, and in another process
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         words = (str(error).splitlines() or [""])[0]
         reason = f"{type(error).__name__}: {words}"
         raise ModelError(

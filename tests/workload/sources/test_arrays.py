@@ -104,3 +104,26 @@ def test_arrays_that_are_no_dataset_are_refused(arrays: dict[str, Any], message:
     with pytest.raises(DataError, match=message) as caught:
         load(**arrays)
     assert "\n" not in str(caught.value) and "mine" in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["val", "valid", "validation", "dev", "VALID"])
+def test_parts_have_several_words_in_any_case(word: str) -> None:
+    x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
+    arrays = {"X_training": x, "Y_training": y, "x_testing": x[:2], "y_testing": y[:2]}
+    arrays |= {f"x_{word}": x[:3], f"y_{word}": y[:3]}
+    dataset = from_arrays("data", arrays, AS_IT_IS)
+    assert dataset.validation is not None and len(dataset.validation) == 3
+    assert (len(dataset.train), len(dataset.test)) == (4, 2) and dataset.notes == ()
+
+
+def test_two_arrays_for_one_part_are_refused() -> None:
+    x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
+    arrays = {"x_train": x, "y_train": y, "x_val": x, "y_val": y, "x_dev": x}
+    with pytest.raises(DataError, match="'x_val' and 'x_dev' both mean x_val; leave one out"):
+        from_arrays("data", arrays, AS_IT_IS)
+
+
+def test_test_images_taken_from_train_are_told() -> None:
+    x, y = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+    notes = from_arrays("data", {"x_train": x, "y_train": y}, AS_IT_IS).notes
+    assert notes == ("no x_test is there: a fixed 20% of x_train are the test images",)

@@ -1,9 +1,13 @@
+import os
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from slimtune.errors import DataError
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources import room
 
 
 def write(folder, name="0.png", level=0, colour=True, size=(8, 8)):
@@ -136,3 +140,67 @@ def test_an_unreadable_image_is_named(pets):
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "pets").write_text("")
     assert "is not a folder" in refusal(tmp_path / "pets")
+
+
+@pytest.mark.parametrize("word", ["valid", "validation", "dev", "Val", "VALIDATION"])
+def test_a_validation_part_has_several_words_in_any_case(pets, word):
+    write(pets / word / "cat", level=99)
+    assert load_dataset(f"folder:{pets}").validation.images[0, 0, 0, 0] == 99
+    (pets / "test" / "cat" / "0.png").unlink()
+    (pets / "test" / "dog" / "0.png").unlink()
+    for folder in (pets / "test" / "cat", pets / "test" / "dog", pets / "test"):
+        folder.rmdir()
+    dataset = load_dataset(f"folder:{pets}")
+    assert dataset.validation is None and dataset.test.images[0, 0, 0, 0] == 99
+    assert dataset.notes == (f"'{word}' is the test part: no other is there",)
+
+
+def test_training_and_testing_are_parts_too(pets):
+    (pets / "train").rename(pets / "Training")
+    (pets / "test").rename(pets / "Testing")
+    dataset = load_dataset(f"folder:{pets}")
+    assert dataset.train.labels.tolist() == [0, 0, 1] and dataset.notes == ()
+
+
+@pytest.mark.parametrize(("one", "other"), [("valid", "validation"), ("train", "Train")])
+def test_two_folders_for_one_part_are_refused(pets, one, other):
+    write(pets / one / "cat", "9.png")
+    write(pets / other / "cat", "9.png")
+    assert "both name the" in refusal(pets)
+
+
+def test_what_is_left_out_is_told_with_counts(pets):
+    write(pets / "extra" / "cat")
+    write(pets / "train" / "cat" / "more")
+    for name in ("README.txt", "train/labels.csv", "train/cat/5.heic", "test/dog/6.HEIC"):
+        (pets / name).touch()
+    (pets / ".hidden").touch()
+    assert load_dataset(f"folder:{pets}").notes == (
+        "left out 2 folders: extra/ (1 file), train/cat/more/ (1 file)",
+        "left out 4 files of other kinds: .heic 2, .txt 1, .csv 1",
+    )
+
+
+def test_a_class_of_other_files_only_says_what_they_are(pets):
+    (pets / "train" / "eel").mkdir()
+    (pets / "train" / "eel" / "0.gif").touch()
+    assert "class 'eel' has no images (left out 1 file of other kinds: .gif 1)" in refusal(pets)
+
+
+def test_a_first_image_of_no_usual_size_is_refused_before_all_get_its_size(pets):
+    write(pets / "train" / "cat", "0.png", colour=False, size=(13_000, 13_000))
+    assert "has 13000x13000 pixels, more than 4096 a side; add @size" in refusal(pets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's of a decompression bomb
+        assert load_dataset(f"folder:{pets}@size=8").image_shape == (3, 8, 8)
+
+
+def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(pets, monkeypatch):
+    monkeypatch.setattr(room, "memory_bytes", lambda: 900)
+    assert "0.png: 5 images of 8x8 pixels like it would take" in refusal(pets)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_what_is_called_an_image_and_is_no_file_is_refused(pets, make):
+    make(pets / "train" / "cat" / "9.png")
+    assert "9.png: is no regular file; replace or remove it" in refusal(pets)

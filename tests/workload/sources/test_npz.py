@@ -7,6 +7,7 @@ import pytest
 
 from slimtune.errors import DataError
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.sources import room
 
 X = np.random.default_rng(0).integers(0, 256, (20, 6, 5), dtype=np.uint8)
 Y = np.arange(20) % 2
@@ -88,3 +89,14 @@ def test_a_damaged_archive_is_refused_in_one_line(tmp_path: Path, damaged: bytea
     with pytest.raises(DataError, match="a.npz: cannot be read as .npz: ") as caught:
         load_dataset(f"npz:{tmp_path}/a.npz")
     assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "zeros.npz"
+    np.savez_compressed(file, x_train=np.zeros((1000, 32, 32), np.uint8))
+    assert file.stat().st_size < 5000
+    monkeypatch.setattr(room, "memory_bytes", lambda: 100_000)
+    with pytest.raises(DataError, match="its arrays would take"):
+        load_dataset(f"npz:{file}")

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,55 @@ def test_cifar10_in_the_layout_of_the_hub_is_read_whole():
     # The published mean of CIFAR-10's training pixels, per channel.
     means = dataset.train.images.mean((0, 1, 2)) / 255
     np.testing.assert_allclose(means, (0.4914, 0.4822, 0.4465), atol=5e-5)
+
+
+def test_all_three_parts_are_used(shards):
+    write(shards, "validation.parquet", {"img": structs([9, 8, 7]), "label": [0, 1, 1]})
+    dataset = load_dataset(f"parquet:{shards}")
+    assert levels(dataset.validation) == [9, 8, 7] and levels(dataset.test) == [5, 6]
+    assert dataset.notes == ()
+
+
+def test_a_test_part_without_labels_is_left_out_and_counted(shards):
+    write(shards, "test-00000-of-00001.parquet", {"img": structs([5, 6]), "label": [-1, -1]})
+    assert "all test images have label -1" in refusal(shards)
+    write(shards, "valid.parquet", {"img": structs([9]), "label": [0]})
+    dataset = load_dataset(f"parquet:{shards}")
+    assert levels(dataset.test) == [9] and dataset.validation is None
+    assert dataset.notes == (
+        "'valid.parquet' is the test part: no other is there",
+        "left out 2 images of test with label -1 (none)",
+    )
+
+
+def test_rows_without_a_label_are_left_out_where_the_hub_declares_the_column(tmp_path):
+    columns = {"img": structs([1, 2, 3, 4]), "label": [0, -1, 1, -1]}
+    write(tmp_path, "train.parquet", columns, ["cat", "dog"])
+    write(tmp_path, "test.parquet", {"img": structs([5]), "label": [0]}, ["cat", "dog"])
+    dataset = load_dataset(f"parquet:{tmp_path}")
+    assert levels(dataset.train) == [1, 3] and dataset.train.labels.tolist() == [0, 1]
+    assert dataset.notes == ("left out 2 images of train with label -1 (none)",)
+
+
+def test_shards_that_number_the_classes_otherwise_are_refused(tmp_path):
+    columns = {"img": structs([1, 2]), "label": [0, 1]}
+    write(tmp_path, "train.parquet", columns, ["cat", "dog"])
+    write(tmp_path, "test.parquet", columns, ["dog", "cat"])
+    assert "train and test number the classes otherwise" in refusal(tmp_path)
+
+
+def test_the_column_that_is_not_taken_is_told(tmp_path):
+    columns = {"img": structs([1, 2]), "coarse_label": [0, 0], "fine_label": [0, 1]}
+    features = {n: {"names": ["a", "b"], "_type": "ClassLabel"} for n in list(columns)[1:]}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    for part in ("train", "test"):
+        table = pa.table(columns).replace_schema_metadata(metadata)
+        pq.write_table(table, tmp_path / f"{part}.parquet")
+    dataset = load_dataset(f"parquet:{tmp_path}")
+    assert dataset.train.labels.tolist() == [0, 1]
+    assert dataset.notes == ("labels are of column 'fine_label', not coarse_label",)
+
+
+def test_a_pipe_that_is_named_like_a_shard_is_refused(shards):
+    os.mkfifo(shards / "train-00002.parquet")
+    assert "train-00002.parquet: is not a regular file" in refusal(shards)

@@ -59,6 +59,20 @@ def test_every_name_that_is_offered_is_one_of_torchvisions_with_that_option() ->
         assert option in getattr(torchvision.datasets, name).__init__.__annotations__
 
 
+@pytest.mark.parametrize("name", sorted(torchvision_data._PARTS))
+def test_every_part_is_one_that_torchvision_knows(tmp_path: Path, name: str) -> None:
+    option, *values = torchvision_data._PARTS[name]
+    for value in values:
+        with pytest.raises(Exception) as caught:
+            getattr(torchvision.datasets, name)(tmp_path, **{option: value})
+        assert "Unknown value" not in str(caught.value)  # it is only that no file is there
+
+
+def test_those_with_a_validation_part_of_their_own_are_selected_on_it() -> None:
+    own = {name for name, values in torchvision_data._PARTS.items() if len(values) == 4}
+    assert own == {"Country211", "DTD", "FGVCAircraft", "Flowers102", "RenderedSST2"}
+
+
 def test_what_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'FashionMNIST'"):
         load_dataset("torchvision:FashonMNIST")

@@ -24,6 +24,16 @@ def test_every_network_of_the_zoo_is_trainable_on_the_smallest_images(name):
 
 
 @pytest.mark.parametrize(
+    ("classes", "channels"),
+    [(2**31, 3), (10**400, 3), (10, 2**31), ("10", 3), (True, 3), (2.0, 3)],
+)
+def test_sizes_that_no_network_has_are_refused_before_memory_is_asked_for(classes, channels):
+    with pytest.raises(ModelError, match="must be a whole number up to 100000") as caught:
+        build(Architecture("resnet8", classes, channels))
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
     ("name", "nearest"),
     [
         ("resnt18", "resnet18"),
