@@ -36,7 +36,7 @@ def carry_out(
     for line in _facts(found):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_findings(found.findings))
-    for line in _costs(found):
+    for line in [*_costs(found), *(f"training  {doubt}" for doubt in found.doubts)]:
         console.print(line, markup=False, soft_wrap=True)
     command = found.command.replace("slimtune", words.program(), 1)
     console.print(f"next      {command}", markup=False, soft_wrap=True)

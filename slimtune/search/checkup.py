@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
+from slimtune.search.few_steps import training_doubts
 from slimtune.search.setup import load_workload
 from slimtune.search.shown import ShownCheckup
 from slimtune.search.steadiness import steadiness
@@ -49,6 +50,7 @@ class Checkup(ShownCheckup):
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
         host: machine, memory, GPUs, versions, and how steady its latencies are, see `Steadiness`.
         command: a search that avoids what does not work.
+        doubts: what of the space's training cannot suit the data, a line each.
     """
 
     model: str
@@ -63,6 +65,7 @@ class Checkup(ShownCheckup):
     trial: dict[str, Any]
     host: dict[str, Any]
     command: str
+    doubts: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -120,6 +123,7 @@ def check_up(
         trial=_trial(config, workload, onnx),
         host={**describe_host(), **_machine(), **steady.to_dict()},
         command=_command(config, findings, preset, assignments),
+        doubts=training_doubts(config, workload),
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 from slimtune.errors import RunChangedError, shortened
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
+from slimtune.search.layered import merged
 from slimtune.search.rerun import run_config
 from slimtune.search.settings_final import MAY_CHANGE as FINAL_MAY_CHANGE
+from slimtune.spaces.domains import Choice
 from slimtune.spaces.space import Space
 
 MAY_CHANGE = (
@@ -33,6 +35,8 @@ MAY_CHANGE = (
     "log_to",
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""
+_FORMER = {"prune.bn_scale.sparsity": 1e-4}
+"""What dimensions had for their one value in older versions: their runs go on with it."""
 _NEW = ("prune.rate",)
 """Dimensions that runs of older versions had not."""
 
@@ -63,7 +67,7 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
     changes = [change for change in found if change[0] not in MAY_CHANGE]
     if not changes:  # the same settings: do they still mean the same space?
         space = folder.manifest.get("space", {})
-        now = space_words(config.resolved_space())
+        now = space_words(as_begun(config, folder.manifest).resolved_space())
         # A dimension that a newer version brought has one value, which is what was done before.
         now = {name: words for name, words in now.items() if name in space or name not in _NEW}
         changes = list(differences(space, now, "space ")) if space else []
@@ -73,6 +77,24 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
             f"{folder.path} was started with other settings; go on without them, or give another "
             f"--out (what may change: {', '.join(MAY_CHANGE)})\n" + "\n".join(lines)
         )
+
+
+def as_begun(config: SearchConfig, manifest: Mapping[str, Any]) -> SearchConfig:
+    """Return the settings with the dimensions that had another default when the run began.
+
+    Args:
+        config: of a search that goes on.
+        manifest: run.json of its run.
+    """
+    begun, now = manifest.get("space", {}), space_words(config.resolved_space())
+    former: dict[str, Any] = {}
+    for name, value in _FORMER.items():
+        if name in now and begun.get(name) == str(Choice((value,))) != now[name]:
+            stage, method, key = name.split(".")
+            former = merged(former, {stage: {method: {key: value}}})
+    if not former:
+        return config
+    return config.model_copy(update={"space": merged(former, config.space)})
 
 
 def space_words(space: Space) -> dict[str, str]:

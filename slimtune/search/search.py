@@ -23,6 +23,7 @@ from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
+from slimtune.search.few_steps import training_doubts
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
 from slimtune.search.grid_twins import grid_trials, grid_twins
@@ -38,7 +39,7 @@ from slimtune.search.ray_session import ray_stays
 from slimtune.search.reconcile import open_proposer
 from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
-from slimtune.search.resume import check_same_search
+from slimtune.search.resume import as_begun, check_same_search
 from slimtune.search.scores import check_metrics
 from slimtune.search.setup import (
     load_workload,
@@ -163,6 +164,7 @@ def _go_on(
     with RunLock(out):
         workload = reopen_workload(folder, config)
         before, folder = folder, settings_changed(folder, config)
+        config = as_begun(config, folder.manifest)
         folder.sweep()
         look_again(folder, lambda text: listener("warning", {"text": text}))
         baseline = folder.baseline()
@@ -364,6 +366,8 @@ def _tell_workload(
     config: SearchConfig, workload: Workload, listener: Listener, params: int
 ) -> None:
     listener("workload", {**workload_words(config, workload), "params": params})
+    for text in training_doubts(config, workload):
+        listener("warning", {"text": text})
     if (config.concurrency or 0) > workers(config):
         text = f"{config.concurrency} trials at a time asked for, {workers(config)} can run"
         listener("warning", {"text": text})

@@ -10,7 +10,8 @@ may do something in a child. Two trials that differ only in such genes are one r
 
 from slimtune.compression.recipe import Recipe
 from slimtune.spaces.domains import Choice, Domain, Drawing
-from slimtune.spaces.space import Space, narrowed, suggest_recipe
+from slimtune.spaces.narrowing import narrowed
+from slimtune.spaces.space import Space, suggest_recipe
 
 
 def dimensions(space: Space) -> dict[str, Domain]:

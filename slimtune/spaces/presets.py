@@ -69,6 +69,7 @@ PRESETS.register("pruning-kd")(
                 "method": ["l1", "bn_scale", "group_norm"],
                 "amount": [0.3, 0.4],
                 "scope": "local",
+                "bn_scale": {"sparsity": 0.03},
             },
             "quantize": {"method": "none"},
             "distill": {

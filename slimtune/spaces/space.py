@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.recipe import DURING_TRAINING, NO_AMOUNT, Order, Recipe
+from slimtune.compression.recipe import NO_AMOUNT, Order, Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import ConfigError, UnknownNameError, did_you_mean, shortened
 from slimtune.registry import Registry
 from slimtune.spaces.domains import Choice, Domain, Drawing, Range, parse_domain
+from slimtune.spaces.narrowing import in_order, narrowed, removes_weights
 
 # One row a method: the dimensions of its own.
 METHODS: dict[str, dict[str, dict[str, Domain]]] = {
@@ -24,7 +25,7 @@ METHODS: dict[str, dict[str, dict[str, Domain]]] = {
         "l1": {},
         "l2": {},
         "fpgm": {},
-        "bn_scale": {"sparsity": Choice((1e-4,)), "sparsity_epochs": Choice((1,))},
+        "bn_scale": {"sparsity": Choice((1e-3, 1e-2)), "sparsity_epochs": Choice((1,))},
         "group_norm": {"sparsity": Choice((5e-4,)), "sparsity_epochs": Choice((0,))},
         "taylor": {},
         "lamp": {},
@@ -130,7 +131,6 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     "quantize": QUANTIZATION,
     "distill": DISTILLATION,
 }
-_UNFIT = {"scope": ("stage",), "schedule": DURING_TRAINING}  # of methods that remove weights
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,9 @@ class Space:
                 raise ConfigError(f"space.{stage}: must be a mapping, but got {shortened(wanted)}")
             rows = (methods.get(stage, {}), stages.setdefault(stage, {}))
             for key, value in wanted.items():
+                if key in METHODS.get(stage, {}):
+                    _restrict_one(rows[0], stage, key, value, listed=listed)
+                    continue
                 _restrict(*rows, stage, key, partial(parse_domain, value, listed=listed))
         pruning = stages["prune"]
         amounts = pruning["amount"] != STAGES["prune"]["amount"]
@@ -217,7 +220,7 @@ class Space:
 
     def _check_soft(self, epochs: Any) -> None:
         """Check that there are epochs to prune in, if any recipe prunes while it is trained."""
-        cuts = (m for m in self.methods["prune"] if m != "none" and not _removes_weights(m))
+        cuts = (m for m in self.methods["prune"] if m != "none" and not removes_weights(m))
         learned = (m for m in self.methods["quantize"] if QUANTIZATION[m].trains)
         cut, quantizer = next(cuts, None), next(learned, None)
         stages: dict[str, Any] = {"train": {"epochs": epochs}, "prune": {"method": cut}}
@@ -244,7 +247,7 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
         stages[stage] = {"method": method}
         if method == "none":
             continue
-        for name, domain in _in_order(space.stages.get(stage, {})):
+        for name, domain in in_order(space.stages.get(stage, {})):
             if name == ("amount" if stages[stage].get("schedule") == "per_epoch" else "rate"):
                 continue
             fitting = narrowed(domain, stage, name, method)
@@ -254,7 +257,7 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
         stages[stage] |= _drawn(trial, rows[method], f"{stage}.{method}")
     stages["order"] = "ppq"
     learned = QUANTIZATION[stages["quantize"]["method"]].trains
-    if learned and not _removes_weights(stages["prune"]["method"]):
+    if learned and not removes_weights(stages["prune"]["method"]):
         stages["order"] = space.order.suggest(trial, "order")
     untouched = stages["prune"]["method"] == stages["distill"]["method"] == "none"
     untouched &= stages["student"]["model"] == BASELINE and stages["order"] == "ppq"
@@ -266,34 +269,6 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
     if untouched:
         stages["train"]["epochs"] = 0
     return Recipe.from_dict(stages)
-
-
-def _in_order(row: Mapping[str, Domain]) -> list[tuple[str, Domain]]:
-    """Return a stage's dimensions, the schedule first if it decides which others there are."""
-    deciding = "schedule" in row and "per_epoch" in row["schedule"].ends()
-    return sorted(row.items(), key=lambda item: deciding and item[0] != "schedule")
-
-
-def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
-    """Return ``domain`` without the values that do not fit ``method``.
-
-    Raises:
-        ConfigError: none fits.
-    """
-    if not isinstance(domain, Choice) or stage != "prune" or method == "none":
-        return domain
-    unfit = _UNFIT.get(name, ()) if PRUNING[method].removes == "weights" else ()
-    values = tuple(value for value in domain.values if value not in unfit)
-    if not values:
-        raise ConfigError(
-            f"space.prune.{name}: {method} removes single weights, which cannot be with "
-            f"{domain.values[0]}; give another value beside it, or leave the method out"
-        )
-    return Choice(values)
-
-
-def _removes_weights(method: str) -> bool:
-    return method != "none" and PRUNING[method].removes == "weights"
 
 
 def _drawn(trial: Drawing, row: Mapping[str, Domain], prefix: str) -> dict[str, Any]:
@@ -324,6 +299,27 @@ def _names(stage: str, wanted: object, default: tuple[str, ...]) -> tuple[str, .
                 f"{did_you_mean(str(name), known)} Known: {', '.join(known)}, or all."
             )
     return tuple(names)
+
+
+def _restrict_one(
+    methods: dict[str, Any], stage: str, method: str, wanted: object, *, listed: bool
+) -> None:
+    """Apply one ``stage: {method: {key: value}}``, which leaves other methods as they are."""
+    where = f"space.{stage}.{method}"
+    if not isinstance(wanted, Mapping):
+        raise ConfigError(f"{where}: must be a mapping, but got {shortened(wanted)}")
+    if method not in methods:
+        raise ConfigError(f"{where}: not among the methods of the space; add it to method")
+    own = {method: methods[method]}
+    for key, value in wanted.items():
+        if key == "method":
+            raise ConfigError(f"{where}.method: is {method} already; leave it out")
+        try:
+            _restrict(own, {}, stage, key, partial(parse_domain, value, listed=listed))
+        except ConfigError as error:
+            message = str(error).removeprefix(f"space.{stage}.{key}")
+            raise ConfigError(f"{where}.{key}{message}") from None
+    methods.update(own)
 
 
 def _restrict(

@@ -4,6 +4,7 @@ from slimtune.errors import RunChangedError
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import make_config
 from slimtune.search.resume import (
+    as_begun,
     check_same_search,
     differences,
     recorded_settings,
@@ -115,3 +116,24 @@ def test_differences_are_found_at_any_depth():
         ("d", "3", "not given"),
         ("e", "not given", "[5]"),
     ]
+
+
+OLD_PENALTY = "Choice(values=(0.0001,))"
+"""What run.json of an older version says of bn_scale's penalty."""
+
+
+def test_a_run_of_an_older_version_goes_on_with_the_defaults_it_began_with(tmp_path):
+    settings = {**SETTINGS, "space": {"prune": {"method": ["l1", "bn_scale", "group_norm"]}}}
+    config = make_config(settings)
+    now = folder_of(tmp_path / "run", config)
+    space = {**now.manifest["space"], "prune.bn_scale.sparsity": OLD_PENALTY}
+    del space["prune.rate"]  # which it did not have
+    older = RunFolder(now.path, {**now.manifest, "space": space})
+    check_same_search(older, config)
+    pinned = as_begun(config, older.manifest).resolved_space().methods["prune"]
+    assert pinned["bn_scale"]["sparsity"].ends() == (1e-4,)
+    assert pinned["group_norm"] == config.resolved_space().methods["prune"]["group_norm"]
+    assert as_begun(config, now.manifest) == config
+    with pytest.raises(RunChangedError, match="space.prune"):
+        other = {**settings["space"]["prune"], "sparsity": 0.01}
+        check_same_search(older, make_config({**settings, "space": {"prune": other}}))

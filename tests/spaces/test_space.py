@@ -185,3 +185,28 @@ def test_by_the_epoch_a_rate_is_drawn_and_no_amount() -> None:
         Space.restricted({"prune": {"schedule": "per_epoch", "rate": 1.5}})
     with pytest.raises(ConfigError, match="n_m removes single weights, .* per_epoch"):
         Space.restricted({"prune": {"method": "n_m", "schedule": "per_epoch"}})
+
+
+def test_a_setting_can_be_given_to_one_method_alone() -> None:
+    prune = {"method": ["l1", "bn_scale", "group_norm"], "bn_scale": {"sparsity": [0.01, 0.1]}}
+    rows = Space.restricted({"prune": prune}).methods["prune"]
+    assert rows["bn_scale"]["sparsity"].ends() == (0.01, 0.1)
+    assert rows["group_norm"] == METHODS["prune"]["group_norm"]
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"sparsity": 5}, r"space.prune.sparsity: .*but got 5"),
+        ({"sparsty": 0.1}, r"space.prune.bn_scale.sparsty: unknown .*Did you mean 'sparsity'"),
+        ({"amount": 0.1}, r"space.prune.bn_scale.amount: unknown dimension"),
+        ({"sparsity": []}, r"space.prune.bn_scale.sparsity: give at least one value"),
+        ({"method": "l1"}, r"space.prune.bn_scale.method: is bn_scale already"),
+        (0.1, r"space.prune.bn_scale: must be a mapping, but got 0.1"),
+    ],
+)
+def test_a_wrong_setting_of_one_method_is_named_with_it(own: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Space.restricted({"prune": {"method": ["l1", "bn_scale"], "bn_scale": own}})
+    with pytest.raises(ConfigError, match="space.prune.bn_scale: not among the methods"):
+        Space.restricted({"prune": {"bn_scale": {"sparsity": 0.01}}})

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.optimizers import Learner
 from slimtune.compression.pruning import BNScale
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.compression.pruning.ranking import choose
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.pruning.surgery import find_groups
-from slimtune.compression.stages import Prune
+from slimtune.compression.stages import Prune, Train
 from slimtune.errors import PruningError
 
 EXAMPLE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -115,3 +116,21 @@ def test_training_with_the_penalty_makes_scales_small() -> None:
         return float(model.norm.weight.detach().abs().sum())
 
     assert trained(0.1) < 0.95 * trained(0.0)
+
+
+def test_the_default_penalty_can_slim_within_its_one_epoch_and_the_papers_cannot() -> None:
+    """Without a loss a scale moves by lambda * sum of lr / (1 - momentum): 125 cosine steps."""
+
+    def moved(sparsity: float) -> float:
+        one = group([1.0])
+        norm = one.norms[0][1]
+        settings = Train(epochs=1, lr=0.03, weight_decay=0)
+        learner = Learner(norm, settings, 125)
+        for _ in range(125):
+            zero = 0.0 * norm.weight.sum()
+            learner.step(zero, lambda: BNScale(sparsity=sparsity).regularize([one]))
+        return 1 - float(norm.weight.detach())
+
+    default = BNScale().sparsity
+    assert moved(default) == pytest.approx(default * 0.5 * 0.03 * 125 / 0.1, rel=0.15)
+    assert moved(default) > 0.15 and moved(1e-4) < 0.002
