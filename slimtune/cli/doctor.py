@@ -1,6 +1,7 @@
 """``slimtune doctor``: what a search can do with a model and data, before it is begun."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.doctor import Finding
+from slimtune.search.given_weights import WeightsCheck
 
 
 def carry_out(
@@ -53,7 +55,22 @@ def _facts(found: Checkup) -> list[str]:
         f"network   {found.model} · {words.count(told['params'])} params · "
         f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
         f"{words.latency(told['latency_ms'])}",
+        f"pixels    {found.normalisation}",
+        *(f"warning: {text}" for text in found.notes),
+        *_weights(found.weights),
     ]
+
+
+def _weights(checks: Sequence[WeightsCheck]) -> list[str]:
+    """Return what given weights do, normalised as they are and in the other usual ways."""
+    lines = []
+    for check in checks:
+        tried = (check.as_it_is, *check.others)
+        shares = ", ".join(f"{each.right / check.images:.1%} by {each.option}" for each in tried)
+        lines.append(f"{check.what:<9} {shares} (of {check.images} images)")
+        if text := check.warning():
+            lines.append(f"warning: {text}")
+    return lines
 
 
 def _findings(findings: list[Finding]) -> Table:

@@ -72,6 +72,8 @@ class Progress:
             f"validation {values['validation']} ({_origin(values['validation_source'])}), "
             f"test {values['test']}"
         )
+        if pixels := values.get("normalisation"):
+            self._line(f"pixels    {pixels}")
         self._line(
             f"search    {values['model']} · {words.count(values['params'])} params · "
             f"{values['trials']} trials × {values['workers']} workers · seed {values['seed']}"

@@ -22,6 +22,8 @@ from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
+from slimtune.search.facts import normalisation_words
+from slimtune.search.given_weights import WeightsCheck, looked_at
 from slimtune.search.setup import load_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
@@ -48,6 +50,9 @@ class Checkup:
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
         host: machine, memory, GPUs, versions, and how steady its latencies are.
         command: a search that avoids what does not work.
+        normalisation: how pixels become the network's input, and who says so.
+        weights: what given weights do on some images, normalised in the usual ways.
+        notes: what was left of weights files that hold more than the weights.
     """
 
     model: str
@@ -61,6 +66,9 @@ class Checkup:
     trial: dict[str, Any]
     host: dict[str, Any]
     command: str
+    normalisation: str = ""
+    weights: tuple[WeightsCheck, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -86,7 +94,10 @@ def check_up(
     """
     torch.set_num_threads(1)  # as a trial on a CPU
     tell("network")
-    workload = load_workload(config, load_dataset(config.data))
+    notes: list[str] = []
+    workload = load_workload(config, load_dataset(config.data), notes.append)
+    tell("given weights")
+    weights = tuple(looked_at(config, workload))
     findings = []
     for finding in examine(workload):
         tell(f"{finding.stage} {finding.what}")
@@ -119,6 +130,9 @@ def check_up(
         trial=_trial(config, workload, onnx),
         host={**describe_host(), **_machine(), **_noise(latencies)},
         command=_command(config, findings, preset, assignments),
+        normalisation=normalisation_words(workload),
+        weights=weights,
+        notes=tuple(notes),
     )
 
 

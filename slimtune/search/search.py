@@ -21,6 +21,7 @@ from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
+from slimtune.search.given_weights import check_given_weights
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.machines import machines, workers
@@ -116,12 +117,17 @@ def _begin(
     """Train and measure the baseline, make the folder, run all trials."""
     if not again:
         refuse_existing(out)
-    workload = load_workload(config, load_dataset(config.data))
+
+    def warn(text: str) -> None:
+        listener("warning", {"text": text})
+
+    workload = load_workload(config, load_dataset(config.data), warn)
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
     with claimed(out, again):
         params = sum(p.numel() for p in workload.baseline.parameters())
         _tell_workload(config, workload, listener, params)
+        check_given_weights(config, workload, warn)
         train_missing(
             workload, config, lambda what, epoch: listener("epoch", {"what": what, **vars(epoch)})
         )

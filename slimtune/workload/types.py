@@ -52,6 +52,8 @@ class Dataset:
         std: per channel, of pixels scaled to 0..1.
         augmentation: what training does to each image.
         validation: images to select on, where the source sets some apart; else None.
+        normalised_by: who says mean and std: ``"option"`` (typed), ``"data"`` (the code that made
+            this), ``"network"``, or ``"default"``, which gives way to the network's own.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset:
     std: tuple[float, ...]
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Split | None = None
+    normalised_by: str = "data"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -103,6 +106,7 @@ class Workload:
         teacher: the network that students learn from; None: the baseline. Never modified.
         validation_source: what validation was cut from, ``"train"`` or ``"test"``; ``"val"``
             where the source sets it apart.
+        normalised_by: who says mean and std, as of `Dataset`.
     """
 
     dataset: str
@@ -117,6 +121,7 @@ class Workload:
     baseline: nn.Module
     teacher: nn.Module | None = None
     validation_source: str = "train"
+    normalised_by: str = "default"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
