@@ -17,6 +17,7 @@ from slimtune.results.files import publish_folder, to_json
 from slimtune.results.record import TrialRecord
 from slimtune.search.checks import check_recipe
 from slimtune.search.config import SearchConfig
+from slimtune.search.given_weights import looked_at
 from slimtune.search.rerun import compress_once
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome
@@ -73,10 +74,17 @@ def carried_out(
     """
     _refuse_existing(output)
     saved = read_stage(stage, recipe) if stage is not None else None
-    workload = load_workload(config, load_dataset(config.data))
+
+    def warn(text: str) -> None:
+        tell(f"warning: {text}")
+
+    workload = load_workload(config, load_dataset(config.data), warn)
     for line in words.notes(workload.notes):
         tell(line)
     check_recipe(recipe, workload)
+    for check in looked_at(config, workload):
+        if text := check.advice():
+            warn(text)
     baseline = _baseline(tell, workload, config)
     origin = stage_origin(workload, config.seed)
     if stage is not None:

@@ -1,6 +1,7 @@
 """``slimtune doctor``: what a search can do with a model and data, before it is begun."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -14,6 +15,7 @@ from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.doctor import Finding
+from slimtune.search.given_weights import WeightsCheck
 from slimtune.search.steadiness import words as steadiness_words
 
 
@@ -54,7 +56,22 @@ def _facts(found: Checkup) -> list[str]:
         f"network   {found.model} · {words.count(told['params'])} params · "
         f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
         f"{words.latency(told['latency_ms'], bool(told['latency_stable']))}",
+        f"pixels    {found.normalisation}",
+        *(f"warning: {text}" for text in found.warnings),
+        *_weights(found.weights),
     ]
+
+
+def _weights(checks: Sequence[WeightsCheck]) -> list[str]:
+    """Return what given weights do, normalised as they are and in the other usual ways."""
+    lines = []
+    for check in checks:
+        tried = (check.as_it_is, *check.others)
+        shares = ", ".join(f"{each.right / check.images:.1%} by {each.option}" for each in tried)
+        lines.append(f"{check.what:<9} {shares} (of {check.images} images)")
+        if text := check.warning():
+            lines.append(f"warning: {text}")
+    return lines
 
 
 def _findings(findings: list[Finding]) -> Table:

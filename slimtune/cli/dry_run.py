@@ -18,6 +18,7 @@ from slimtune.results.units import plural
 from slimtune.search.config import SearchConfig
 from slimtune.search.dry_run import DryRun, dry_run
 from slimtune.search.estimate import TOGETHER, Estimate, Measured
+from slimtune.search.facts import normalisation_words
 
 
 def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resumed: bool) -> None:
@@ -61,8 +62,10 @@ def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:
     lines = [
         f"data      {found.workload.dataset} · {len(found.workload.classes)} classes · "
         f"{channels}×{height}×{width} · train {len(found.workload.train)}, validation "
-        f"{len(found.workload.validation)}, test {len(found.workload.test)}",
+        f"{len(found.workload.validation)}, test {len(found.workload.test)} · normalised by "
+        f"{normalisation_words(found.workload)}",
         *words.notes(found.workload.notes),
+        *(f"warning: {text}" for text in found.warnings),
         f"search    {config.model} · {found.estimate.trials} trials × {found.estimate.workers} "
         f"workers · {config.sampler} · seed {config.seed}",
         f"space     {found.size}",
@@ -78,6 +81,8 @@ def dry_run_facts(config: SearchConfig, found: DryRun) -> dict[str, Any]:
     return {
         "data": workload.dataset,
         "image_shape": list(workload.image_shape),
+        "normalisation": normalisation_words(workload),
+        "warnings": list(found.warnings),
         "classes": len(workload.classes),
         "images": {name: len(getattr(workload, name)) for name in ("train", "validation", "test")},
         "notes": list(workload.notes),

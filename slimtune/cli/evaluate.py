@@ -64,6 +64,8 @@ def _text(result: dict[str, Any]) -> str:
                 result[f"{split}_images"],
             )
             lines.append(f"{split} accuracy {told}")
+    if "normalisation" in result:
+        lines.append(f"pixels normalised by {result['normalisation']}")
     lines.append(words.objective("size_bytes", result["size_bytes"]))
     if "latency_ms" in result:
         told = words.latency(result["latency_ms"], result["latency_stable"])

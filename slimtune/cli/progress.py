@@ -88,6 +88,8 @@ class Progress:
         )
         for line in words.notes(values.get("notes", ())):
             self._line(line)
+        if pixels := values.get("normalisation"):
+            self._line(f"pixels    {pixels}")
         self._line(
             f"search    {values['model']} · {words.count(values['params'])} params · "
             f"{values['trials']} trials × {values['workers']} workers · seed {values['seed']}"

@@ -155,6 +155,7 @@ def _dotted(options: dict[str, Any]) -> dict[str, Any]:
     plain = ("model", "weights", "data", "teacher", "teacher_weights", "trials", "seed")
     return {
         **{name: options[name] for name in (*plain, "concurrency", "ray_address")},
+        "allow_weak_baseline": options["allow_weak_baseline"],
         **{setting: options[name] for name, setting in STEERING.items()},
         **{setting: options[name] for name, setting in PER_TRIAL.items()},
         "objectives": options["objectives"] or None,

@@ -191,6 +191,15 @@ def input_shape(file: Path | bytes) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def takes_pixels(file: Path | bytes) -> bool:
+    """Return whether a file takes pixels as they are, uint8, and normalises them by itself.
+
+    Raises:
+        ModelError: the file cannot be loaded.
+    """
+    return open_session(file).get_inputs()[0].type == _UINT8
+
+
 def _batch_of(
     session: onnxruntime.InferenceSession, images: np.ndarray, file: Path | bytes
 ) -> int | None:

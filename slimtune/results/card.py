@@ -99,12 +99,18 @@ def _use(facts: CardFacts) -> str:
     if shape and "model.onnx" in facts.files:
         parts.append(
             f"`model.onnx` takes `images`, uint8 (n, {', '.join(map(str, shape))}): pixels 0..255 "
-            "as they are, it normalises them by itself. It gives `logits`, float32, one a class "
-            "in the order of `labels.txt`.\n"
+            f"as they are, it normalises them by itself{_normalised(facts)}. It gives `logits`, "
+            "float32, one a class in the order of `labels.txt`.\n"
         )
     if "model.safetensors" in facts.files:
         parts.append(_use_in_torch(facts, shape))
     return "\n".join(parts)
+
+
+def _normalised(facts: CardFacts) -> str:
+    """Return by which mean and deviation, and who said so; empty if the run does not tell."""
+    words = facts.workload.get("normalisation")
+    return f", by {code(words)}" if isinstance(words, str) and words else ""
 
 
 def _use_in_torch(facts: CardFacts, shape: Sequence[int] | None) -> str:
@@ -122,7 +128,7 @@ def _use_in_torch(facts: CardFacts, shape: Sequence[int] | None) -> str:
     size = f" (n, {', '.join(map(str, shape))})" if shape else ""
     return text + (
         f"It takes float32{size}: `(pixels / 255 - mean) / std`, a channel's `mean` and `std` "
-        "from `labels.json`. It gives the logits, computed in float.\n"
+        f"from `labels.json`{_normalised(facts)}. It gives the logits, computed in float.\n"
     )
 
 

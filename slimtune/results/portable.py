@@ -6,9 +6,15 @@ on theirs: there a file is named alone, ``net.py:make``, and is found in the cur
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
+
+_OPTIONS = re.compile(
+    r"@(?:[A-Za-z_]+=(?:[-+.e0-9]+(?:/[-+.e0-9]+)+|[^@/,]*)(?:,(?=[A-Za-z_])|$))+$"
+)
+"""Of data: what follows its path. Numbers may be separated by slashes, which lead to no folder."""
 
 
 def without_folders(reference: str) -> str:
@@ -18,6 +24,8 @@ def without_folders(reference: str) -> str:
         reference: a path, ``scheme:path`` such as ``folder:/home/me/photos@size=8x8``, code in a
             file such as ``/home/me/net.py:make``, or a name, which has no folders to lose.
     """
+    if options := _OPTIONS.search(reference):
+        return without_folders(reference[: options.start()]) + options[0]
     scheme, colon, path = reference.partition(":")
     if "/" in scheme:  # the colon stands behind the path, or in it
         scheme, colon, path = "", "", reference

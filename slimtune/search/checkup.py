@@ -20,7 +20,9 @@ from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
+from slimtune.search.facts import normalisation_words
 from slimtune.search.few_steps import training_doubts
+from slimtune.search.given_weights import WeightsCheck, looked_at
 from slimtune.search.setup import load_workload
 from slimtune.search.shown import ShownCheckup
 from slimtune.search.steadiness import steadiness
@@ -51,6 +53,9 @@ class Checkup(ShownCheckup):
         host: machine, memory, GPUs, versions, and how steady its latencies are, see `Steadiness`.
         command: a search that avoids what does not work.
         doubts: what of the space's training cannot suit the data, a line each.
+        normalisation: how pixels become the network's input, and who says so.
+        weights: what given weights do on some images, normalised in the usual ways.
+        warnings: what was left of weights files that hold more than the weights.
     """
 
     model: str
@@ -66,6 +71,9 @@ class Checkup(ShownCheckup):
     host: dict[str, Any]
     command: str
     doubts: list[str] = field(default_factory=list)
+    normalisation: str = ""
+    weights: tuple[WeightsCheck, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -91,7 +99,10 @@ def check_up(
     """
     torch.set_num_threads(1)  # as a trial on a CPU
     tell("network")
-    workload = load_workload(config, load_dataset(config.data))
+    warnings: list[str] = []
+    workload = load_workload(config, load_dataset(config.data), warnings.append)
+    tell("given weights")
+    weights = tuple(looked_at(config, workload))
     findings = []
     for finding in examine(workload):
         tell(f"{finding.stage} {finding.what}")
@@ -124,6 +135,9 @@ def check_up(
         host={**describe_host(), **_machine(), **steady.to_dict()},
         command=_command(config, findings, preset, assignments),
         doubts=training_doubts(config, workload),
+        normalisation=normalisation_words(workload),
+        weights=weights,
+        warnings=tuple(warnings),
     )
 
 

@@ -1,5 +1,6 @@
 """Models side by side: ours and others', files and checkpoints, counted and measured alike."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from slimtune.search.setup import load_network, reopen_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Dataset, Split
+from slimtune.workload.zoo.own_numbers import normalised_for
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A model to compare: a path, and the network that it is a checkpoint of, if it is one."""
+    """A model to compare: a path, and the network that it is a checkpoint of, if it is one.
+
+    A checkpoint has the data as its own network wants it normalised.
+    """
 
     text: str
     path: Path
     network: nn.Module | None
     onnx: Path | bytes
+    data: Dataset | None
 
 
 def compare_models(
@@ -114,7 +120,7 @@ def compare_models(
             latency_stable=latency.stable,
             latency_batch=latency.batch,
             **_counted(subject, shape),
-            **_scored(subject, dataset, test, threads),
+            **_scored(subject, test, threads),
         )
         for subject, latency in zip(subjects, latencies, strict=True)
     ]
@@ -153,17 +159,24 @@ def _data(
         return None, None
     folder = RunFolder.open(run)
     config = run_config(folder)
-    return load_dataset(config.data), reopen_workload(folder, config).test
+    workload = reopen_workload(folder, config)
+    # What only the run's own network says gives way to what another network says.
+    origin = "default" if workload.normalised_by == "network" else workload.normalised_by
+    dataset = dataclasses.replace(
+        load_dataset(config.data), mean=workload.mean, std=workload.std, normalised_by=origin
+    )
+    return dataset, workload.test
 
 
 def _subject(text: str, dataset: Dataset | None) -> _Subject:
     path = _file_of(text)
     if not _is_checkpoint(text):
-        return _Subject(text, path, None, path)
+        return _Subject(text, path, None, path, dataset)
     if dataset is None:
         raise ConfigError(f"{text}: a checkpoint needs --data or --run, which tell its classes")
     config = SearchConfig(model=text.partition("=")[0], weights=str(path))
     network = load_network(config, dataset)
+    dataset = normalised_for(dataset, config.model, network)
     channels, height, width = dataset.image_shape
     content = export_onnx(
         network,
@@ -175,7 +188,7 @@ def _subject(text: str, dataset: Dataset | None) -> _Subject:
         calibration=np.zeros((1, height, width, channels), np.uint8),
         observe=observe_ranges,
     )
-    return _Subject(text, path, network, content)
+    return _Subject(text, path, network, content, dataset)
 
 
 def _counted(subject: _Subject, shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -186,10 +199,9 @@ def _counted(subject: _Subject, shape: tuple[int, int, int]) -> dict[str, Any]:
     return {name: getattr(content, name) for name in names}
 
 
-def _scored(
-    subject: _Subject, dataset: Dataset | None, test: Split | None, threads: int
-) -> dict[str, Any]:
+def _scored(subject: _Subject, test: Split | None, threads: int) -> dict[str, Any]:
     names = ("test_accuracy", "test_standard_error", "test_images")
+    dataset = subject.data
     if dataset is None or test is None:
         return dict.fromkeys(names)
     if subject.network is not None:

@@ -32,6 +32,7 @@ from slimtune.search.references import (
 )
 from slimtune.search.samplers import POPULATION, SamplerName
 from slimtune.search.settings_final import FinalSettings, check_final
+from slimtune.search.settings_preprocessing import PreprocessingSettings, with_preprocessing
 from slimtune.search.settings_stages import StageRoom
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
@@ -40,10 +41,11 @@ from slimtune.spaces.start import SHARE, read_points
 from slimtune.spaces.untrained import first_points
 
 DEFAULT_TRIALS = 20
+DEFAULT_DATA = "cifar10"
 MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"
 DATA = (
     "digits, cifar10, cifar100, folder:DIR, parquet:DIR, npz:FILE, torchvision:NAME, FILE.py:NAME "
-    "or MODULE:NAME; then @size=HxW,channels=1,flip=0"
+    "or MODULE:NAME; then @size=HxW,channels=1,flip=0,mean=M,std=S"
 )
 
 
@@ -130,7 +132,8 @@ class SearchConfig(_Settings):
     weights: Annotated[
         str | None, Field(description="checkpoint of the baseline; trained here if not given")
     ] = None
-    data: Annotated[str, Field(description=DATA)] = "cifar10"
+    data: Annotated[str, Field(description=DATA)] = DEFAULT_DATA
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
     teacher: Annotated[
         str | None,
         Field(description="network that students learn from, else the baseline"),
@@ -187,6 +190,9 @@ class SearchConfig(_Settings):
     ] = ("accuracy", "size_bytes", "latency_ms")
     validation: ValidationSettings = ValidationSettings()
     baseline: BaselineSettings = BaselineSettings()
+    allow_weak_baseline: Annotated[
+        bool, Field(description="go on with given weights that do no better than guessing")
+    ] = False
     space: Annotated[
         dict[str, Any], Field(description="restriction of the default space, stage by stage")
     ] = {}
@@ -199,6 +205,11 @@ class SearchConfig(_Settings):
         tuple[Literal["tensorboard", "mlflow", "wandb"], ...],
         Field(description="trackers that finished trials are logged to, besides the run folder"),
     ] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preprocess(cls, settings: Any) -> Any:
+        return with_preprocessing(settings, DEFAULT_DATA)
 
     @field_validator("time_budget")
     @classmethod

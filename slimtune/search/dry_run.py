@@ -12,6 +12,7 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
 from slimtune.search.estimate import Estimate, Measured, estimate_search
+from slimtune.search.given_weights import check_given_weights
 from slimtune.search.machines import machines
 from slimtune.search.proposals import proposer_of
 from slimtune.search.scores import check_metrics
@@ -36,12 +37,14 @@ class DryRun:
         size: of its space.
         first: the first recipes, as the search would propose them.
         estimate: of time and disk.
+        warnings: what the search would warn of before it trains.
     """
 
     workload: Workload
     size: Size
     first: tuple[Recipe, ...]
     estimate: Estimate
+    warnings: tuple[str, ...] = ()
 
 
 def dry_run(
@@ -63,9 +66,11 @@ def dry_run(
 
 
 def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> DryRun:
-    workload = load_workload(config, load_dataset(config.data))
+    warnings: list[str] = []
+    workload = load_workload(config, load_dataset(config.data), warnings.append)
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
+    check_given_weights(config, workload, warnings.append)
     drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN), Twins(workload).key)
     later = drawn[len(config.points()) :] if config.sampler != "grid" else _spread(drawn)
     return DryRun(
@@ -73,6 +78,7 @@ def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> D
         size=space_size(config.resolved_space()),
         first=tuple(Recipe.from_dict(recipe) for recipe in drawn[:FIRST]),
         estimate=estimate_search(config, workload, later or drawn, on_sample=on_sample),
+        warnings=tuple(warnings),
     )
 
 

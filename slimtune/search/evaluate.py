@@ -7,7 +7,7 @@ from slimtune.compression.training import network_logits
 from slimtune.errors import DataError
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import measure_latency
-from slimtune.measurement.runtime import predict
+from slimtune.measurement.runtime import predict, takes_pixels
 from slimtune.results.folder import RunFolder
 from slimtune.results.interval import standard_error
 from slimtune.search.config import SearchConfig
@@ -15,7 +15,9 @@ from slimtune.search.rerun import run_config
 from slimtune.search.setup import load_network, reopen_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.normalisation import in_words
 from slimtune.workload.types import Dataset, Split, Workload
+from slimtune.workload.zoo.own_numbers import normalised_for
 
 
 def evaluate_file(model: Path, data: str, threads: int = 1) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def evaluate_file(model: Path, data: str, threads: int = 1) -> dict[str, Any]:
     dataset = load_dataset(data)
     return {
         "model": str(model),
+        **_normalised(model, dataset),
         **_scored(model, dataset, {"test": dataset.test}, threads),
         **_sizes(model, dataset, threads),
         **_notes(dataset),
@@ -50,6 +53,7 @@ def evaluate_in_run(model: Path, run: Path, threads: int = 1) -> dict[str, Any]:
     splits = {"validation": workload.validation, "test": workload.test}
     return {
         "model": str(model),
+        **_normalised(model, workload),
         **_scored(model, workload, splits, threads),
         **_sizes(model, workload, threads),
         **_notes(workload),
@@ -64,11 +68,13 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
     """
     dataset = load_dataset(data)
     network = load_network(SearchConfig(model=model, weights=weights, data=data), dataset)
+    dataset = normalised_for(dataset, model, network)
     logits = network_logits(network, dataset.test.images, dataset).numpy()
     score = accuracy(logits, dataset.test.labels)
     return {
         "model": model,
         "weights": weights,
+        "normalisation": in_words(dataset.mean, dataset.std, dataset.normalised_by),
         "test_images": len(dataset.test),
         "test_accuracy": score,
         "test_standard_error": standard_error(score, len(dataset.test)),
@@ -76,6 +82,13 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
         "size_bytes": Path(weights).stat().st_size,
         **_notes(dataset),
     }
+
+
+def _normalised(model: Path, data: Dataset | Workload) -> dict[str, str]:
+    """Return how pixels are normalised for a file that does not do so itself."""
+    if takes_pixels(model):
+        return {}
+    return {"normalisation": in_words(data.mean, data.std, data.normalised_by)}
 
 
 def _scored(

@@ -13,6 +13,7 @@ from slimtune.search.machines import workers
 from slimtune.search.own_work import code_digests
 from slimtune.search.resume import space_words
 from slimtune.search.setup import workload_fingerprint
+from slimtune.workload.normalisation import in_words
 from slimtune.workload.types import Workload
 
 
@@ -31,7 +32,13 @@ def workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
         "trials": config.total_trials(),
         "workers": workers(config),
         "seed": config.seed,
+        "normalisation": normalisation_words(workload),
     }
+
+
+def normalisation_words(workload: Workload) -> str:
+    """Return how pixels become the network's input, and who says so."""
+    return in_words(workload.mean, workload.std, workload.normalised_by)
 
 
 def manifest_of(
@@ -70,6 +77,8 @@ def manifest_of(
             "classes": list(workload.classes),
             "mean": list(workload.mean),
             "std": list(workload.std),
+            "normalised_by": workload.normalised_by,
+            "normalisation": normalisation_words(workload),
             "augmentation": dataclasses.asdict(workload.augmentation),
             "image_shape": list(workload.image_shape),
             "architecture": vars(workload.architecture),

@@ -31,6 +31,7 @@ MAY_CHANGE = (
     "per_trial.teacher_views",
     "stage_store",
     "summary",
+    "allow_weak_baseline",
     *FINAL_MAY_CHANGE,
     "log_to",
 )

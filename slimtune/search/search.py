@@ -26,6 +26,7 @@ from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.few_steps import training_doubts
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
+from slimtune.search.given_weights import check_given_weights
 from slimtune.search.grid_twins import grid_trials, grid_twins
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
@@ -126,9 +127,14 @@ def _begin(
     """Train and measure the baseline, make the folder, run all trials."""
     if not again:
         refuse_existing(out)
-    workload = load_workload(config, load_dataset(config.data))
+
+    def warn(text: str) -> None:
+        listener("warning", {"text": text})
+
+    workload = load_workload(config, load_dataset(config.data), warn)
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
+    check_given_weights(config, workload, warn)
     with claimed(out, again), ray_stays():
         start_ray(config, workload)
         params = sum(p.numel() for p in workload.baseline.parameters())

@@ -1,8 +1,9 @@
 """From a config to a workload: data, split once, and a trained baseline."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from slimtune.workload.fingerprint import fingerprint
 from slimtune.workload.splits import split_dataset
 from slimtune.workload.types import Architecture, Augmentation, Dataset, Workload
 from slimtune.workload.zoo.build import build
+from slimtune.workload.zoo.own_numbers import normalised_for
 
 SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay comparable
 
@@ -29,10 +31,12 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
     """Return the workload of ``config`` around an already built network.
 
     A validation split that the source sets apart is used, unless the config asks for another.
+    Where only a default says how pixels are normalised, the network's own numbers count.
 
     Raises:
         DataError: the dataset is too small to split.
     """
+    dataset = normalised_for(dataset, config.model, baseline)
     if dataset.validation is not None and config.validation == ValidationSettings():
         source, train, validation, test = "val", dataset.train, dataset.validation, dataset.test
     else:
@@ -53,6 +57,7 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
         baseline=baseline.eval(),
         validation_source=source,
         notes=dataset.notes,
+        normalised_by=dataset.normalised_by,
     )
 
 
@@ -61,16 +66,30 @@ def architecture_of(config: SearchConfig, dataset: Dataset) -> Architecture:
     return Architecture(config.model, len(dataset.classes), dataset.image_shape[0])
 
 
-def load_network(config: SearchConfig, dataset: Dataset) -> nn.Module:
+Note = Callable[[str], None]
+
+
+def say_nothing(_text: str) -> None:
+    """Ignore a note."""
+
+
+def load_network(config: SearchConfig, dataset: Dataset, note: Note = say_nothing) -> nn.Module:
     """Build the network, with the config's weights where it names some, and try it once.
+
+    Args:
+        config: names model and weights.
+        dataset: that it is for.
+        note: told what was left of a weights file that holds more than the weights.
 
     Raises:
         ModelError: the weights cannot be used, or the network does not fit the data.
     """
-    return _network(architecture_of(config, dataset), config.weights, config.seed, dataset)
+    return _network(architecture_of(config, dataset), config.weights, config.seed, dataset, note)
 
 
-def load_teacher(config: SearchConfig, dataset: Dataset) -> nn.Module | None:
+def load_teacher(
+    config: SearchConfig, dataset: Dataset, note: Note = say_nothing
+) -> nn.Module | None:
     """Build the config's teacher in the same way; None if the baseline teaches.
 
     Raises:
@@ -80,30 +99,36 @@ def load_teacher(config: SearchConfig, dataset: Dataset) -> nn.Module | None:
         return None
     architecture = dataclasses.replace(architecture_of(config, dataset), name=config.teacher)
     try:
-        return _network(architecture, config.teacher_weights, config.seed, dataset)
+        return _network(architecture, config.teacher_weights, config.seed, dataset, note)
     except UserError as error:
         raise type(error)(f"teacher: {error}") from None
 
 
 def _network(
-    architecture: Architecture, weights: str | None, seed: int, dataset: Dataset
+    architecture: Architecture, weights: str | None, seed: int, dataset: Dataset, note: Note
 ) -> nn.Module:
     torch.manual_seed(seed)
     network = build(architecture)
     if weights is not None:
-        load_weights(network, Path(weights))
+        if taken := load_weights(network, Path(weights)):
+            note(f"{weights}: {taken}")
     _try_forward(network, architecture.name, dataset)
     return network.eval()
 
 
-def load_workload(config: SearchConfig, dataset: Dataset) -> Workload:
+def load_workload(config: SearchConfig, dataset: Dataset, note: Note = say_nothing) -> Workload:
     """Return the workload of a new search; what has no weights is not trained yet.
+
+    Args:
+        config: of the search.
+        dataset: that it names.
+        note: as of `load_network`.
 
     Raises:
         UserError: the weights or the data cannot be used, or do not fit each other.
     """
-    workload = split_workload(config, dataset, load_network(config, dataset))
-    return dataclasses.replace(workload, teacher=load_teacher(config, dataset))
+    workload = split_workload(config, dataset, load_network(config, dataset, note))
+    return dataclasses.replace(workload, teacher=load_teacher(config, dataset, note))
 
 
 def train_missing(
@@ -182,6 +207,7 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     if augmentation := recorded.get("augmentation"):
         # A source may have come to augment otherwise; the run's trials stay alike.
         workload = dataclasses.replace(workload, augmentation=Augmentation(**augmentation))
+    workload = _as_normalised_then(workload, recorded)
     found = workload_fingerprint(workload)
     if found != recorded["fingerprint"]:
         raise RunError(
@@ -190,6 +216,22 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
             f"{recorded['fingerprint'][:12]}); restore the data or start a new search"
         )
     return workload
+
+
+def _as_normalised_then(workload: Workload, recorded: Mapping[str, Any]) -> Workload:
+    """Return the workload with the mean and deviation that a run was begun with.
+
+    Defaults, and what libraries state of their networks, may have changed since; what the user
+    or their code says may not: the fingerprint tells.
+    """
+    if recorded.get("normalised_by") in ("option", "data"):
+        return workload
+    try:
+        mean, std = (tuple(map(float, recorded[name])) for name in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):  # of an older version, or damaged
+        return workload
+    origin = str(recorded.get("normalised_by", workload.normalised_by))
+    return dataclasses.replace(workload, mean=mean, std=std, normalised_by=origin)
 
 
 def workload_fingerprint(workload: Workload) -> str:

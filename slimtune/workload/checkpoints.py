@@ -34,7 +34,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
         path: the file.
 
     Returns:
-        What of the file was taken and left, in words; empty where it holds the weights alone.
+        What was taken and what was left, in words, where other weights in the file would fit, or
+        tensors beside the weights belong to no part of the model; else empty.
 
     Raises:
         ModelError: a file that is missing, damaged, or holds objects other than tensors;
@@ -203,14 +204,14 @@ def _same(first: WeightSet, second: WeightSet) -> bool:
 
 
 def _taken(chosen: WeightSet, fits: list[WeightSet]) -> str:
-    """Return which part of a file was taken, and what was left that could be missed."""
-    others = ", ".join(f"'{fit.place}'" for fit in fits if fit is not chosen)
-    parts = [f"'{chosen.place}'"] if chosen.place else []
-    parts += [f"not {others}, which would fit as well"] if others else []
+    """Return which part of a file was taken, where another could be meant or tensors are left."""
+    parts = []
+    if others := ", ".join(f"'{fit.place}'" for fit in fits if not _same(fit, chosen)):
+        parts.append(f"{others} would fit as well")
     if left := chosen.left_out:
         more = ", …" if len(left) > 3 else ""
-        parts.append(f"without {', '.join(left[:3])}{more}, which the model does not have")
-    return "; ".join(parts)
+        parts.append(f"the model has no {', '.join(left[:3])}{more}")
+    return f"took '{chosen.place}'; {'; '.join(parts)}" if parts else ""
 
 
 def _check_numbers(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

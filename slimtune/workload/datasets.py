@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from slimtune.errors import DataError, shortened
+from slimtune.workload.normalisation import resolved
 from slimtune.workload.own_code import is_code, names_nothing
 from slimtune.workload.sources import SOURCES
 from slimtune.workload.sources.fit import parse_fit, split_options
@@ -18,7 +19,8 @@ def load_dataset(reference: str) -> Dataset:
         reference: the name of a source, and after a colon what that source needs: ``digits``,
             ``cifar10``, ``cifar100``, ``folder:DIR``, ``parquet:DIR``, ``npz:FILE``,
             ``torchvision:NAME``; or code, ``FILE.py:NAME`` or ``MODULE:NAME``, see `own_data`.
-            ``@size=HEIGHTxWIDTH``, ``@channels=1``, ``@flip=0`` or several with commas may follow.
+            ``@size=HEIGHTxWIDTH``, ``@channels=1``, ``@flip=0``, ``@mean=M``, ``@std=S`` or
+            several with commas may follow.
 
     Returns:
         All images in memory as uint8, NHWC; labels are 0..classes-1, and every class has a
@@ -43,7 +45,11 @@ def load_dataset(reference: str) -> Dataset:
     augmentation = dataset.augmentation
     if fit.flip is not None:
         augmentation = dataclasses.replace(augmentation, flip=fit.flip)
-    return dataclasses.replace(dataset, name=reference, augmentation=augmentation)
+    dataset = dataclasses.replace(dataset, name=reference, augmentation=augmentation)
+    if fit.mean is None and fit.std is None:
+        return dataset
+    mean, std = resolved(fit.mean, fit.std, dataset.image_shape[0], reference)
+    return dataclasses.replace(dataset, mean=mean, std=std, normalised_by="option")
 
 
 def _check_word(name: str) -> None:

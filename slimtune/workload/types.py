@@ -53,6 +53,8 @@ class Dataset:
         augmentation: what training does to each image.
         validation: images to select on, where the source sets some apart; else None.
         notes: what the source left out or took for something else, with counts; one sentence each.
+        normalised_by: who says mean and std: ``"option"`` (typed), ``"data"`` (the code that made
+            this), ``"network"``, or ``"default"``, which gives way to the network's own.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Dataset:
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Split | None = None
     notes: tuple[str, ...] = ()
+    normalised_by: str = "data"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -106,6 +109,7 @@ class Workload:
         validation_source: what validation was cut from, ``"train"`` or ``"test"``; ``"val"``
             where the source sets it apart.
         notes: of the dataset, to be told to the user.
+        normalised_by: who says mean and std, as of `Dataset`.
     """
 
     dataset: str
@@ -121,6 +125,7 @@ class Workload:
     teacher: nn.Module | None = None
     validation_source: str = "train"
     notes: tuple[str, ...] = ()
+    normalised_by: str = "default"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -60,3 +60,17 @@ def test_loading_twice_gives_the_same_pixels():
     first, second = load_dataset("digits"), load_dataset("digits")
     assert np.array_equal(first.train.images, second.train.images)
     assert np.array_equal(first.test.labels, second.test.labels)
+
+
+def test_a_typed_normalisation_counts_before_the_default() -> None:
+    assert load_dataset("digits").normalised_by == "default"
+    dataset = load_dataset("digits@channels=3,mean=imagenet,std=0.25")
+    assert dataset.mean == (0.485, 0.456, 0.406) and dataset.std == (0.25,) * 3
+    assert dataset.normalised_by == "option"
+    assert load_dataset("digits@mean=none").std == (1.0,)
+
+
+@pytest.mark.parametrize("options", ["mean=imagenet", "mean=0.1/0.2,std=0.1/0.2", "std=0.5"])
+def test_a_normalisation_that_does_not_fit_the_images_is_refused(options: str) -> None:
+    with pytest.raises(DataError, match=f"^digits@{options}: (mean|std)"):
+        load_dataset(f"digits@{options}")

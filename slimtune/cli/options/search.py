@@ -43,6 +43,12 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
     help="Where the images come from that trials are selected on.",
 )
 @click.option(
+    "--allow-weak-baseline",
+    is_flag=True,
+    default=None,
+    help="Go on with given weights that do no better than guessing.",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,

@@ -165,6 +165,7 @@ def measured(
     facts = [
         ("model", str(config.get("model", ""))),
         ("data", f"{config.get('data', '')}: {_images(workload)}"),
+        ("pixels", str(workload.get("normalisation", ""))),
         ("file", "accuracy, size and latency are of one and the same model.onnx"),
         ("latency", _latency_words(complete, "trial_latency_ms" in front)),
         ("machine", _machine(host)),

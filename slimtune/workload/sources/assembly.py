@@ -3,15 +3,13 @@
 import numpy as np
 
 from slimtune.errors import DataError, shortened
+from slimtune.workload.normalisation import NORMALISATIONS
 from slimtune.workload.splits import stratified_split
 from slimtune.workload.types import Augmentation, Dataset, Split
 
 _AT_A_TIME = 1000
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Per channel (red, green, blue), of pixels scaled to 0..1."""
-
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = NORMALISATIONS["imagenet"]
 """Per channel (red, green, blue), of pixels scaled to 0..1."""
 
 
@@ -74,7 +72,8 @@ def natural_images(
 
     Three channels are normalised by ImageNet's mean and deviation: most checkpoints, the
     third-party CIFAR-10 ones included, were trained with them. One channel is normalised by
-    its own statistics over train. Training pads by an eighth of the height and, unless
+    its own statistics over train. Both are defaults, which the network's own numbers and an
+    option override. Training pads by an eighth of the height and, unless
     told otherwise, mirrors.
 
     Args:
@@ -95,7 +94,9 @@ def natural_images(
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else channel_statistics(train.images)
     padding = max(1, round(train.images.shape[1] / 8))
     augmentation = Augmentation(padding=padding, flip=flip)
-    return Dataset(name, train, test, classes, mean, std, augmentation, validation)
+    return Dataset(
+        name, train, test, classes, mean, std, augmentation, validation, normalised_by="default"
+    )
 
 
 def check_labels(

@@ -38,4 +38,6 @@ def load_digits(argument: str = "", fit: Fit = AS_IT_IS) -> Dataset:
     classes = tuple(str(digit) for digit in range(10))
     mean, std = channel_statistics(train.images)
     augmentation = Augmentation(padding=1, flip=False)
-    return Dataset("digits", train, test, classes, mean, std, augmentation)
+    return Dataset(
+        "digits", train, test, classes, mean, std, augmentation, normalised_by="default"
+    )

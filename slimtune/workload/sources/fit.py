@@ -1,23 +1,26 @@
-"""What a reference's options ask for: size and channels of all images, mirroring in training."""
+"""What a reference's options ask for: size, channels and normalisation of images, mirroring."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from slimtune.errors import DataError, did_you_mean, shortened
+from slimtune.workload.normalisation import Numbers, read_numbers
 from slimtune.workload.sources.room import check_room
 
-_OPTIONS = re.compile(r"@([A-Za-z_]+=[^@/]*)$")
+# Only numbers may have slashes: `folder:a@b=1/c` is a path.
+_OPTION = r"(?:(?:mean|std)=[^@,]*|[A-Za-z_]+=[^@/,]*)"
+_OPTIONS = re.compile(rf"@({_OPTION}(?:,[^@/,=]*|,{_OPTION})*)$")
 _SIZE = re.compile(r"([0-9]{1,5})(?:[x×]([0-9]{1,5}))?")
 MOST_PIXELS = 4096
 """A side. Beyond it a digit was mistyped, or an image is no usual one, and no memory would do."""
 _CHANNELS = {"1": 1, "3": 3}
 _FLIP = {"0": False, "1": True}
-_NAMES = ("size", "channels", "flip")
 
 Value = TypeVar("Value")
 
@@ -31,11 +34,16 @@ class Fit:
             ratio; None leaves arrays as they are, and brings files to the size of the first one.
         channels: 1 makes them grey (by luminance), 3 RGB; None leaves them as they are.
         flip: whether training mirrors; None leaves it to the source. Applied by `load_dataset`.
+        mean: that pixels are normalised by; None leaves it to the network or the source. Applied
+            by `load_dataset`.
+        std: likewise.
     """
 
     size: tuple[int, int] | None = None
     channels: int | None = None
     flip: bool | None = None
+    mean: Numbers | None = None
+    std: Numbers | None = None
 
     def applied(self, images: np.ndarray) -> np.ndarray:
         """Return images, uint8 (n, height, width, channels), as they shall be."""
@@ -74,26 +82,38 @@ def split_options(reference: str) -> tuple[str, str]:
     return (reference, "") if match is None else (reference[: match.start()], match[0])
 
 
+def with_options(reference: str, options: str) -> str:
+    """Return a reference with more options, which take the place of its own of the same name.
+
+    Args:
+        reference: with or without options.
+        options: such as ``"mean=half,std=half"``.
+    """
+    plain, typed = split_options(reference)
+    keys = {part.partition("=")[0] for part in options.split(",")}
+    kept = [p for p in typed.removeprefix("@").split(",") if p and p.partition("=")[0] not in keys]
+    return f"{plain}@{','.join([*kept, options])}"
+
+
 def parse_fit(options: str) -> Fit:
     """Return the fit that options such as ``"@size=48x40,channels=1,flip=0"`` ask for.
 
     Raises:
         DataError: an unknown option, or a value that it cannot have.
     """
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for part in filter(None, options.removeprefix("@").split(",")):
         key, _, value = part.partition("=")
-        if key not in _NAMES:
+        if key not in _READERS:
+            hint = "numbers of channels are separated by /. " if key[:1].isdigit() else ""
             raise DataError(
-                f"unknown data option '{key}'.{did_you_mean(key, _NAMES)} "
-                "Write REF@size=HEIGHTxWIDTH,channels=1,flip=0"
+                f"unknown data option '{key}'.{did_you_mean(key, _READERS)} {hint}"
+                "Write REF@size=HEIGHTxWIDTH,channels=1,flip=0,mean=0.5,std=0.5"
             )
-        values[key] = value
-    return Fit(
-        _size(values["size"]) if "size" in values else None,
-        _one_of(_CHANNELS, "channels must be 1 (grey) or 3 (RGB)", values.get("channels")),
-        _one_of(_FLIP, "flip must be 1 (mirror in training) or 0 (do not)", values.get("flip")),
-    )
+        if key in values:
+            raise DataError(f"data option '{key}' is given twice; give it once")
+        values[key] = _READERS[key](value)
+    return Fit(**values)
 
 
 def _size(value: str) -> tuple[int, int]:
@@ -107,7 +127,17 @@ def _size(value: str) -> tuple[int, int]:
     return size
 
 
-def _one_of(known: Mapping[str, Value], rule: str, value: str | None) -> Value | None:
-    if value is not None and value not in known:
+def _one_of(known: Mapping[str, Value], rule: str, value: str) -> Value:
+    if value not in known:
         raise DataError(f"{rule}, but got {shortened(value)}")
-    return None if value is None else known[value]
+    return known[value]
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "size": _size,
+    "channels": partial(_one_of, _CHANNELS, "channels must be 1 (grey) or 3 (RGB)"),
+    "flip": partial(_one_of, _FLIP, "flip must be 1 (mirror in training) or 0 (do not)"),
+    "mean": partial(read_numbers, "mean"),
+    "std": partial(read_numbers, "std"),
+}
+"""Option -> the reader of its value. An option is a field of `Fit` of the same name."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from slimtune.errors import DataError
 from slimtune.workload.factories import call_factory
+from slimtune.workload.normalisation import NORMALISATIONS, read_numbers, resolved
 from slimtune.workload.sources.arrays import from_arrays
 from slimtune.workload.sources.assembly import check_labels
 from slimtune.workload.sources.fit import Fit
@@ -17,8 +18,9 @@ def own_data(reference: str, fit: Fit) -> Dataset:
     """Load the data that ``FILE.py:NAME`` or ``MODULE:NAME`` returns.
 
     NAME is called without arguments and returns arrays by name, as `from_arrays` wants them; a
-    tuple (x_train, y_train, x_test, y_test); or a `Dataset`, which sets normalisation and
-    augmentation as well. Called again, it must return the same.
+    tuple (x_train, y_train, x_test, y_test); or a `Dataset`, which sets normalisation (in numbers
+    or by a name such as ``"half"``) and augmentation as well. Called again, it must return the
+    same.
 
     Args:
         reference: of a function.
@@ -57,14 +59,29 @@ def _checked(made: Dataset, reference: str, fit: Fit) -> Dataset:
         called = "test" if name == "train" else name
         check_labels(reference, made.train.labels, labels, made.classes, called)
     channels = made.train.images.shape[3]
-    if len(made.mean) != channels or len(made.std) != channels or min(made.std) <= 0:
-        raise DataError(f"{reference}: mean and std need {channels} values each, std above 0")
+    mean, std = _numbers(made, channels, reference)
     fitted = {n: s and Split(fit.applied(s.images), s.labels) for n, s in splits.items()}
-    if fit.channels not in (None, channels):
+    if fit.channels not in (None, channels) and fit.mean is None and fit.std is None:
         raise DataError(f"{reference}: sets its own normalisation; let it return the channels too")
     if fit.flip is not None:
         raise DataError(
             f"{reference}: sets its own augmentation, so flip cannot be given; let it return "
             f"Augmentation(flip={fit.flip})"
         )
-    return dataclasses.replace(made, name=reference, **fitted)  # type: ignore[arg-type]
+    untouched = made.normalised_by == "default" and (mean, std) == NORMALISATIONS["imagenet"]
+    origin = "default" if untouched else "data"  # of a dataset of ours, perhaps changed
+    made = dataclasses.replace(made, name=reference, mean=mean, std=std, normalised_by=origin)
+    return dataclasses.replace(made, **fitted)  # type: ignore[arg-type]
+
+
+def _numbers(
+    made: Dataset, channels: int, reference: str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of a dataset, whose author may have named them."""
+    given = (made.mean, made.std)
+    if any(isinstance(each, str | int | float) for each in given):
+        mean, std = (read_numbers(k, v) for k, v in zip(("mean", "std"), given, strict=True))
+        return resolved(mean, std, channels, reference)
+    if len(made.mean) != channels or len(made.std) != channels or min(made.std) <= 0:
+        raise DataError(f"{reference}: mean and std need {channels} values each, std above 0")
+    return made.mean, made.std

@@ -4,7 +4,7 @@ from PIL import Image
 
 from slimtune.errors import DataError
 from slimtune.workload.datasets import load_dataset
-from slimtune.workload.sources.fit import AS_IT_IS, Fit, parse_fit, split_options
+from slimtune.workload.sources.fit import AS_IT_IS, Fit, parse_fit, split_options, with_options
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -16,6 +16,11 @@ def test_options_are_what_follows_the_last_at_sign() -> None:
         "folder:a@b/c", "@size=4x5,channels=1"
     )  # fmt: skip
     assert split_options("folder:a@b") == ("folder:a@b", "")
+    assert split_options("folder:a@b=1/c") == ("folder:a@b=1/c", "")
+    assert split_options("npz:/a/d.npz@mean=0.5/0.4/0.3,size=4,std=0.2/0.2/0.2") == (
+        "npz:/a/d.npz", "@mean=0.5/0.4/0.3,size=4,std=0.2/0.2/0.2"
+    )  # fmt: skip
+    assert split_options("./d.py:load@flip=1,std=half") == ("./d.py:load", "@flip=1,std=half")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,8 @@ def test_options_are_what_follows_the_last_at_sign() -> None:
         ("@channels=1", Fit(None, 1)),
         ("@flip=0", Fit(flip=False)),
         ("@size=64,flip=1", Fit((64, 64), flip=True)),
+        ("@mean=half,std=half", Fit(mean="half", std="half")),
+        ("@mean=0.5/0.4/0.3,flip=0,std=1", Fit(flip=False, mean=(0.5, 0.4, 0.3), std=(1.0,))),
     ],
 )
 def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
@@ -45,6 +52,10 @@ def test_a_size_is_height_by_width(options: str, fit: Fit) -> None:
         ("@channels=2", "channels must be 1"),
         ("@flip=no", r"flip must be 1 \(mirror in training\) or 0 \(do not\), but got 'no'"),
         ("@flop=0", "unknown data option 'flop'. Did you mean 'flip'"),
+        ("@flip=0,size=4,flip=1", "'flip' is given twice"),
+        ("@mean=0.5,0.5,0.5,std=1", "unknown data option '0.5'.* separated by /"),
+        ("@std=0", "std must be above 0"),
+        ("@mean=imagnet", "Did you mean 'imagenet'"),
     ],
 )
 def test_a_wrong_option_is_refused(options: str, message: str) -> None:
@@ -74,3 +85,15 @@ def test_images_that_fit_are_not_copied() -> None:
 def test_every_reference_takes_options() -> None:
     dataset = load_dataset("digits@size=12x10,channels=3")
     assert dataset.image_shape == (3, 12, 10) and dataset.name == "digits@size=12x10,channels=3"
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("digits", "digits@mean=half,std=none"),
+        ("npz:a@b.npz@size=4,std=0.2/0.2/0.2", "npz:a@b.npz@size=4,mean=half,std=none"),
+        ("folder:x@mean=0.1,flip=0", "folder:x@flip=0,mean=half,std=none"),
+    ],
+)
+def test_options_take_the_place_of_those_of_the_same_name(reference, expected) -> None:
+    assert with_options(reference, "mean=half,std=none") == expected

@@ -1,0 +1,42 @@
+"""Whether counts of right answers tell anything: exact binomial tests."""
+
+import math
+
+
+def at_least(k: int, n: int, p: float) -> float:
+    """Return the probability of ``k`` or more successes among ``n`` independent tries, 0..1.
+
+    ``sum of C(n, i) p^i (1 - p)^(n - i)`` over i = k..n; in logarithms, for n may be large.
+
+    Args:
+        k: successes, 0..n.
+        n: tries, 0 or more.
+        p: of one success, 0..1.
+    """
+    if k <= 0:
+        return 1.0
+    if p <= 0 or p >= 1:
+        return float(p >= 1)
+    whole = math.lgamma(n + 1)
+    logs = [
+        whole
+        - math.lgamma(i + 1)
+        - math.lgamma(n - i + 1)
+        + i * math.log(p)
+        + (n - i) * math.log1p(-p)
+        for i in range(k, n + 1)
+    ]
+    return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def better_by_chance(only_first: int, only_second: int) -> float:
+    """Return how likely the first would win by so much if both were equally good, 0..1.
+
+    The exact one-sided test of McNemar: of the images that only one of the two has right, each
+    would be the first's with probability 1/2.
+
+    Args:
+        only_first: images that only the first has right.
+        only_second: images that only the second has right.
+    """
+    return at_least(only_first, only_first + only_second, 0.5)

@@ -1,0 +1,247 @@
+"""Do weights from elsewhere do on this data what they were trained for, normalised as it is?
+
+Before anything is trained, a few hundred images go through the network, normalised as they will
+be and in the other usual ways. A way that is surely better is named with what to type
+for it; a baseline that may as well be guessing ends the search.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from torch import nn
+
+from slimtune.compression.copies import copied
+from slimtune.compression.stages import BASELINE
+from slimtune.compression.training import network_logits
+from slimtune.errors import ModelError
+from slimtune.measurement.cost import count_cost
+from slimtune.measurement.significance import at_least, better_by_chance
+from slimtune.search.config import SearchConfig
+from slimtune.search.trial import build_student
+from slimtune.workload.normalisation import (
+    CIFAR10_PIXELS,
+    CLIP,
+    MNIST,
+    NORMALISATIONS,
+    RAW,
+    in_words,
+    option_of,
+)
+from slimtune.workload.sources.assembly import channel_statistics
+from slimtune.workload.sources.fit import with_options
+from slimtune.workload.types import Split, Workload
+
+IMAGES = 300
+"""Images of validation, and of train, that are looked at; about as many of each class."""
+_FEWER_IMAGES = {1e10: 60, 1e9: 120}
+"""Of a network with more MACs than that."""
+_FOR_STATISTICS = 2000
+_STUDENT = "student"
+GUESSING = 0.001
+"""A baseline is near chance if guessing is right as often with at least this probability."""
+BETTER = 0.05
+"""Another normalisation is named if chance explains its lead with less than this probability,
+shared among all that are tried."""
+
+_Numbers = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One normalisation on the images.
+
+    Attributes:
+        option: what to type for it, such as ``"mean=half,std=half"``.
+        right: images whose class the network names.
+    """
+
+    option: str
+    right: int
+
+
+@dataclass(frozen=True)
+class WeightsCheck:
+    """What came out.
+
+    Attributes:
+        what: ``"baseline"``, ``"teacher"`` or ``"student FILE"``.
+        images: of validation and of train that were looked at.
+        chance: share of them that is right if the commonest class is always named, or if each of
+            the classes is named by chance, whichever is more; 0..1.
+        as_it_is: under the normalisation in use.
+        words: that normalisation in words.
+        others: the other ways, the best first.
+        better: the best of them, if it is surely better.
+        data: reference of the data with the option for the better one.
+    """
+
+    what: str
+    images: int
+    chance: float
+    as_it_is: Tried
+    words: str
+    others: tuple[Tried, ...]
+    better: Tried | None
+    data: str
+
+    @property
+    def is_near_chance(self) -> bool:
+        """Whether the network may as well be guessing: an exact binomial test against chance.
+
+        So few images that not even all of them right would tell are no reason to say so.
+        """
+        could_tell = self.chance**self.images <= GUESSING
+        return could_tell and self.p_value > GUESSING
+
+    @property
+    def p_value(self) -> float:
+        """How likely guessing has as many images right, or more."""
+        return at_least(self.as_it_is.right, self.images, self.chance)
+
+    def advice(self) -> str:
+        """Return what to type for a better normalisation; empty if none is surely better."""
+        if self.better is None:
+            return ""
+        way_out = f"type --data '{self.data}'"
+        if self.what != "baseline":
+            way_out = f"give a {self.what.split()[0]} that was trained with the baseline's"
+        return (
+            f"normalised by {self.better.option} the {self.what} has "
+            f"{self.better.right / self.images:.1%} of {self.images} images right, by "
+            f"{self.words} {self.as_it_is.right / self.images:.1%}: {way_out}"
+        )
+
+    def warning(self) -> str:
+        """Return what is wrong with the weights, and the ways out; empty if nothing is."""
+        if not self.is_near_chance:
+            return self.advice()
+        ways = self.advice() or (
+            f"no usual normalisation does better than {self.words}; check that weights, classes "
+            "and their order belong together"
+        )
+        return (
+            f"the {self.what} is near chance: it has {self.as_it_is.right} of {self.images} "
+            f"images right ({self.as_it_is.right / self.images:.1%}), guessing "
+            f"{self.chance:.1%}, and guessing does as well with probability {self.p_value:.2g}; "
+            f"{ways}"
+        )
+
+
+def check_given_weights(
+    config: SearchConfig, workload: Workload, warn: Callable[[str], None]
+) -> None:
+    """Look at the networks that come trained; name a better normalisation, stop at guessing.
+
+    A network that comes trained without a weights file, and students that have weights of their
+    own, are only warned of.
+
+    Args:
+        config: of the search.
+        workload: before anything is trained.
+        warn: told of what is wrong with the weights.
+
+    Raises:
+        ModelError: weights were given of a baseline or a teacher that is near chance, and the
+            config does not allow it.
+    """
+    given = {"baseline": config.weights, "teacher": config.teacher_weights}
+    for check in (*looked_at(config, workload), *_students(config, workload)):
+        refused = given.get(check.what) is not None and not config.allow_weak_baseline
+        if check.is_near_chance and refused:
+            raise ModelError(
+                f"{check.warning()}; or go on all the same with --allow-weak-baseline"
+            )
+        if text := check.warning():
+            warn(text)
+
+
+def looked_at(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:
+    """Return what the given weights of baseline and teacher do on some images."""
+    found = []
+    if config.weights is not None or config.baseline.epochs == 0:
+        found.append(_look(workload, workload.baseline, "baseline"))
+    if workload.teacher is not None and config.teacher_weights is not None:
+        found.append(_look(workload, workload.teacher, "teacher"))
+    return found
+
+
+def _students(config: SearchConfig, workload: Workload) -> Iterator[WeightsCheck]:
+    students = config.resolved_space().stages["student"]
+    for name, weights in product(students["model"].ends(), students["weights"].ends()):
+        if weights is not None and name != BASELINE:
+            architecture = dataclasses.replace(workload.architecture, name=str(name))
+            network = build_student(architecture, str(weights)).eval()
+            yield _look(workload, network, f"{_STUDENT} {weights}")
+
+
+def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
+    network = copied(network)
+    macs = count_cost(copied(network), workload.image_shape).macs
+    most = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
+    parts = [some_images(part, most) for part in (workload.validation, workload.train)]
+    some = Split(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
+
+    def right(numbers: _Numbers) -> np.ndarray:
+        mean, std = numbers
+        seen = dataclasses.replace(workload, mean=mean, std=std)
+        found = network_logits(network, some.images, seen).argmax(dim=1).numpy() == some.labels
+        return np.asarray(found)
+
+    now = right((workload.mean, workload.std))
+    tried = {numbers: right(numbers) for numbers in usual(workload)}
+    best = sorted(tried, key=lambda numbers: -int(tried[numbers].sum()))
+    better = None
+    if best:
+        only, lost = (int(np.sum(tried[best[0]] & ~now)), int(np.sum(now & ~tried[best[0]])))
+        better = best[0] if better_by_chance(only, lost) < BETTER / len(tried) else None
+    shares = np.bincount(some.labels) / len(some)
+    others = tuple(Tried(option_of(*each), int(tried[each].sum())) for each in best)
+    option = option_of(*better) if better else ""
+    return WeightsCheck(
+        what=what,
+        images=len(some),
+        chance=max(1 / len(workload.classes), float(shares.max())),
+        as_it_is=Tried(option_of(workload.mean, workload.std), int(now.sum())),
+        words=in_words(workload.mean, workload.std, workload.normalised_by),
+        others=others,
+        better=others[0] if better else None,
+        data=with_options(workload.dataset, option) if option else workload.dataset,
+    )
+
+
+def some_images(split: Split, most: int) -> Split:
+    """Return about ``most`` images, as many of each class as there are, spread over the split."""
+    classes = np.unique(split.labels)
+    each = max(1, most // len(classes))
+    chosen = np.sort(np.concatenate([_spread(split.labels == c, each) for c in classes]))
+    return split.take(chosen[_spread(np.ones(len(chosen), bool), most)])
+
+
+def _spread(where: np.ndarray, most: int) -> np.ndarray:
+    places = np.flatnonzero(where)
+    if len(places) <= most:
+        return places
+    return places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
+
+
+def usual(workload: Workload) -> list[_Numbers]:
+    """Return the normalisations that networks are usually trained with, but for the one in use."""
+    channels = workload.image_shape[0]
+    few = workload.train.images[_spread(np.ones(len(workload.train), bool), _FOR_STATISTICS)]
+    own = tuple(tuple(round(number, 4) for number in part) for part in channel_statistics(few))
+    known = [*NORMALISATIONS.values(), CIFAR10_PIXELS, CLIP, (own[0], own[1]), RAW]
+    if channels == 1:
+        known.append(MNIST)
+    found: list[_Numbers] = []
+    for mean, std in known:
+        if len(mean) in (1, channels):
+            full = mean * (channels // len(mean)), std * (channels // len(std))
+            if full not in found and not np.allclose(full, (workload.mean, workload.std)):
+                found.append(full)
+    return found

@@ -1,0 +1,70 @@
+"""How images become the input of the network: options of the data, said in a place of their own.
+
+They are written into the reference of the data, ``REF@mean=half,std=half``, where a run records
+them and every command finds them.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from slimtune.errors import UserError
+from slimtune.workload.normalisation import as_text, read_numbers
+from slimtune.workload.sources.fit import parse_fit, split_options, with_options
+
+
+class PreprocessingSettings(BaseModel):
+    """How images become the input of the network; each may be an option of ``data`` as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    mean: Annotated[
+        Any,
+        Field(
+            description="per channel, of pixels scaled to 0..1: numbers, or imagenet, cifar10, "
+            "cifar100, half, none; the network's own if not given, else ImageNet's for colour"
+        ),
+    ] = None
+    std: Annotated[Any, Field(description="likewise, the deviation")] = None
+
+
+def with_preprocessing(settings: Any, default: str) -> Any:
+    """Return a search's settings with their preprocessing in the reference of the data.
+
+    Args:
+        settings: as they were given, not checked yet.
+        default: the data, if they name none.
+
+    Raises:
+        ValueError: a value that breaks a rule, or data whose own options say otherwise.
+    """
+    if not isinstance(settings, Mapping):
+        return settings
+    given, data = settings.get("preprocessing"), settings.get("data", default)
+    if not isinstance(given, Mapping) or not isinstance(data, str):
+        return settings
+    asked = {k: v for k, v in given.items() if k in PreprocessingSettings.model_fields}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    _, typed = split_options(data)
+    for key, value in asked.items():
+        try:
+            numbers = read_numbers(key, value)
+        except UserError as error:
+            rule = str(error).removeprefix(f"{key} ")
+            raise ValueError(f"preprocessing.{key}: {rule}") from None
+        text = numbers if isinstance(numbers, str) else as_text(numbers)
+        if _said(typed, key) not in (None, numbers):
+            raise ValueError(
+                f"preprocessing.{key}: is {text}, but the data says {typed}; give one of the two"
+            )
+        data = with_options(data, f"{key}={text}")
+    rest = {key: value for key, value in given.items() if key not in asked}
+    return {**settings, "data": data, "preprocessing": rest}
+
+
+def _said(options: str, key: str) -> Any:
+    try:
+        return getattr(parse_fit(options), key)
+    except UserError:  # whoever loads the data says so
+        return None
