@@ -9,6 +9,7 @@ NEARLY_ALL = 0.9
 """Where more of the weights than this stay float32, the file is not what its name says."""
 
 _TOLD = 3
+_TAKE_MOST = ("rtn", "int8_static", "int8_dynamic")
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ class LeftOut:
         if bits == 32:
             return LeftOut()
         if self.share > NEARLY_ALL:
+            way_out = "use float16"
+            if method not in _TAKE_MOST:
+                way_out = "use rtn or int8_static, which take more kinds of layers, or float16"
             raise TrialError(
-                f"{method} must round most weights, but leaves {self.share:.0%} of them in "
-                f"float32 ({self.names}): it does not know these layers; use rtn or int8_static, "
-                "which take more kinds, or float16"
+                f"{method} must round most weights, but {self.share:.0%} of them are in layers "
+                f"that stay float32 ({self.names}); {way_out}"
             )
         return self

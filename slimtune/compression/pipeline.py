@@ -21,9 +21,9 @@ from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.per_epoch import while_training
 from slimtune.compression.pruning.stage import channel_groups, prune
-from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.baking import as_in_file, bake, halved, one_a_weight
 from slimtune.compression.quantization.own_forward import prepared
+from slimtune.compression.quantization.protocol import method_of
 from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
@@ -306,7 +306,7 @@ class _Bench:
             calibration=workload.train.images[self._spread(quantizer.calibration_images)],
             observe=observe,
         )
-        left_out = made.left_out.checked(quantizer.bits, QUANTIZATION.name_of(quantizer))
+        left_out = made.left_out.checked(quantizer.bits, method_of(quantizer))
         more = at.architecture, at.kept, at.history, made.weight_bits, left_out
         return Compressed(model, computed, made.onnx, *more)
 

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.features import check_features
-from slimtune.compression.export.trace import trace
 from slimtune.compression.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
 from slimtune.compression.pruning.surgery import check_prunable, find_groups
+from slimtune.compression.quantization import QUANTIZATION
+from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import ConfigError, ModelError, PruningError, TrialError, UserError
 from slimtune.search.config import SearchConfig
 from slimtune.search.trial import build_student
+from slimtune.search.trial_files import check_files
 from slimtune.spaces.space import Space, suggest_recipe
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
@@ -43,18 +45,11 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
         for weights in students["weights"].ends():
             file = None if weights is None else str(weights)
             student = _student(str(name), file, workload, "space.student.model")
-            _check_export(str(name), student, workload)
+            known = _known_as(str(name), workload)
+            check_files(known, student, workload, _quantizers(space))
             _check_prunable(str(name), methods, student, workload)
             for method in space.methods["distill"]:
                 _check_features(str(name), method, student, workload)
-
-
-def _check_export(name: str, network: nn.Module, workload: Workload) -> None:
-    """Check that ONNX can express the network, before it is trained for that."""
-    try:
-        trace(network, workload.image_shape)
-    except TrialError as error:
-        raise ModelError(f"'{_known_as(name, workload)}' cannot be exported: {error}") from None
 
 
 def check_recipe(recipe: Recipe, workload: Workload) -> None:
@@ -65,7 +60,7 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     """
     name = recipe.student.model
     student = _student(name, recipe.student.weights, workload, "student.model")
-    _check_export(name, student, workload)
+    check_files(_known_as(name, workload), student, workload, [recipe.quantize])
     if recipe.prune is not None:
         _check_prunable(name, [recipe.prune.method], student, workload)
     _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)
@@ -79,6 +74,15 @@ def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
             found.append(PRUNING[name](**{key: d.ends()[0] for key, d in row.items()}))
             found += [PRUNING[name](**{k: end}) for k, d in row.items() for end in d.ends()[1:]]
     return found
+
+
+def _quantizers(space: Space) -> list[Quantizer]:
+    """Return each quantizer of the space, with the first value of each dimension."""
+    return [
+        QUANTIZATION[name](**{key: domain.ends()[0] for key, domain in row.items()})
+        for name, row in space.methods["quantize"].items()
+        if name != "none"
+    ]
 
 
 def _draw_some(space: Space) -> None:

@@ -108,10 +108,24 @@ def _techniques(
     yield "prune", "single weights", partial(_prune_weights, small, size), partial(_all_fit, names)
     for what, (settings, alike) in _QUANTIZERS.items():
         trial = partial(_quantize, small, settings, size)
-        yield "quantize", what, trial, partial(_all_fit, alike)
+        yield "quantize", what, trial, partial(_quantizers, small, settings, alike, size)
     for what, method in (("logits", "base"), ("feature maps", "attention")):
         alike = _distillers(DISTILLATION[method].features != "none")
         yield "distill", what, partial(_distill, small, method), partial(_all_fit, alike)
+
+
+def _quantizers(
+    small: Workload, settings: dict[str, Any], names: tuple[str, ...], size: float
+) -> _Methods:
+    """Try the quantizers that work alike, but for the first, which stands for its kind."""
+    found = {
+        name: _tried(
+            "quantize", name, partial(_quantize, small, {**settings, "method": name}, size)
+        )
+        for name in names[1:]
+    }
+    unfit = {name: finding.detail for name, finding in found.items() if not finding.works}
+    return tuple(name for name in names if name not in unfit), unfit
 
 
 def _all_fit(methods: tuple[str, ...]) -> _Methods:
@@ -240,6 +254,8 @@ def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
             f"the file still takes {share:.0%}: most weights are in layers that {_STAY_FLOAT}"
         )
     told = f"the file takes {share:.0%} of the float one"
+    if made.left_out.names:
+        told += f"; {made.left_out.share:.1%} of the weights stay float32: {made.left_out.names}"
     if share > LITTLE and settings["method"] != "float16":
         told += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
     return told

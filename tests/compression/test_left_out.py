@@ -19,6 +19,8 @@ def test_nothing_left_out_says_nothing() -> None:
 
 def test_nearly_all_left_out_is_refused_unless_nothing_was_asked() -> None:
     left = LeftOut({"conv1.weight": 95}, 100)
-    with pytest.raises(TrialError, match=r"lsq must .* leaves 95% .*\(conv1\).*use rtn"):
+    with pytest.raises(TrialError, match=r"lsq must .* 95% .*\(conv1\).*use rtn"):
         left.checked(4, "lsq")
+    with pytest.raises(TrialError, match=r"\(conv1\); use float16"):
+        left.checked(8, "rtn")
     assert left.checked(32, "none").share == 0

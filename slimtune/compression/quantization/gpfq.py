@@ -1,6 +1,7 @@
 """Greedy path-following quantization."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,7 +21,13 @@ from slimtune.compression.quantization.layer_bits import (
     StageBits,
     layer_bits,
 )
-from slimtune.compression.quantization.own_forward import has_own_forward, kernel_of
+from slimtune.compression.quantization.own_forward import (
+    Kernel,
+    has_own_forward,
+    kernel_of,
+    own_kernels,
+    uses_its_weight,
+)
 from slimtune.compression.quantization.patches import second_moments
 from slimtune.compression.quantization.path_following import follow_path, strongest_first
 from slimtune.compression.quantization.protocol import (
@@ -96,7 +103,10 @@ class Gpfq(Quantizer):
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
         generator = torch.Generator().manual_seed(_SEED)
         stored: dict[str, StoredWeight] = {}
-        for layer in filter(_is_followed, layers):
+        own = own_kernels(network, images[:2])
+        for layer in layers:
+            if not _is_followed(layer.module, own):
+                continue
             hook = _QuantizeWhenReached(self, layer, bits[layer.weight_name], generator, stored)
             layer.module.register_forward_hook(hook)
         with torch.no_grad():
@@ -112,16 +122,19 @@ class Rounded(Gpfq):
         """Return the nearest integers of 2-d convolutions and linear layers."""
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
-        stored = {}
-        for layer in filter(_is_followed, layers):
+        stored, own = {}, own_kernels(model, images[:2])
+        for layer in layers:
+            if not _is_followed(layer.module, own):
+                continue
             width = bits[layer.weight_name]
             scale = fit_scale(layer.weight, width, self.granularity, self.c)
             stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
         return stored
 
 
-def _is_followed(layer: WeightLayer) -> bool:
-    return isinstance(layer.module, nn.Conv2d | nn.Linear)
+def _is_followed(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bool:
+    """Return whether a layer's output is its weight times its input, as the method takes it."""
+    return isinstance(layer, nn.Conv2d | nn.Linear) and uses_its_weight(layer, own)
 
 
 class _QuantizeWhenReached:
@@ -141,26 +154,19 @@ class _QuantizeWhenReached:
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         plain, behind_quantized = inputs[0].chunk(2)
-        float_output, other_output = output.chunk(2)
+        float_output = output.chunk(2)[0]
         name = self.layer.weight_name
         if name not in self.stored:
-            fitted = self._fit(plain, behind_quantized, float_output.shape)
-            if fitted is None:
-                return torch.cat([float_output, other_output])
-            self.stored[name] = fitted
-            self.quantized.get_parameter("weight").copy_(torch.from_numpy(fitted.dequantized()))
+            self.stored[name] = self._fit((plain, behind_quantized), float_output.shape)
+            values = torch.from_numpy(self.stored[name].dequantized())
+            self.quantized.get_parameter("weight").copy_(values)
         return torch.cat([float_output, self.quantized(behind_quantized)])
 
-    def _fit(
-        self, plain: Tensor, behind_quantized: Tensor, output_shape: torch.Size
-    ) -> StoredWeight | None:
-        """Return the integers; None if the layer does not multiply its weight with its input."""
-        module, inputs = self.layer.module, (plain, behind_quantized)
-        if has_own_forward(module):
-            kernels = kernel_of(module, plain), kernel_of(module, behind_quantized)
-            first, second = kernels
-            if first is None or second is None or not torch.equal(first.weight, self.layer.weight):
-                return None
+    def _fit(self, inputs: tuple[Tensor, Tensor], output_shape: torch.Size) -> StoredWeight:
+        module = self.layer.module
+        if has_own_forward(module):  # as its kernel sees it
+            first, second = (kernel_of(module, x) for x in inputs)
+            assert first is not None and second is not None
             module, output_shape = first.as_layer(), first.output_shape
             inputs = first.value, second.value
         return self._followed(module, inputs, output_shape)

@@ -24,7 +24,12 @@ from slimtune.compression.quantization.layers import (
     fake_quantized,
     insert,
 )
-from slimtune.compression.quantization.own_forward import Kernel, kernel_of, own_kernels
+from slimtune.compression.quantization.own_forward import (
+    Kernel,
+    kernel_of,
+    own_kernels,
+    uses_its_weight,
+)
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
 from slimtune.compression.settings import settings
 from slimtune.errors import TrialError
@@ -109,7 +114,8 @@ class LearnedQuantizer(Quantizer):
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
         own = own_kernels(model, images[:2])
-        layers = [layer for layer in layers if _can_learn(layer, own)]
+        layers = [layer for layer in layers if can_be_fake_quantized(layer.module)]
+        layers = [layer for layer in layers if uses_its_weight(layer.module, own)]
         _check_apart(layers)
         seen = _inputs(model, images, layers, own)
         for layer in layers:
@@ -160,16 +166,6 @@ def _by_channel(scale: Tensor, weight: Tensor) -> Tensor:
 
 
 _OwnKernels = Mapping[nn.Module, Kernel | None]
-
-
-def _can_learn(layer: WeightLayer, own: _OwnKernels) -> bool:
-    """Return whether a layer's kernel gets the layer's weight as it is."""
-    if not can_be_fake_quantized(layer.module):
-        return False
-    if layer.module not in own:
-        return True
-    kernel = own[layer.module]
-    return kernel is not None and torch.equal(kernel.weight, layer.weight)
 
 
 def _check_apart(layers: list[WeightLayer]) -> None:

@@ -6,7 +6,7 @@ that call is given, the weight as the layer computes it and the input as the lay
 what a file stores and what quantizers must act on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,6 +195,18 @@ def own_kernels(model: nn.Module, images: Tensor) -> dict[nn.Module, Kernel | No
         for hook in hooks:
             hook.remove()
     return found
+
+
+def uses_its_weight(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bool:
+    """Return whether the kernel of a layer gets the layer's weight as it is.
+
+    Args:
+        layer: a convolution or linear layer.
+        own: from `own_kernels`, of the network that the layer is in.
+    """
+    kernel = own.get(layer)
+    same = kernel is not None and torch.equal(kernel.weight, layer.get_parameter("weight"))
+    return layer not in own or same
 
 
 def held_weights(model: nn.Module) -> list[str]:

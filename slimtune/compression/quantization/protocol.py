@@ -108,6 +108,12 @@ class Quantizer:
         return {}
 
 
+def method_of(quantizer: Quantizer) -> str:
+    """Return the name of a quantizer, or of the one that it stands in for at a first look."""
+    kinds = type(quantizer).__mro__
+    return next(name for name in QUANTIZATION if QUANTIZATION[name] in kinds)
+
+
 def ranges_from(quantizer: Quantizer) -> str:
     """Return what sets the ranges that activations are rounded on.
 

@@ -1,0 +1,79 @@
+"""Files made of a network before it is trained: what a search could not export ends it here."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+from torch import nn
+
+from slimtune.compression.pipeline import Compressed, compress
+from slimtune.compression.quantization import QUANTIZATION
+from slimtune.compression.quantization.protocol import Quantizer
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Train
+from slimtune.compression.training import network_logits
+from slimtune.errors import ExportMismatchError, ModelError, NonFiniteError, SlimtuneError
+from slimtune.measurement.accuracy import check_parity
+from slimtune.measurement.runtime import observe_ranges, predict
+from slimtune.search.doctor import few_images
+from slimtune.search.trial import build_student
+from slimtune.workload.types import Workload
+
+
+def check_files(
+    name: str, network: nn.Module, workload: Workload, quantizers: Iterable[Quantizer]
+) -> None:
+    """Check, with numbers, that files of a network compute what it computes.
+
+    The float file and one file a quantizer are made of a few images, run by ONNX Runtime and
+    compared. Quantizers give their first look, without training. How much rounding disturbs
+    says nothing before training and is let pass.
+
+    Args:
+        name: of the network, for messages.
+        network: trained or not; not modified.
+        workload: data.
+        quantizers: to try.
+
+    Raises:
+        ModelError: a file cannot be made, or computes something else.
+    """
+    few = dataclasses.replace(few_images(workload), baseline=network)
+    try:
+        check_parity(*_logits(few, Recipe(train=Train(epochs=0))), quantized=False)
+    except NonFiniteError:  # training may settle it
+        pass
+    except Exception as error:  # what torch or ONNX Runtime make of the network
+        raise ModelError(f"'{name}' cannot be exported: {_reason(error)}") from None
+    for quantizer in quantizers:
+        method = QUANTIZATION.name_of(quantizer)
+        try:
+            _logits(few, Recipe(quantize=_first_look(quantizer), train=Train(epochs=0)))
+        except (NonFiniteError, ExportMismatchError):
+            continue
+        except Exception as error:
+            raise ModelError(
+                f"quantization {method} of '{name}': {_reason(error)}; leave it out of "
+                "space.quantize.method, as slimtune doctor proposes"
+            ) from None
+
+
+def _first_look(quantizer: Quantizer) -> Quantizer:
+    untrained = {"epochs": 0} if quantizer.trains else {}
+    return dataclasses.replace(quantizer.quick(), **untrained)  # type: ignore[type-var]
+
+
+def _logits(workload: Workload, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logits of a compressed network and of its file, (n, classes) each."""
+    made: Compressed = compress(
+        workload, recipe, seed=0, observe=observe_ranges, build=build_student
+    )
+    images = workload.validation.images
+    network = network_logits(made.computed, images, workload).numpy()
+    return network, predict(made.onnx, images, mean=workload.mean, std=workload.std)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, SlimtuneError):
+        return str(error)
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
