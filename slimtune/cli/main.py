@@ -10,7 +10,12 @@ from importlib import import_module
 import click
 
 from slimtune import __version__
-from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
+from slimtune.cli.interrupted import (
+    INTERRUPTED,
+    interrupted_line,
+    leave_at_once,
+    sigterm_interrupts,
+)
 from slimtune.cli.state import State
 from slimtune.cli.streams import failing_softly
 from slimtune.cli.told_warnings import told_warnings
@@ -110,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     state = State()
     code = 0
+    if argv is None:
+        sigterm_interrupts()
     try:
         with consent_ends(), failing_softly(), told_warnings(state):
             code = _run(argv, state)
@@ -134,6 +141,8 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
     except SlimtuneError as error:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        if argv is None:
+            leave_at_once()
         return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
     except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
         kind = type(error).__name__
