@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,29 @@ from slimtune.cli.words import program
 from slimtune.errors import RunError
 from slimtune.results.files import read_json
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def sigterm_interrupts() -> None:
+    """Let SIGTERM end this program as Ctrl-C does, also before and after a search hears it."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def leave_at_once() -> None:
+    """From here on, let a further signal end this program with the code of the first.
+
+    Its last words are all that is left to do, and the end of Python takes a second or more.
+    """
+    for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
 
 
 def interrupted_line(state: State) -> str:

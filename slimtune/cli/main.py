@@ -10,7 +10,12 @@ from importlib import import_module
 import click
 
 from slimtune import __version__
-from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
+from slimtune.cli.interrupted import (
+    INTERRUPTED,
+    interrupted_line,
+    leave_at_once,
+    sigterm_interrupts,
+)
 from slimtune.cli.state import State
 from slimtune.cli.streams import failing_softly
 from slimtune.cli.terminal import echo
@@ -126,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if state.verbosity >= 0:
             echo(f"decoding images: {done} of {total}", err=True)
 
+    if argv is None:
+        sigterm_interrupts()
     try:
         with (
             consent_ends(),
@@ -155,6 +162,8 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
     except SlimtuneError as error:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        if argv is None:
+            leave_at_once()
         return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
     except SystemExit as error:  # code of the user's own, for click raises none here
         text = f"code that was run ended the program by sys.exit({error.code!r}); mend it"

@@ -1,6 +1,7 @@
 """Files that are either there in full or not there at all, and that are read with suspicion."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -214,7 +215,9 @@ def publish_tree(target: Path, files: Iterable[tuple[str, bytes]]) -> bool:
         RunError: a name is not plain, or the disk refuses; nothing is left behind.
     """
     temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    discard(temporary)
+    for left in target.parent.glob(f"{glob.escape(target.name)}.tmp-*"):
+        if is_abandoned(left):  # by a process that was killed; our own number counts as well
+            discard(left)
     try:
         temporary.mkdir(parents=True)
         for name, data in files:

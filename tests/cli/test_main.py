@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -170,3 +171,49 @@ def test_a_run_that_was_made_otherwise_is_refused_with_a_line_a_difference() -> 
     done = boom(f"__import__('slimtune.errors').errors.RunChangedError('{text}')")
     assert done.returncode == 5
     assert done.stderr == "error: runs/a was\n  seed: 1 in the run, 2 now\n"
+
+
+SIGNALLED = """
+import sys, time
+sys.argv = ["slimtune", "boom"]
+import click
+from slimtune.cli import main as cli
+
+@cli.cli.command("boom")
+def boom():
+    try:
+        print("at work", flush=True)
+        time.sleep(60)
+    finally:
+        print("ending", flush=True)
+        time.sleep({end})
+
+cli.VERBS["boom"] = ("boom_module", "fails")
+import types
+sys.modules["boom_module"] = types.SimpleNamespace(command=boom)
+code = cli.main()
+print("said", flush=True)
+time.sleep({after})
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "after", "again"), [(60, 0, "ending\n"), (0, 60, "said\n"), (0, 0, None)]
+)
+def test_sigterm_once_or_twice_is_an_interrupt_wherever_it_comes(
+    end: int, after: int, again: str | None
+) -> None:
+    code = SIGNALLED.format(end=end, after=after)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(signal.SIGTERM)
+        while again is not None and process.stdout.readline() != again:
+            pass
+        if again is not None:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 130
+        assert process.stderr.read().strip() == "interrupted"

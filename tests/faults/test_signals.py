@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM to a real search: once and twice, in this process and on Ray."""
 
 import signal
+import time
 
 import pytest
 
@@ -56,6 +57,25 @@ def test_on_ray_running_trials_end_within_the_grace_period(
     assert all(record.status == "complete" for record in open_run(run).records)
     assert searching("--resume", str(run)).wait() == 0
     assert audited(run, 8)["complete"] == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("wait", [0.0, 1.0])
+def test_on_ray_a_second_signal_ends_at_once_and_says_how_to_go_on(
+    tmp_path, searching, second, wait
+) -> None:
+    run = tmp_path / "run"
+    options = ["--trials", "2", "--concurrency", "1", "-c", *config(tmp_path), *LONG]
+    process = searching("--out", str(run), *options)
+    assert process.until(lambda: process.says("trial    0  started"))
+    process.signal(signal.SIGTERM)
+    assert process.until(lambda: process.says("stopping"))
+    time.sleep(wait)
+    process.signal(second)
+    assert process.wait() == 130
+    assert process.says(f"search --resume {run}") and not process.says("Traceback")
+    assert open_run(run).records == []
 
 
 @pytest.mark.slow

@@ -175,3 +175,11 @@ def test_what_is_set_aside_replaces_nothing(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.damaged-1", "a.damaged-2"]
     with pytest.raises(RunError, match="cannot be written"):
         set_aside(tmp_path / "gone", "damaged")
+
+
+def test_what_a_killed_process_left_beside_a_folder_is_swept_by_the_next(tmp_path):
+    for name in ("deploy.tmp-1000000000", f"deploy.tmp-{os.getpid()}", "deploy.tmp-1", "deployed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").touch()
+    assert publish_folder(tmp_path / "deploy", {"a": b"1"})
+    assert sorted(os.listdir(tmp_path)) == ["deploy", "deploy.tmp-1", "deployed"]
