@@ -65,7 +65,8 @@ def _entry(module: str, name: str) -> Iterator[str]:
         return
     yield markdown(inspect.getdoc(thing) or "")
     yield from _settings(thing)
-    for key, value in vars(thing).items():
+    ours = [base for base in reversed(thing.__mro__) if base.__module__.startswith("slimtune.")]
+    for key, value in {key: v for base in ours for key, v in vars(base).items()}.items():
         function = value.fget if isinstance(value, property) else inspect.unwrap(_plain(value))
         if key.startswith("_") or not inspect.isfunction(function):
             continue

@@ -19,7 +19,7 @@ class Steps:
 
     Args:
         console: where to; standard error.
-        first: the first step.
+        first: the first step; shown on a terminal alone.
         clock: seconds.
     """
 
@@ -39,14 +39,12 @@ class Steps:
         self._task = self._picture.add_task(first, total=None)
         self._last = clock()
         self._hearing = load_progress.listening(self._decoded)
-        self._first = first
 
     def __enter__(self) -> Self:
-        """Show the first step."""
+        """Show the first step; not as a line, for bad input is to be told of in one."""
         if self._live:
             self._picture.start()
         self._hearing.__enter__()
-        self(self._first)
         return self
 
     def __exit__(
@@ -57,7 +55,8 @@ class Steps:
     ) -> None:
         """Remove what moves."""
         self._hearing.__exit__(kind, error, trace)
-        self._picture.stop()
+        if self._live:
+            self._picture.stop()
 
     def __call__(self, what: str) -> None:
         """Say what is done now."""

@@ -14,7 +14,6 @@ def test_without_a_terminal_each_step_is_a_line_and_decoding_one_now_and_then() 
         steps._decoded(2560, 9000)
         steps("trying: prune [channels]")
     assert file.getvalue().splitlines() == [
-        "loading",
         "decoding images: 2560 of 9000",
         "trying: prune [channels]",
     ]
