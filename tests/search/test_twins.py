@@ -171,6 +171,9 @@ def test_a_run_of_an_older_version_gets_no_twin_of_what_it_has(twins: Twins) -> 
         assert (
             trial.user_attrs["key"] == Recipe.from_dict(trial.user_attrs["spec"]["recipe"]).key()
         )
+    config = SearchConfig.model_validate({"space": SPACE, "start": "none", "data": "digits"})
+    asked = proposer_of(config, study, total=99, points=[], key=twins.key)
+    assert asked.fault({}) == ""  # other keys are no damage
     after = proposed(twins, study, 99)
     keys = [
         twins.key({**recipe(amount=amount), "train": {"lr": 0.1}}) for amount in before + after
