@@ -18,9 +18,9 @@ from slimtune.results.files import discard
 
 SOCKET_PATH = 107
 """Bytes of the path of a Unix socket, without the final zero."""
-BELOW = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
+BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
 """Bytes of path that Ray adds; the last number is a process, of seven digits at most."""
-PREFIX = "slimtune-ray-"
+PREFIX = "st-ray-"
 _OWN = len(f"/{PREFIX}xxxxxxxx")
 _LOCK = "lock"
 _YOUNG = 60.0
@@ -29,6 +29,10 @@ _YOUNG = 60.0
 
 class RayFolder:
     """A new private folder, held until `remove`; those of processes that were killed are swept.
+
+    Attributes:
+        path: the folder, of mode 0700.
+        inside: what Ray is given, which opens it to everybody.
 
     Raises:
         SlimtuneError: there is no folder to make it in.
@@ -39,11 +43,12 @@ class RayFolder:
         _sweep(parent)
         try:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # with mode 0700
+            self.inside = self.path / "r"
             self._lock: IO[str] = (self.path / _LOCK).open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise SlimtuneError(
-                f"{parent}: no folder for Ray can be made there: {error.strerror}"
+                f"cannot start Ray on this host: {parent}: {error.strerror}"
             ) from None
 
     def remove(self) -> None:
@@ -63,19 +68,21 @@ def check_folder() -> None:
 
 def _parent() -> Path:
     """Return the first folder that Ray's may be made in: TMPDIR, if its path is short enough."""
+    asked = os.environ.get("RAY_TMPDIR")
     try:
-        wanted = tempfile.gettempdir()
+        wanted = asked or tempfile.gettempdir()
     except FileNotFoundError:  # Python found none that it can write to
         wanted = os.environ.get("TMPDIR", "/tmp")
-    for name in (wanted, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp", "/dev/shm"):
-        short = len(os.fsencode(name)) + _OWN + BELOW <= SOCKET_PATH
-        if name and short and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK):
-            return Path(name)
+    others = () if asked else (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")
     most = SOCKET_PATH - _OWN - BELOW
+    for name in (wanted, *others):
+        fits = name and len(os.fsencode(name)) <= most
+        if fits and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK):
+            return Path(name)
     raise SlimtuneError(
-        f"no folder for Ray's sockets: {wanted} has a path of {len(os.fsencode(wanted))} bytes, "
-        f"at most {most} fit, and /tmp cannot be written to; set TMPDIR to a shorter one, or do "
-        "without Ray (--no-ray)"
+        f"cannot start Ray on this host: {wanted} is no folder for its sockets, which must be "
+        f"writable and have a path of at most {most} bytes; set {'RAY_' * bool(asked)}TMPDIR to "
+        "such a one; the inline executor needs none (--no-ray)"
     )
 
 

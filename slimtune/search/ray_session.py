@@ -137,7 +137,7 @@ def _start(cpus: int, object_store_bytes: int) -> None:
     options: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": object_store_bytes}
     for attempt in range(STARTS):
         _stay.folder = RayFolder()
-        options["_temp_dir"] = str(_stay.folder.path)
+        options["_temp_dir"] = str(_stay.folder.inside)
         try:
             _init(address="local", resources={RESOURCE: 1}, **options)
             return

@@ -16,7 +16,8 @@ def short(monkeypatch: pytest.MonkeyPatch):
     """A temporary folder with a short path."""
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
-        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        for name in ("XDG_RUNTIME_DIR", "RAY_TMPDIR"):
+            monkeypatch.delenv(name, raising=False)
         yield Path(folder)
 
 
@@ -38,7 +39,7 @@ def test_a_long_path_is_passed_over_for_a_short_one(
     made = RayFolder()
     assert made.path.parent == short
     below = "session_2026-11-29_01-59-42_123456_4194304/sockets/plasma_store.1"
-    assert len(os.fsencode(made.path / below)) <= SOCKET_PATH
+    assert len(os.fsencode(made.inside / below)) <= SOCKET_PATH
     made.remove()
     assert os.listdir(deep) == []
 
@@ -47,7 +48,7 @@ def test_without_any_short_path_the_way_out_is_named(
     short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_folder, "SOCKET_PATH", 60)
-    with pytest.raises(SlimtuneError, match="set TMPDIR to a shorter one, or do without Ray"):
+    with pytest.raises(SlimtuneError, match="at most .* bytes; set TMPDIR to such a one"):
         check_folder()
 
 
@@ -65,3 +66,17 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(short: Path) -> No
     left = {f"{PREFIX}beginning", f"{PREFIX}link", "theirs", living.path.name}
     assert set(os.listdir(short)) == left
     living.remove()
+
+
+def test_a_folder_that_the_user_names_for_ray_is_used_or_refused(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (short / "own").mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(short / "own"))
+    made = RayFolder()
+    assert made.path.parent == short / "own"
+    made.remove()
+    for name in ("/proc/1/none", str(short / ("long" * 20))):
+        monkeypatch.setenv("RAY_TMPDIR", name)
+        with pytest.raises(SlimtuneError, match="set RAY_TMPDIR to such a one"):
+            check_folder()

@@ -1,5 +1,6 @@
 import logging
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from slimtune.errors import ConfigError
 from slimtune.search.ray_session import (
     SETTINGS,
     _cause,
+    _stay,
     check_fits,
     fitting,
     ray_session,
@@ -43,6 +45,9 @@ def seen(tmp_path_factory):
             patch.delenv(name, raising=False)
         seen["before"] = surroundings()
         with one_cpu(concurrency=3, shared_bytes=2**29):
+            seen["folder"] = _stay.folder.path
+            seen["mode of it"] = stat.S_IMODE(_stay.folder.path.stat().st_mode)
+            seen["sessions"] = [path.name for path in _stay.folder.inside.glob("session_2*")]
             seen["resources"] = ray.cluster_resources()
             seen["mode"] = os.environ["RAY_AUTH_MODE"]
             seen["answer"] = ray.get(ray.put(3))
@@ -68,6 +73,11 @@ def test_it_has_the_asked_cpus_and_room_for_what_is_shared(seen):
 def test_it_is_protected_by_a_token_and_writes_nothing_at_home(seen):
     assert seen["mode"] == "token"
     assert list(seen["home"].iterdir()) == []
+
+
+def test_its_sockets_and_logs_are_private_and_go_with_it(seen):
+    assert seen["mode of it"] == 0o700 and len(seen["sessions"]) == 1
+    assert not seen["folder"].exists()
 
 
 def test_it_leaves_the_process_as_it_was(seen):
