@@ -8,6 +8,7 @@
     │   ├── UnknownNameError     2   a name that no registry knows; suggests the nearest
     │   ├── DataError            2   a dataset that cannot be read or does not fit
     │   └── ModelError           2   an architecture or a weights file that cannot be used
+    │       └── PickledWeightsError  2   weights that are pickled objects; says how to convert
     ├── NothingMatchesError      3   a selection that leaves no trial
     ├── SearchFailedError        4   a search in which no trial finished
     ├── RunError                 5   a run folder that is missing, damaged, in use or incompatible
@@ -56,6 +57,10 @@ class ModelError(UserError):
     """An architecture or a weights file that cannot be used."""
 
 
+class PickledWeightsError(ModelError):
+    """Weights inside a pickled object: after the first line, two lines that take them out."""
+
+
 class NothingMatchesError(SlimtuneError):
     """A selection that no trial satisfies."""
 
@@ -100,6 +105,10 @@ class TrialTimeoutError(TrialError):
 
 class ExportMismatchError(TrialError):
     """The exported file does not compute what the network computes."""
+
+
+class SlimtuneWarning(UserWarning):
+    """Something that a user should know and that stops nothing; one line."""
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ def allow_code_option(command: _Command) -> _Command:
         expose_value=False,
         is_eager=True,
         callback=_allow,
-        help="Run code of yours (FILE.py:NAME) that a config, recipe or run names.",
+        help="Run code of yours (FILE.py:NAME) that a config, recipe or run names, and connect to "
+        "the Ray that it names.",
     )
     return option(command)

@@ -80,6 +80,8 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
     tested = "" if images is None else f"accuracy on {images} images; "
     plural = "s" if threads > 1 else ""
     table.caption = f"{tested}latency of 1 image on {threads} thread{plural}, in turn"
+    if not all(row.latency_stable for row in rows):
+        table.caption += f"\n{words.UNSTABLE}"
     return table
 
 

@@ -118,6 +118,10 @@ def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
     for name, before in baseline.objectives.items():
         after = made.objectives[name]
         ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"
+        if name == "latency_ms" and not (baseline.stable and made.stable):
+            ratio = ""
+            table.caption = words.UNSTABLE
         title = "validation accuracy" if name == "accuracy" else name
-        table.add_row(title, words.value(name, before), words.value(name, after), ratio)
+        was, now = (words.value(name, r.objectives[name], r.stable) for r in (baseline, made))
+        table.add_row(title, was, now, ratio)
     console.print(table)

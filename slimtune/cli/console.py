@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slimtune.cli.state import State
 from slimtune.cli.terminal import clean, echo
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 PLAIN_WIDTH = 100
@@ -66,7 +66,7 @@ def write_or_echo(text: str, output: Path | None) -> None:
     if output is None:
         echo(text, nl=False)
     else:
-        atomic_write(output, text)
+        write_output(output, text)
 
 
 def plain_table(title: str, *columns: str) -> Table:

@@ -13,6 +13,7 @@ from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.doctor import Finding
+from slimtune.search.steadiness import words as steadiness_words
 
 
 def carry_out(
@@ -53,7 +54,7 @@ def _facts(found: Checkup) -> list[str]:
         *words.notes(found.notes),
         f"network   {found.model} · {words.count(told['params'])} params · "
         f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
-        f"{words.latency(told['latency_ms'])}",
+        f"{words.latency(told['latency_ms'], bool(told['latency_stable']))}",
     ]
 
 
@@ -76,14 +77,9 @@ def _costs(found: Checkup) -> list[str]:
     trial, host = found.trial, found.host
     memory = f"{host['memory_bytes'] / 2**30:.1f} GiB" if host["memory_bytes"] else "unknown"
     gpus = ", ".join(host["gpus"]) or "none"
-    noise = (
-        f"{host['latency_accepted_share']:.0%} of the rounds were quiet; "
-        f"{host['latency_repeats']} measurements of one file lie within "
-        f"{host['latency_spread']:.1%}"
-    )
     return [
         f"a trial   about {words.duration(trial['seconds'])} (min:s): {trial['how']}",
         f"host      {host['cpu']} · {host['cores']} cores · {memory} · GPUs: {gpus} · "
         f"ray {host['ray']} · torch {host['torch']}",
-        f"latency   {noise}",
+        *(f"latency   {line}" for line in steadiness_words(host)),
     ]

@@ -69,6 +69,7 @@ def _text(result: dict[str, Any]) -> str:
         told = words.latency(result["latency_ms"], result["latency_stable"])
         batch, threads = result["latency_batch"], plural(result["threads"], "thread")
         lines.append(f"latency {told}, batch {batch}, {threads}")
+        lines += [] if result["latency_stable"] else [words.UNSTABLE]
     if "params" in result:
         lines.append(f"params {words.count(result['params'])}")
     return "\n".join([*lines, *words.notes(result.get("notes", ()))])

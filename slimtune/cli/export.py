@@ -1,7 +1,6 @@
 """``slimtune export``: members of the front, copied out of the run and ready to deploy."""
 
 import shlex
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import click
 
 from slimtune.cli import words
 from slimtune.cli.allow_code import allow_code_option
-from slimtune.cli.choosing import limit_options, resolved
+from slimtune.cli.choosing import given, limit_options
 from slimtune.cli.console import log_console
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
@@ -18,18 +17,11 @@ from slimtune.errors import ConfigError
 from slimtune.results.delivery import FORMATS
 from slimtune.results.delivery_front import export_front
 from slimtune.results.finals import FOLDER as FINALS
-from slimtune.results.limits import keeps
 from slimtune.results.member import Member
 from slimtune.results.run import Run, open_run
 from slimtune.workload.own_code import is_allowed
 
 EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o deploy"
-_KEYWORDS = {
-    "accuracy": "min_accuracy",
-    "latency_ms": "max_latency_ms",
-    "size_bytes": "max_size_bytes",
-}
-"""An objective -> the argument of `Run.pick` that limits it."""
 
 
 class Formats(click.ParamType):
@@ -90,7 +82,8 @@ def command(
 ) -> int:
     """Copy members of RUN's front into a new folder, checked against their recorded hashes.
 
-    Give --trial, or --pick with limits, or --all with limits; limits alone mean --pick knee.
+    Give --trial, or --pick with limits, or --all with limits; limits alone mean --pick knee. A
+    limit that you give replaces the search's own; none removes it.
     The folder has the model, a model card, and a predict.py that needs no slimtune.
     """
     limited = any(limit is not None for limit in options.values())
@@ -102,17 +95,18 @@ def command(
     opened = open_run(run)
     if verify:
         _check_consent(opened)
-    limits = resolved(options, opened.baseline_values(opened.front())) if limited else {}
+    view = opened.within(given(options))
     if whole:
-        members = _members(opened, limits)
+        view.pick()  # refuses limits that no trial keeps
+        members = view.front()
         target = export_front(opened, members, output, formats)
         folders = {int(n): target / f"trial-{int(n):04d}" for n in members["trial"]}
         _show_front(state, opened, target, len(folders))
     else:
-        member = opened.trial(trial) if trial is not None else _picked(opened, how, limits)
+        member = opened.trial(trial) if trial is not None else view.pick(how or "knee")
         target = member.export(output, formats)
         folders = {member.number: target}
-        _show(state, opened, member, target)
+        _show(state, view, member, target)
     return _verified(state, opened, folders) if verify else 0
 
 
@@ -130,24 +124,11 @@ def _check_consent(run: Run) -> None:
             )
 
 
-def _picked(run: Run, how: str | None, limits: Mapping[str, float]) -> Member:
-    keywords: dict[str, Any] = {_KEYWORDS[name]: limit for name, limit in limits.items()}
-    return run.pick(how or "knee", **keywords)
-
-
-def _members(run: Run, limits: Mapping[str, float]) -> Any:
-    """Return the rows of the front that keep the limits."""
-    _picked(run, None, limits)  # refuses limits that make no sense, or that no member keeps
-    front = run.front()
-    rows: list[dict[str, Any]] = front.to_dict("records")  # type: ignore[assignment]
-    return front[[keeps(limits, row) for row in rows]]
-
-
 def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     echo(target)
     log = log_console(state)
-    told = words.objectives(_as_in_the_front(run, member))
+    told = words.objectives(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)
@@ -163,14 +144,18 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
         log.print(f"try it: {command}", markup=False, soft_wrap=True)
 
 
-def _as_in_the_front(run: Run, member: Member) -> dict[str, float]:
-    """Return a member's objectives, its latency as measured in turn with the rest of the front."""
-    objectives = dict(member.record.objectives)
+def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
+    """Return a member's objectives, its latency as measured in turn with the rest of the front.
+
+    And whether that is stable.
+    """
+    objectives, stable = dict(member.record.objectives), member.record.stable
     front = run.front()
     row = front[front["trial"] == member.number]
     if "latency_ms" in objectives and not row.empty:
         objectives["latency_ms"] = float(row["latency_ms"].iloc[0])
-    return objectives
+        stable = bool(row["stable"].iloc[0])
+    return objectives, stable
 
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:

@@ -1,20 +1,25 @@
-"""``slimtune front``: the Pareto front of a run, or what of it fits, for people or programs."""
+"""``slimtune front``: a run's Pareto front, or its members within limits, to read or to parse."""
 
 from pathlib import Path
 
 import click
 import pandas as pd
 
-from slimtune.cli.choosing import PICKS, limit_options, resolved
+from slimtune.cli.choosing import PICKS, given, limit_options
 from slimtune.cli.console import json_option, log_console, result_console, write_or_echo
 from slimtune.cli.state import State
-from slimtune.errors import NothingMatchesError
-from slimtune.results.files import atomic_write
+from slimtune.results.limit_view import asked_for, resolved
+from slimtune.results.limit_words import conditions
+from slimtune.results.limits import LIMITED
+from slimtune.results.output import write_output
 from slimtune.results.run import Run, open_run
-from slimtune.results.selection import matching, pick_row
+from slimtune.results.selection import matching
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
+from slimtune.results.units import plural
 
 EPILOG = "Example: slimtune front runs/demo --max-latency 0.5x --pick size"
+OPTIONS = {quantity: f"--{name.replace('_', '-')}" for name, quantity in LIMITED.items()}
+"""A measured quantity -> the option that limits it."""
 STYLES = ("table", "json", "csv", "parquet")
 
 
@@ -43,10 +48,11 @@ def command(
     style: str | None,
     output: Path | None,
 ) -> None:
-    """Show the Pareto front of RUN: the trials that no other trial dominates.
+    """Show the Pareto front of RUN, or only the members within your limits.
 
-    Limits leave the members that keep them; when none does, the nearest miss is named and the
-    exit code is 3. Accuracies are of validation images, with their standard errors.
+    A limit that you give replaces the search's own, tighter or looser; none removes it. When no
+    trial keeps the limits, the nearest miss is named and the exit code is 3. Accuracies are of
+    validation images, with their standard errors.
     """
     if pick and everything:
         raise click.UsageError("--pick shows one member and --all shows all; give one.")
@@ -55,39 +61,52 @@ def command(
         raise click.UsageError("--format parquet is no text: give -o FILE.parquet as well.")
     opened = open_run(run)
     opened = opened.at(opened.records)
-    limits = {"min_accuracy": min_accuracy, "max_latency": max_latency, "max_size": max_size}
-    table = _rows(opened, limits, pick, everything, complete=style == "table")
+    limits = given(
+        {"min_accuracy": min_accuracy, "max_latency": max_latency, "max_size": max_size}
+    )
+    view = opened.within(limits)
+    if everything:
+        table = _all_rows(opened, limits, complete=style == "table")
+    else:
+        table = _members(view, pick)
     if style == "table" and output is None:
         result_console(state).print(front_table(opened, table))
-        _tell_others(state, opened, everything)
+        if everything:
+            _tell_others(state, opened)
+        else:
+            _tell_limits(state, opened, view)
     elif style == "parquet" and output is not None:
-        atomic_write(output, front_parquet(opened, table))
+        write_output(output, front_parquet(opened, table))
     else:
         write_or_echo(_text(state, opened, style, table), output)
 
 
-def _rows(
-    run: Run,
-    limits: dict[str, str | None],
-    how: str | None,
-    everything: bool,
-    complete: bool,
-) -> pd.DataFrame:
-    """Return the rows that are asked for.
+def _members(run: Run, how: str | None) -> pd.DataFrame:
+    """Return the front, or its one member that is picked.
+
+    Raises:
+        NothingMatchesError: no trial keeps the limits that the run is seen with.
+    """
+    front = run.front()
+    if how is not None or front.empty:
+        number = run.pick(how or "knee").number  # tells of an empty front why it is
+        front = front[front["trial"] == number].reset_index(drop=True)
+    return front
+
+
+def _all_rows(run: Run, limits: dict[str, str], complete: bool) -> pd.DataFrame:
+    """Return all trials that keep the limits that were typed; those of the search are no matter.
 
     Raises:
         NothingMatchesError: there is none.
     """
-    front = run.trials() if everything else run.front()
-    if everything and (complete or any(limits.values())):
-        front = front[front["status"] == "complete"].reset_index(drop=True)
-    if front.empty and (missed := run.nearest_miss()):
-        raise NothingMatchesError(missed)
-    bounds = resolved(limits, run.baseline_values(front))
-    kept = matching(front, bounds)
-    if how is not None:
-        return front.iloc[[pick_row(front, how, bounds)]].reset_index(drop=True)
-    return front[kept].reset_index(drop=True)
+    trials = run.trials()
+    if complete or limits:
+        trials = trials[trials["status"] == "complete"].reset_index(drop=True)
+    asked = asked_for(limits)
+    texts = {LIMITED[name]: text for name, text in asked.items() if text is not None}
+    kept = matching(trials, resolved(asked, run.baseline_values(trials)), texts)
+    return trials[kept].reset_index(drop=True)
 
 
 def _style_of(output: Path | None) -> str | None:
@@ -96,16 +115,36 @@ def _style_of(output: Path | None) -> str | None:
     return suffix if suffix in STYLES else None
 
 
-def _tell_others(state: State, run: Run, everything: bool) -> None:
+def _tell_others(state: State, run: Run) -> None:
     """Say on standard error what became of the trials that the table leaves out."""
     counts = {"failed": 0, "stopped": 0}
     for record in run.records:
         if record.status in counts:
             counts[record.status] += 1
     told = [f"{count} {status}" for status, count in counts.items() if count]
-    if everything and told:
+    if told:
         text = f"not shown: {', '.join(told)}; --format json lists them, and why"
         log_console(state).print(text, markup=False, soft_wrap=True)
+
+
+def _tell_limits(state: State, run: Run, view: Run) -> None:
+    """Say on standard error which limits the table keeps, and how the search's are changed."""
+    lines = []
+    if view.limits:
+        options = ", ".join(OPTIONS[name] for name in view.limits)
+        hint = f" · of the search; {options} with another value replaces it, with none removes it"
+        own = view.view is None
+        lines.append(f"limits    {conditions(view.limits, view.limit_texts)}" + hint * own)
+    entered = {record.number for record in run.candidates()}
+    more = [record.number for record in view.candidates() if record.number not in entered]
+    if more and run.finals():
+        numbers = ", ".join(map(str, more))
+        lines.append(
+            f"not shown: {plural(len(more), 'trial')} within these limits but without a final "
+            f"({numbers}): this front is of finals; --all shows all trials"
+        )
+    for line in lines:
+        log_console(state).print(line, markup=False, soft_wrap=True)
 
 
 def _text(state: State, run: Run, style: str, table: pd.DataFrame) -> str:

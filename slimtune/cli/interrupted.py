@@ -26,16 +26,19 @@ def interrupted_line(state: State) -> str:
 
 
 def resume_command(run: Path) -> str:
-    """Return what goes on with a run: with consent, if it names code of the user's own."""
+    """Return what goes on with a run: with consent, if it names code or a cluster."""
     command = f"{program()} search --resume {shlex.quote(str(run))}"
-    return f"{command} --allow-code" if _names_code(run) else command
+    return f"{command} --allow-code" if _needs_consent(run) else command
 
 
-def _names_code(run: Path) -> bool:
-    """Return whether run.json lists code; without importing torch to ask the settings for it."""
+def _needs_consent(run: Path) -> bool:
+    """Return whether run.json names code or a cluster, without importing torch to ask for it."""
     try:
-        return bool(read_json(run / "run.json")["workload"]["code"])
-    except (RunError, KeyError, TypeError):  # no reason to keep the last words back
+        manifest = read_json(run / "run.json")
+        settings = manifest.get("config", {})
+        joins = settings.get("ray_address") is not None and settings.get("executor") != "inline"
+        return joins or bool(manifest["workload"]["code"])
+    except (RunError, KeyError, TypeError, AttributeError):  # no reason to keep the words back
         return False
 
 

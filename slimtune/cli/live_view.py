@@ -177,7 +177,10 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
     shown = front.iloc[thinned(len(front), rows, list(front["knee"]).index(True))]
     titles = ["trial", *(f"{one.title} {_ARROWS[one.direction]}" for one in known)]
     cells = [
-        [mark(row) + str(row["trial"]), *(words.value(one.name, row[one.name]) for one in known)]
+        [
+            mark(row) + str(row["trial"]),
+            *(words.value(one.name, row[one.name], row.get("stable", True)) for one in known),
+        ]
         for row in shown.to_dict("records")
     ]
     of = f" ({len(shown)} of {len(front)} members)" if len(shown) < len(front) else ""

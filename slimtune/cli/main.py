@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -11,8 +12,16 @@ import click
 from slimtune import __version__
 from slimtune.cli.interrupted import INTERRUPTED, interrupted_line
 from slimtune.cli.state import State
+from slimtune.cli.streams import failing_softly
 from slimtune.cli.terminal import echo
-from slimtune.errors import RunChangedError, SlimtuneError, UserError, did_you_mean
+from slimtune.cli.told_warnings import told_warnings
+from slimtune.errors import (
+    PickledWeightsError,
+    RunChangedError,
+    SlimtuneError,
+    UserError,
+    did_you_mean,
+)
 from slimtune.workload.own_code import consent_ends
 
 # Verb -> (module that holds a click command called `command`, help in one line). The help stands
@@ -106,8 +115,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process if not given.
     """
-    with consent_ends():
-        return _run(argv, State())
+    state = State()
+    code = 0
+    try:
+        with consent_ends(), failing_softly(), told_warnings(state):
+            code = _run(argv, state)
+    except SlimtuneError as error:  # of standard output, when all else is done
+        with suppress(OSError):
+            _report(state, str(error), error.exit_code)
+        return code or error.exit_code
+    return code
 
 
 def _run(argv: Sequence[str] | None, state: State) -> int:
@@ -119,8 +136,8 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _report(state, _usage_line(error), error.exit_code)
-    except RunChangedError as error:
-        return _report_changes(state, error)
+    except (RunChangedError, PickledWeightsError) as error:
+        return _report_lines(state, error)
     except SlimtuneError as error:
         return _report(state, str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -142,11 +159,11 @@ def _report(state: State, message: str, code: int, prefix: str = "error: ") -> i
     return code
 
 
-def _report_changes(state: State, error: RunChangedError) -> int:
-    """Print the error in one line, and the differences below it, one a line."""
-    first, *differences = str(error).splitlines()
+def _report_lines(state: State, error: SlimtuneError) -> int:
+    """Print the error's first line, and the others below it as they are."""
+    first, *others = str(error).splitlines()
     code = _report(state, first, error.exit_code)
-    for line in differences:
+    for line in others:
         echo(line, err=True)
     return code
 

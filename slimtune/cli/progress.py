@@ -12,8 +12,10 @@ from slimtune import __version__
 from slimtune.cli import words
 from slimtune.cli.live_view import LiveView
 from slimtune.errors import SlimtuneError
+from slimtune.results.limit_words import conditions
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.stop_reason import stopped_words
 from slimtune.results.units import plural
 
 
@@ -88,13 +90,26 @@ class Progress:
             self._line(f"{what:<8}  {text}")
 
     def _on_baseline(self, values: Mapping[str, Any]) -> None:
+        stable = values.get("latency_stable") is not False
         self._line(
             f"baseline  accuracy {words.accuracy(values['accuracy'])} validation, "
             f"{words.accuracy(values['test_accuracy'])} test · "
             f"{words.objective('size_bytes', values['size_bytes'])} · "
-            f"{words.objective('latency_ms', values['latency_ms'])}"
+            f"{words.objective('latency_ms', values['latency_ms'], stable)}"
         )
         self._view.title = "starting workers"
+
+    def _on_limits(self, values: Mapping[str, Any]) -> None:
+        text = conditions(values["limits"], values["asked"]) or "none"
+        if "before" in values:
+            text += f" (before: {conditions(values['before'], values['asked_before']) or 'none'})"
+        self._line(f"limits    {text}")
+        if numbers := values.get("stopped"):
+            those = ", ".join(map(str, numbers))
+            self._line(
+                f"limits    {plural(len(numbers), 'trial')} stopped under earlier limits stay "
+                f"stopped ({those}); slimtune rerun {self._out} --trial N runs one to its end"
+            )
 
     def _on_teacher(self, values: Mapping[str, Any]) -> None:
         self._line(
@@ -199,8 +214,10 @@ class Progress:
 def outcome(record: TrialRecord) -> str:
     """Return how a trial ended, in one line: its objectives, or why it has none."""
     if record.status == "complete":
-        return words.objectives(record.objectives)
-    return f"{record.status}{' at' if record.status == 'stopped' else ':'} {record.error}"
+        return words.objectives(record.objectives, record.stable)
+    if record.status == "stopped":
+        return stopped_words(record.error)
+    return f"{record.status}: {record.error}"
 
 
 def _origin(validation_source: str) -> str:

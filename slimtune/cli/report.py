@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from slimtune.cli.choosing import given, limit_options
 from slimtune.cli.console import json_option, log_console
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.errors import UserError
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 from slimtune.results.plots import front_figure, growth_figure, importance_figure
 from slimtune.results.run import Run, open_run
 
@@ -29,17 +30,20 @@ _FIGURES = {
 @click.option(
     "--png", "figures", type=Path, metavar="DIR", help="Draw static figures into DIR as well."
 )
+@limit_options
 @json_option
 @click.pass_obj
-def command(state: State, run: Path, output: Path | None, figures: Path | None) -> None:
+def command(
+    state: State, /, run: Path, output: Path | None, figures: Path | None, **limits: str | None
+) -> None:
     """Write one HTML file with everything there is to understand of RUN.
 
     It opens from disk and fetches nothing: the front in linked charts, hypervolume over the
     trials, what decided each objective, what each technique bought, failures, how it was
-    measured. RUN may still be running.
+    measured. RUN may still be running. A limit that you give replaces the search's own.
     """
     opened = open_run(run)
-    opened = opened.at(opened.records)
+    opened = opened.at(opened.records).within(given(limits))
     page = opened.report(output)
     drawn = [] if figures is None else _draw(state, opened, figures)
     if state.json:
@@ -61,6 +65,6 @@ def _draw(state: State, run: Run, folder: Path) -> list[Path]:
         if png is None:
             log_console(state).print(f"too few trials for {name}", markup=False)
             continue
-        atomic_write(folder / name, png)
+        write_output(folder / name, png)
         drawn.append(folder / name)
     return drawn

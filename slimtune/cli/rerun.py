@@ -103,8 +103,8 @@ def _show_objectives(
         stopped = recorded.status == "stopped"
         note = "equal" if same else "differs"
         note = "not compared" if name == "latency_ms" or stopped else note
-        was = "—" if before is None else words.value(name, before)
-        table.add_row(name, was, words.value(name, value), note)
+        was = "—" if before is None else words.value(name, before, recorded.stable)
+        table.add_row(name, was, words.value(name, value, repeated.stable), note)
     result_console(state).print(table)
 
 

@@ -16,7 +16,7 @@ from slimtune.cli.interrupted import leaving_when_stuck
 from slimtune.cli.json_events import JsonEvents
 from slimtune.cli.per_trial import PER_TRIAL
 from slimtune.cli.progress import Progress
-from slimtune.cli.settings import search_config
+from slimtune.cli.settings import parse_assignments, search_config
 from slimtune.cli.state import State
 from slimtune.cli.steering import STEERING
 from slimtune.cli.terminal import echo
@@ -29,6 +29,7 @@ from slimtune.results.run import Run
 from slimtune.results.summary import summarise, summary_table
 from slimtune.results.tables import front_json, front_table
 from slimtune.search.config import SearchConfig
+from slimtune.search.references import check_address
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import run_search
 
@@ -54,6 +55,8 @@ def carry_out(
             "--ray-address needs Ray, but the executor is inline: leave --no-ray out, or say "
             "--set executor=ray where a file or a run has it inline."
         )
+    if config.executor != "inline":
+        check_address(config.ray_address, {**options, **parse_assignments(assignments)})
     if print_config:
         settings = config.model_dump(mode="json", exclude_none=True)
         echo(json.dumps(settings, indent=2) if state.json else dump_yaml(settings).rstrip())

@@ -7,7 +7,7 @@ import click
 from slimtune.cli.console import log_console, result_console, style_option, write_or_echo
 from slimtune.cli.state import State
 from slimtune.errors import RunError, shortened
-from slimtune.results.files import atomic_write
+from slimtune.results.output import write_output
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import open_run
 from slimtune.results.summary import DEFAULT_COLUMNS, summarise, summary_table
@@ -52,5 +52,5 @@ def command(
     else:
         write_or_echo(table.map(no_formula).to_csv(index=False, lineterminator="\n"), output)
     if figure is not None:
-        atomic_write(figure, spread_figure(opened))
+        write_output(figure, spread_figure(opened))
         log_console(state).print(f"drawn to {figure}", markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from slimtune.cli.json_events import told
 from slimtune.cli.live_view import LiveView
 from slimtune.cli.progress import outcome
 from slimtune.cli.state import State
+from slimtune.cli.streams import failed
 from slimtune.cli.terminal import echo
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
@@ -120,13 +121,13 @@ def _watch(watcher: Watcher, state: State, interval: float, once: bool) -> None:
     if state.json or not console.is_terminal:
         tell = _tell_json if state.json else _line_teller(watcher, state)
         tell(fresh)
-        while watcher.status.state in ("preparing", "running"):
+        while watcher.status.state in ("preparing", "running") and not failed():
             time.sleep(interval)
             tell(watcher.look())
         _show_end(watcher, state)
         return
     with _keys() as pressed, Live(watcher.view, console=console, transient=True) as live:
-        while watcher.status.state in ("preparing", "running"):
+        while watcher.status.state in ("preparing", "running") and not failed():
             if pressed(interval) == "q":
                 return
             watcher.look()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 _KIB = 1024
+UNSTABLE = "~ the machine was too busy for a stable latency"
+"""What the mark of `latency` means."""
 
 
 def accuracy(score: float, error: float | None = None, images: int | None = None) -> str:
@@ -23,9 +25,9 @@ def size(amount: float) -> str:
 
 
 def latency(ms: float, stable: bool = True) -> str:
-    """Return milliseconds as ``"0.214 ms"``; says so if the machine was too busy to tell."""
+    """Return milliseconds as ``"0.214 ms"``, with a ``~`` if the machine was too busy to tell."""
     digits = 4 if ms < 0.1 else 3 if ms < 10 else 1
-    return f"{ms:.{digits}f} ms" + ("" if stable else " (unstable)")
+    return f"{ms:.{digits}f} ms" + ("" if stable else " ~")
 
 
 def count(number: float) -> str:
@@ -47,7 +49,6 @@ _FORMS: dict[str, Callable[[float], str]] = {
     "accuracy": accuracy,
     "balanced_accuracy": accuracy,
     "size_bytes": size,
-    "latency_ms": latency,
 }
 _TITLES = {
     "size_bytes": "size",
@@ -56,20 +57,28 @@ _TITLES = {
 }
 
 
-def value(name: str, measured: float) -> str:
-    """Return one measured value in the form and unit of its objective."""
+def value(name: str, measured: float, stable: bool = True) -> str:
+    """Return one measured value in the form and unit of its objective.
+
+    Args:
+        name: of the objective.
+        measured: in its unit.
+        stable: whether the machine was quiet enough for a latency.
+    """
+    if name == "latency_ms":
+        return latency(measured, stable)
     return _FORMS.get(name, count)(measured)
 
 
-def objective(name: str, measured: float) -> str:
+def objective(name: str, measured: float, stable: bool = True) -> str:
     """Return one measured value with its title, such as ``"size 285.9 KiB"``."""
     title = _TITLES.get(name, name.partition(":")[0])  # f1:maximize, a metric of the user's own
-    return f"{title} {value(name, measured)}"
+    return f"{title} {value(name, measured, stable)}"
 
 
-def objectives(values: Mapping[str, float]) -> str:
-    """Return the objectives of a trial on one line."""
-    return "  ".join(objective(name, measured) for name, measured in values.items())
+def objectives(values: Mapping[str, float], stable: bool = True) -> str:
+    """Return the objectives of a trial on one line, an unstable latency with a ``~``."""
+    return "  ".join(objective(name, measured, stable) for name, measured in values.items())
 
 
 def notes(texts: Iterable[str]) -> list[str]:

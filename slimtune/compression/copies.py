@@ -6,21 +6,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.layout import laid_out, runs_channels_last
 from slimtune.workload.shortcut import materialize_shortcuts
 
 
-def copied(network: nn.Module) -> nn.Module:
+def copied(network: nn.Module, image_shape: tuple[int, int, int]) -> nn.Module:
     """Return a copy whose bits do not depend on where the network came from.
 
-    A network that was trained here has its weights channels-last in memory, one that was read
-    from a file does not, and torch picks its kernels, and so the last bits, by that.
+    A network that was trained here may have its weights channels-last in memory, one that was
+    read from a file does not, and torch picks its kernels, and so the last bits, by that.
+
+    Args:
+        network: not modified, but for what it remembers of its layout.
+        image_shape: (channels, height, width), to try the layout on.
     """
-    return laid_out(materialize_shortcuts(cloned(network)).eval())
-
-
-def laid_out(network: nn.Module) -> nn.Module:
-    """Lay the weights of ``network`` channels-last in memory, in place, and return it."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    runs_channels_last(network, image_shape)  # which it remembers, and its copies with it
+    return laid_out(materialize_shortcuts(cloned(network)).eval(), image_shape)
 
 
 def cloned(network: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from slimtune.compression.pruning.schedules import rate_for
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Prune
 
@@ -19,7 +20,8 @@ def lengthened(recipe: Recipe, cheap: int, full: int) -> Recipe:
     A stage that trains n epochs (after pruning, with fake quantizers, of recovery after a step of
     pruning, of sparse learning) trains ``n * full / cheap``, rounded; but ``full`` at most, for a
     stage whose length the search did not cut has nothing to catch up on, and never fewer than n.
-    What trains nothing still does. All else stays as it is.
+    What trains nothing still does. All else stays as it is, and so does how much is removed: of a
+    schedule per epoch, less goes at the end of each.
 
     Args:
         recipe: as the search ran it.
@@ -38,6 +40,8 @@ def lengthened(recipe: Recipe, cheap: int, full: int) -> Recipe:
     prune = (
         None if recipe.prune is None else _longer_pruning(recipe.prune, recipe.in_steps, longer)
     )
+    if prune is not None and prune.schedule == "per_epoch" and train != recipe.train:
+        prune = dataclasses.replace(prune, rate=rate_for(recipe.amount, train.epochs))
     return dataclasses.replace(recipe, train=train, quantize=quantize, prune=prune)
 
 

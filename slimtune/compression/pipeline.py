@@ -9,32 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression import rungs
-from slimtune.compression.copies import cloned, copied, laid_out
+from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch, spread
+from slimtune.compression.copies import cloned, copied
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
-from slimtune.compression.export.onnx_file import Observe, export_onnx
+from slimtune.compression.export.onnx_file import Observe, export_file
+from slimtune.compression.layout import laid_out, laid_out_like
+from slimtune.compression.left_out import LeftOut
 from slimtune.compression.lessons import Lessons, Recall, ask_again, can_be_kept
 from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
-from slimtune.compression.pruning.soft import SoftPruning
+from slimtune.compression.pruning.per_epoch import while_training
 from slimtune.compression.pruning.stage import channel_groups, prune
-from slimtune.compression.quantization.baking import as_in_file, bake, halved
+from slimtune.compression.quantization import QUANTIZATION
+from slimtune.compression.quantization.baking import as_in_file, bake, halved, one_a_weight
+from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.streams import stream
 from slimtune.compression.teaching import lessons_of, teacher_of
-from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, train_network
+from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, check_finite, train_network
 from slimtune.errors import ConfigError, NonFiniteError
-from slimtune.workload.augment import normalise
 from slimtune.workload.types import Architecture, Workload
 
 Report = Callable[[str, Mapping[str, float]], None]
 Build = Callable[[Architecture, str | None], nn.Module]
 Kept = dict[str, list[int]]
-_CHECKED_IMAGES = 32
-SCORING_IMAGES = 256
-"""Training images on which pruning methods that want gradients get them."""
 
 
 def report_nothing(stage: str, values: Mapping[str, float]) -> None:
@@ -90,6 +91,7 @@ class Compressed:
         kept: for each layer that lost output channels, the indices that stayed.
         history: one entry an epoch of fine-tuning.
         weight_bits: bits of each weight that is stored as integers, by qualified name.
+        left_out: the weights that the file holds in float32 although it was to be quantized.
     """
 
     model: nn.Module
@@ -99,6 +101,7 @@ class Compressed:
     kept: Kept
     history: list[Epoch]
     weight_bits: dict[str, int]
+    left_out: LeftOut = LeftOut()
 
 
 def compress(
@@ -150,7 +153,7 @@ def compress(
     shared = seed if prefix_seed is None else prefix_seed
     lessons = lessons_of(workload, precision, device, views, recall, shared)
     bench = _Bench(workload, recipe, first, device, report, watch, precision, lessons)
-    at = bench.student(build) if start is None else bench.resumed(start)
+    at = bench.student(build) if start is None else bench.resumed(start, build)
     if rungs.comes_late(recipe):
         bench.foresee(at, observe)
     if recipe.order == "spq":
@@ -189,15 +192,17 @@ class _Bench:
         """Return a copy of the baseline, or the other network that the recipe names."""
         wanted, known = self.recipe.student, self.workload.architecture
         self._seeded("student")
-        if wanted.model == BASELINE:
-            return Progress("", copied(self.workload.baseline).to(self.device), known)
-        architecture = dataclasses.replace(known, name=wanted.model)
-        network = copied(build(architecture, wanted.weights))
-        return Progress("", network.to(self.device), architecture)
+        own = wanted.model == BASELINE
+        known = known if own else dataclasses.replace(known, name=wanted.model)
+        network = self.workload.baseline if own else build(known, wanted.weights)
+        return Progress("", copied(network, self.workload.image_shape).to(self.device), known)
 
-    def resumed(self, start: Progress) -> Progress:
+    def resumed(self, start: Progress, build: Build) -> Progress:
         """Return a saved student as it was before it was saved: device and layout in memory."""
-        return dataclasses.replace(start, model=laid_out(start.model.to(self.device)))
+        own = self.recipe.student.model == BASELINE
+        whole = self.workload.baseline if own else build(start.architecture, None)
+        model = laid_out_like(start.model, whole, self.workload.image_shape)
+        return dataclasses.replace(start, model=model.to(self.device))
 
     def foresee(self, at: Progress, observe: Observe) -> None:
         """Show what would come of the student without the training ahead, if someone looks on.
@@ -251,11 +256,12 @@ class _Bench:
         )
 
     def train(self, at: Progress) -> Progress:
-        """Fine-tune; with a soft schedule, prune at the end of each epoch and remove at last."""
+        """Fine-tune; if the schedule says so, prune after each epoch and remove at last."""
         settings, train = self.recipe.prune, self.recipe.train
         if settings is None or not self.recipe.softly:
             return dataclasses.replace(self._tuned(at, "fine-tune", train), done="train")
-        pruner = SoftPruning(at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed)
+        batch = self._batch(SCORING_IMAGES)
+        pruner = while_training(at.model, settings, batch=batch, seed=self.seed)
         trained = self._tuned(at, "fine-tune", train, hooks=pruner.hooks())
         self.report("prune", {})
         kept = pruner.remove()
@@ -265,7 +271,7 @@ class _Bench:
         """Insert fake quantizers, if the quantizer learns."""
         self._seeded("fake quantize")
         images = self._images(self.recipe.quantize.calibration_images)
-        return dataclasses.replace(at, model=self.recipe.quantize.prepare(at.model, images))
+        return dataclasses.replace(at, model=prepared(self.recipe.quantize, at.model, images))
 
     def train_quantized(self, at: Progress) -> Progress:
         """Fine-tune with the fake quantizers in place."""
@@ -280,14 +286,14 @@ class _Bench:
         workload, quantizer = self.workload, self.recipe.quantize
         trained = at.model.eval().to("cpu")
         images = self._images(quantizer.calibration_images).to("cpu")
-        check_finite(trained, images[:_CHECKED_IMAGES])
-        stored = quantizer.weights(trained, images)
+        check_finite(trained, images)
+        stored = one_a_weight(trained, quantizer.weights(trained, images))
         computed = as_in_file(trained, stored)
         computed = halved(computed) if quantizer.bits == 16 else computed
         if self.recipe.train.recalibrate:
             recalibrate(computed, workload, self._generator("recalibrate"))
         model = bake(computed, stored)
-        onnx = export_onnx(
+        made = export_file(
             model,
             image_shape=workload.image_shape,
             mean=workload.mean,
@@ -300,8 +306,9 @@ class _Bench:
             calibration=workload.train.images[self._spread(quantizer.calibration_images)],
             observe=observe,
         )
-        bits = {name: weight.bits for name, weight in stored.items()}
-        return Compressed(model, computed, onnx, at.architecture, at.kept, at.history, bits)
+        left_out = made.left_out.checked(quantizer.bits, QUANTIZATION.name_of(quantizer))
+        more = at.architecture, at.kept, at.history, made.weight_bits, left_out
+        return Compressed(model, computed, made.onnx, *more)
 
     def _tuned(
         self,
@@ -368,31 +375,11 @@ class _Bench:
 
     def _batch(self, n: int) -> tuple[Tensor, Tensor]:
         """Return ``n`` normalised training images as they are, and their labels."""
-        chosen = self._spread(n)
-        pixels = torch.from_numpy(self.workload.train.images[chosen]).to(self.device)
-        labels = torch.from_numpy(self.workload.train.labels[chosen]).to(self.device)
-        return normalise(pixels, self.workload.mean, self.workload.std), labels
+        return calibration_batch(self.workload, n, self.device)
 
     def _images(self, n: int) -> Tensor:
         """Return ``n`` normalised training images, but at least the two that tracing needs."""
         return self._batch(max(2, n))[0]
 
     def _spread(self, n: int) -> np.ndarray:
-        """Return ``n`` indices evenly spread over the training split: it may be sorted."""
-        count = len(self.workload.train)
-        return np.linspace(0, count - 1, min(n, count)).astype(np.int64)
-
-
-def check_finite(network: nn.Module, images: Tensor) -> None:
-    """Check that a trained network still computes numbers.
-
-    Raises:
-        NonFiniteError: some logits are NaN or infinite.
-    """
-    with torch.no_grad():
-        logits = network(images)
-    if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteError(
-            "the network's logits must be finite, but training made some NaN or infinite; lower "
-            "train.lr or quantize.lr"
-        )
+        return spread(self.workload, n)

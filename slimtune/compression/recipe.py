@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from slimtune.compression.distillation import DISTILLATION, NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.pruning import PRUNING
+from slimtune.compression.pruning.schedules import gone_after
 from slimtune.compression.quantization import QUANTIZATION, NoQuantization
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.stages import BASELINE, Prune, Student, Train
@@ -31,6 +32,12 @@ from slimtune.errors import ConfigError, UnknownNameError, did_you_mean, from_va
 from slimtune.registry import Registry
 
 Order = Literal["ppq", "spq"]
+DURING_TRAINING = ("soft", "per_epoch")
+"""Schedules of pruning that go on while the network is trained."""
+NO_AMOUNT = (
+    "prune.amount: with schedule per_epoch, prune.rate and train.epochs say how much goes; "
+    "leave amount out"
+)
 _STAGES = ("student", "prune", "quantize", "distill", "train", "order")
 
 
@@ -76,7 +83,17 @@ class Recipe:
     @property
     def softly(self) -> bool:
         """Whether pruning goes on during the fine-tune: always so with order ``spq``."""
-        return self.prune is not None and (self.prune.schedule == "soft" or self.order == "spq")
+        during = self.prune is not None and self.prune.schedule in DURING_TRAINING
+        return during or (self.prune is not None and self.order == "spq")
+
+    @property
+    def amount(self) -> float:
+        """Fraction of channels or weights that pruning removes in all; 0 without pruning."""
+        if self.prune is None:
+            return 0.0
+        if self.prune.schedule == "per_epoch":
+            return gone_after(self.prune.rate, self.train.epochs)
+        return self.prune.amount
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; `from_dict` reads it back to an equal recipe."""
@@ -140,12 +157,16 @@ class Recipe:
         text = json.dumps(self.effective().to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def describe(self) -> str:
-        """Return the pipeline in a few words, such as ``"fpgm 50% → int8_static → base T=4"``."""
+    def describe(self, removed: float | None = None) -> str:
+        """Return the pipeline in a few words, such as ``"fpgm 50% → int8_static → base T=4"``.
+
+        Args:
+            removed: share of the MACs that went with the channels, in 0..1, where it is known:
+                ``"fpgm 50% (-74% MACs)"``. What was asked for is rounded, layer by layer.
+        """
         words = [] if self.student.model == BASELINE else [self.student.model]
         if self.prune is not None:
-            amount = f" {self.prune.amount:.0%}" if self.prune.method.uses_amount else ""
-            words.append(f"{PRUNING.name_of(self.prune.method)}{amount}")
+            words.append(f"{PRUNING.name_of(self.prune.method)}{_amount_words(self, removed)}")
         if not isinstance(self.quantize, NoQuantization):
             name = QUANTIZATION.name_of(self.quantize)
             width = getattr(self.quantize, "stage_bits", "") or str(self.quantize.bits)
@@ -163,12 +184,26 @@ class Recipe:
         return " → ".join(words) or ("fine-tuned" if self.epochs else "unchanged")
 
 
+def _amount_words(recipe: Recipe, removed: float | None) -> str:
+    if recipe.prune is None or not recipe.prune.method.uses_amount:
+        return ""
+    notes = []
+    if recipe.prune.schedule == "per_epoch":
+        notes.append(f"{100 * recipe.prune.rate:.3g}% an epoch")
+    if removed is not None:
+        share = f"-{removed:.{0 if removed >= 0.01 else 1}%} MACs"
+        notes.append(share if removed > 0 else "nothing removed")
+    return f" {recipe.amount:.0%}" + (f" ({', '.join(notes)})" if notes else "")
+
+
 def _effective_prune(recipe: Recipe) -> Prune | None:
     """Return the pruning stage with every setting that has no effect at its default."""
     prune = recipe.prune
-    if prune is None or prune.amount == 0:
+    if prune is None or recipe.amount == 0:
         return None
     idle: dict[str, Any] = {"schedule": "soft"} if recipe.softly else {}
+    idle |= {"schedule": "per_epoch", "amount": 0.5} if prune.schedule == "per_epoch" else {}
+    idle |= {"rate": 0.05} if prune.schedule != "per_epoch" else {}
     if not recipe.in_steps:
         idle |= {"steps": 3, "step_epochs": 1}
     if prune.method.removes == "weights":
@@ -238,15 +273,17 @@ def check_rules(recipe: Recipe) -> None:
 
 def _check_prune(recipe: Recipe, prune: Prune) -> None:
     name = PRUNING.name_of(prune.method)
+    if prune.schedule == "per_epoch" and prune.amount != 0.5:
+        raise ConfigError(NO_AMOUNT)
     if recipe.softly and recipe.train.epochs == 0:
         raise ConfigError(
-            "train.epochs: must be at least 1 to prune during training (schedule soft, or "
-            "order spq), but got 0; train, or use another schedule"
+            "train.epochs: must be at least 1 to prune during training (schedule soft or "
+            "per_epoch, or order spq), but got 0; train, or use another schedule"
         )
     if prune.method.removes == "weights" and recipe.softly:
         raise ConfigError(
-            f"prune.schedule: {name} removes single weights, which the soft schedule and order "
-            "spq do not; use one_shot or incremental with order ppq"
+            f"prune.schedule: {name} removes single weights, which schedules soft and per_epoch "
+            "and order spq do not; use one_shot or incremental with order ppq"
         )
     if prune.method.removes == "weights" and prune.scope == "stage":
         raise ConfigError(
@@ -316,6 +353,8 @@ def _prune_from_dict(value: object) -> Prune | None:
     for key in values.keys() - stage_names - method_names - {"method"}:
         guess = did_you_mean(key, stage_names | method_names)
         raise ConfigError(f"prune.{key}: unknown key '{key}'.{guess}")
+    if values.get("schedule") == "per_epoch" and "amount" in values:
+        raise ConfigError(NO_AMOUNT)
     method = _build(cls, {k: v for k, v in values.items() if k in method_names}, "prune")
     stage = {k: v for k, v in values.items() if k in stage_names}
     return _build(Prune, {"method": method, **stage}, "prune")
@@ -324,4 +363,8 @@ def _prune_from_dict(value: object) -> Prune | None:
 def _prune_to_dict(prune: Prune) -> dict[str, Any]:
     stage = {f.name: getattr(prune, f.name) for f in dataclasses.fields(prune)}  # type: ignore[arg-type]
     del stage["method"]
+    if prune.schedule == "per_epoch":
+        del stage["amount"]
+    elif prune.rate == 0.05:  # recipes of before there was a rate are to stay what they were
+        del stage["rate"]
     return {**_method_to_dict(prune.method, PRUNING), **stage}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.copies import cloned
 from slimtune.compression.quantization.baking import as_in_file
+from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch, network_accuracy
@@ -99,8 +100,8 @@ def rung_name(recipe: Recipe, stage: str, epoch: int, epochs: int) -> str:
         name = f"{stage} of {recipe.prune.steps - 1}"
     if stage == "fine-tune" and recipe.order == "spq":
         name = f"quantized {name}"
-    if stage == "fine-tune" and recipe.softly:
-        name = f"soft {name}"
+    if stage == "fine-tune" and recipe.softly and recipe.prune is not None:
+        name = f"{'per-epoch' if recipe.prune.schedule == 'per_epoch' else 'soft'} {name}"
     return name if epoch == epochs else f"{name} {epoch}/{epochs}"
 
 
@@ -118,7 +119,9 @@ def is_certain(recipe: Recipe) -> bool:
 
 def untrained(recipe: Recipe) -> Recipe:
     """Return a recipe that makes a file of the same structure at once, without any training."""
-    prune = recipe.prune and dataclasses.replace(recipe.prune, schedule="one_shot")
+    prune = recipe.prune and dataclasses.replace(
+        recipe.prune, schedule="one_shot", amount=recipe.amount
+    )
     return dataclasses.replace(
         recipe,
         prune=prune,
@@ -146,7 +149,7 @@ def rounded_accuracy(
         images: normalised calibration images, on the model's device.
         workload: gives the validation split.
     """
-    network = quantizer.prepare(cloned(model), images).eval()
+    network = prepared(quantizer, cloned(model), images).eval()
     network = as_in_file(network, quantizer.weights(network, images))
     return network_accuracy(network, workload.validation, workload)
 

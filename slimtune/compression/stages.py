@@ -40,16 +40,20 @@ class Prune:
         Field(ge=1, le=64, description="channels kept are a multiple of this; latency wants 8"),
     ] = 8
     schedule: Annotated[
-        Literal["one_shot", "incremental", "soft"],
+        Literal["one_shot", "incremental", "soft", "per_epoch"],
         Field(
-            description="at once; in steps with recovery between; or zeroed at each epoch's end, "
-            "free to come back, and removed at last"
+            description="at once; in steps with recovery between; zeroed at each epoch's end, "
+            "free to come back, and removed at last; or rate of the rest at each epoch's end"
         ),
     ] = "one_shot"
     steps: Annotated[int, Field(ge=2, le=20, description="of the incremental schedule")] = 3
     step_epochs: Annotated[
         int, Field(ge=0, le=100, description="recovery after each step but the last")
     ] = 1
+    rate: Annotated[
+        float,
+        Field(gt=0, lt=1, description="of per_epoch, instead of amount: share of what is left"),
+    ] = 0.05
 
 
 @settings

@@ -17,7 +17,7 @@ def teacher_of(workload: Workload, distiller: Distiller, device: str) -> nn.Modu
     """Return a copy of the workload's teacher, in eval mode; None if the method needs none."""
     if not distiller.needs_teacher:
         return None
-    teacher = copied(workload.teacher or workload.baseline)
+    teacher = copied(workload.teacher or workload.baseline, workload.image_shape)
     if not distiller.mutual:  # a peer's frozen selections stay frozen
         teacher.requires_grad_(False)
     return teacher.to(device)
@@ -47,7 +47,7 @@ def lessons_of(
 
     @functools.cache
     def teacher() -> nn.Module:  # most often nobody has to ask
-        return copied(workload.teacher or workload.baseline).to(device)
+        return copied(workload.teacher or workload.baseline, workload.image_shape).to(device)
 
     def teach(images: np.ndarray) -> Tensor:
         return network_logits(teacher(), images, workload, precision=precision)

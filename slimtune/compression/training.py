@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation.features import StageFollower, follow_stages
 from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.layout import laid_out
 from slimtune.compression.lessons import Lessons, View
 from slimtune.compression.optimizers import Learner
+from slimtune.compression.pauses import between_batches
 from slimtune.compression.precision import Precision, computing_in
 from slimtune.compression.regularization import Mixed, dropping_out, mix, mixes_in
 from slimtune.compression.stages import Train
@@ -22,6 +24,7 @@ from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import change, draw_changes, normalise
 from slimtune.workload.types import Dataset, Split, Workload
 
+_CHECKED_IMAGES = 32
 _PIXELS_AT_A_TIME = 500 * 64 * 64
 """Of images that are only looked at: 500 of 224x224 would fill gigabytes in a ResNet-50."""
 
@@ -98,7 +101,7 @@ def train_network(
         TrialError: the distiller wants feature maps that the two networks do not share.
     """
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    laid_out(model, workload.image_shape)
     example = normalise(
         torch.from_numpy(workload.train.images[:2]).to(device), workload.mean, workload.std
     )
@@ -122,6 +125,7 @@ def train_network(
             for batch in _batches(pixels, settings, epoch, generator, lesson):
                 lr = student.lr
                 losses.append(classroom.step(batch))
+                between_batches()
             mean_loss = float(torch.stack(losses).mean()) if losses else 0.0
             if not math.isfinite(mean_loss):
                 raise NonFiniteError(
@@ -249,6 +253,7 @@ def network_logits(
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))
             seen = normalise(pixels.to(device), workload.mean, workload.std)
             parts.append(model(seen).float().cpu())
+            between_batches()
     return torch.cat(parts)
 
 
@@ -324,4 +329,19 @@ def _batches(
             share=mixed.share,
             progress=(epoch - 1 + start / count) / settings.epochs,
             taught=None if logits is None else logits[chosen].float(),
+        )
+
+
+def check_finite(network: nn.Module, images: Tensor) -> None:
+    """Check that a trained network still computes numbers, on the first images.
+
+    Raises:
+        NonFiniteError: some logits are NaN or infinite.
+    """
+    with torch.no_grad():
+        logits = network(images[:_CHECKED_IMAGES])
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError(
+            "the network's logits must be finite, but training made some NaN or infinite; lower "
+            "train.lr or quantize.lr"
         )

@@ -1,33 +1,41 @@
 """Latency on a busy machine: only rounds in which the machine ran at full speed count.
 
 Shared hosts have a slow state that slows models unequally, so neither a mean nor a ratio to a
-reference ranks them rightly. A fixed loop of plain Python tells the state; a round between two
-slow probes is thrown away, and the fastest run of the others is reported. Under two training
-processes this ranked twelve models without an error where the interleaved median did not.
+reference ranks them rightly. A probe, a fixed loop of plain Python, tells the state. A round
+begins when the probe is at full speed, and counts if the probe after it is as well. The fastest
+run of the rounds that count is reported. Under two training processes this ranked twelve models
+without an error where the interleaved median did not.
+
+The probe after a round is compared with others of its kind: on many Intel processors wide vector
+instructions lower the clock for a millisecond, so that it is always slower than the one before.
 """
 
-import math
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from slimtune.measurement.runtime import check_input, open_session, pixels_for, run
-
-PROBE_TOLERANCE = 1.15
-"""A round counts when the probes on both sides took at most this times the best probe."""
+from slimtune.measurement.speed import (
+    PROBE_TOLERANCE,
+    FullSpeed,
+    Machine,
+    ThisMachine,
+    of_this_process,
+)
 
 ENOUGH_ROUNDS = 3
 MOST_EXTENSION = 4
 _LONGEST = 2.5
+_SOON = 0.25
+"""Seconds after which a hurried call is content with `ENOUGH_ROUNDS`: a large network is slow."""
 _TIMED_RUNS = 4
-_best_probe: list[float] = []
-"""The fastest probe of this process: a slow spell longer than a call must not look normal."""
-_PROBE_STEPS = 20_000
+WIDE_VECTORS = 1.5
+"""The most that a network can slow the probe right after it by the clock it leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class Latency:
         threads: threads inside one operator.
         host: name of the machine that measured.
         batch: images a run: 1, but where a file insists on more.
+        probe_ms: how long the probe took at full speed, milliseconds.
+        probe_after_ms: its fastest right after a round: more, where the network lowers the clock.
     """
 
     ms: float
@@ -51,12 +61,23 @@ class Latency:
     threads: int
     host: str = ""
     batch: int = 1
+    probe_ms: float = 0.0
+    probe_after_ms: float = 0.0
 
 
 @dataclass(frozen=True)
-class _Round:
-    probes: tuple[int, int]
-    fastest: tuple[int, ...]
+class Plan:
+    """How long to measure; see `measure_latency`."""
+
+    rounds: int = 24
+    seconds: float = 0.0
+    enough: int | None = None
+    most_seconds: float | None = None
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which a call ends, whatever it has."""
+        return self.most_seconds or _LONGEST * self.seconds or 1.0
 
 
 def measure_latency(
@@ -67,73 +88,156 @@ def measure_latency(
     rounds: int = 24,
     seconds: float = 0.0,
     enough: int | None = None,
+    most_seconds: float | None = None,
 ) -> list[Latency]:
     """Measure files against each other, round-robin, on one image at a time.
 
-    A round runs every file once to warm up and four times by the clock. Rounds are added, up to
-    four times ``rounds`` and two and a half times ``seconds``, while fewer than 3 count.
+    A round runs a file once to warm up and four times by the clock. It begins once the machine
+    is at full speed. While a file has fewer than 3 rounds that count, rounds are added, up to
+    four times ``rounds`` and for ``most_seconds``.
 
     Args:
         files: what to compare; numbers of one call are comparable, of two calls less so.
         image_shape: (channels, height, width).
         threads: threads inside one operator, at least 1.
-        rounds: at least 1.
-        seconds: spread the rounds over at least this time, so that a slow spell of the
-            machine does not cover them all.
-        enough: end as soon as so many rounds count, and wait only after rounds that do not. The
-            first call of a process does neither: nothing tells it yet how fast the machine can
-            be. None: take all rounds and all the time.
+        rounds: of each file, at least 1.
+        seconds: go on for at least this time, so that a slow spell of the machine does not
+            cover all rounds.
+        enough: end as soon as so many rounds of each file count, or 3 after a quarter of a
+            second. The first call of a process does not: nothing tells it yet how fast the
+            machine can be. None: take all rounds and all the time.
+        most_seconds: end after this time at the latest, but for a large network not before six
+            rounds; if not given, two and a half times ``seconds``, or a second.
 
     Raises:
         ModelError: a file cannot be loaded or run.
         DataError: a file takes images of another size.
     """
     prepared = [_prepare(file, image_shape, threads) for file in files]
-    done: list[_Round] = []
-    accepted: list[_Round] = []
-    hurried, begun = enough is not None and bool(_best_probe), time.perf_counter()
-    while not (
-        (hurried and enough is not None and len(accepted) >= max(enough, ENOUGH_ROUNDS))
-        or _is_over(len(done), len(accepted), rounds, seconds, time.perf_counter() - begun)
-    ):
-        start = time.perf_counter()
-        before = _probe()
-        fastest = tuple(_fastest(*one) for one in prepared)
-        done.append(_Round((before, _probe()), fastest))
-        accepted = _accepted(done, _best_of_process(done))
-        if not hurried or done[-1] not in accepted[-1:]:
-            time.sleep(max(0.0, seconds / rounds - (time.perf_counter() - start)))
-    stable = len(accepted) >= ENOUGH_ROUNDS
-    counted = accepted if stable else done
+    plan = Plan(rounds, seconds, enough, most_seconds)
+    with ThisMachine(one_core=threads == 1) as machine:
+        timed = time_in_turn([one.time for one in prepared], plan, machine, of_this_process())
     return [
         Latency(
-            ms=min(one.fastest[index] for one in counted) / 1e6,
-            rounds=len(done),
-            accepted=len(accepted),
-            stable=stable,
+            ms=1e3 * found.seconds,
+            rounds=len(found.rounds),
+            accepted=found.accepted,
+            stable=found.stable,
             threads=threads,
             host=platform.node(),
-            batch=len(prepared[index][1]),
+            batch=len(one.pixels),
+            probe_ms=1e3 * found.speed.reference(),
+            probe_after_ms=1e3 * found.best_after,
         )
-        for index in range(len(prepared))
+        for one, found in zip(prepared, timed, strict=True)
     ]
 
 
-def _is_over(done: int, accepted: int, rounds: int, seconds: float, spent: float) -> bool:
-    """Return whether a call has measured all that was asked for, or for too long.
+@dataclass(frozen=True)
+class Round:
+    """One round of one file, in seconds: the probes before and after, and the fastest run."""
+
+    before: float
+    after: float
+    fastest: float
+
+
+@dataclass
+class Timed:
+    """All rounds of one file, judged by what is known of the machine's full speed now."""
+
+    speed: FullSpeed
+    rounds: list[Round] = field(default_factory=list)
+
+    @property
+    def best_after(self) -> float:
+        """The fastest probe right after a round."""
+        return min(one.after for one in self.rounds)
+
+    @property
+    def counted(self) -> list[Round]:
+        """The rounds that began and ended at full speed."""
+        if not self.rounds:
+            return []
+        full = self.speed.reference()
+        after = PROBE_TOLERANCE * min(max(full, self.best_after), WIDE_VECTORS * full)
+        return [
+            one for one in self.rounds if self.speed.reached(one.before) and one.after <= after
+        ]
+
+    @property
+    def accepted(self) -> int:
+        """How many rounds count."""
+        return len(self.counted)
+
+    @property
+    def stable(self) -> bool:
+        """Whether enough rounds count to believe the fastest run."""
+        return self.accepted >= ENOUGH_ROUNDS
+
+    @property
+    def seconds(self) -> float:
+        """The fastest run of the rounds that count, or of all if too few do."""
+        return min(one.fastest for one in (self.counted if self.stable else self.rounds))
+
+
+def time_in_turn(
+    runs: Sequence[Callable[[], float]], plan: Plan, machine: Machine, speed: FullSpeed
+) -> list[Timed]:
+    """Time functions in turn until the plan is fulfilled.
 
     Args:
-        done: rounds.
-        accepted: rounds that count.
-        rounds: asked for.
-        seconds: asked for.
-        spent: seconds so far.
+        runs: each runs a file a few times and returns the seconds of the fastest.
+        plan: how long.
+        machine: clock and probe.
+        speed: what is known of it; learns.
     """
-    late = done >= MOST_EXTENSION * rounds or spent >= _LONGEST * seconds > 0
-    return done >= rounds and (accepted >= ENOUGH_ROUNDS or late)
+    hurried = plan.enough is not None and speed.known
+    if not speed.known:
+        speed.calibrate(machine)
+    begun = machine.now()
+    found = [Timed(speed) for _ in runs]
+    passes = 0
+    while not _is_over(found, plan, passes, machine.now() - begun, hurried):
+        for work, timed in zip(runs, found, strict=True):
+            before = speed.wait(machine, begun + plan.longest)
+            if timed.rounds and not speed.reached(before):
+                continue  # the time is over
+            fastest = work()
+            timed.rounds.append(Round(before, machine.probe(), fastest))
+        passes += 1
+    return found
 
 
-_Prepared = tuple[onnxruntime.InferenceSession, np.ndarray]
+def _is_over(found: Sequence[Timed], plan: Plan, passes: int, spent: float, hurried: bool) -> bool:
+    """Return whether a call has measured all that was asked for, or for too long."""
+    if not passes:
+        return not found
+    fewest = min(timed.accepted for timed in found)
+    if hurried and plan.enough is not None and fewest >= ENOUGH_ROUNDS:
+        return fewest >= plan.enough or spent >= _SOON
+    if passes >= plan.rounds and spent >= plan.seconds and fewest >= ENOUGH_ROUNDS:
+        return True
+    if spent >= plan.longest:  # a large network may not have come to three rounds yet
+        return fewest >= ENOUGH_ROUNDS or passes >= 2 * ENOUGH_ROUNDS
+    return not plan.seconds and passes >= MOST_EXTENSION * plan.rounds
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    session: onnxruntime.InferenceSession
+    pixels: np.ndarray
+
+    def time(self) -> float:
+        """Return the seconds of the fastest of the timed runs."""
+        feed = {self.session.get_inputs()[0].name: self.pixels}
+        self.session.run(None, feed)
+        times = []
+        for _ in range(_TIMED_RUNS):
+            start = time.perf_counter()
+            self.session.run(None, feed)
+            times.append(time.perf_counter() - start)
+        return min(times)
 
 
 def _prepare(file: Path | bytes, image_shape: tuple[int, int, int], threads: int) -> _Prepared:
@@ -143,37 +247,4 @@ def _prepare(file: Path | bytes, image_shape: tuple[int, int, int], threads: int
     noise = np.random.default_rng(0).integers(0, 256, (batch, height, width, channels), np.uint8)
     pixels = pixels_for(session, noise, [0.5] * channels, [0.25] * channels)
     run(session, pixels, file)  # a file that fails must fail here, with its own message
-    return session, pixels
-
-
-def _fastest(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> int:
-    """Return the fastest of the timed runs, in nanoseconds."""
-    feed = {session.get_inputs()[0].name: pixels}
-    session.run(None, feed)
-    times = []
-    for _ in range(_TIMED_RUNS):
-        start = time.perf_counter_ns()
-        session.run(None, feed)
-        times.append(time.perf_counter_ns() - start)
-    return min(times)
-
-
-def _probe() -> int:
-    """Return how long a fixed amount of plain Python takes now, in nanoseconds."""
-    start = time.perf_counter_ns()
-    total = 0
-    for step in range(_PROBE_STEPS):
-        total += step
-    return time.perf_counter_ns() - start
-
-
-def _accepted(rounds: Sequence[_Round], best: float) -> list[_Round]:
-    """Return the rounds in which the machine was about as fast as at its ``best`` probe."""
-    limit = PROBE_TOLERANCE * best
-    return [one for one in rounds if max(one.probes) <= limit]
-
-
-def _best_of_process(rounds: Sequence[_Round]) -> float:
-    """Return the fastest probe that this process has seen, these rounds included."""
-    _best_probe[:] = [min([*_best_probe, *(min(one.probes) for one in rounds)], default=math.inf)]
-    return _best_probe[0]
+    return _Prepared(session, pixels)

@@ -144,7 +144,8 @@ def _pipeline(facts: CardFacts) -> str:
             words += f", taught by {_teacher(facts)}"
         if words:
             lines.append(f"- {stage}: {words}")
-    return f"{plain(facts.pipeline)}\n\n" + "\n".join([*lines, *_order(recipe)]) + "\n"
+    lines += [*_order(recipe), *facts.of_the_file()]
+    return f"{plain(facts.pipeline)}\n\n" + "\n".join(lines) + "\n"
 
 
 def _trained(recipe: Mapping[str, Any]) -> bool:

@@ -85,11 +85,33 @@ class CardFacts:
         # The trial is from before that was recorded.
         return method not in ("none", "float16") and settings.get("activation_bits") != 32
 
+    def of_the_file(self) -> list[str]:
+        """Return lines on what the file holds that the recipe does not tell."""
+        known, lines = self.record.metrics, []
+        if known.get("layers_float32"):
+            share = self.of_model("weights_float32") or 0.0
+            lines.append(
+                f"- left in float32, because the quantizer does not take them: {share:.1%} of the "
+                f"weights, in {code(known['layers_float32'])}"
+            )
+        if known.get("activation_ranges"):
+            lines.append(f"- ranges of activations: {plain(str(known['activation_ranges']))}")
+        return lines
+
     def latencies(self) -> tuple[float | None, float | None]:
         """Return those of the baseline and of the model that were measured alike, ms."""
         if self.final and self.baseline_final and self.final.latency_ms is not None:
             return self.baseline_final.latency_ms, self.final.latency_ms
         return self.of_baseline("latency_ms"), self.of_model("latency_ms")
+
+    def stable(self) -> tuple[bool, bool]:
+        """Return whether the machine was quiet enough for each of `latencies`."""
+        metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
+        baseline, model = metrics.get("latency_stable") is not False, self.record.stable
+        if self.final and self.final.latency_ms is not None:
+            model = self.final.stable
+            baseline = self.baseline_final.stable if self.baseline_final else baseline
+        return baseline, model
 
     def of_baseline(self, name: str) -> float | None:
         """Return what was measured of the baseline under this name."""

@@ -22,7 +22,7 @@ def numbers_table(facts: CardFacts) -> str:
             _share(facts.test_accuracy, facts.workload.get("test")),
         ),
         _row(facts, "size of model.onnx", "size_bytes", _kib),
-        ("latency, one image, one thread", *(_ratio(*facts.latencies(), _ms))),
+        ("latency, one image, one thread", *_latencies(facts)),
         _row(facts, "parameters", "params", _count),
         _row(facts, "multiply-adds an image (MACs)", "macs", _count),
     ]
@@ -46,6 +46,17 @@ def _ratio(before: float | None, after: float | None, show: _Show) -> tuple[str,
     first, second = (("not measured" if v is None else show(v)) for v in (before, after))
     if before and after and after < before:
         second += f" ({before / after:.1f}× less)"
+    return first, second
+
+
+def _latencies(facts: CardFacts) -> tuple[str, str]:
+    """Return both with their ratio, or without one where one of them may be too high."""
+    if all(facts.stable()):
+        return _ratio(*facts.latencies(), _ms)
+    first, second = (
+        "not measured" if ms is None else _ms(ms) + ("" if stable else " ~")
+        for ms, stable in zip(facts.latencies(), facts.stable(), strict=True)
+    )
     return first, second
 
 

@@ -27,7 +27,7 @@ def how_measured(facts: CardFacts) -> str:
             ", measured in turn with the baseline while no trial ran." if _together(facts) else "."
         ),
     ]
-    if not _stable(facts):
+    if not all(facts.stable()):
         lines.append("- The machine was too busy for a stable latency: measure it again.")
     return "\n".join(lines) + "\n"
 
@@ -59,12 +59,6 @@ def _measurer(facts: CardFacts, name: object) -> str:
 
 def _together(facts: CardFacts) -> bool:
     return facts.final is not None and facts.final.latency_ms is not None
-
-
-def _stable(facts: CardFacts) -> bool:
-    if facts.final is not None and _together(facts):
-        return facts.final.stable
-    return facts.record.metrics.get("latency_stable") is not False
 
 
 def _repeats(facts: CardFacts) -> list[str]:

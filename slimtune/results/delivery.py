@@ -22,6 +22,7 @@ from slimtune.results.portable import (
     portable_recipe,
 )
 from slimtune.results.record import TrialRecord
+from slimtune.results.stop_reason import stopped_words
 
 FORMATS = {"onnx": ("model.onnx",), "torch": ("model.safetensors", "model.json")}
 """What a model can be delivered as -> the files that hold it so."""
@@ -143,7 +144,7 @@ def unfinished_message(run: Path, record: TrialRecord) -> str:
     """Return the line that tells why a trial has no model, and how to run it again."""
     if record.status == "stopped":
         return (
-            f"trial {record.number} was stopped early and has no model ({record.error}); "
+            f"trial {record.number} has no model: it was {stopped_words(record.error)}; "
             f"slimtune rerun {run} --trial {record.number} runs it to its end"
         )
     return (

@@ -73,7 +73,7 @@ def set_aside(path: Path, why: str) -> Path:
     try:
         path.rename(aside)
     except OSError as error:
-        _raise_unwritable(aside, error)
+        raise_unwritable(aside, error)
     return aside
 
 
@@ -175,7 +175,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     except FileNotFoundError:
         raise UserError(f"{path}: the parent folder does not exist; create it first") from None
     except OSError as error:
-        _raise_unwritable(path, error)
+        raise_unwritable(path, error)
     finally:
         discard(temporary)
 
@@ -225,7 +225,7 @@ def publish_tree(target: Path, files: Iterable[tuple[str, bytes]]) -> bool:
             _sync_folder(folder)
         return _rename_folder(temporary, target)
     except OSError as error:
-        _raise_unwritable(target, error)
+        raise_unwritable(target, error)
     finally:
         discard(temporary)
 
@@ -250,7 +250,13 @@ def _rename_folder(source: Path, target: Path) -> bool:
     return True
 
 
-def _raise_unwritable(path: Path, error: OSError) -> NoReturn:
+def raise_unwritable(path: Path, error: OSError) -> NoReturn:
+    """Raise the error of a run for what the disk says about ``path``.
+
+    Raises:
+        DiskFullError: it is full, or the file larger than may be.
+        RunError: anything else.
+    """
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     reason = f"disk full ({error.strerror})" if full else error.strerror
     raise (DiskFullError if full else RunError)(

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
-from slimtune.errors import RunError, from_validation
+from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.files import atomic_write, read_json, to_json
 from slimtune.results.interval import trusted_error
 from slimtune.results.shapes import STRICT, Share
@@ -92,6 +93,24 @@ def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
 def read_final(folder: Path) -> list[FinalRow]:
     """Return the rows of the final measurement; empty if there was none.
 
+    One that cannot be read is as good as none, for it can be made again; a `SlimtuneWarning`
+    says so.
+    """
+    try:
+        return check_final(folder)
+    except RunError as error:
+        warnings.warn(
+            f"{error}; shown is what the trials themselves measured, and finals are left out: "
+            f"slimtune search --resume {folder} measures the front again",
+            SlimtuneWarning,
+            stacklevel=2,
+        )
+        return []
+
+
+def check_final(folder: Path) -> list[FinalRow]:
+    """Return what `read_final` returns.
+
     Raises:
         RunError: front.json is damaged.
     """
@@ -102,6 +121,12 @@ def read_final(folder: Path) -> list[FinalRow]:
         return _ADAPTER.validate_json(json.dumps(read_json(path).get("rows")))
     except ValidationError as error:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
+
+
+def baseline_latency(rows: Sequence[FinalRow]) -> float | None:
+    """Return the baseline's latency as it was measured together with the rows; None if unknown."""
+    known = [row.latency_ms for row in rows if row.trial is None and row.stable]
+    return known[0] if known else None
 
 
 def with_final(

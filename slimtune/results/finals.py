@@ -11,7 +11,7 @@ is delivered as that file.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,13 +141,13 @@ def what_ships(folder: RunFolder, number: int) -> tuple[TrialRecord, Path]:
 
 
 def delivered(
-    folder: RunFolder, candidates: Callable[[], list[TrialRecord]]
+    folder: RunFolder, members: Callable[[Sequence[FinalRow]], list[TrialRecord]]
 ) -> tuple[list[TrialRecord], list[FinalRow]]:
     """Return what a front is made of: the finals that ship once all have been run, else trials.
 
     Args:
         folder: the run.
-        candidates: returns the trials that no other trial dominates.
+        members: returns the trials that may be on the front, given what was measured together.
 
     Returns:
         The records, and the rows of the final measurement that belong to them.
@@ -157,5 +157,5 @@ def delivered(
     """
     rows = read_final(folder.path)
     finals = [FinalKey.parse(row.final) for row in rows if row.final is not None]
-    records = [record_of(folder, key) for key in finals] if finals else candidates()
+    records = [record_of(folder, key) for key in finals] if finals else members(rows)
     return records, rows

@@ -22,7 +22,7 @@ import numbers
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from slimtune.results.files import (
     atomic_write,
     discard,
     is_abandoned,
+    is_temporary,
     plain_name,
     publish_folder,
     read_bytes,
@@ -63,7 +64,7 @@ class RunFolder:
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = field(repr=False)
 
     @classmethod
     def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> "RunFolder":
@@ -320,29 +321,34 @@ class RunFolder:
         check_baseline(record, str(path))
         return record
 
-    def with_config(self, config: Mapping[str, Any]) -> "RunFolder":
-        """Return the folder with another ``config``, written into run.json if it differs.
+    def with_config(self, config: Mapping[str, Any], **facts: Any) -> "RunFolder":
+        """Return the folder with another ``config`` and facts, written into run.json if new.
 
         Raises:
             RunError: the disk refuses.
         """
-        if config == self.manifest["config"]:
+        changed = {**self.manifest, "config": dict(config), **facts}
+        if changed == self.manifest:
             return self
-        changed = {**self.manifest, "config": dict(config)}
         atomic_write(self.path / "run.json", to_json(changed))
         return replace(self, manifest=changed)
 
     def sweep(self) -> list[Path]:
         """Remove what killed processes left half written, and return what was removed.
 
-        What a live process is writing, such as a figure, stays. Only the run's one writer may
-        call this, and not while it writes.
+        What others may be writing, such as a report, stays as long as their process lives. Only
+        the run's one writer may call this, and not while it writes.
         """
-        found = (path for where in _SWEPT for path in self.path.glob(where))
-        leftovers = sorted(path for path in found if is_abandoned(path))
+        found = [path for where in _SWEPT for path in self.path.glob(where)]
+        leftovers = sorted(p for p in found if is_temporary(p) and (_ours(p) or is_abandoned(p)))
         for path in leftovers:
             discard(path)
         return leftovers
+
+
+def _ours(path: Path) -> bool:
+    """Return whether only the run's writer writes files of that name."""
+    return not path.name.startswith(("report.html.", "summary.png."))
 
 
 def refuse_existing(path: Path) -> None:

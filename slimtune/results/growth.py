@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from slimtune.results.front import gains, hypervolume
 from slimtune.results.objectives import Objective
+from slimtune.results.record import TrialRecord
+from slimtune.results.trial_table import values_of
 
 
 def box(objectives: Sequence[Objective], reference: Mapping[str, float]) -> float | None:
@@ -50,3 +53,28 @@ def volumes(
         else:
             found.append(found[-1] if found else 0.0)
     return found
+
+
+def growth_of(
+    records: Sequence[TrialRecord],
+    won: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    reference: Mapping[str, float],
+) -> pd.DataFrame:
+    """Return ``trial`` and ``hypervolume`` of all trials; see `Run.growth`.
+
+    Args:
+        records: all of them, by number.
+        won: those that count; the others win nothing.
+        objectives: of the run.
+        reference: the worst corner, by objective name.
+    """
+    counts = {record.number for record in won}
+    values = values_of(records, objectives)
+    values[[record.number not in counts for record in records]] = np.nan
+    return pd.DataFrame(
+        {
+            "trial": np.array([record.number for record in records], dtype=int),
+            "hypervolume": np.array(volumes(values, objectives, reference), dtype=float),
+        }
+    )

@@ -101,6 +101,48 @@ def keeps(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
     return len(found) == len(limits) and all(value <= 0 for value in found.values())
 
 
+def decided(limits: Mapping[str, float], measured: Mapping[str, object]) -> dict[str, float]:
+    """Return the limits that the measured values decide: an unstable latency decides none.
+
+    Args:
+        limits: measured quantity -> limit.
+        measured: of a trial, ``latency_stable`` or, in a row of a front, ``stable`` among it.
+    """
+    unstable = measured.get("latency_stable", measured.get("stable")) is False
+    return {n: limit for n, limit in limits.items() if not (unstable and n == "latency_ms")}
+
+
+def decided_violations(
+    limits: Mapping[str, float], measured: Mapping[str, object]
+) -> dict[str, float]:
+    """Return `violations`, where an unstable latency breaks nothing: it may be too high."""
+    sure = decided(limits, measured)
+    found = violations(limits, measured)
+    return {name: gap if name in sure else min(gap, 0.0) for name, gap in found.items()}
+
+
+def may_keep(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
+    """Return whether every limit that the measured values decide is kept."""
+    return keeps(decided(limits, measured), measured)
+
+
+def beside(
+    limits: Mapping[str, float], max_latency: str | None, latency_ms: float | None
+) -> dict[str, float]:
+    """Return the limits for latencies that were measured together with the baseline's.
+
+    A limit such as ``0.7x`` then is a share of that, not of what was measured before the trials.
+
+    Args:
+        limits: as they were resolved when the run began.
+        max_latency: the constraint as it was written, or None.
+        latency_ms: of the baseline, measured together with the trials; None if that is not known.
+    """
+    if max_latency is None or latency_ms is None or "latency_ms" not in limits:
+        return dict(limits)
+    return {**limits, "latency_ms": parse_limit("max_latency", max_latency)(latency_ms)}
+
+
 def _absolute(name: str, text: str) -> float:
     if name == "max_latency":
         return parse_latency(text)

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,9 +18,11 @@ from types import TracebackType
 from typing import Self
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.files import is_temporary, set_aside
+from slimtune.results.files import discard, is_temporary, set_aside
 
 NAME = "lock"
+LOOK_SECONDS = 0.5
+"""How long a writer waits for the lock: a look at it takes microseconds, a search hours."""
 _EARLY = ("baseline", "teacher")  # written before run.json
 
 
@@ -35,13 +38,14 @@ class RunLock:
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        """Take the lock, without waiting.
+        """Take the lock, without waiting for another writer.
 
         Raises:
             RunError: another process holds it, or the folder cannot be locked.
         """
+        deadline = time.monotonic() + LOOK_SECONDS
         try:
-            while not self._taken():
+            while not self._taken(deadline):
                 os.close(self._descriptor)
         except OSError as error:
             if self._descriptor >= 0:
@@ -75,12 +79,22 @@ class RunLock:
                 self._path.unlink()
                 self._path.parent.rmdir()
 
-    def _taken(self) -> bool:
-        """Lock the file; return whether it is still the one of that name."""
+    def _taken(self, deadline: float) -> bool:
+        """Lock the file; return whether it is still the one of that name.
+
+        Who only looks whether the run is in use holds the lock for a moment as well.
+        """
         self._descriptor = -1
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         self._descriptor = os.open(self._path, flags, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
         try:
             found = os.stat(self._path, follow_symlinks=False)
         except FileNotFoundError:  # its last holder removed the folder in between
@@ -140,8 +154,11 @@ def claimed(path: Path, again: bool = False) -> Iterator[None]:
         raise RunError(f"{path} cannot be made: {error.strerror}") from None
     with RunLock(path) as lock:
         try:
-            for name in sorted(set(os.listdir(path)) & set(_EARLY)):
-                set_aside(path / name, "left")
+            for name in sorted(os.listdir(path)):
+                if name in _EARLY:
+                    set_aside(path / name, "left")
+                elif is_temporary(path / name):  # of a writer that was killed
+                    discard(path / name)
             yield
         finally:
             lock.remove_claim()

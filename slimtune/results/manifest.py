@@ -24,7 +24,9 @@ class Manifest(TypedDict):
     and perhaps ``chance``, the accuracy of always naming the most frequent class.
     ``space`` has every dimension of the search space in words, for a resume to compare;
     ``limits`` are the search's constraints, resolved: measured quantity -> limit, in its unit;
-    ``start_points`` is how many of the first trials were fixed when the search began.
+    ``start_points`` is how many of the first trials were fixed when the search began, and
+    ``first_points`` their parameters (not of a grid, which has them from its space; of it,
+    ``twins`` are the positions of recipes left out, for they keep the channels of another).
     """
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
@@ -38,6 +40,8 @@ class Manifest(TypedDict):
     space: NotRequired[dict[str, str]]
     limits: NotRequired[dict[str, Measure]]
     start_points: NotRequired[int]
+    first_points: NotRequired[list[dict[str, Any]]]
+    twins: NotRequired[list[int]]
     host: NotRequired[dict[str, Any]]
 
 

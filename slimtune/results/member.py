@@ -9,13 +9,14 @@ from slimtune.errors import UserError
 from slimtune.results.delivery import FORMATS, export_member
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
+from slimtune.results.shown import ShownMember
 
 Loader = Callable[[Path], Any]
 """Makes a torch module of a trial's folder; handed in, for results know no torch."""
 
 
-@dataclass(frozen=True)
-class Member:
+@dataclass(frozen=True, repr=False)
+class Member(ShownMember):
     """One complete trial of a run, ready to be taken away.
 
     Attributes:

@@ -13,12 +13,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
 from slimtune.results.shapes import STRICT, Measure
+from slimtune.results.shown import ShownRecord
 
 Metric = Measure | Annotated[int, Field(gt=-(2**63), lt=2**63)] | str | bool | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TrialRecord(ShownRecord):
     """What is known of one finished trial.
 
     Attributes:
@@ -77,6 +78,11 @@ class TrialRecord:
             for name, value in self.objectives.items()
             if _known(name).fault(value) is None
         }
+
+    @property
+    def stable(self) -> bool:
+        """Whether the machine was quiet enough for the latency; True where that is not known."""
+        return self.metrics.get("latency_stable") is not False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, without the traceback."""

@@ -1,44 +1,46 @@
 """The object that users hold: a finished, or a still running, search, opened for reading."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
+from slimtune.results import limit_view
 from slimtune.results.caveats import add_caveats
 from slimtune.results.delivery import unfinished_message
-from slimtune.results.final import FinalRow, read_final, with_final
-from slimtune.results.finals import FinalKey, delivered, final_keys, record_of, what_ships
+from slimtune.results.final import FinalRow, read_final
+from slimtune.results.finals import FinalKey, final_keys, record_of, what_ships
 from slimtune.results.folder import RunFolder
-from slimtune.results.front import hypervolume, non_dominated
-from slimtune.results.growth import box, volumes
-from slimtune.results.limits import keeps
+from slimtune.results.front import hypervolume
+from slimtune.results.growth import box, growth_of
 from slimtune.results.member import Loader, Member
+from slimtune.results.membership import Membership
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.record import TrialRecord
-from slimtune.results.selection import front_knee, nearest_miss, pick
+from slimtune.results.selection import nearest_miss, pick_row
+from slimtune.results.shown import ShownRun
+from slimtune.results.trial_table import best_first, table_of, values_of, with_knee
 
-_RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 
-
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(ShownRun):
     """A run folder opened for reading. Every call reads the folder as it is now.
 
     Attributes:
         folder: the files.
         known: the records, if they have been read; see `at`.
         loader: how its members become torch modules.
+        view: the limits that it is seen with, and their texts, if not its own; see `within`.
     """
 
     folder: RunFolder
     known: tuple[TrialRecord, ...] | None = None
     loader: Loader | None = None
+    view: limit_view.LimitView | None = None
 
     @property
     def path(self) -> Path:
@@ -58,7 +60,31 @@ class Run:
     @property
     def limits(self) -> dict[str, float]:
         """What every member of the front keeps: measured quantity -> limit, in its unit."""
-        return self.manifest.get("limits", {})
+        return dict(self._seen_with.limits)
+
+    @property
+    def limit_texts(self) -> dict[str, str]:
+        """Measured quantity -> its limit as the user wrote it."""
+        return dict(self._seen_with.texts)
+
+    def within(self, limits: Mapping[str, Any]) -> "Run":
+        """Return the run seen with other limits, tighter or looser than its search's.
+
+        Args:
+            limits: ``min_accuracy``, ``max_latency``, ``max_size`` -> what a search takes, such
+                as 0.9, ``"-1%"``, ``"2ms"``, ``"0.5x"``, ``"300kB"``. None or ``"none"`` takes a
+                limit away; what is not named is limited as before.
+
+        Raises:
+            UserError: no such limit, or one against what the baseline has not measured.
+        """
+        asked = limit_view.asked_for(limits)
+        if not asked:
+            return self
+        seen = self._seen(asked, self.front())
+        if any(map(limit_view.is_relative, asked.values())):
+            seen = self._seen(asked, seen.front())  # its latencies may be of another measurement
+        return seen
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -86,11 +112,14 @@ class Run:
         """
         return {key: record_of(self.folder, key) for key in final_keys(self.folder)}
 
-    def front(self) -> pd.DataFrame:
+    def front(self, limits: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the trials that no other trial dominates, the most accurate first.
 
-        Of a search with constraints, trials that break one take no part; `nearest_miss` tells of
-        them when no trial is left.
+        Trials that break a limit of the search take no part; `nearest_miss` tells of them when no
+        trial is left.
+
+        Args:
+            limits: other limits than the search's; see `within`.
 
         Columns: ``trial``; one an objective, in its unit; ``test_accuracy`` if it was measured;
         ``accuracy_standard_error``; ``pipeline``; ``within_noise_of``, ``collapsed`` (see
@@ -110,23 +139,21 @@ class Run:
         the front is still that of the finals until the search ends again.
 
         Raises:
+            UserError: as `within`.
             RunError: a record is damaged.
         """
-        table = self._members()
-        limits = self._limits_of(table)
-        table = table[np.array([keeps(limits, row) for row in _rows(table)], dtype=bool)]
-        down = ["accuracy_mean"] if "accuracy_mean" in table else []
-        down += [o.name for o in self.objectives if o.direction == "maximize"]
-        ascending = [False] * len(down) + [True]
-        table = table.sort_values([*down, "trial"], ascending=ascending, ignore_index=True)
+        run = self.within(limits or {})
+        table = run._front()
+        if run.view is None:
+            return table
+        return limit_view.narrowed(table, run._membership.limits_of(table))
+
+    def _front(self) -> pd.DataFrame:
+        """Return the front of all trials that entered it, before a view narrows it."""
+        table = best_first(self._membership.entered(), self.objectives)
         baseline = self.baseline_values(table)
         table = add_caveats(table, self.records, self.manifest["workload"], baseline)
-        position = front_knee(table) if len(table) else -1
-        table["knee"] = np.arange(len(table)) == position
-        for name, ratio in _RATIOS.items():
-            if name in table and name in baseline:
-                table[ratio] = baseline[name] / table[name]
-        return table
+        return with_knee(table, baseline)
 
     def baseline_values(self, front: pd.DataFrame) -> dict[str, float]:
         """Return what the baseline measured that is comparable with a front.
@@ -162,30 +189,31 @@ class Run:
         min_accuracy: float | None = None,
         max_latency_ms: float | None = None,
         max_size_bytes: float | None = None,
+        limits: dict[str, Any] | None = None,
     ) -> Member:
         """Return one member of the front.
+
+        A limit that is given here takes the place of the search's.
 
         Args:
             how: "knee", "accuracy", "size" or "latency".
             min_accuracy: validation accuracy, 0..1.
             max_latency_ms: above 0.
             max_size_bytes: above 0.
+            limits: the same with units, against the baseline, or taken away; see `within`.
 
         Raises:
             UserError: an unknown ``how``, or a limit that makes no sense for this run.
             NothingMatchesError: no member keeps the limits; names the nearest miss.
         """
-        front = self.front()
-        if front.empty and (missed := self.nearest_miss()):
-            raise NothingMatchesError(missed)
-        number = pick(
-            front,
-            how,
-            min_accuracy=min_accuracy,
-            max_latency_ms=max_latency_ms,
-            max_size_bytes=max_size_bytes,
+        run = self.within(
+            (limits or {}) | limit_view.in_numbers(min_accuracy, max_latency_ms, max_size_bytes)
         )
-        return self.trial(number)
+        front = run._front()
+        if front.empty and (missed := run.nearest_miss()):
+            raise NothingMatchesError(missed)
+        row = pick_row(front, how, run._membership.limits_of(front), run.limit_texts)
+        return run.trial(int(front["trial"].iloc[row]))
 
     def nearest_miss(self) -> str:
         """Return which complete trial comes nearest to the constraints, if none keeps them.
@@ -195,21 +223,13 @@ class Run:
         complete = [record for record in self.records if record.status == "complete"]
         if not self.limits or not complete or not self.front().empty:
             return ""
-        members = self._members()  # kept the limits until they were measured together
+        known = self._membership
+        members = known.members()  # kept the limits until they were measured together
         if not members.empty:
-            return nearest_miss(members, self._limits_of(members))
-        finals = [r for r in self._delivered()[0] if r.status == "complete"]  # each broke one
+            return nearest_miss(members, known.limits_of(members), self.limit_texts)
+        finals = [r for r in known.delivered()[0] if r.status == "complete"]  # each broke one
         measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in finals or complete]
-        return nearest_miss(pd.DataFrame(measured), self.limits)
-
-    def _members(self) -> pd.DataFrame:
-        """Return the front in any order, with members that the final measurement excludes."""
-        return self._joined(*self._delivered())
-
-    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
-        kept = [r for r in records if keeps(self._unseen_limits, {**r.metrics, **r.objectives})]
-        table = with_final(self._table(kept), rows, self._test_images)
-        return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
+        return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
 
     @property
     def _test_images(self) -> Any:
@@ -218,45 +238,45 @@ class Run:
     def candidates(self) -> list[TrialRecord]:
         """Return the trials that keep the limits and that no other such trial dominates.
 
-        By what the trials themselves measured, so that it changes only when trials are added.
+        By what the trials themselves measured, so that it changes only when trials are added; but
+        an unstable latency breaks no limit.
 
         Raises:
             RunError: a record is damaged.
         """
-        complete = self._complete()
-        mask = self._mask(self._values(complete))
-        return [record for record, kept in zip(complete, mask, strict=True) if kept]
+        return self._membership.candidates()
+
+    def contenders(self) -> list[TrialRecord]:
+        """Return the trials that may be on the front once latencies are measured together.
+
+        The candidates are among them, and what only the noise of a latency keeps from being one.
+
+        Raises:
+            RunError: a record is damaged.
+        """
+        return self._membership.contenders()
 
     def standing(self, rows: Sequence[FinalRow]) -> list[int]:
-        """Return which candidates stay on the front by latencies that were measured together.
+        """Return which trials are on the front by latencies that were measured together.
 
         Args:
-            rows: one a candidate.
+            rows: one a contender, and the baseline's.
         """
-        table = self._joined(self.candidates(), rows)
-        limits = self._limits_of(table)
-        return [int(row["trial"]) for row in _rows(table) if keeps(limits, row)]
-
-    def _delivered(self) -> tuple[list[TrialRecord], list[FinalRow]]:
-        return delivered(self.folder, self.candidates)
+        return self._membership.standing(rows)
 
     @property
-    def _unseen_limits(self) -> dict[str, float]:
-        """Limits of what is no objective, and so in no column of a front."""
-        names = self.manifest["objectives"]
-        return {name: limit for name, limit in self.limits.items() if name not in names}
+    def _seen_with(self) -> limit_view.LimitView:
+        return self.view or limit_view.searched_with(self.manifest)
 
-    def _limits_of(self, table: pd.DataFrame) -> dict[str, float]:
-        return {name: limit for name, limit in self.limits.items() if name in table}
+    @property
+    def _membership(self) -> Membership:
+        searched = limit_view.searched_with(self.manifest)
+        return Membership(self.folder, self.records, self.objectives, searched, self._seen_with)
 
-    def _complete(self) -> list[TrialRecord]:
-        """Return the complete trials that keep the constraints."""
-        return [
-            record
-            for record in self.records
-            if record.status == "complete"
-            and keeps(self.limits, {**record.metrics, **record.objectives})
-        ]
+    def _seen(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
+        view = self._seen_with.changed(asked, self.baseline_values(front))
+        view.check_measured(self.records, self.objectives)
+        return replace(self, view=view)
 
     def trial(self, number: int) -> Member:
         """Return a complete trial, on the front or not, as what it ships: its final if it has one.
@@ -277,10 +297,10 @@ class Run:
         only grows while a search goes on. In the product of the objectives' units. Trials that
         break a constraint of the search count nothing.
         """
-        complete = self._complete()
+        complete = self._membership.complete()
         reference = [self.manifest["reference_point"][o.name] for o in self.objectives]
         directions = [o.direction for o in self.objectives]
-        return hypervolume(self._values(complete), reference, directions)
+        return hypervolume(values_of(complete, self.objectives), reference, directions)
 
     def growth(self) -> pd.DataFrame:
         """Return ``trial``, and ``hypervolume``: what all trials up to this one have won.
@@ -290,16 +310,11 @@ class Run:
         objectives' units where an objective has no best value. Failed and stopped trials, and
         those that break a constraint, win nothing.
         """
-        records = self.records
-        won = {record.number for record in self._complete()}
-        values = self._values(records)
-        values[[record.number not in won for record in records]] = np.nan
-        reference = self.manifest["reference_point"]
-        return pd.DataFrame(
-            {
-                "trial": np.array([record.number for record in records], dtype=int),
-                "hypervolume": np.array(volumes(values, self.objectives, reference), dtype=float),
-            }
+        return growth_of(
+            self.records,
+            self._membership.complete(),
+            self.objectives,
+            self.manifest["reference_point"],
         )
 
     def hypervolume_share(self) -> float:
@@ -314,7 +329,7 @@ class Run:
         and ``error``.
         """
         records = self.records
-        table = self._table(records)
+        table = table_of(records, self.objectives)
         table.insert(1, "status", [record.status for record in records])
         baseline = self.baseline_values(table)
         table = add_caveats(table, records, self.manifest["workload"], baseline)
@@ -342,23 +357,6 @@ class Run:
         written: Path = page.write_report(self, Path(path or self.path / "report.html"))
         return written
 
-    def _values(self, records: Sequence[TrialRecord]) -> np.ndarray:
-        rows = [[r.objectives.get(o.name, np.nan) for o in self.objectives] for r in records]
-        return np.array(rows, dtype=float).reshape(len(records), len(self.objectives))
-
-    def _mask(self, values: np.ndarray) -> np.ndarray:
-        return non_dominated(values, [o.direction for o in self.objectives])
-
-    def _table(self, records: Sequence[TrialRecord]) -> pd.DataFrame:
-        values = self._values(records)
-        columns: dict[str, Any] = {"trial": np.array([r.number for r in records], dtype=int)}
-        for i, known in enumerate(self.objectives):
-            column = values[:, i]
-            whole = known.whole and np.isfinite(column).all()
-            columns[known.name] = column.round().astype("int64") if whole else column
-        columns["pipeline"] = pd.Series([r.pipeline for r in records], dtype=object)
-        return pd.DataFrame(columns)
-
 
 def open_run(path: str | Path, loader: Loader | None = None) -> Run:
     """Open a run folder for reading, also while a search writes to it.
@@ -371,7 +369,3 @@ def open_run(path: str | Path, loader: Loader | None = None) -> Run:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
     return Run(RunFolder.open(path), loader=loader)
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

@@ -3,23 +3,28 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UnknownNameError, UserError, did_you_mean
+from slimtune.results.limit_words import amount, condition
 from slimtune.results.objectives import OBJECTIVES, Direction, Objective
 
 PICKS = {"accuracy": "accuracy", "size": "size_bytes", "latency": "latency_ms"}
 """What `pick` can be asked for besides "knee" -> the objective it is best in."""
 
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound that a picked member keeps."""
+    """A bound that a picked member keeps; ``text`` is how the user wrote it, if known."""
 
     objective: Objective
     value: float
+    text: str = ""
 
     def excess(self, measured: float) -> float:
         """Return by how much ``measured`` breaks the limit, in the unit; 0 if it keeps it."""
@@ -28,8 +33,7 @@ class Limit:
 
     def __str__(self) -> str:
         """Return the limit as a condition, such as ``"latency <= 2 ms"``."""
-        sign = ">=" if self.objective.direction == "maximize" else "<="
-        return f"{self.objective.title} {sign} {_amount(self.objective, self.value)}"
+        return condition(self.objective.name, self.value, self.text)
 
 
 def distances(
@@ -121,6 +125,7 @@ def pick(
     min_accuracy: float | None = None,
     max_latency_ms: float | None = None,
     max_size_bytes: float | None = None,
+    texts: Mapping[str, str] = NO_TEXTS,
 ) -> int:
     """Return the number of one trial of a front; see `pick_row`.
 
@@ -130,16 +135,22 @@ def pick(
         min_accuracy: 0..1.
         max_latency_ms: above 0.
         max_size_bytes: above 0.
+        texts: see `matching`.
 
     Raises:
         UserError: an unknown ``how``, a limit out of range, or an objective that the run has not.
         NothingMatchesError: no member keeps the limits; the message names the nearest miss.
     """
     limits = _limits(min_accuracy, max_latency_ms, max_size_bytes)
-    return int(front["trial"].iloc[pick_row(front, how, limits)])
+    return int(front["trial"].iloc[pick_row(front, how, limits, texts)])
 
 
-def pick_row(front: pd.DataFrame, how: str, limits: Mapping[str, float]) -> int:
+def pick_row(
+    front: pd.DataFrame,
+    how: str,
+    limits: Mapping[str, float],
+    texts: Mapping[str, str] = NO_TEXTS,
+) -> int:
     """Return the row position of one member of a front.
 
     Limits are kept by the values that the search selected on (validation accuracy, never test
@@ -151,13 +162,14 @@ def pick_row(front: pd.DataFrame, how: str, limits: Mapping[str, float]) -> int:
         front: a column ``trial`` and one an objective.
         how: "knee", "accuracy", "size" or "latency"; ties go to the one nearer to the knee.
         limits: objective -> limit, in its unit.
+        texts: see `matching`.
 
     Raises:
         UserError: an unknown ``how``, or an objective that the run has not.
         NothingMatchesError: no member keeps the limits; the message names the nearest miss.
     """
     by = None if how == "knee" else _column(front, _picked(how))
-    kept = matching(front, limits)
+    kept = matching(front, limits, texts)
     allowed = np.flatnonzero(kept)
     if "accuracy" not in limits and (kept & sound(front)).any():
         allowed = np.flatnonzero(kept & sound(front))
@@ -172,18 +184,23 @@ def pick_row(front: pd.DataFrame, how: str, limits: Mapping[str, float]) -> int:
     return int(min(order)[-1])
 
 
-def matching(front: pd.DataFrame, limits: Mapping[str, float]) -> np.ndarray:
+def matching(
+    front: pd.DataFrame,
+    limits: Mapping[str, float],
+    texts: Mapping[str, str] = NO_TEXTS,
+) -> np.ndarray:
     """Return which members of a front, or of all trials, keep some limits, (n,).
 
     Args:
         front: a column ``trial`` and one an objective.
         limits: objective -> limit, in its unit.
+        texts: objective -> the limit as the user wrote it, whose unit messages use.
 
     Raises:
         UserError: a limit on something that is no objective of this run.
         NothingMatchesError: no member keeps them; the message names the nearest miss.
     """
-    known = [Limit(OBJECTIVES[name], value) for name, value in limits.items()]
+    known = _known(limits, texts)
     for limit in known:
         _column(front, limit.objective)
     if front.empty:
@@ -195,15 +212,24 @@ def matching(front: pd.DataFrame, limits: Mapping[str, float]) -> np.ndarray:
     return kept
 
 
-def nearest_miss(measured: pd.DataFrame, limits: Mapping[str, float]) -> str:
+def nearest_miss(
+    measured: pd.DataFrame,
+    limits: Mapping[str, float],
+    texts: Mapping[str, str] = NO_TEXTS,
+) -> str:
     """Return, in one line, which of some trials breaks the limits by the least.
 
     Args:
         measured: at least one row: ``trial``, and a column for each limit.
         limits: measured quantity -> limit, in its unit.
+        texts: see `matching`.
     """
-    known = [Limit(OBJECTIVES[name], value) for name, value in limits.items()]
+    known = _known(limits, texts)
     return _nearest_miss(measured, known, _excesses(measured, known))
+
+
+def _known(limits: Mapping[str, float], texts: Mapping[str, str]) -> list[Limit]:
+    return [Limit(OBJECTIVES[name], limits[name], texts.get(name, "")) for name in limits]
 
 
 def _picked(how: str) -> Objective:
@@ -246,7 +272,7 @@ def _nearest_miss(front: pd.DataFrame, limits: list[Limit], excess: np.ndarray) 
     scale = np.array([limit.value or 1.0 for limit in limits])
     row = int(np.argmin((excess / scale).sum(axis=1)))
     misses = " and ".join(
-        f"{limit.objective.title} by {_amount(limit.objective, gap)}"
+        f"{limit.objective.title} by {_gap(limit, gap)}"
         for limit, gap in zip(limits, excess[row], strict=True)
         if gap > 0
     )
@@ -254,7 +280,6 @@ def _nearest_miss(front: pd.DataFrame, limits: list[Limit], excess: np.ndarray) 
     return f"no trial has {asked}; closest: trial {front['trial'].iloc[row]} misses {misses}"
 
 
-def _amount(known: Objective, value: float) -> str:
-    if known.name == "size_bytes":
-        return f"{value / 1024:.4g} KiB"
-    return f"{value:.3g} {known.unit}".strip()
+def _gap(limit: Limit, gap: float) -> str:
+    digits = 4 if limit.objective.name == "size_bytes" else 3
+    return amount(limit.objective, gap, limit.text, digits)

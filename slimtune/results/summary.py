@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,8 @@ _RATIO_OF = {
     "macs_ratio": "macs",
     "bops_ratio": "bops",
 }
+_BESIDE = ("runs", "accuracy_sd", "latency_stable")
+"""Columns that tell of others."""
 _TITLES = {
     "size_bytes": "size KiB",
     "compression_ratio": "ratio",
@@ -31,6 +34,8 @@ _TITLES = {
     "bops": "BOPs",
     "macs_ratio": "MACs ratio",
     "bops_ratio": "BOPs ratio",
+    "macs_removed": "MACs gone",
+    "params_removed": "params gone",
 }
 
 
@@ -49,7 +54,8 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
         ``runs``, the number of trials, and ``accuracy_sd``, their sample standard deviation
         (NaN for a single one). A setting that a recipe does not have is empty. Of a run with
         finals, these follow the trials in rows of their own, told by the column ``final``, their
-        length; it is 0 for trials.
+        length; it is 0 for trials. Means of latencies are over the stable ones; where there are
+        none, ``latency_stable`` is False. It stands beside latencies and speedups.
 
     Raises:
         UnknownNameError: a column that no trial of the run has.
@@ -65,7 +71,8 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
     for records in groups:
         values = _measured([record.to_dict() for record in records])
         rows.append(_row(columns, records[0].to_dict(), values, baseline, runs=len(records)))
-    table = pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd"])
+    stable = ["latency_stable"] if {"latency_ms", "speedup"} & {*columns} else []
+    table = pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd", *stable])
     if any(length for length, _ in lengths):
         first = [0] * (len(rows) - len(groups))
         table.insert(1, "final", [*first, *(length for length, _ in lengths)])
@@ -102,7 +109,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
     """Return a summary as a table for people: sizes in KiB, accuracies with their spread."""
     spread = bool(summary["accuracy_sd"].notna().any())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = [name for name in summary.columns if name not in ("runs", "accuracy_sd")]
+    shown = [name for name in summary.columns if name not in _BESIDE]
     for name in shown:
         left = name == "pipeline" or "." in name
         justify: Literal["left", "right"] = "left" if left else "right"
@@ -112,8 +119,12 @@ def summary_table(summary: pd.DataFrame) -> Table:
     for row in summary.to_dict("records"):
         cells = [Text(_cell(name, row)) for name in shown]
         table.add_row(*cells, *([Text(str(row["runs"]))] if spread else []))
+    notes = []
     if spread:
-        table.caption = "accuracy: mean ± sample standard deviation over the runs, on validation"
+        notes.append("accuracy: mean ± sample standard deviation over the runs, on validation")
+    if "latency_stable" in summary and not summary["latency_stable"].all():
+        notes.append("~ the machine was too busy for a stable latency")
+    table.caption = "\n".join(notes) or None
     return table
 
 
@@ -125,6 +136,7 @@ def _row(
     runs: int,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"runs": runs, "accuracy_sd": values.get("accuracy_sd", math.nan)}
+    row["latency_stable"] = bool(values.get("latency_stable", True))
     for name in columns:
         if name == "pipeline":
             row[name] = record.get("pipeline", "baseline")
@@ -144,8 +156,11 @@ def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     table = pd.DataFrame([{**r["objectives"], **r.get("metrics", {})} for r in records])
     numbers = table.select_dtypes("number")
     means = {str(name): float(value) for name, value in numbers.mean().items()}
+    stable = np.array([r.get("metrics", {}).get("latency_stable") is not False for r in records])
+    if "latency_ms" in means and stable.any():
+        means["latency_ms"] = float(table["latency_ms"][stable].mean())
     spread = table["accuracy"].std(ddof=1) if "accuracy" in table else math.nan
-    return {**means, "accuracy_sd": float(spread)}
+    return {**means, "accuracy_sd": float(spread), "latency_stable": bool(stable.any())}
 
 
 def _setting(recipe: Mapping[str, Any], dotted: str) -> Any:
@@ -185,6 +200,8 @@ _FORMS: dict[str, Callable[[float], str]] = {
     "accuracy": lambda value: f"{value:.4f}",
     "accuracy_change": lambda value: f"{value:+.4f}",
     "sparsity": lambda value: f"{value:.1%}",
+    "macs_removed": lambda value: f"{value:.1%}",
+    "params_removed": lambda value: f"{value:.1%}",
     "size_bytes": lambda value: f"{value / 1024:.1f}",
     "packed_bytes": lambda value: f"{value / 1024:.1f}",
     "latency_ms": lambda value: f"{value:.3f}",
@@ -200,6 +217,8 @@ def _cell(name: str, row: Mapping[Any, Any]) -> str:
         return str(value)
     if value is None or math.isnan(value):
         return ""
+    if row.get("latency_stable") is False and name in ("latency_ms", "speedup"):
+        return "" if name == "speedup" else f"{_FORMS[name](value)} ~"
     text = _FORMS[name](value) if name in _FORMS else f"{value:,.0f}"
     spread = row["accuracy_sd"]
     return f"{text} ± {spread:.4f}" if name == "accuracy" and not math.isnan(spread) else text

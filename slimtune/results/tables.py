@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
-from rich.text import Text
 
 from slimtune.results.caveats import like_the_baseline
 from slimtune.results.finals import FinalKey
+from slimtune.results.front_layout import FrontTable
 from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
@@ -23,8 +22,8 @@ _Show = Callable[[dict[Any, Any]], str]
 _ARROWS = {"minimize": "↓", "maximize": "↑"}
 
 
-def front_table(run: Run, front: pd.DataFrame | None = None) -> Table:
-    """Return the front as a table that fits in 100 columns, the baseline in the first row.
+def front_table(run: Run, front: pd.DataFrame | None = None) -> FrontTable:
+    """Return the front as a table that fits the console, the baseline in the first row.
 
     Sizes are in KiB and latencies in ms, each with how many times smaller or faster than the
     baseline; accuracies are of the validation split, and of the test split where it was measured,
@@ -40,22 +39,13 @@ def front_table(run: Run, front: pd.DataFrame | None = None) -> Table:
     """
     front = run.front() if front is None else front
     baseline = run.baseline_values(front)
-    columns = _columns(front)
-    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
-    table.add_column("trial", justify="right", no_wrap=True)
-    for title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("pipeline", overflow="fold", min_width=12)
     rows = _records(front)
     if baseline:
         rows.insert(0, {"trial": "-", "pipeline": "baseline", **_with_error(run, baseline)})
-    for row in rows:
-        cells = [Text(show(row)) for _, show in columns]
-        # Text, not markup: a pipeline may hold brackets.
-        table.add_row(Text(_mark(row) + str(row["trial"])), *cells, Text(str(row["pipeline"])))
-    notes = footnotes(front, baseline, run.manifest["workload"])
-    table.caption = Text("\n".join(notes)) if notes else None
-    return table
+    columns = [["trial", *(_mark(row) + str(row["trial"]) for row in rows)]]
+    columns += [[title, *map(show, rows)] for title, show in _columns(front)]
+    pipelines = [str(row["pipeline"]) for row in rows]
+    return FrontTable(columns, pipelines, footnotes(front, baseline, run.manifest["workload"]))
 
 
 def _finals_notes(rows: list[dict[Any, Any]]) -> list[str]:
@@ -233,8 +223,10 @@ def _size(row: dict[Any, Any]) -> str:
 
 
 def _latency(row: dict[Any, Any]) -> str:
-    unstable = " ~" if row.get("stable") is False else ""
-    return _number(row, "latency_ms", ".3f") + unstable + _ratio(row, "latency_ratio")
+    text = _number(row, "latency_ms", ".3f")
+    if row.get("stable") is False:  # of what may be too high, no ratio is told
+        return f"{text} ~"
+    return text + _ratio(row, "latency_ratio")
 
 
 def _ratio(row: dict[Any, Any], key: str) -> str:

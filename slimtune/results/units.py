@@ -2,18 +2,41 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from slimtune.errors import UserError, shortened
 
 _QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\s0-9.]*)\s*")
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_SIZE_WORDS = {unit: _BYTES[unit.lower()] for unit in ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB")}
 _MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
+_LATENCY_WORDS = {unit: _MS[unit] for unit in ("ns", "us", "µs", "ms", "s")}
 
 
 def plural(number: int, noun: str) -> str:
     """Return ``"1 seed"`` or ``"2 seeds"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size_like(amount: float, text: str = "", digits: int = 4) -> str:
+    """Return bytes in the unit that ``text`` has, such as ``"300 kB"``; in KiB if it has none."""
+    return _like(amount, text, _SIZE_WORDS, "KiB" if amount >= 1024 else "B", digits)
+
+
+def latency_like(ms: float, text: str = "", digits: int = 4) -> str:
+    """Return milliseconds in the unit that ``text`` has, such as ``"214 us"``; in ms if none."""
+    return _like(ms, text, _LATENCY_WORDS, "ms", digits)
+
+
+def _like(value: float, text: str, units: Mapping[str, float], default: str, digits: int) -> str:
+    match = _QUANTITY.fullmatch(text)
+    spelled = {unit.lower(): unit for unit in units}
+    unit = spelled.get(match[2].lower(), default) if match else default
+    shown = value / units[unit]
+    # 4 digits of 10,000 and more would be written with an exponent
+    number = f"{shown:.0f}" if abs(shown) >= 10**digits else f"{shown:.{digits}g}"
+    return f"{number} {unit}"
 
 
 def parse_size(text: str) -> int:

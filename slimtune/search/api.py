@@ -6,7 +6,7 @@ from typing import Any
 from slimtune.results.run import Run
 from slimtune.search.config import make_config
 from slimtune.search.opened import open_run
-from slimtune.search.references import code_in
+from slimtune.search.references import check_address, code_in
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import Listener, ignore_events, run_search
 from slimtune.workload import own_code
@@ -29,7 +29,8 @@ def search(
         listener: told what happens while it happens.
         resume: go on with the run in ``out``, if there is one; settings that are not given are
             the run's.
-        allow_code: run code that the resumed run names; what ``settings`` name may run anyway.
+        allow_code: run code that the resumed run names, and connect to the Ray that it names;
+            what ``settings`` name may be used anyway.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
             ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``space``, ``final`` (``{"epochs": 30, "repeats": 3}``).
@@ -45,5 +46,8 @@ def search(
     if allow_code:
         own_code.allow_all_code()
     base = recorded_settings(Path(out)) if resume else {}
-    run = run_search(make_config(settings, preset, base), Path(out), listener, resume=resume)
+    config = make_config(settings, preset, base)
+    if config.executor != "inline":
+        check_address(config.ray_address, settings)
+    run = run_search(config, Path(out), listener, resume=resume)
     return open_run(run.path)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slimtune.compression.pauses import never
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.search.spec import Outcome, TrialSpec
@@ -42,12 +43,14 @@ class Aids:
         fetch_stage: looks into the run's stage store.
         measure_latency: as `measure_latency`, perhaps on the one host that measures for all.
         tell_stage: told the name of each stage that the trial enters, for those who watch.
+        pause: called between two batches; returns when the trial may go on.
     """
 
     judge: Judge = go_on
     fetch_stage: FetchStage = no_stage
     measure_latency: Callable[..., list[Latency]] = measure_latency
     tell_stage: Callable[[str], None] = tell_nobody
+    pause: Callable[[], None] = never
 
 
 Work = Callable[[Any, TrialSpec, Aids], Outcome]

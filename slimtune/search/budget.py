@@ -12,7 +12,7 @@ from slimtune.results.front import gains
 from slimtune.results.objectives import Objective
 from slimtune.results.units import parse_duration
 from slimtune.search.config import SearchConfig
-from slimtune.search.proposer import EARLY_STOPPED
+from slimtune.search.past_trials import EARLY_STOPPED
 
 Enough = Callable[[Sequence[FrozenTrial]], str]
 """From all trials of a study to why no new one shall begin; empty if one shall."""

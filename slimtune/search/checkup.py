@@ -17,17 +17,16 @@ from slimtune.compression.recalibration import settle
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
-from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
 from slimtune.search.setup import load_workload
+from slimtune.search.steadiness import steadiness
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload
 
-_REPEATS = 5
 _TIMED_SECONDS = 2.0
 """About how long training steps are timed."""
 
@@ -47,7 +46,7 @@ class Checkup:
         baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
         findings: technique by technique.
         trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
-        host: machine, memory, GPUs, versions, and how steady its latencies are.
+        host: machine, memory, GPUs, versions, and how steady its latencies are, see `Steadiness`.
         command: a search that avoids what does not work.
     """
 
@@ -98,12 +97,9 @@ def check_up(
     findings = _tried_again(config, workload, findings, tell)
     tell("latency")
     onnx = made_by(few_images(workload), {}).onnx
-    latencies = [
-        measure_latency([onnx], image_shape=workload.image_shape, rounds=8, seconds=0.4)[0]
-        for _ in range(_REPEATS)
-    ]
+    steady = steadiness(workload)
     tell("training steps")
-    cost = count_cost(copied(workload.baseline), workload.image_shape)
+    cost = count_cost(copied(workload.baseline, workload.image_shape), workload.image_shape)
     return Checkup(
         model=config.model,
         data=config.data,
@@ -116,11 +112,12 @@ def check_up(
             "params": cost.params,
             "macs": cost.macs,
             "size_bytes": len(onnx),
-            "latency_ms": min(latency.ms for latency in latencies),
+            "latency_ms": steady.ms,
+            "latency_stable": steady.stable,
         },
         findings=findings,
         trial=_trial(config, workload, onnx),
-        host={**describe_host(), **_machine(), **_noise(latencies)},
+        host={**describe_host(), **_machine(), **steady.to_dict()},
         command=_command(config, findings, preset, assignments),
     )
 
@@ -138,7 +135,9 @@ def _tried_again(
     untrained = config.weights is None and config.baseline.epochs > 0
     if all(found.works for found in findings) or not untrained:
         return findings
-    settled = dataclasses.replace(workload, baseline=copied(workload.baseline))
+    settled = dataclasses.replace(
+        workload, baseline=copied(workload.baseline, workload.image_shape)
+    )
     generator = torch.Generator().manual_seed(config.seed)
     if not settle(settled.baseline, few_images(workload), generator):
         return findings
@@ -195,17 +194,6 @@ def _timed(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def _noise(latencies: list[Latency]) -> dict[str, Any]:
-    """Return how steady repeated measurements of one file are."""
-    times = [latency.ms for latency in latencies]
-    rounds = sum(latency.rounds for latency in latencies)
-    return {
-        "latency_accepted_share": sum(latency.accepted for latency in latencies) / rounds,
-        "latency_spread": (max(times) - min(times)) / min(times),
-        "latency_repeats": len(times),
-    }
 
 
 def _machine() -> dict[str, Any]:

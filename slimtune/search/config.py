@@ -18,6 +18,7 @@ from pydantic import (
 
 from slimtune.compression.stages import Train
 from slimtune.errors import UserError, from_validation, shortened
+from slimtune.results.limit_view import REMOVED
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.units import parse_duration
@@ -35,7 +36,8 @@ from slimtune.search.settings_stages import StageRoom
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space
-from slimtune.spaces.start import SHARE, read_points, single_points
+from slimtune.spaces.start import SHARE, read_points
+from slimtune.spaces.untrained import first_points
 
 DEFAULT_TRIALS = 20
 MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"
@@ -81,7 +83,7 @@ class BaselineSettings(_Settings):
 
 def _as_text(value: object) -> object:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if number else value
+    return None if str(value).strip().lower() == REMOVED else str(value) if number else value
 
 
 _Text = Annotated[str | None, BeforeValidator(_as_text)]
@@ -147,7 +149,7 @@ class SearchConfig(_Settings):
     start: Annotated[
         Any,  # Literal["auto", "none"] | tuple[dict[str, Any], ...], which would not read well
         PlainValidator(_start),
-        Field(description="first recipes; auto: the baseline and each technique alone"),
+        Field(description="first recipes; auto: baseline, what needs no training, one technique"),
     ] = "auto"
     constraints: ConstraintSettings = ConstraintSettings()
     time_budget: Annotated[
@@ -284,13 +286,13 @@ class SearchConfig(_Settings):
             return grid_points(space)
         if isinstance(self.start, tuple):
             return read_points(self.start, space)
-        # Of a quasi-random sequence, each point is where the ones before have left a gap.
-        if self.start == "none" or self.sampler == "qmc":
+        if self.start == "none":
             return []
-        # Nor does a genetic algorithm come far from a first generation that is much alike.
-        bred = self.sampler in ("nsga2", "nsga3")
-        most = POPULATION if bred else self.total_trials()
-        return single_points(space, min(most, self.total_trials()) // SHARE)
+        # A genetic algorithm does not come far from a first generation that is much alike; of a
+        # quasi-random sequence, each point is where the ones before have left a gap.
+        most = {"nsga2": POPULATION, "nsga3": POPULATION, "qmc": 0}.get(self.sampler)
+        total = self.total_trials()
+        return first_points(space, total, min(total if most is None else most, total) // SHARE)
 
     def total_trials(self) -> int:
         """Return how many trials the search has: of a grid, all points with each seed."""

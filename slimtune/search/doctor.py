@@ -126,7 +126,9 @@ def few_images(workload: Workload, images: int | None = None) -> Workload:
         images: how many at most; 32, and fewer for a large network, if not given.
     """
     if images is None:
-        macs = count_cost(copied(workload.baseline), workload.image_shape).macs
+        macs = count_cost(
+            copied(workload.baseline, workload.image_shape), workload.image_shape
+        ).macs
         images = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
 
     def few(split: Split) -> Split:
@@ -192,7 +194,7 @@ def _export(workload: Workload) -> str:
 
 
 def _prune_channels(workload: Workload) -> str:
-    network, example = copied(workload.baseline), _example(workload)
+    network, example = copied(workload.baseline, workload.image_shape), _example(workload)
     groups = find_groups(network, example)
     check_prunable(network, example)
     made = made_by(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
@@ -209,7 +211,7 @@ def _channel_methods(workload: Workload) -> _Methods:
     names = [n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "channels"]
     unfit: dict[str, str] = {}
     try:
-        groups = find_groups(copied(workload.baseline), _example(workload))
+        groups = find_groups(copied(workload.baseline, workload.image_shape), _example(workload))
     except TrialError:
         return (), {}
     for name in names:
@@ -248,7 +250,7 @@ def _distill(workload: Workload, method: str) -> str:
     made_by(workload, {"distill": {"method": method}, "train": train})
     if method == "base":
         return "two steps ran"
-    stages = find_stages(copied(workload.baseline), _example(workload))
+    stages = find_stages(copied(workload.baseline, workload.image_shape), _example(workload))
     sizes = ", ".join(f"{h}x{w} after {span.last.name}" for (h, w), span in stages.items())
     return f"{len(stages)} taps found: {sizes}"
 

@@ -1,6 +1,6 @@
 """A search looked at before it is run: its size, first recipes and cost; nothing is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from slimtune.search.proposals import proposer_of
 from slimtune.search.scores import check_metrics
 from slimtune.search.setup import load_workload
 from slimtune.search.trackers.protocol import check_installed
+from slimtune.search.twins import Twins
 from slimtune.spaces.size import Size, space_size
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
@@ -65,7 +66,7 @@ def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> D
     workload = load_workload(config, load_dataset(config.data))
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
-    drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN))
+    drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN), Twins(workload).key)
     later = drawn[len(config.points()) :] if config.sampler != "grid" else _spread(drawn)
     return DryRun(
         workload=workload,
@@ -75,7 +76,9 @@ def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> D
     )
 
 
-def draw_recipes(config: SearchConfig, count: int) -> list[dict[str, Any]]:
+def draw_recipes(
+    config: SearchConfig, count: int, key: Callable[[Mapping[str, Any]], str] | None = None
+) -> list[dict[str, Any]]:
     """Return the first recipes of a search, in their JSON form.
 
     They are those of the search as long as its sampler has no results to look at: of `tpe` the
@@ -84,12 +87,13 @@ def draw_recipes(config: SearchConfig, count: int) -> list[dict[str, Any]]:
     Args:
         config: of the search.
         count: how many, at least 1.
+        key: tells which recipes are one and the same, as the search will; see `Twins.key`.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions = [o.direction for o in parse_objectives(config.objectives)]
     study = optuna.create_study(directions=[StudyDirection[d.upper()] for d in directions])
     total = min(count, config.total_trials())
-    proposer = proposer_of(config, study, total=total, points=config.points())
+    proposer = proposer_of(config, study, total=total, points=config.points(), key=key)
     recipes = []
     while (spec := proposer.ask()) is not None:
         recipes.append(spec.recipe)

@@ -1,7 +1,7 @@
 """What is known of a search before its first trial: for those who watch, and for run.json."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slimtune.measurement.accuracy import majority_share
@@ -35,16 +35,28 @@ def workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
 
 
 def manifest_of(
-    config: SearchConfig, workload: Workload, baseline: Mapping[str, Any]
+    config: SearchConfig,
+    workload: Workload,
+    baseline: Mapping[str, Any],
+    twins: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Return run.json's content; limits and reference point are fixed here, for good."""
+    """Return run.json's content; limits and reference point are fixed here, for good.
+
+    Args:
+        config: of the search.
+        workload: with the trained baseline.
+        baseline: what was measured of it.
+        twins: of a grid, see `grid_twins`.
+    """
     objectives = parse_objectives(config.objectives)
+    points = config.points()
     return {
         "config": config.model_dump(mode="json"),
         "space": space_words(config.resolved_space()),
         "objectives": [known.name for known in objectives],
         "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
-        "start_points": len(config.points()),
+        "start_points": len(points),
+        **({"twins": list(twins)} if config.sampler == "grid" else {"first_points": points}),
         "limits": resolve_limits(config.constraints.model_dump(), baseline),
         "workload": {
             "fingerprint": workload_fingerprint(workload),

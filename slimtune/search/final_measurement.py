@@ -12,13 +12,15 @@ from slimtune.measurement.runtime import predict
 from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import check_network, lost
 from slimtune.results.interval import standard_error
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.workload.types import Workload
 
-FRONT_LATENCY_SECONDS = 3.0
+FRONT_LATENCY_SECONDS, MOST_LATENCY_SECONDS = 3.0, 30.0
+"""The second is taken on a busy host only, where not all have enough rounds before."""
 
 Finals = Mapping[FinalKey, TrialRecord]
 """The finals of one length, complete and failed ones."""
@@ -27,11 +29,12 @@ Finals = Mapping[FinalKey, TrialRecord]
 def measure_front(
     folder: RunFolder, workload: Workload, warn: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Measure the files of the trials on the front: test accuracy, and latency in quiet.
+    """Measure all that may be on the front: latency in quiet, then test accuracy of who is.
 
-    A trial whose file was deleted keeps the test accuracy that it was recorded with, and the
-    front then has the latencies that the trials themselves measured: those of two measurements
-    do not rank.
+    The latencies of trials are noisy, so who may be on the front by them is measured as well
+    (`Run.contenders`). A candidate whose file was deleted keeps the test accuracy that it was
+    recorded with, and the front then has the latencies that the trials themselves measured:
+    those of two measurements do not rank.
 
     Args:
         folder: whose lock this process holds.
@@ -39,32 +42,48 @@ def measure_front(
         warn: told of trials without a file.
     """
     files, gone = _files(folder)
-    for number in gone:
+    for number, why in gone.items():
         warn(
-            f"trial {number} has lost its model.onnx: it is left out of the joint measurement and "
+            f"trial {number}: {why}: it is left out of the joint measurement and "
             f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
             "tells whether it can be made again"
         )
-    base, *latencies = _latencies(folder, workload, list(files.values()))
-    rows = [_row(workload, _baseline(folder), base, None)]
-    rows += [
-        _row(workload, file, latency, number)
-        for (number, file), latency in zip(files.items(), latencies, strict=True)
+    rows = _together(folder, workload, files)
+    run = open_run(folder.path)
+    standing = run.standing(rows)
+    _tell_unstable([row for row in rows if row.trial is None or row.trial in standing], warn)
+    tested = {record.number for record in run.candidates()} | set(standing)
+    rows = [
+        replace(row, **on_test(workload, _file_of(folder, row)))
+        if row.trial is None or row.trial in tested
+        else row
+        for row in rows
     ]
-    write_final(folder.path, rows + _recorded(folder, gone))
+    write_final(folder.path, rows + _recorded(folder, list(gone)))
+
+
+def _tell_unstable(rows: Sequence[FinalRow], warn: Callable[[str], None]) -> None:
+    """Warn of latencies that the host was too busy for."""
+    names = [
+        "the baseline" if r.trial is None else f"trial {r.trial}" for r in rows if not r.stable
+    ]
+    if names:
+        warn(
+            f"the host was too busy for a stable latency of {', '.join(names)}: marked ~, it may "
+            "be too high, and it breaks no limit; search --resume, when the host is quiet, "
+            "measures again"
+        )
 
 
 def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
-    """Return which trials are on the front once their latencies have been measured together.
+    """Return which trials are on the front once latencies have been measured together.
 
     What only luck with a latency has put there is not worth a training at full length. Nothing
     is written, and test images are not looked at.
     """
     run = open_run(folder.path)
     files, _ = _files(folder)  # if one is gone, the latencies of the trials themselves decide
-    _, *latencies = _latencies(folder, workload, list(files.values()))
-    rows = [FinalRow(trial=n, latency_ms=at.ms) for n, at in zip(files, latencies, strict=True)]
-    return run.standing(rows)
+    return run.standing(_together(folder, workload, files))
 
 
 def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> None:
@@ -120,12 +139,23 @@ def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     }
 
 
-def _files(folder: RunFolder) -> tuple[dict[int, Path], list[int]]:
-    """Return the files of the candidates by trial, and the trials whose file is gone."""
-    numbers = [record.number for record in open_run(folder.path).candidates()]
-    files = {number: folder.trial_path(number) / "model.onnx" for number in numbers}
-    gone = [number for number, file in files.items() if not file.is_file()]
-    return {number: file for number, file in files.items() if number not in gone}, gone
+def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
+    """Return the files of the contenders by trial, and why candidates have none."""
+    run = open_run(folder.path)
+    candidates = {record.number for record in run.candidates()}
+    places = {record.number: folder.trial_path(record.number) for record in run.contenders()}
+    missing = {r.number: why for r in run.contenders() if (why := lost(r, places[r.number]))}
+    files = {n: place / "model.onnx" for n, place in places.items() if n not in missing}
+    return files, {n: why for n, why in missing.items() if n in candidates}
+
+
+def _together(folder: RunFolder, workload: Workload, files: Mapping[int, Path]) -> list[FinalRow]:
+    """Return the baseline's and the files' latencies, measured in turn."""
+    latencies = _latencies(folder, workload, list(files.values()))
+    return [
+        FinalRow(trial=number, latency_ms=latency.ms, stable=latency.stable)
+        for number, latency in zip([None, *files], latencies, strict=True)
+    ]
 
 
 def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[FinalRow]:
@@ -134,16 +164,24 @@ def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[FinalRow]:
     return [replace(rows[n], latency_ms=None, stable=True) for n in numbers if n in rows]
 
 
+def _file_of(folder: RunFolder, row: FinalRow) -> Path:
+    if row.trial is None:
+        return _baseline(folder)
+    return place(folder, row.trial) / "model.onnx"
+
+
 def _baseline(folder: RunFolder) -> Path:
     return folder.path / "baseline" / "model.onnx"
 
 
 def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> list[Latency]:
     """Return the latencies of the baseline and the files, measured in turn."""
+    check_network(folder.path, "baseline", ("model.onnx",))
     return measure_on_reference_host(
         [_baseline(folder), *files],
         image_shape=workload.image_shape,
         seconds=FRONT_LATENCY_SECONDS,
+        most_seconds=MOST_LATENCY_SECONDS,
     )
 
 

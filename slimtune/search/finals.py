@@ -12,8 +12,10 @@ from slimtune.results.files import atomic_write, read_json, set_aside, to_json
 from slimtune.results.final import read_final
 from slimtune.results.finals import FinalKey, place, record_of, write_final_run
 from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import fault_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
+from slimtune.search.aside import for_want_of_disk
 from slimtune.search.attempt import AtStage, OnEvent, Work
 from slimtune.search.config import SearchConfig
 from slimtune.search.final_measurement import measure_finals, measure_front, still_standing
@@ -162,10 +164,17 @@ def _finished(
     for key in specs:
         if not place(folder, key).is_dir():
             continue
+        why = "damaged"
         try:
-            found[key] = record_of(folder, key)
+            record = record_of(folder, key)
+            if fault := fault_in(place(folder, key), record.artifacts, gone=True):
+                raise RunError(fault)
+            if for_want_of_disk(record):
+                why = "failed"
+                raise RunError(f"final {key.name} failed for want of disk space ({record.error})")
+            found[key] = record
         except RunError as error:
-            aside = set_aside(place(folder, key), "damaged")
+            aside = set_aside(place(folder, key), why)
             warn(f"{error}; kept as finals/{aside.name}, the final runs again")
     return found
 

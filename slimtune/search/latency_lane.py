@@ -1,22 +1,24 @@
 """One host measures latency for all trials, one file at a time: a lane in which they queue.
 
 The lane is an actor of the search's own job in Ray. It takes no CPU, so that a trial can wait for
-it while trials hold every CPU there is, and it is started before the trials are. It does not keep
-other work off its host; that is what the probes of `measure_latency` are for.
+it while trials hold every CPU there is, and it is started before the trials are. Trainers on its
+host pause while it measures (`QuietWindow`); it does not keep other work off its host: that is
+what the probes of `measure_latency` are for.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import ConfigError, SlimtuneError, TrialError
 from slimtune.measurement.latency import Latency, measure_latency
+from slimtune.search.quiet_window import QuietWindow
 
 RESOURCE = "latency"
 """What the reference host of a cluster declares: ``ray start --resources='{"latency": 1}'``."""
@@ -24,18 +26,30 @@ READY_SECONDS = 60.0
 """How long the lane of another host may take to start."""
 END_SECONDS = 5.0
 """How long a lane's name may take to be free again."""
+WINDOW_SECONDS = 1.0
+"""How long a lane may take to delete its flag."""
 LOOK_SECONDS = 10.0
 """How often a trial that waits looks whether the reference host is still there."""
 
 
 class _Lane:
-    """Measures in a process of its own, whose best speed probe holds for all that it measures."""
+    """Measures in a process of its own: what it learns of its host's speed holds for all files."""
+
+    def __init__(self) -> None:
+        self._quiet: QuietWindow | None = None
 
     def ready(self) -> None:
         """Answer, which a process that has not started cannot."""
 
     def measure(self, files: list[bytes], options: dict[str, Any]) -> list[Latency]:
-        return measure_latency(files, **options)
+        if self._quiet is None:
+            self._quiet = quiet_window(create=True)
+        with self._quiet.open():
+            return measure_latency(files, **options)
+
+    def remove_window(self) -> None:
+        if self._quiet is not None:
+            self._quiet.remove()
 
 
 def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> list[Latency]:
@@ -90,6 +104,7 @@ def latency_lane(warn: Callable[[str], None] | None = None) -> Iterator[None]:
         _wait_for(lane)
         yield
     finally:
+        _remove_window(lane)
         ray.kill(lane)
         _wait_for_the_end()
 
@@ -144,6 +159,13 @@ def _wait_for(lane: Any) -> None:
         raise SlimtuneError(f"the latency lane cannot start: {reason}") from None
 
 
+def _remove_window(lane: Any) -> None:
+    """Delete the flag in shared memory, on this host or the lane's."""
+    quiet_window().remove()
+    with suppress(RayError):  # it is busy, or gone: some bytes stay on its host
+        ray.get(lane.remove_window.remote(), timeout=WINDOW_SECONDS)
+
+
 def _wait_for_the_end() -> None:
     """Wait until the lane's name is free: the next user of this Ray takes it again."""
     deadline = time.monotonic() + END_SECONDS
@@ -159,6 +181,16 @@ def _find() -> Any:
         return ray.get_actor(_name())
     except ValueError:
         return None
+
+
+def quiet_window(create: bool = False) -> QuietWindow:
+    """Return the window of this job's lane, which only processes on its host share.
+
+    Args:
+        create: done by the lane.
+    """
+    context = ray.get_runtime_context()
+    return QuietWindow(f"{context.gcs_address}/{context.get_job_id()}", create)
 
 
 def _name() -> str:

@@ -9,6 +9,8 @@ import torch
 from slimtune.measurement.host import usable_cores
 from slimtune.search.config import SearchConfig
 from slimtune.search.latency_lane import latency_lane
+from slimtune.search.ray_executor import pickled_bytes
+from slimtune.search.ray_folder import check_folder
 from slimtune.search.ray_session import check_fits, fitting, ray_nodes, ray_session
 
 
@@ -30,6 +32,8 @@ def machines(
     """
     if config.executor == "inline" or (config.ray_address is None and not ray.is_initialized()):
         check_fits([_this_host()], config.per_trial.cpus, config.per_trial.gpus, "this host")
+        if config.executor != "inline":
+            check_folder()
         yield
         return
     with (
@@ -43,6 +47,30 @@ def machines(
         latency_lane(warn),
     ):
         yield
+
+
+def start_ray(config: SearchConfig, shared: object) -> None:
+    """Start the Ray that trials of a search will run on, within `ray_stays` and its `machines`.
+
+    One that cannot be started is known before hours of training then.
+
+    Args:
+        config: of the search.
+        shared: what all trials will read; decides the room for it.
+
+    Raises:
+        SlimtuneError: Ray cannot be started.
+    """
+    if config.executor == "inline" or ray.is_initialized():
+        return
+    with ray_session(
+        None,
+        concurrency=workers(config),
+        cpus=config.per_trial.cpus,
+        gpus=config.per_trial.gpus,
+        shared_bytes=pickled_bytes(shared),
+    ):
+        pass
 
 
 def workers(config: SearchConfig) -> int:

@@ -15,6 +15,28 @@ from slimtune.search.scores import names_of
 from slimtune.search.spec import shared_seed
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
+from slimtune.spaces.start import single_points
+
+
+def recorded_points(config: SearchConfig, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all points of a grid but its twins, else the start points the search began with.
+
+    With more trials there would be more of them, in the place of trials that were modelled. Runs
+    of older versions noted only how many there were, and had none without training.
+
+    Args:
+        config: of the search.
+        manifest: run.json of its run.
+    """
+    if config.sampler == "grid":
+        twins = set(manifest.get("twins", []))
+        return [point for at, point in enumerate(config.points()) if at not in twins]
+    if "first_points" in manifest:
+        return [dict(point) for point in manifest["first_points"]]
+    begun = int(manifest.get("start_points", 0))
+    if config.start == "auto":
+        return single_points(config.resolved_space(), begun)
+    return config.points()[:begun]
 
 
 def proposer_of(
@@ -25,6 +47,7 @@ def proposer_of(
     points: Sequence[Mapping[str, Any]],
     enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
     precision: Precision = "float32",
+    key: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Proposer:
     """Return what proposes the trials of a search.
 
@@ -35,6 +58,7 @@ def proposer_of(
         points: the first recipes, as parameters, each run with every seed of the settings.
         enough: as for `Proposer`.
         precision: that the settings come to on the machines that train.
+        key: tells which recipes are one and the same, see `Twins.key`; `Recipe.key` if not given.
 
     Raises:
         ConfigError: the study has another number of objectives.
@@ -50,7 +74,7 @@ def proposer_of(
         seed=config.seed,
         threads=config.per_trial.cpus,
         device=config.per_trial.device,
-        key=lambda recipe: Recipe.from_dict(recipe).key(),
+        key=key or (lambda recipe: Recipe.from_dict(recipe).key()),
         start=[dict(point) for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,

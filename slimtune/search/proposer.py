@@ -5,7 +5,6 @@ was added in one transaction together with its spec, so none is ever there witho
 means to run it again.
 """
 
-import copy
 import dataclasses
 import math
 import numbers
@@ -19,14 +18,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.compression.precision import Precision
-from slimtune.errors import ConfigError, RunError, shortened
+from slimtune.errors import ConfigError, RunError, UserError, shortened
+from slimtune.results.record import TrialRecord
+from slimtune.search.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
-from slimtune.search.spec import Outcome, TrialSpec, trial_seed
+from slimtune.search.spec import Outcome, TrialSpec, outcome_of, trial_seed
 from slimtune.search.study import study_errors
-
-EARLY_STOPPED = "early_stopped"
-"""Constraint that only trials break which were stopped; so none of them is a best trial."""
+from slimtune.search.study_check import StudyCheck, Told
 
 
 def never_enough(_history: Sequence[FrozenTrial]) -> str:
@@ -49,7 +48,8 @@ class Proposer:
         threads: for every spec.
         device: for every spec.
         key: a recipe's identity; recipes with a known key are drawn again. After `DRAWS` in a row
-            nothing new is proposed: what such trials would tell is in the records already.
+            nothing new is proposed: what such trials would tell is in the records already. Also
+            asked about the recipes of the study, for it may tell more alike than an older version.
         start: parameters of the first trials, by number; what one leaves out is drawn. They are
             run as they are, also when two make the same recipe.
         seeds: of the first trials, by number; later ones get seeds of their own.
@@ -108,6 +108,8 @@ class Proposer:
         self._enough = enough
         self._precision = precision
         self._views = views
+        self._violations: dict[int, Mapping[str, float]] = {}
+        self._keys: dict[int, str] = {}
         self.stopped = ""
 
     def ask(self) -> TrialSpec | None:
@@ -138,18 +140,27 @@ class Proposer:
         history = self._history()
         self._propose(history, self._draw(history))
 
+    def judge_by(self, violations: Mapping[int, Mapping[str, float]]) -> None:
+        """Take other violations for those that finished trials were told with.
+
+        The limits of a run may have changed since; the study cannot be changed any more.
+
+        Args:
+            violations: trial -> by how much it breaks each limit, as for `tell`.
+        """
+        self._violations = dict(violations)
+
     def _history(self) -> list[FrozenTrial]:
         with study_errors(self._study.study_name):
-            return self._study.get_trials(deepcopy=False)
+            history = self._study.get_trials(deepcopy=False)
+        return [rejudged(trial, self._violations.get(trial.number)) for trial in history]
 
     def _propose(
         self, history: list[FrozenTrial], draw: tuple[FrozenTrial, dict[str, Any], int]
     ) -> TrialSpec:
         drawn, recipe, draws = draw
         number = len(history)
-        own = number >= len(self._seeds)
-        seed = trial_seed(self._seed, number) if own else self._seeds[number]
-        prefix = self._prefix_seed if own else None  # given seeds are for repeats: all of it
+        seed, prefix = self._seeds_of(number)
         spec = TrialSpec(
             number,
             recipe,
@@ -163,6 +174,29 @@ class Proposer:
         self._add(spec, drawn, draws, drawn)
         return spec
 
+    def _seeds_of(self, number: int) -> tuple[int, int | None]:
+        """Return the seed and the prefix seed of a trial; given seeds repeat all of it."""
+        if number < len(self._seeds):
+            return self._seeds[number], None
+        return trial_seed(self._seed, number), self._prefix_seed
+
+    def fault(self, records: Mapping[int, TrialRecord | None]) -> str:
+        """Return what in the study contradicts the trials, in one line; empty if nothing does.
+
+        Args:
+            records: of the finished trials by number; None for those that run again.
+        """
+        required = ["spec", *["key"] * (self._key is not None)]
+        required += ["draws"] * (self._sampler in FLAT)
+        check = StudyCheck(self._suggest, self._key, self._seeds_of, self._told_as, required)
+        return check.fault(self._study, records)
+
+    def _told_as(self, record: TrialRecord) -> Told:
+        outcome = outcome_of(record)
+        if _reason(outcome, self._objectives) is not None:
+            return TrialState.FAIL, None
+        return TrialState.COMPLETE, [float(outcome.objectives[n]) for n in self._objectives]
+
     def run_again(self, specs: Sequence[TrialSpec]) -> None:
         """Hand these out before any new one, on the device that all specs are for now.
 
@@ -171,9 +205,12 @@ class Proposer:
         self._again.extend(dataclasses.replace(spec, device=self._device) for spec in specs)
 
     def restore(
-        self, spec: TrialSpec, outcome: Outcome, violations: Mapping[str, float] | None = None
+        self,
+        spec: TrialSpec,
+        outcome: Outcome | None,
+        violations: Mapping[str, float] | None = None,
     ) -> None:
-        """Add a finished trial that the study has lost, as its next number.
+        """Add a trial that the study has lost, as its next number.
 
         Where the sampler needs every dimension, also those that left no trace in the recipe, the
         draw is made again. If it makes another recipe (of trials side by side, the sampler knew
@@ -181,7 +218,7 @@ class Proposer:
 
         Args:
             spec: of the trial.
-            outcome: what came out.
+            outcome: what came out; None of a trial that is to run again.
             violations: see `tell`.
 
         Raises:
@@ -195,7 +232,8 @@ class Proposer:
             same = recipe == spec.recipe
             found = drawn if same else recall(spec.recipe, self._suggest, fill)
             self._add(spec, found, draws, drawn)
-        self.tell(outcome, violations)
+        if outcome is not None:
+            self.tell(outcome, violations)
 
     def _add(
         self,
@@ -235,7 +273,18 @@ class Proposer:
         """Return whether a trial has the recipe; start points are run as they are."""
         if self._key is None or len(history) < len(self._start):
             return False
-        return self._key(recipe) in {trial.user_attrs.get("key") for trial in history}
+        return self._key(recipe) in self._known(history)
+
+    def _known(self, history: Sequence[FrozenTrial]) -> set[str]:
+        """Return the keys of all trials, of their recipes as this version tells them apart."""
+        if self._key is None:
+            return set()
+        for trial in history[len(self._keys) :]:
+            try:
+                self._keys[trial.number] = self._key(trial.user_attrs["spec"]["recipe"])
+            except (KeyError, UserError):  # of another version: by what that version wrote down
+                self._keys[trial.number] = str(trial.user_attrs.get("key"))
+        return {self._keys[trial.number] for trial in history}
 
     def tell(self, outcome: Outcome, violations: Mapping[str, float] | None = None) -> None:
         """Record an outcome. A failure, or an objective that is not finite, leaves a reason.
@@ -263,7 +312,7 @@ class Proposer:
             reason = _reason(outcome, self._objectives)
             if reason is None:
                 for name, value in _constraints(outcome, violations).items():  # while it runs
-                    key = f"constraints:{name}"  # what `Trial.set_constraint` writes
+                    key = f"{CONSTRAINT}{name}"
                     self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
                 values = [float(outcome.objectives[name]) for name in self._objectives]
                 self._study.tell(trial.number, values)
@@ -278,9 +327,9 @@ class Proposer:
         Returns:
             The trial of the copy, the recipe, and how many draws it took.
         """
-        known = {trial.user_attrs.get("key") for trial in history}
+        known = self._known(history)
         scratch = optuna.create_study(directions=self._study.directions)
-        scratch.add_trials([_bare(trial) for trial in history])
+        scratch.add_trials([bare(trial) for trial in history])
         number = len(history)
         for attempt in range(DRAWS):
             sampler = make_sampler(self._sampler, self._seed, number, attempt, history)
@@ -315,21 +364,6 @@ class Proposer:
                 f"it has {', '.join(drawn.params)}"
             )
         return drawn, recipe
-
-
-class _Bare(FrozenTrial):
-    """A trial of the past as samplers read it, which is cheap to copy: nobody changes it."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Bare":
-        return copy.copy(self)
-
-
-def _bare(trial: FrozenTrial) -> FrozenTrial:
-    """Return the trial without our own notes, which no sampler reads."""
-    bare = copy.copy(trial)
-    bare.user_attrs = {}
-    bare.__class__ = _Bare
-    return bare
 
 
 def _constraints(outcome: Outcome, violations: Mapping[str, float] | None) -> Mapping[str, float]:

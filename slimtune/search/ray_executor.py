@@ -32,7 +32,11 @@ from slimtune.search.attempt import (
     ignore_event,
     no_stage,
 )
-from slimtune.search.latency_lane import latency_lane, measure_on_reference_host
+from slimtune.search.latency_lane import (
+    latency_lane,
+    measure_on_reference_host,
+    quiet_window,
+)
 from slimtune.search.mailbox import make_mailbox
 from slimtune.search.ray_session import ray_session
 from slimtune.search.running_trial import RunningTrial
@@ -94,7 +98,7 @@ def run_ray(
         KeyboardInterrupt: Ctrl-C. What had finished has been told.
     """
     work = timed(work, timeout)
-    size = _pickled_bytes((work, shared))
+    size = pickled_bytes((work, shared))
     with (
         ray_session(
             address,
@@ -317,6 +321,7 @@ class _RayTrial(tune.Trainable):
         self._inputs: tuple[Work, Any] | None = None
         self._judged: bool = config["judged"]
         self._running: RunningTrial | None = None
+        self._quiet = quiet_window()
         keep_freed_memory()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -344,7 +349,13 @@ class _RayTrial(tune.Trainable):
         return {"done": False, REPORT: report}
 
     def _attempt(self, judge: Judge) -> Outcome:
-        aids = Aids(judge, self._fetch_stage, measure_on_reference_host, self._tell_stage)
+        aids = Aids(
+            judge,
+            self._fetch_stage,
+            measure_on_reference_host,
+            self._tell_stage,
+            self._quiet.pause,
+        )
         return attempt(self._work, None, as_assigned(self._spec), aids)
 
     def _hand_in(self, outcome: Outcome) -> dict[str, Any]:
@@ -372,7 +383,7 @@ def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"  # one may run more than once
 
 
-def _pickled_bytes(value: object) -> int:
+def pickled_bytes(value: object) -> int:
     """Return the size of ``value`` in the object store; arrays are counted without a copy."""
     buffers: list[Any] = []
     inline = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)

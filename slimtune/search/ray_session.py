@@ -17,6 +17,7 @@ import ray
 
 from slimtune.errors import ConfigError, SlimtuneError
 from slimtune.search.latency_lane import RESOURCE
+from slimtune.search.ray_folder import RayFolder
 from slimtune.search.shipping import runtime_env
 
 OBJECT_STORE_BYTES = 512 * 2**20
@@ -81,7 +82,7 @@ def ray_session(
             if ours and _stay.asked:
                 _stay.started, _stay.environment = True, added()
             elif ours:
-                ray.shutdown()
+                _end()
             if threading.current_thread() is threading.main_thread() and handler is not None:
                 signal.signal(signal.SIGINT, handler)  # Tune leaves its own behind
 
@@ -93,11 +94,13 @@ class _Stay:
         asked: whether a session shall not be ended.
         started: whether there is one to be ended later.
         environment: what Ray had set, and needs again when it is used again.
+        folder: of a Ray that we started, for its sockets and logs.
     """
 
     def __init__(self) -> None:
         self.asked = self.started = False
         self.environment: dict[str, str] = {}
+        self.folder: RayFolder | None = None
 
 
 _stay = _Stay()
@@ -119,7 +122,7 @@ def ray_stays() -> Iterator[None]:
     finally:
         if _stay.started:
             with _quiet():
-                ray.shutdown()
+                _end()
         _stay.asked = _stay.started = False
         _stay.environment = {}
 
@@ -131,19 +134,31 @@ def _start(cpus: int, object_store_bytes: int) -> None:
     has_token = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
     if not has_token:
         os.environ["RAY_AUTH_TOKEN"] = _token()
-    options = {"num_cpus": cpus, "object_store_memory": object_store_bytes}
+    options: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": object_store_bytes}
     for attempt in range(STARTS):
+        _stay.folder = RayFolder()
+        options["_temp_dir"] = str(_stay.folder.path)
         try:
             _init(address="local", resources={RESOURCE: 1}, **options)
             return
-        except Exception as error:
-            ray.shutdown()
+        except BaseException as error:
+            _end()
+            if not isinstance(error, Exception):
+                raise
             if attempt + 1 < STARTS and "timed out" in str(error):
                 continue
             raise SlimtuneError(
                 f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs "
                 "none (--no-ray)"
             ) from error
+
+
+def _end() -> None:
+    """End or leave the Ray that a session has started or joined."""
+    ray.shutdown()
+    if _stay.folder is not None:
+        _stay.folder.remove()
+        _stay.folder = None
 
 
 def _join(address: str) -> None:

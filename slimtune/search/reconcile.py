@@ -5,6 +5,7 @@ trials the study still thinks running. What is damaged is set aside, never remov
 again: the study from the records, a trial from its spec.
 """
 
+import dataclasses
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +13,21 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from slimtune.errors import RunError
+from slimtune.errors import RunError, UserError
 from slimtune.results.files import read_json, set_aside
 from slimtune.results.folder import RunFolder
-from slimtune.results.limits import violations
+from slimtune.results.limits import decided_violations
 from slimtune.results.record import TrialRecord
+from slimtune.search import study as studies
+from slimtune.search.aside import Trials, sound_trials
 from slimtune.search.proposer import Proposer
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.spec import TrialSpec, outcome_of
 
 Warn = Callable[[str], None]
+Opened = tuple[optuna.Study, Proposer]
 _SQLITE_EXTRAS = ("-journal", "-wal", "-shm")
+_OF_THE_HOST = ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "AUTH", "NOMEM")
+"""SQLite's errors that say nothing about the content of a file."""
 
 
 def set_damaged_study_aside(path: Path, warn: Warn) -> None:
@@ -36,14 +42,49 @@ def set_damaged_study_aside(path: Path, warn: Warn) -> None:
     """
     if not path.exists() or (fault := _damage(path)) is None:
         return
-    aside = set_aside(path, "damaged")
-    for extra in _SQLITE_EXTRAS:
-        if (beside := path.with_name(path.name + extra)).exists():
-            set_aside(beside, "damaged")
-    warn(f"{path.name} is damaged ({fault}); kept as {aside.name}, made again from the trials")
+    _set_aside(path, f"{path.name} is damaged ({fault})", warn)
 
 
-def reconcile(folder: RunFolder, study: optuna.Study, proposer: Proposer, warn: Warn) -> int:
+def open_proposer(
+    folder: RunFolder, opened: Callable[[], Opened], warn: Warn
+) -> tuple[Opened, int]:
+    """Open the study of a run, or make it again where it contradicts the trials.
+
+    Args:
+        folder: whose lock this process holds.
+        opened: opens the study, which may be missing, and returns it with its proposer.
+        warn: told of what was set aside.
+
+    Returns:
+        What ``opened`` returned, in order with the folder, and how many trials run again.
+
+    Raises:
+        RunError: the disk refuses, or the study is locked.
+    """
+    set_damaged_study_aside(folder.study_path, warn)
+    trials = sound_trials(folder, warn)
+    try:
+        study, proposer = opened()
+        fault = proposer.fault(trials.records)
+        trials.specs.update(_specs(study, trials) if fault else {})
+    except Exception as error:  # a damaged cell can raise anything in Optuna
+        if isinstance(error, UserError) or _of_the_host(error):
+            raise
+        fault = " ".join(str(error).split())
+    if fault:
+        text = f"{folder.study_path.name} does not fit the trials ({fault})"
+        _set_aside(folder.study_path, text, warn)
+        study, proposer = opened()
+    return (study, proposer), reconcile(folder, study, proposer, warn, trials)
+
+
+def reconcile(
+    folder: RunFolder,
+    study: optuna.Study,
+    proposer: Proposer,
+    warn: Warn,
+    trials: Trials | None = None,
+) -> int:
     """Bring the study up to date, and hand to the proposer what has to run again.
 
     That runs as it was begun, but on the device of the settings that the run goes on with.
@@ -53,28 +94,34 @@ def reconcile(folder: RunFolder, study: optuna.Study, proposer: Proposer, warn: 
         study: of the run; trials it lacks are added.
         proposer: for this study.
         warn: told of what was set aside.
+        trials: from `sound_trials`, if that was called before.
 
     Returns:
         How many trials run again.
 
     Raises:
-        RunError: the disk refuses, or a trial's spec is damaged as well.
+        RunError: the disk refuses.
     """
-    records = {number: _record(folder, number, warn) for number in folder.numbers()}
+    trials = trials or sound_trials(folder, warn)
+    records = trials.records
     known = len(study.get_trials(deepcopy=False))
     for number in range(known, max(records, default=-1) + 1):
-        record = records[number] if number in records else None
-        if record is None:
-            proposer.fill()
+        record = records.get(number)
+        if record is not None:
+            proposer.restore(
+                _spec(folder, record), outcome_of(record), _violations(folder, record)
+            )
+        elif number in trials.specs:
+            proposer.restore(trials.specs[number], None)
         else:
-            proposer.restore(_spec(folder, number), _outcome(record), _violations(folder, record))
+            proposer.fill()
     again = []
     for trial in study.get_trials(deepcopy=False):
         record = records.get(trial.number)
         if record is None:
             again.append(TrialSpec.from_dict(trial.user_attrs["spec"]))
         elif trial.state == TrialState.RUNNING:
-            proposer.tell(_outcome(record), _violations(folder, record))
+            proposer.tell(outcome_of(record), _violations(folder, record))
     proposer.run_again(again)
     return len(again)
 
@@ -82,37 +129,63 @@ def reconcile(folder: RunFolder, study: optuna.Study, proposer: Proposer, warn: 
 def _damage(path: Path) -> str | None:
     """Return what is wrong with a database; None if nothing is."""
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=60)
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, timeout=studies.TIMEOUT)
         try:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()
         finally:
             connection.close()
-    except sqlite3.OperationalError as error:  # locked, no permission: not the file's fault
-        raise RunError(f"{path}: the study cannot be used: {error}") from None
-    except sqlite3.DatabaseError as error:
+        if path.read_bytes()[18:19] not in (b"", b"\1", b"\2"):  # SQLite would only read it
+            return "unknown version of the file format"
+    except (sqlite3.Error, OSError, ValueError) as error:  # text that is no UTF-8
+        if _of_the_host(error):
+            raise RunError(f"{path}: the study cannot be used: {error}") from None
         return str(error)
     return None if found == ("ok",) else str(found[0]).splitlines()[-1]
 
 
-def _record(folder: RunFolder, number: int, warn: Warn) -> TrialRecord | None:
-    """Return a trial's record; a folder whose record cannot be read is set aside."""
+def _set_aside(path: Path, text: str, warn: Warn) -> None:
+    """Move a study out of the way, and what SQLite keeps beside it."""
+    aside = set_aside(path, "damaged")
+    for extra in _SQLITE_EXTRAS:
+        if (beside := path.with_name(path.name + extra)).exists():
+            set_aside(beside, "damaged")
+    warn(f"{text}; kept as {aside.name}, made again from the trials")
+
+
+def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
+    """Return what a trial was asked to do, if need be from its record, which knows as much."""
     try:
-        return folder.record(number)
-    except RunError as error:
-        aside = set_aside(folder.trial_path(number), "damaged")
-        warn(f"{error}; kept as trials/{aside.name}, trial {number} runs again")
-        return None
+        return TrialSpec.from_dict(read_json(folder.trial_path(record.number) / "spec.json"))
+    except RunError:
+        names = [field.name for field in dataclasses.fields(TrialSpec)]
+        return TrialSpec(**{name: getattr(record, name) for name in names})
 
 
-def _spec(folder: RunFolder, number: int) -> TrialSpec:
-    return TrialSpec.from_dict(read_json(folder.trial_path(number) / "spec.json"))
+def _specs(study: optuna.Study, trials: Trials) -> dict[int, TrialSpec]:
+    """Return the specs of trials that run again and whose folder did not tell theirs."""
+    try:
+        found = study.get_trials(deepcopy=False)
+    except Exception:  # damaged: they are proposed anew
+        return {}
+    lost = {n for n, record in trials.records.items() if record is None} - trials.specs.keys()
+    attrs = {t.number: t.user_attrs.get("spec") for t in found if t.number in lost}
+    return {n: TrialSpec.from_dict(spec) for n, spec in attrs.items() if isinstance(spec, dict)}
 
 
-def _outcome(record: TrialRecord) -> Outcome:
-    reason = record.error or ""
-    return Outcome(record.number, record.status, record.objectives, reason=reason)
+def _of_the_host(error: BaseException | None) -> bool:
+    """Return whether a study is locked, unreadable or without room, and perhaps sound."""
+    while error is not None:
+        found = getattr(error, "orig", None) or error
+        name = str(getattr(found, "sqlite_errorname", ""))
+        if any(name.startswith(f"SQLITE_{one}") for one in _OF_THE_HOST):
+            return True
+        if isinstance(error, OSError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _violations(folder: RunFolder, record: TrialRecord) -> dict[str, float]:
     limits = folder.manifest.get("limits", {})
-    return violations(limits, {**record.metrics, **record.objectives})
+    return decided_violations(limits, {**record.metrics, **record.objectives})

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from slimtune.errors import ConfigError, shortened
 from slimtune.results.objectives import metric_code
 from slimtune.workload.own_code import anchored_code as anchored_code
-from slimtune.workload.own_code import is_code
+from slimtune.workload.own_code import is_all_allowed, is_code
 from slimtune.workload.sources import SOURCES
 from slimtune.workload.sources.fit import split_options
 from slimtune.workload.zoo.build import FAMILIES
@@ -56,6 +57,26 @@ def code_in(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for model in _listed(models):
             if is_code(model, FAMILIES):
                 yield f"{prefix}student.model", model
+
+
+def check_address(address: str | None, typed: Mapping[str, Any]) -> None:
+    """Refuse to connect to a cluster that only a config or a run names.
+
+    Whoever runs it gets the data and the user's code, and what comes back is unpickled here.
+
+    Args:
+        address: of the search's Ray; None is this host.
+        typed: the settings that the user typed or passed.
+
+    Raises:
+        ConfigError: nobody typed the address, nor allowed all that files ask for.
+    """
+    if address is not None and typed.get("ray_address") != address and not is_all_allowed():
+        raise ConfigError(
+            f"ray_address: {shortened(address)} in a config or a stored run needs --allow-code, "
+            "or typing: --ray-address; to connect there is to trust who runs it (--no-ray, or "
+            "--set ray_address=null, stays on this host)"
+        )
 
 
 def _listed(value: Any) -> list[Any]:

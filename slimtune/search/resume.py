@@ -13,6 +13,9 @@ from slimtune.spaces.space import Space
 
 MAY_CHANGE = (
     "trials",
+    "constraints.max_latency",
+    "constraints.min_accuracy",
+    "constraints.max_size",
     "time_budget",
     "stop_when_flat",
     "stopping",
@@ -30,6 +33,8 @@ MAY_CHANGE = (
     "log_to",
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""
+_NEW = ("prune.rate",)
+"""Dimensions that runs of older versions had not."""
 
 
 def recorded_settings(run: Path) -> dict[str, Any]:
@@ -59,6 +64,8 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
     if not changes:  # the same settings: do they still mean the same space?
         space = folder.manifest.get("space", {})
         now = space_words(config.resolved_space())
+        # A dimension that a newer version brought has one value, which is what was done before.
+        now = {name: words for name, words in now.items() if name in space or name not in _NEW}
         changes = list(differences(space, now, "space ")) if space else []
     if changes:
         lines = [f"  {name}: {old} in the run, {new} now" for name, old, new in changes]

@@ -1,15 +1,18 @@
 """A compressed network back from its trial folder, without pickle: architecture, then shapes."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from slimtune.compression.quantization.input_ranges import set_input_ranges
+from slimtune.compression.quantization.own_forward import set_held_weights
 from slimtune.compression.rebuild import resize_to
-from slimtune.errors import ModelError
+from slimtune.errors import ModelError, RunError
 from slimtune.results.files import read_json
+from slimtune.results.integrity import WEIGHTS, fault_in, recorded_in
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.types import Architecture
@@ -36,9 +39,11 @@ def load_model(
     Raises:
         ConfigError: model.json names code, and nobody allowed to run it.
         ModelError: the weights are missing or damaged, or do not belong to the description.
-        RunError: the description is damaged.
+        RunError: the description is damaged, or a file is not the one that was recorded.
     """
     folder = Path(folder)
+    if fault := fault_in(folder, recorded_in(folder), WEIGHTS):
+        raise RunError(f"{fault}; the file is not the one that was written")
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ModelError(f"{folder}: no model.safetensors there; give a trial or export folder")
@@ -56,12 +61,14 @@ def load_model(
     if allow_code or model is not None:
         own_code.allow_code(architecture.name)
     network = resize_to(build(architecture), read_weights(weights))
-    return _ranged(network, description.get("input_ranges", {}), folder / "model.json").eval()
+    return _as_described(network, description, folder / "model.json").eval()
 
 
-def _ranged(network: nn.Module, ranges: Any, where: Path) -> nn.Module:
-    """Let layers clip their inputs as they did in training."""
+def _as_described(network: nn.Module, description: Mapping[str, Any], where: Path) -> nn.Module:
+    """Let layers use their weights as they are and clip their inputs as they did in training."""
+    ranges, held = description.get("input_ranges", {}), description.get("held_weights", [])
     try:
+        network = set_held_weights(network, held)
         return set_input_ranges(network, {name: (a, b) for name, (a, b) in ranges.items()})
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{where}: damaged ({error}); make the trial again with rerun") from None

@@ -5,14 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
+
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
 from slimtune.results.folder import RunFolder, refuse_existing
-from slimtune.results.limits import violations
+from slimtune.results.limits import decided_violations
 from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
+from slimtune.results.stop_reason import stopped_words
+from slimtune.search.aside import look_again
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space
@@ -21,15 +25,17 @@ from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
+from slimtune.search.grid_twins import grid_trials, grid_twins
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
-from slimtune.search.machines import machines, workers
+from slimtune.search.limits import breaches, settings_changed, tell_limits
+from slimtune.search.machines import machines, start_ray, workers
 from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
-from slimtune.search.proposals import proposer_of
+from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.ray_session import ray_stays
-from slimtune.search.reconcile import reconcile, set_damaged_study_aside
+from slimtune.search.reconcile import open_proposer
 from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
 from slimtune.search.resume import check_same_search
@@ -47,6 +53,7 @@ from slimtune.search.stopping import open_rule
 from slimtune.search.study import open_study
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
+from slimtune.search.twins import Twins
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning
 from slimtune.workload.types import Workload
@@ -73,9 +80,9 @@ def run_search(
         out: folder of the run; must not exist.
         listener: told what happens, as an event's name and its values: ``workload``,
             ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``, ``finished``,
-            ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``, ``fruitless``,
-            ``finals``, ``final_started``, ``final_finished``, ``finals_measured``, ``final``,
-            ``report``.
+            ``limits``, ``stage``, ``stopping`` and ``stuck`` (from other threads), ``stopped``,
+            ``fruitless``, ``missed``, ``finals``, ``final_started``, ``final_finished``,
+            ``finals_measured``, ``final``, ``report``.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -119,7 +126,8 @@ def _begin(
     workload = load_workload(config, load_dataset(config.data))
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
-    with claimed(out, again):
+    with claimed(out, again), ray_stays():
+        start_ray(config, workload)
         params = sum(p.numel() for p in workload.baseline.parameters())
         _tell_workload(config, workload, listener, params)
         train_missing(
@@ -135,10 +143,13 @@ def _begin(
             networks["teacher"] = ({**teacher.payload.to_dict(), **taught}, teacher.files)
             listener("teacher", {**teacher.objectives, **taught, "model": config.teacher})
         measured = {**baseline.payload.metrics, **baseline.objectives}
-        manifest = manifest_of(config, workload, measured)
+        twins, line = grid_twins(config, Twins(workload).key)
+        if line:
+            listener("warning", {"text": line})
+        manifest = manifest_of(config, workload, measured, twins)
         folder = RunFolder.begin(out, manifest, networks)
-        with ray_stays():
-            return _finish(config, folder, workload, listener, interrupts, budget)
+        tell_limits(folder, listener)
+        return _finish(config, folder, workload, listener, interrupts, budget)
 
 
 def _go_on(
@@ -149,11 +160,13 @@ def _go_on(
     check_same_search(folder, config)
     with RunLock(out):
         workload = reopen_workload(folder, config)
-        folder = folder.with_config(config.model_dump(mode="json"))
+        before, folder = folder, settings_changed(folder, config)
         folder.sweep()
+        look_again(folder, lambda text: listener("warning", {"text": text}))
         baseline = folder.baseline()
         _tell_workload(config, workload, listener, baseline["metrics"]["params"])
         _tell_baseline(baseline, workload, listener)
+        tell_limits(folder, listener, before)
         with ray_stays():
             return _finish(config, folder, workload, listener, interrupts, budget)
 
@@ -175,16 +188,18 @@ def _finish(
     budget: Budget,
 ) -> Run:
     """Run the trials that are left, then the front's members at full length; measure, report."""
-    listener = StatusFile(folder.path, config.total_trials(), listener)
+    listener = StatusFile(folder.path, grid_trials(config, folder.manifest), listener)
     stopped = _run_trials(config, folder, workload, listener, interrupts, budget)
     records = folder.records()
     if not records:
         raise SearchFailedError(f"no trial was run: {stopped}")
     if not any(record.status == "complete" for record in records):
         first = records[0]
-        became = "was stopped at" if first.status == "stopped" else "failed with:"
+        became = f"failed with: {first.error}"
+        if first.status == "stopped":
+            became = f"was {stopped_words(first.error)}"
         listener("fruitless", {"reason": first.error})
-        raise SearchFailedError(f"no trial finished; the first {became} {first.error}")
+        raise SearchFailedError(f"no trial finished; the first {became}")
     if config.final.wanted:
         execute = partial(_execute, config, workload, interrupts, listener, Aids())
         run_finals(config, folder, workload, listener, execute)
@@ -192,7 +207,7 @@ def _finish(
         measure_front(folder, workload, lambda text: listener("warning", {"text": text}))
     run = open_run(folder.path)
     if missed := run.nearest_miss():
-        listener("warning", {"text": missed})
+        listener("missed", {"text": missed})
     told = {"hypervolume": run.hypervolume(), "share": run.hypervolume_share()}
     listener("final", {**told, "members": len(run.front())})
     leave_report(run, listener)
@@ -221,7 +236,7 @@ def _run_trials(
     def tell(outcome: Outcome) -> None:
         outcome = recorder.record(specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
-        proposer.tell(outcome, violations(limits, measured))
+        proposer.tell(outcome, decided_violations(limits, measured))
         if rule is not None:
             rule.learn(outcome.payload)
         stages.add(outcome.stages)
@@ -289,37 +304,28 @@ def _proposer(
         listener("warning", {"text": text})
 
     objectives = parse_objectives(config.objectives)
-    set_damaged_study_aside(folder.study_path, warn)
-    study = open_study(
-        folder.study_path,
-        [o.direction for o in objectives],
-        folder.path.name,
-        [o.name for o in objectives],
-    )
-    total = max(config.total_trials(), max(folder.numbers(), default=-1) + 1)
-    proposer = proposer_of(
-        config,
-        study,
-        total=total,
-        points=_first_points(config, folder),
-        enough=budget.judge(objectives, folder.manifest["reference_point"]),
-        precision=config.per_trial.trains_in(workload.image_shape),
-    )
-    again = reconcile(folder, study, proposer, warn)
+    total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
+
+    def opened() -> tuple[optuna.Study, Proposer]:
+        directions = [o.direction for o in objectives]
+        names = [o.name for o in objectives]
+        study = open_study(folder.study_path, directions, folder.path.name, names)
+        return study, proposer_of(
+            config,
+            study,
+            total=total,
+            points=recorded_points(config, folder.manifest),
+            enough=budget.judge(objectives, folder.manifest["reference_point"]),
+            precision=config.per_trial.trains_in(workload.image_shape),
+            key=Twins(workload).key,
+        )
+
+    (study, proposer), again = open_proposer(folder, opened, warn)
+    proposer.judge_by(breaches(folder))
     if study.get_trials(deepcopy=False):
         known = {"records": folder.records(), "again": again, "total": total}
         listener("resumed", known)
     return proposer
-
-
-def _first_points(config: SearchConfig, folder: RunFolder) -> list[dict[str, Any]]:
-    """Return all points of a grid, else the start points, as many as the search began with.
-
-    With more trials there would be more of them, in the place of trials that were modelled.
-    """
-    points = config.points()
-    most = len(points) if config.sampler == "grid" else folder.manifest.get("start_points", 0)
-    return points[:most]
 
 
 def _measured(

@@ -11,6 +11,7 @@ from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import check_network
 from slimtune.search.config import SearchConfig, ValidationSettings
 from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
@@ -164,10 +165,12 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     """Return the workload of a finished run: its data and augmentation again, its stored baseline.
 
     Raises:
-        RunError: the data has changed since the run.
+        RunError: the data has changed since the run, or the stored networks have.
         UserError: the data cannot be read any more.
     """
     check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
+    for name in ("baseline", *(["teacher"] if config.teacher is not None else [])):
+        check_network(folder.path, name)
     dataset = load_dataset(config.data)
     recorded = folder.manifest["workload"]
     if recorded.get("validation_source", "val") != "val":

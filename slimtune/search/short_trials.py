@@ -76,6 +76,8 @@ def _stop_none(_outcome: Outcome) -> str:
 def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return the recipe with at most one epoch in every stage that trains."""
     short = {stage: dict(v) if isinstance(v, dict) else v for stage, v in recipe.items()}
+    if isinstance(prune := short.get("prune"), dict) and prune.get("schedule") == "per_epoch":
+        prune["rate"] = Recipe.from_dict(recipe).amount  # as much goes, in one epoch
     for stage, names in (
         ("train", ("epochs",)),
         ("quantize", ("epochs",)),

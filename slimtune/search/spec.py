@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from slimtune.compression.precision import Precision
 from slimtune.errors import RunError, shortened
+from slimtune.results.record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ class Outcome:
     reason: str = ""
     rung: str = ""
     stages: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+
+def outcome_of(record: TrialRecord) -> Outcome:
+    """Return the outcome that a stored record stands for, without its files."""
+    reason = record.error or ""
+    return Outcome(record.number, record.status, record.objectives, reason=reason)
 
 
 def trial_seed(run_seed: int, number: int) -> int:

@@ -191,8 +191,8 @@ def run_origin(workload: Workload, data: str) -> dict[str, Any]:
         "data": data,
         "augmentation": dataclasses.asdict(workload.augmentation),
         "architecture": dataclasses.asdict(workload.architecture),
-        "baseline": _network_facts(workload.baseline),
-        "teacher": None if teacher is None else _network_facts(teacher),
+        "baseline": _network_facts(workload.baseline, workload),
+        "teacher": None if teacher is None else _network_facts(teacher, workload),
     }
 
 
@@ -231,9 +231,9 @@ def _student_facts(recipe: Recipe, architecture: Architecture) -> dict[str, Any]
     return {"weights": weights, **_structure_facts(network)}
 
 
-def _network_facts(network: nn.Module) -> dict[str, str]:
+def _network_facts(network: nn.Module, workload: Workload) -> dict[str, str]:
     """Return weights, layers and code of a network, in the form that trials begin with."""
-    network = copied(network)
+    network = copied(network, workload.image_shape)
     return {"weights": sha256_bytes(weights_bytes(network)), **_structure_facts(network)}
 
 

@@ -6,7 +6,8 @@ Three rules, in this order, wherever a trial shows itself to its judge:
    its latency, each with a margin for how well it is known.
 2. A complete trial would dominate it even if it came out as accurate as the baseline and a bit.
 3. Of its peers, the trials that came to the same rung, more than half are dominated by fewer.
-   Never if no peer dominates it, and not among fewer than 4 peers. The doubt is in the trial's
+   Never if no peer dominates it, not among fewer than 4 peers, and not by an unstable latency,
+   which may be too high; that of a peer only makes it the weaker. The doubt is in the trial's
    favour: a peer counts with its accuracy less one standard error of the difference between two
    such, for a lead that other images could turn round is none; and, where weights are still to
    be rounded, which costs an accuracy that nobody knows yet, with what is left when they are just
@@ -23,14 +24,17 @@ error made the difference between losing and saving: see benchmarks/README.md.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from slimtune.results import stop_reason
 from slimtune.results.files import read_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import dominators
 from slimtune.results.interval import standard_error
+from slimtune.results.limit_view import searched_with
 from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
 from slimtune.results.record import TrialRecord
@@ -59,6 +63,7 @@ class StoppingRule:
         limits: measured quantity -> limit, as in `results.limits`.
         ceiling: highest accuracy that a trial is expected to come to, see `ceiling_of`.
         images: of the validation split, on which accuracies are measured.
+        limit_texts: measured quantity -> its limit as the user wrote it, whose unit reasons use.
     """
 
     def __init__(
@@ -67,9 +72,11 @@ class StoppingRule:
         limits: Mapping[str, float],
         ceiling: float,
         images: int,
+        limit_texts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._objectives = tuple(objectives)
         self._limits = dict(limits)
+        self._limit_texts = dict(limit_texts)
         self._ceiling = ceiling
         self._images = images
         self._rungs: dict[str, dict[int, Mapping[str, float]]] = {}
@@ -81,9 +88,9 @@ class StoppingRule:
         peers[outcome.number] = outcome.payload.rungs[outcome.rung]
         measured = {**outcome.payload.metrics, **outcome.objectives}
         why = self._breaks(measured) or self._hopeless(measured)
-        if not why and outcome.rung != STRUCTURE:
+        if not why and outcome.rung != STRUCTURE and measured.get("latency_stable") is not False:
             why = self._behind(outcome.number, peers)
-        return f"{outcome.rung}: {why}" if why else ""
+        return f"{stop_reason.when(outcome.rung)}: {why}" if why else ""
 
     def learn(self, record: TrialRecord) -> None:
         """Take in a trial that has ended, in this process or in one before."""
@@ -102,7 +109,8 @@ class StoppingRule:
         best = self._at_best(measured)
         for name, excess in violations(self._limits, best).items():
             if excess > 0 and name in _MARGINS:
-                return f"{name} {measured[name]:.6g} is over the limit {self._limits[name]:.6g}"
+                limit, text = self._limits[name], self._limit_texts.get(name, "")
+                return stop_reason.over_limit(name, float(measured[name]), limit, text)
         return ""
 
     def _hopeless(self, measured: Mapping[str, Any]) -> str:
@@ -113,7 +121,7 @@ class StoppingRule:
             return ""
         for number, objectives in self._complete.items():
             if self._dominators([best, objectives], names)[0]:
-                return f"trial {number} dominates it even with accuracy {self._ceiling:.4g}"
+                return stop_reason.beaten(number, self._ceiling)
         return ""
 
     def _behind(self, number: int, peers: Mapping[int, Mapping[str, float]]) -> str:
@@ -131,7 +139,7 @@ class StoppingRule:
         better = sum(count < mine for count in theirs)
         if mine == 0 or 2 * better <= len(others):
             return ""
-        return f"dominated by {mine} of {len(others)} peers, {better} of them by fewer"
+        return stop_reason.behind(better, len(others))
 
     def _at_worst(self, rung: Mapping[str, float]) -> float:
         """Return the accuracy that a trial can be trusted to have, in comparison to another.
@@ -178,10 +186,10 @@ def open_rule(folder: RunFolder) -> StoppingRule:
     if (teacher := folder.path / "teacher" / "result.json").is_file():
         networks.append(read_json(teacher))
     objectives = parse_objectives(folder.manifest["objectives"])
-    limits = folder.manifest.get("limits", {})
-    rule = StoppingRule(
-        objectives, limits, ceiling_of(networks), folder.manifest["workload"]["validation"]
-    )
+    searched = searched_with(folder.manifest)
+    images = folder.manifest["workload"]["validation"]
+    ceiling = ceiling_of(networks)
+    rule = StoppingRule(objectives, searched.limits, ceiling, images, searched.texts)
     for record in folder.records():
         rule.learn(record)
     return rule

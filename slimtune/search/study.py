@@ -1,17 +1,23 @@
 """The study of a search: an SQLite file that Optuna reads and writes."""
 
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import optuna
 import sqlalchemy.exc
+import sqlalchemy.pool
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError
 from slimtune.search.spec import TrialSpec
+
+TIMEOUT = 60.0
+"""Seconds to wait for another program that writes to the study."""
 
 
 def open_study(
@@ -31,9 +37,8 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = Path(path).absolute()
-    url = f"sqlite:///{str(path).replace('{', '{{').replace('}', '}}')}"  # Optuna formats it
     with study_errors(str(path)):
-        storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+        storage = _storage(path)
         there = optuna.get_all_study_names(storage)
         study = optuna.create_study(
             storage=storage,
@@ -53,6 +58,16 @@ def open_study(
             "use the run's own objectives or another folder"
         )
     return study
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """Return the storage of the file at ``path``, whatever characters its name has.
+
+    The path never becomes part of a URL, where ``?``, ``#`` and ``%41`` mean something else.
+    """
+    connect = partial(sqlite3.connect, path, timeout=TIMEOUT, check_same_thread=False)
+    engine = {"creator": connect, "poolclass": sqlalchemy.pool.QueuePool}
+    return optuna.storages.RDBStorage("sqlite://", engine_kwargs=engine)
 
 
 def unfinished(study: optuna.Study) -> list[TrialSpec]:

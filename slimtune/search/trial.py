@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from slimtune.compression.pauses import pausing
 from slimtune.compression.pipeline import (
     Compressed,
     Keep,
@@ -21,6 +22,8 @@ from slimtune.compression.pipeline import (
     report_nothing,
 )
 from slimtune.compression.quantization.input_ranges import input_ranges
+from slimtune.compression.quantization.own_forward import held_weights
+from slimtune.compression.quantization.protocol import ranges_from
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
@@ -33,6 +36,7 @@ from slimtune.results.record import Metric, TrialRecord, checked
 from slimtune.search.attempt import Aids
 from slimtune.search.devices import check_device, free_memory
 from slimtune.search.lookout import Ended, Lookout
+from slimtune.search.removed import pipeline_words, removed
 from slimtune.search.scores import names_of, scores
 from slimtune.search.shared_views import SharedViews
 from slimtune.search.spec import Outcome, TrialSpec
@@ -88,17 +92,18 @@ def run_trial(
     beginning = Beginning(origin, spec, aids.fetch_stage)
     views = SharedViews(origin, spec, aids.fetch_stage)
     try:
-        outcome = _measured(
-            workload,
-            spec,
-            objectives,
-            aids,
-            clock,
-            start=start,
-            keep=keep,
-            beginning=beginning,
-            views=views,
-        )
+        with pausing(aids.pause):
+            outcome = _measured(
+                workload,
+                spec,
+                objectives,
+                aids,
+                clock,
+                start=start,
+                keep=keep,
+                beginning=beginning,
+                views=views,
+            )
     except Ended as ended:
         outcome = ended.outcome
     except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
@@ -167,7 +172,7 @@ def _measured(
         spec,
         clock,
         status="complete",
-        pipeline=recipe.describe(),
+        pipeline=made.left_out.described(pipeline_words(recipe, measured)),
         objectives={name: measured[name] for name in objectives},
         metrics={name: value for name, value in measured.items() if name not in objectives},
         artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -251,7 +256,13 @@ def measure(
         "latency_accepted": latency.accepted,
         "latency_stable": latency.stable,
         "latency_host": latency.host,
+        "latency_probe_ms": latency.probe_ms,
+        "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
+        "activation_ranges": ranges_from(recipe.quantize),
+        "weights_float32": made.left_out.share,
+        "layers_float32": made.left_out.names,
+        **removed(workload, recipe, made, cost),
     }
 
 
@@ -269,6 +280,8 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
     }
     if ranges := input_ranges(made.computed):  # what weights do not tell and a network needs
         description["input_ranges"] = ranges
+    if held := held_weights(made.model):  # layers that would compute another weight from it
+        description["held_weights"] = held
     return {
         "model.onnx": made.onnx,
         "model.safetensors": weights_bytes(made.model),
@@ -288,7 +301,7 @@ def _stopped_here(
         spec,
         clock,
         status="stopped",
-        pipeline=Recipe.from_dict(spec.recipe).describe(),
+        pipeline=pipeline_words(Recipe.from_dict(spec.recipe), metrics),
         objectives=dict(objectives),
         metrics=dict(metrics),
         artifacts={},

@@ -32,30 +32,34 @@ _HINTON = {"alpha": 0.9, "temperature": 4}
 _COMPARED = ("accuracy", "size_bytes", "compression_ratio", "params", "nonzero", "bops_ratio")
 
 
-def _fpgm_apot(order: str) -> dict[str, Any]:
-    """FPGM, APoT and Hinton's distillation, with stages that can be skipped."""
+def _fpgm_apot(order: str, prune: dict[str, Any], asked: str, epochs: int) -> dict[str, Any]:
+    """FPGM, APoT and Hinton's distillation, with stages that can be skipped.
+
+    Args:
+        order: of pruning and quantization.
+        prune: settings of that stage, but for method and scope.
+        asked: the one of them that the table shows.
+        epochs: of fine-tuning.
+    """
     return {
         **_DIGITS,
         "space": {
-            "prune": {
-                "method": ["none", "fpgm"],
-                "amount": [0.3, 0.5],
-                "scope": "local",
-                "schedule": "soft" if order == "spq" else "incremental",
-                "steps": 2,
-            },
+            "prune": {"method": ["none", "fpgm"], "scope": "local", **prune},
             "quantize": {"method": ["none", "apot"], "bits": [3, 4], "activation_bits": 4},
             "distill": {"method": ["none", "base"], **_HINTON},
-            "train": _TRAIN,
+            "train": {**_TRAIN, "epochs": epochs},
             "order": order,
         },
-        "summary": ("prune.method", "prune.amount", "quantize.method", "quantize.bits",
+        "summary": ("prune.method", asked, "quantize.method", "quantize.bits",
                     "distill.method", *_COMPARED),
     }  # fmt: skip
 
 
-PRESETS.register("ppq")(_fpgm_apot("ppq"))
-PRESETS.register("spq")(_fpgm_apot("spq"))
+_STEPS = {"amount": [0.3, 0.5], "schedule": "incremental", "steps": 2}
+_EACH_EPOCH = {"rate": [0.05, 0.1], "schedule": "per_epoch"}
+
+PRESETS.register("ppq")(_fpgm_apot("ppq", _STEPS, "prune.amount", 4))
+PRESETS.register("spq")(_fpgm_apot("spq", _EACH_EPOCH, "prune.rate", 8))
 PRESETS.register("pruning-kd")(
     {
         **_DIGITS,

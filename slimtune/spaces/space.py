@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.recipe import Order, Recipe
+from slimtune.compression.recipe import DURING_TRAINING, NO_AMOUNT, Order, Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import ConfigError, UnknownNameError, did_you_mean, shortened
 from slimtune.registry import Registry
@@ -106,6 +106,7 @@ STAGES: dict[str, dict[str, Domain]] = {
         "schedule": Choice(("one_shot",)),
         "steps": Choice((3,)),
         "step_epochs": Choice((1,)),
+        "rate": Choice((0.05,)),
     },
     "train": {
         "epochs": Choice((3,)),
@@ -129,7 +130,7 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     "quantize": QUANTIZATION,
     "distill": DISTILLATION,
 }
-_UNFIT = {"scope": "stage", "schedule": "soft"}  # for methods that remove single weights
+_UNFIT = {"scope": ("stage",), "schedule": DURING_TRAINING}  # of methods that remove weights
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,10 @@ class Space:
             rows = (methods.get(stage, {}), stages.setdefault(stage, {}))
             for key, value in wanted.items():
                 _restrict(*rows, stage, key, partial(parse_domain, value, listed=listed))
+        pruning = stages["prune"]
+        amounts = pruning["amount"] != STAGES["prune"]["amount"]
+        if amounts and pruning["schedule"].ends() == ("per_epoch",):
+            raise ConfigError(f"space.{NO_AMOUNT}")
         space = cls(methods, stages, order)
         space.check()
         return space
@@ -239,7 +244,9 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
         stages[stage] = {"method": method}
         if method == "none":
             continue
-        for name, domain in space.stages.get(stage, {}).items():
+        for name, domain in _in_order(space.stages.get(stage, {})):
+            if name == ("amount" if stages[stage].get("schedule") == "per_epoch" else "rate"):
+                continue
             fitting = narrowed(domain, stage, name, method)
             # Optuna knows one set of choices by one name.
             owner = stage if fitting == domain else f"{stage}.{method}"
@@ -261,6 +268,12 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
     return Recipe.from_dict(stages)
 
 
+def _in_order(row: Mapping[str, Domain]) -> list[tuple[str, Domain]]:
+    """Return a stage's dimensions, the schedule first if it decides which others there are."""
+    deciding = "schedule" in row and "per_epoch" in row["schedule"].ends()
+    return sorted(row.items(), key=lambda item: deciding and item[0] != "schedule")
+
+
 def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
     """Return ``domain`` without the values that do not fit ``method``.
 
@@ -269,12 +282,12 @@ def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
     """
     if not isinstance(domain, Choice) or stage != "prune" or method == "none":
         return domain
-    unfit = _UNFIT.get(name) if PRUNING[method].removes == "weights" else None
-    values = tuple(value for value in domain.values if unfit is None or value != unfit)
+    unfit = _UNFIT.get(name, ()) if PRUNING[method].removes == "weights" else ()
+    values = tuple(value for value in domain.values if value not in unfit)
     if not values:
         raise ConfigError(
-            f"space.prune.{name}: {method} removes single weights, which cannot be with {unfit}; "
-            "give another value beside it, or leave the method out"
+            f"space.prune.{name}: {method} removes single weights, which cannot be with "
+            f"{domain.values[0]}; give another value beside it, or leave the method out"
         )
     return Choice(values)
 

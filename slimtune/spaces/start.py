@@ -27,6 +27,11 @@ def single_points(space: Space, most: int) -> list[dict[str, Any]]:
         space: the search space.
         most: how many at most.
     """
+    return list(single_recipes(space).values())[:most]
+
+
+def single_recipes(space: Space) -> dict[str, dict[str, Any]]:
+    """Return the parameters of all the plainest recipes of ``space`` by their key, in order."""
     alone = {
         stage: [{f"{stage}.method": method} for method in rows if method != "none"]
         for stage, rows in space.methods.items()
@@ -34,12 +39,12 @@ def single_points(space: Space, most: int) -> list[dict[str, Any]]:
     turns = chain.from_iterable(zip_longest(alone["prune"], alone["quantize"]))
     points: dict[str, dict[str, Any]] = {}
     for fixed in [{}, *(point for point in turns if point is not None), *alone["distill"]]:
-        middle = _Middle(fixed)
+        middle = Middle(fixed)
         try:
             points.setdefault(suggest_recipe(middle, space).key(), middle.params)
         except ConfigError:  # a space that contradicts itself is refused as a whole, elsewhere
             continue
-    return list(points.values())[:most]
+    return points
 
 
 def read_points(recipes: Sequence[Mapping[str, Any]], space: Space) -> list[dict[str, Any]]:
@@ -108,7 +113,7 @@ class _Reader:
             if isinstance(value, str) and stage != "order":
                 value = {"model" if stage == "student" else "method": value}
             if isinstance(value, Mapping):
-                self.given |= {(stage, key): read[stage][key] for key in value}
+                self.given |= {(stage, key): read[stage].get(key, value[key]) for key in value}
             else:
                 self.given[stage, ""] = read[stage]
 
@@ -165,8 +170,15 @@ class _Reader:
         return ".".join(part for part in _place(name) if part)
 
 
-class _Middle:
-    """Draws given choices, else nothing rather than something; of numbers the middle."""
+class Middle:
+    """Draws given values, else nothing rather than something; of numbers the middle.
+
+    Args:
+        fixed: values by dimension; one that a dimension does not have is passed over.
+
+    Attributes:
+        params: what was drawn.
+    """
 
     def __init__(self, fixed: Mapping[str, Any]) -> None:
         self._fixed = fixed
@@ -175,7 +187,8 @@ class _Middle:
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return the given value, or ``none`` if it is there, or the first."""
         idle = "none" if "none" in choices else choices[0]
-        self.params[name] = self._fixed.get(name, idle)
+        fixed = self._fixed.get(name, idle)
+        self.params[name] = fixed if fixed in choices else idle
         return self.params[name]
 
     def suggest_int(
@@ -183,8 +196,9 @@ class _Middle:
     ) -> int:
         """Return the middle of the range, the lower of two."""
         middle = math.isqrt(low * high) if log else low + (high - low) // step // 2 * step
-        self.params[name] = middle
-        return middle
+        fixed = self._fixed.get(name, middle)
+        self.params[name] = fixed if fixed in range(low, high + 1, step) else middle
+        return int(self.params[name])
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False

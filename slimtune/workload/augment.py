@@ -108,10 +108,11 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
         std: per channel, of pixels scaled to 0..1, above 0.
 
     Returns:
-        float32, (n, channels, height, width), laid out channels-last: the pixels are converted
-        where they lie, never transposed.
+        float32, (n, channels, height, width), contiguous in that order, as every network
+        expects it; a convolution with weights channels-last takes it just as well.
     """
-    scaled = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    pixels = images.permute(0, 3, 1, 2)
+    scaled = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     shape = (1, -1, 1, 1)
     means = torch.tensor(mean, dtype=torch.float32, device=images.device).view(shape)
     stds = torch.tensor(std, dtype=torch.float32, device=images.device).view(shape)

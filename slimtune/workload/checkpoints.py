@@ -10,47 +10,57 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from slimtune.errors import ModelError, shortened
+from slimtune.errors import ModelError, PickledWeightsError, shortened
 from slimtune.workload.shortcut import PadShortcut
+from slimtune.workload.weight_sets import WeightSet, fitting, nearest, sets_in
 
-_WRAPPERS = ("state_dict", "model", "net")
 _COUNTER = "num_batches_tracked"  # absent from old checkpoints; no output depends on it
+_ZIP, _LEGACY = b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How what torch.save writes begins; before torch 1.6, with a pickled magic number."""
 _BARE_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save begins otherwise
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path) -> str:
     """Load a weights file into ``model``, in place; every tensor must find its like.
 
-    ``.safetensors`` files are read by safetensors, all others by ``torch.load`` with
-    ``weights_only=True`` and no other attempt: a pickled object in the file is never run.
-    Wrappers called ``state_dict``, ``model`` or ``net`` and the prefix ``module.`` of
-    data-parallel training are taken off.
+    Files of safetensors, whatever they are called, are read by safetensors, all others by
+    ``torch.load`` with ``weights_only=True`` and no other attempt: a pickled object in the file is
+    never run. Weights are found in whatever entry they were saved under, beside whatever else,
+    and under any one prefix (see `slimtune.workload.weight_sets`); half precision becomes single.
+    Where both plain weights and an average of them (``ema``, ``swa``) fit, the plain ones count.
 
     Args:
         model: receives the weights; left as it was when the file is refused.
         path: the file.
 
+    Returns:
+        What of the file was taken and left, in words; empty where it holds the weights alone.
+
     Raises:
         ModelError: a file that is missing, damaged, or holds objects other than tensors;
-            names or shapes that differ from the model's; weights that are not finite.
+            names or shapes that differ from the model's; several sets of weights that fit;
+            weights that are not finite.
     """
     path = Path(path)
-    weights = _without_selections(model, _tensors(_read(path), path))
+    found, words = _chosen(model, sets_in(content := _read(path)), path, content)
+    weights = _without_selections(model, found.tensors)
     _check_names(model, weights, path)
     _check_shapes(model, weights, path)
-    for name, tensor in weights.items():
-        if not torch.isfinite(tensor).all():
-            raise ModelError(f"{path}: {name} must be finite, but has NaN or infinite values")
+    _check_numbers(model, weights, path)
     model.load_state_dict({**_counters(model), **weights}, strict=True)
+    return words
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name, unwrapped as by `load_weights`.
+    """Return the tensors of a file that holds weights and nothing else, by name.
 
     Raises:
         ModelError: a file that is missing, damaged, or holds objects other than tensors.
     """
-    return _tensors(_read(path), path)
+    found = sets_in(content := _read(path))
+    if not found:
+        raise _no_weights(path, content)
+    return found[0].tensors
 
 
 def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
@@ -106,11 +116,12 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"weights file {path} does not exist; check the path")
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
         with open(path, "rb") as file:
-            bare = file.read(2) in _BARE_PICKLES
-        if not bare:
+            start = file.read(9)
+        safe = start[8:] == b"{"  # behind the length of the header
+        if safe or (path.suffix == ".safetensors" and not start.startswith(_ZIP)):
+            return safetensors.torch.load_file(path)
+        if start[:2] not in _BARE_PICKLES:
             with warnings.catch_warnings():  # they repeat what our own message says
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -134,41 +145,104 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
 
 
 def _pickled(path: Path) -> ModelError:
-    return ModelError(
-        f"{path} contains a pickled object, not plain weights, and was not run; load it where "
-        "you trust it and save model.state_dict() with safetensors"
+    """Return the refusal, with the two lines that take the weights out where they may run."""
+    with open(path, "rb") as file:
+        start = file.read(len(_LEGACY))
+    opened = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False)"
+    if not start.startswith((_ZIP, _LEGACY)):
+        opened = f"__import__('pickle').load(open({str(path)!r}, 'rb'))"
+    plain = path.with_name(f"{path.stem}-weights.pt")
+    return PickledWeightsError(
+        f"{path} contains a pickled object, not plain weights, and was not run; if you trust it, "
+        f"run these two lines where its code can be imported, and give {plain.name}:\n"
+        f"import torch; c = {opened}\n"
+        "torch.save({k: {n: t for n, t in getattr(v, 'state_dict', lambda: v)().items() "
+        "if torch.is_tensor(t)} for k, v in [('model', c), *getattr(c, 'items', list)()] "
+        f"if isinstance(v, (dict, torch.nn.Module))}}, {str(plain)!r})"
     )
 
 
-def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not content:
-        raise ModelError(f"{path}: needs names with tensors, but got {shortened(content)}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
+def _no_weights(path: Path, content: Any) -> ModelError:
+    return ModelError(f"{path}: needs names with tensors, but got {shortened(content)}")
+
+
+def _chosen(
+    model: nn.Module, sets: list[WeightSet], path: Path, content: Any
+) -> tuple[WeightSet, str]:
+    """Return the weights of ``model`` among what the file holds, and what was taken in words.
+
+    Raises:
+        ModelError: the file holds no weights, or several that fit.
+    """
+    if not sets:
+        raise _no_weights(path, content)
+    names = model.state_dict().keys()
+    required = [name for name in names if not name.endswith(_COUNTER)]
+    allowed = {*names, *_selections(model)}
+    fits = [part for each in sets for part in fitting(each, allowed, required)]
+    if not fits:
+        return nearest(sets, names), ""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    alike = [fit for fit in fits if all(fit.tensors[n].shape == shapes[n] for n in required)]
+    best = [fit for fit in alike or fits if not fit.is_averaged] or alike or fits
+    if not all(_same(fit, best[0]) for fit in best):
+        places = ", ".join(f"'{fit.place}'" for fit in best)
+        raise ModelError(
+            f"{path}: holds {len(best)} sets of weights that fit the model ({places}); save the "
+            "one you mean alone"
+        )
+    return best[0], _taken(best[0], alike or fits)
+
+
+def _same(first: WeightSet, second: WeightSet) -> bool:
+    return first is second or all(
+        torch.equal(tensor, second.tensors[name])
+        for name, tensor in first.tensors.items()
+        if name in second.tensors
+    )
+
+
+def _taken(chosen: WeightSet, fits: list[WeightSet]) -> str:
+    """Return which part of a file was taken, and what was left that could be missed."""
+    others = ", ".join(f"'{fit.place}'" for fit in fits if fit is not chosen)
+    parts = [f"'{chosen.place}'"] if chosen.place else []
+    parts += [f"not {others}, which would fit as well"] if others else []
+    if left := chosen.left_out:
+        more = ", …" if len(left) > 3 else ""
+        parts.append(f"without {', '.join(left[:3])}{more}, which the model does not have")
+    return "; ".join(parts)
+
+
+def _check_numbers(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    wanted = model.state_dict()
+    for name, tensor in weights.items():
+        if not wanted[name].is_floating_point():
+            continue
+        if tensor.is_quantized or not tensor.is_floating_point():
             raise ModelError(
-                f"{path}: needs names with tensors, but {shortened(name)} holds "
-                f"{type(value).__name__}; save model.state_dict() alone"
+                f"{path}: {name} must be floating point, but is {tensor.dtype}; give the weights "
+                "from before they were quantized"
             )
-    if all(name.startswith("module.") for name in content):
-        return {name.removeprefix("module."): value for name, value in content.items()}
-    return dict(content)
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{path}: {name} must be finite, but has NaN or infinite values")
 
 
 def _counters(model: nn.Module) -> dict[str, Tensor]:
     return {name: t for name, t in model.state_dict().items() if name.endswith(_COUNTER)}
 
 
+def _selections(model: nn.Module) -> dict[str, PadShortcut]:
+    """Return option-A shortcuts, by the name that they have where written as convolutions."""
+    found = model.named_modules()
+    return {f"{name}.weight": part for name, part in found if isinstance(part, PadShortcut)}
+
+
 def _without_selections(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Leave out option-A shortcuts written as convolutions, where the model computes the same."""
     same = {
-        f"{name}.weight"
-        for name, module in model.named_modules()
-        if isinstance(module, PadShortcut)
-        and f"{name}.weight" in weights
-        and torch.equal(weights[f"{name}.weight"], module.as_selection().weight)
+        name
+        for name, shortcut in _selections(model).items()
+        if name in weights and torch.equal(weights[name], shortcut.as_selection().weight)
     }
     return {name: tensor for name, tensor in weights.items() if name not in same}
 

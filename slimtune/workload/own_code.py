@@ -91,6 +91,11 @@ def consent_ends() -> Iterator[None]:
         _permission.references, _permission.everything = before
 
 
+def is_all_allowed() -> bool:
+    """Return whether this process may do everything that a config or a run asks for."""
+    return _permission.everything
+
+
 def is_allowed(reference: str) -> bool:
     """Return whether this process may load the reference."""
     return _permission.everything or anchored_code(reference) in _permission.references

@@ -1,8 +1,12 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import slimtune
 from slimtune.cli.consent import check_consent, consent_to
+from slimtune.cli.interrupted import resume_command
 from slimtune.cli.main import main
 from slimtune.cli.settings import search_config
 from slimtune.errors import ConfigError
@@ -61,3 +65,38 @@ def test_the_option_allows_all_and_consent_ends_with_the_command(
 def test_other_settings_are_no_code() -> None:
     consent_to({"model": "torchvision:resnet18", "data": "folder:x"})
     assert not is_allowed("torchvision:resnet18") and not is_allowed("folder:x")
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--print-config"], ["--out", "new"]])
+def test_a_cluster_that_a_config_names_is_not_connected_to_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    file = write(tmp_path, "model: resnet8\ndata: digits\nray_address: 127.0.0.1:1\n")
+    assert main(["search", "-c", str(file), *more]) == 2
+    error = capsys.readouterr().err
+    assert "ray_address: '127.0.0.1:1' in a config or a stored run needs --allow-code" in error
+    assert error.count("\n") == 1
+
+
+def test_typed_allowed_or_unused_it_is_no_matter(tmp_path: Path) -> None:
+    file = write(tmp_path, "model: resnet8\ndata: digits\nray_address: 127.0.0.1:1\n")
+    asked = ["search", "-c", str(file), "--print-config"]
+    typed = ["--ray-address", "127.0.0.1:1"]
+    for more in (typed, ["--set", "ray_address=127.0.0.1:1"], ["--allow-code"], ["--no-ray"]):
+        assert main([*asked, *more]) == 0
+    assert main([*asked, "--set", "ray_address=null"]) == 0
+
+
+def test_a_cluster_that_a_run_names_is_not_connected_to_unasked(
+    digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["config"] |= {"executor": "ray", "ray_address": "127.0.0.1:1"}
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert main(["search", "--resume", str(run)]) == 2
+    assert "stored run needs --allow-code" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="stored run needs"):
+        slimtune.search(out=run, resume=True)
+    assert resume_command(run).endswith(" --allow-code")

@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Path:
         pipeline="p",
         seed=0,
         objectives={"accuracy": 0.99, "size_bytes": 1, "latency_ms": 0.1},
-        error="fine-tune 2/4: dominated by 3 of 4 peers",
+        error="fine-tune 2/4: dominated by 3 of 4 peers, 4 of them by fewer",
     )
     folder.write_trial(stopped, {}, {})
     return folder.path
@@ -136,7 +136,7 @@ def test_a_folder_that_is_no_run_and_a_run_without_a_front_are_refused(
         (
             ["--trial", "4"],
             2,
-            "trial 4 was stopped early and has no model (fine-tune 2/4: dominated",
+            "trial 4 has no model: it was stopped after epoch 2 of 4",
         ),
         (["--trial", "-1"], 2, "-1 is not in the range x>=0"),
         (["--pick", "best"], 2, "'best' is not one of 'knee'"),

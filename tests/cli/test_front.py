@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from slimtune.cli.main import main
+from slimtune.results.final import FinalRow, write_final
+from slimtune.results.finals import FinalKey, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 
@@ -173,3 +175,57 @@ def test_json_may_be_asked_for_before_and_after_the_verb(
     for arguments in (["--json", "front", str(run)], ["front", str(run), "--json"]):
         assert main(arguments) == 0
         assert trials(capsys.readouterr().out) == [0, 1]
+
+
+def with_limits(run: Path, **limits: float) -> Path:
+    """Change the limits of the search in run.json."""
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["limits"] = limits
+    manifest["config"]["constraints"] = {"max_size": "2kB", "min_accuracy": "0.75"}
+    (run / "run.json").write_text(json.dumps(manifest))
+    return run
+
+
+def members(run: Path, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
+    assert main(["front", str(run), "--format", "json", *options]) == 0
+    return [row["trial"] for row in json.loads(capsys.readouterr().out)]
+
+
+def test_limits_of_the_search_can_be_tightened_loosened_and_removed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_limits(run, size_bytes=2000.0, accuracy=0.75)
+    assert members(run, capsys) == [1]
+    assert members(run, capsys, "--max-size", "4kB") == [0, 1]
+    assert members(run, capsys, "--max-size", "none") == [0, 1]
+    assert members(run, capsys, "--max-size", "none", "--min-accuracy", "0.85") == [0]
+    assert members(run, capsys, "--max-size", "5kB", "--pick", "accuracy") == [0]
+    assert main(["front", str(run), "--min-accuracy", "0.85"]) == 3
+    line = capsys.readouterr().err
+    assert line.count("no trial has") == 1
+    assert "size <= 2 kB" in line and "accuracy >= 0.85" in line
+
+
+def test_the_limits_that_a_table_keeps_are_said(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_limits(run, size_bytes=2000.0, accuracy=0.75)
+    assert main(["front", str(run)]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("limits    size <= 2 kB, accuracy >= 0.75 · of the search; --max-size,")
+    assert main(["front", str(run), "--max-size", "1x", "--min-accuracy", "none"]) == 0
+    assert capsys.readouterr().err == "limits    size <= 4.395 KiB (1x)\n"
+
+
+def test_a_front_of_finals_says_which_trials_looser_limits_would_add(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_limits(run, size_bytes=2000.0)
+    folder = RunFolder.open(run)
+    key = FinalKey(1, 30, 0)
+    write_final_run(folder, key, folder.record(1), {}, {})
+    write_final(run, [FinalRow(trial=1, final=key.name, repeats=1)])
+    assert main(["front", str(run), "--max-size", "none"]) == 0
+    captured = capsys.readouterr()
+    assert "l1 [1]" in captured.out and "l1 [0]" not in captured.out
+    assert "not shown: 1 trial within these limits but without a final (0)" in captured.err

@@ -167,7 +167,7 @@ def test_the_end_names_the_volume_as_a_share_and_the_report() -> None:
 
 
 def test_a_stopped_trial_says_why() -> None:
-    assert outcome(record(0, status="stopped", error="too slow")) == "stopped at too slow"
+    assert outcome(record(0, status="stopped", error="too slow")) == "stopped: too slow"
 
 
 def test_members_that_are_dominated_at_full_length_are_named() -> None:
@@ -177,11 +177,14 @@ def test_members_that_are_dominated_at_full_length_are_named() -> None:
 
 
 def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:
-    stopped = record(1, status="stopped", error="fine-tune 2/4: dominated by 3 of 4 peers")
+    stopped = record(
+        1, status="stopped", error="fine-tune 2/4: dominated by 3 of 4 peers, 4 of them by fewer"
+    )
     for terminal, expected in [
         (
             False,
-            "trial    1      2/2  stopped at fine-tune 2/4: dominated by 3 of 4 peers  l1 [50]%",
+            "trial    1      2/2  stopped after epoch 2 of 4 (fine-tune): "
+            "4 of 4 comparable trials were better  l1 [50]%",
         ),
         (True, "2/3 trials · 1 stopped"),
     ]:
@@ -202,3 +205,20 @@ def test_what_the_data_left_out_is_told_below_it() -> None:
     ) as progress:
         progress("workload", {**WORKLOAD, "notes": ("left out folder extra/ (2 files)",)})
     assert file.getvalue().splitlines()[2] == "note      left out folder extra/ (2 files)"
+
+
+def test_limits_are_told_as_resolved_and_as_they_were() -> None:
+    file = io.StringIO()
+    limits = {"limits": {"size_bytes": 20_000.0}, "asked": {"size_bytes": "20kB"}}
+    before = {"before": {"accuracy": 0.95}, "asked_before": {"accuracy": "-1%"}, "stopped": [3, 5]}
+    with Progress(Console(file=file, width=200, highlight=False), Path("runs/a")) as progress:
+        progress("limits", limits)
+        progress("limits", {**limits, **before})
+        progress("limits", {"limits": {}, "asked": {}, **before, "stopped": []})
+    assert file.getvalue().splitlines() == [
+        "limits    size <= 20 kB",
+        "limits    size <= 20 kB (before: accuracy >= 0.95 (-1%))",
+        "limits    2 trials stopped under earlier limits stay stopped (3, 5); slimtune rerun "
+        "runs/a --trial N runs one to its end",
+        "limits    none (before: accuracy >= 0.95 (-1%))",
+    ]

@@ -32,7 +32,11 @@ def test_objectives_are_told_in_their_units() -> None:
 
 
 def test_an_unstable_latency_says_so() -> None:
-    assert words.latency(2.0, stable=False) == "2.000 ms (unstable)"
+    assert words.latency(2.0, stable=False) == "2.000 ms ~"
+    assert words.objectives({"accuracy": 0.9, "latency_ms": 2.0}, stable=False) == (
+        "accuracy 0.9000  latency 2.000 ms ~"
+    )
+    assert words.value("accuracy", 0.9, stable=False) == "0.9000"
 
 
 def test_hints_name_the_program_so_that_a_shell_finds_it(

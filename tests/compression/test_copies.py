@@ -2,32 +2,26 @@ import copy
 
 import torch
 
-from slimtune.compression.copies import cloned, copied, laid_out
+from slimtune.compression.copies import cloned, copied
 from slimtune.workload.types import Workload
 
 
 def test_a_copy_is_laid_out_alike_wherever_the_network_came_from(digits: Workload) -> None:
     as_read = copy.deepcopy(digits.baseline).to(memory_format=torch.contiguous_format)
     for network in (digits.baseline, as_read):
-        weights = [p for p in copied(network).parameters() if p.ndim == 4]
+        weights = [p for p in copied(network, digits.image_shape).parameters() if p.ndim == 4]
         assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 def test_the_original_is_left_as_it_was(digits: Workload) -> None:
     before = copy.deepcopy(digits.baseline.state_dict())
-    for parameter in copied(digits.baseline).parameters():
+    for parameter in copied(digits.baseline, digits.image_shape).parameters():
         torch.nn.init.zeros_(parameter)
     assert all(torch.equal(v, before[k]) for k, v in digits.baseline.state_dict().items())
 
 
-def test_laying_out_changes_no_value() -> None:
-    layer = torch.nn.Conv2d(2, 3, 3)
-    before = layer.weight.detach().clone()
-    assert torch.equal(laid_out(layer).weight, before)
-
-
 def test_a_clone_is_what_deepcopy_gives_to_the_bit_and_the_stride(digits: Workload) -> None:
-    network = copied(digits.baseline).train()
+    network = copied(digits.baseline, digits.image_shape).train()
     network.conv1.weight.requires_grad_(False)
     mine, theirs = cloned(network), copy.deepcopy(network)
     ours = list(mine.named_parameters()) + list(mine.named_buffers())
@@ -40,7 +34,7 @@ def test_a_clone_is_what_deepcopy_gives_to_the_bit_and_the_stride(digits: Worklo
 
 
 def test_a_clone_shares_nothing_with_the_original(digits: Workload) -> None:
-    network = copied(digits.baseline)
+    network = copied(digits.baseline, digits.image_shape)
     made = cloned(network)
     held = {id(module) for module in network.modules()} | {id(p) for p in network.parameters()}
     assert not held & {id(module) for module in made.modules()}

@@ -94,3 +94,12 @@ def test_every_quantizer_can_be_lengthened_to_the_end_of_the_range(name: str) ->
     longer = lengthened(recipe, 1, 1000)
     assert Recipe.from_dict(longer.to_dict()) == longer
     assert longer.quantize.epochs == (1000 if recipe.quantize.epochs else 0)
+
+
+def test_by_the_epoch_more_epochs_remove_as_much_in_smaller_shares() -> None:
+    prune = {"method": "l1", "schedule": "per_epoch", "rate": 0.2}
+    recipe = Recipe.from_dict({"prune": prune, "train": {"epochs": 4}})
+    longer = lengthened(recipe, 4, 16)
+    assert longer.train.epochs == 16 and longer.prune is not None
+    assert longer.prune.rate < 0.1 and longer.amount == pytest.approx(recipe.amount)
+    assert lengthened(recipe, 4, 4) == recipe

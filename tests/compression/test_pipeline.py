@@ -268,6 +268,23 @@ def test_a_penalty_before_pruning_acts_in_every_order(digits: Workload) -> None:
     assert list(dict.fromkeys(stages)) == ["sparsify", "fine-tune", "prune", "export"]
 
 
+def test_spq_by_the_epoch_leaves_as_many_channels_as_its_rate_says(digits: Workload) -> None:
+    recipe = {
+        "prune": {"method": "fpgm", "schedule": "per_epoch", "rate": 0.2, "round_to": 1},
+        "quantize": {"method": "apot", "epochs": 0},
+        "train": {"epochs": 3, "batch_size": 256},
+        "order": "spq",
+    }
+    stages: list[str] = []
+    kept = made(digits, recipe, report=reporter(stages)).kept
+    assert list(dict.fromkeys(stages)) == ["fine-tune", "prune", "export"]
+    widths = dict(digits.baseline.named_modules())
+    assert kept and all(
+        len(left) == round(widths[name].out_channels * 0.8**3)  # type: ignore[arg-type, operator]
+        for name, left in kept.items()
+    )
+
+
 def test_a_students_layout_in_memory_moves_no_bit(digits: Workload) -> None:
     recipe = {
         "quantize": {"method": "apot", "epochs": 0},

@@ -130,6 +130,13 @@ def test_rules_between_stages_are_refused_in_one_line_with_a_way_out() -> None:
     for mapping, message in (
         ({"prune": soft, "train": {"epochs": 0}}, "train.epochs: must be at least 1 to prune"),
         ({"prune": {**weights, "schedule": "soft"}}, "prune.schedule: .*use one_shot"),
+        ({"prune": {**weights, "schedule": "per_epoch"}}, "prune.schedule: .*use one_shot"),
+        ({"prune": {**soft, "schedule": "per_epoch", "amount": 0.5}}, "prune.amount: with sched"),
+        ({"prune": {**soft, "schedule": "per_epoch", "rate": 1}}, "prune.rate: "),
+        (
+            {"prune": {**soft, "schedule": "per_epoch"}, "train": {"epochs": 0}},
+            "train.epochs: must be at least 1 to prune",
+        ),
         ({"prune": {**weights, "scope": "stage"}}, "prune.scope: .*use local or global"),
         ({"prune": weights, "quantize": learned, "order": "spq"}, "order spq"),
         ({"quantize": fixed, "order": "spq"}, f"order: spq .* is {fixed}; use one of .*{learned}"),
@@ -158,6 +165,26 @@ def test_order_spq_prunes_softly_whatever_the_schedule() -> None:
     )
     assert recipe.softly and not recipe.in_steps and recipe.key() == soft.key()
     assert " with " in recipe.describe()
+
+
+def test_by_the_epoch_the_rate_and_the_epochs_say_how_much_goes() -> None:
+    prune = {"method": "fpgm", "schedule": "per_epoch", "rate": 0.1}
+    stages = {"prune": prune, "quantize": a_quantizer(trains=True), "train": {"epochs": 5}}
+    for order in ("ppq", "spq"):
+        recipe = Recipe.from_dict({**stages, "order": order})
+        assert recipe.softly and not recipe.in_steps
+        assert recipe.amount == pytest.approx(1 - 0.9**5)
+        assert "fpgm 41% (10% an epoch)" in recipe.describe()
+        assert Recipe.from_dict(recipe.to_dict()) == recipe == recipe.effective()
+    with pytest.raises(ConfigError, match="prune.amount: with schedule per_epoch"):
+        Recipe(prune=Prune(method=PRUNING["l1"](), amount=0.3, schedule="per_epoch"))
+
+
+def test_a_rate_makes_no_other_recipe_where_there_is_an_amount() -> None:
+    plain = Recipe.from_dict({"prune": "l1"})
+    rated = Recipe.from_dict({"prune": {"method": "l1", "rate": 0.2}})
+    assert rated.key() == plain.key() and Recipe.from_dict(rated.to_dict()) == rated
+    assert "rate" not in plain.to_dict()["prune"]  # as recipes of older runs are stored
 
 
 def test_settings_of_steps_matter_only_where_there_are_steps() -> None:

@@ -100,3 +100,16 @@ def test_a_stage_is_a_word_or_a_mapping() -> None:
     assert stage_of(recipe, "quantize") == ("rtn", {"bits": 4})
     assert stage_of(recipe, "distill") == ("none", {})
     assert stage_of(recipe, "train") == ("", {"epochs": 2})
+
+
+def test_what_the_file_holds_besides_the_recipe_is_told_and_old_records_tell_nothing() -> None:
+    known = {
+        "weights_float32": 0.125,
+        "layers_float32": "head | x",
+        "activation_ranges": "min/max of 512 training images",
+    }
+    record = dataclasses.replace(RECORD, metrics=known)
+    lines = CardFacts(record, {"workload": {}, "config": {}}, BASELINE, "run").of_the_file()
+    assert "12.5% of the weights, in `head ¦ x`" in lines[0]
+    assert lines[1] == "- ranges of activations: min/max of 512 training images"
+    assert CardFacts(RECORD, {"workload": {}, "config": {}}, BASELINE, "run").of_the_file() == []

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from slimtune.results.card_facts import CardFacts
 from slimtune.results.card_numbers import numbers_table
 from slimtune.results.final import FinalRow
@@ -33,3 +35,15 @@ def test_without_the_number_of_images_there_is_no_interval() -> None:
     assert "| accuracy, validation | 0.9500 | 0.9000 |" in table
     assert "| accuracy, test | 0.9400 | not measured |" in table
     assert "Wilson" not in table
+
+
+def test_a_latency_that_may_be_too_high_is_marked_and_no_ratio_is_claimed() -> None:
+    final, base = FinalRow(trial=3, latency_ms=0.5), FinalRow(trial=None, latency_ms=1.0)
+
+    def latency(final: FinalRow, base: FinalRow) -> str:
+        table = numbers_table(CardFacts(RECORD, {"workload": {}}, BASELINE, "run", final, base))
+        return next(line for line in table.splitlines() if "latency" in line)
+
+    assert "| 1 ms | 0.5 ms (2.0× less) |" in latency(final, base)
+    assert "| 1 ms | 0.5 ms ~ |" in latency(replace(final, stable=False), base)
+    assert "| 1 ms ~ | 0.5 ms |" in latency(final, replace(base, stable=False))

@@ -191,7 +191,7 @@ def test_the_current_folder_is_not_pulled_from_under_the_shell(folder, tmp_path,
         (2, "trial 2 failed: diverged; see slimtune rerun"),
         (
             3,
-            r"trial 3 was stopped early and has no model \(structure: too large\); slimtune rerun",
+            r"trial 3 has no model: it was stopped: structure: too large; slimtune rerun",
         ),
         (9, r"trial 9 does not exist \(0-3\)"),
     ],

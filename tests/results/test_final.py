@@ -3,8 +3,8 @@ import csv
 import pandas as pd
 import pytest
 
-from slimtune.errors import RunError
-from slimtune.results.final import FinalRow, read_final, with_final, write_final
+from slimtune.errors import RunError, SlimtuneWarning
+from slimtune.results.final import FinalRow, check_final, read_final, with_final, write_final
 from slimtune.results.interval import standard_error
 
 ROWS = [
@@ -31,11 +31,13 @@ def test_the_csv_says_the_same_in_words(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", '{"rows": 3}', '{"rows": [{"trial": "x"}]}', "{}"])
-def test_a_damaged_final_measurement_is_refused_with_its_file(tmp_path, content):
+def test_a_damaged_final_measurement_is_as_good_as_none_and_said(tmp_path, content):
     write_final(tmp_path, ROWS)
     (tmp_path / "front" / "front.json").write_text(content)
     with pytest.raises(RunError, match="front.json"):
-        read_final(tmp_path)
+        check_final(tmp_path)
+    with pytest.warns(SlimtuneWarning, match="front.json.*search --resume .* again"):
+        assert read_final(tmp_path) == []
 
 
 def test_a_final_measurement_that_cannot_be_written_is_one_line(tmp_path):

@@ -144,8 +144,10 @@ def test_records_are_sorted_and_half_written_folders_ignored_and_swept(folder):
     half = folder.stages().path / f"{'a' * 64}.tmp-{dead}"
     half.mkdir(parents=True)
     (folder.path / f"summary.png.tmp-{os.getppid()}").write_bytes(b"being drawn")
+    (folder.path / "baseline.tmp-1").mkdir()  # its number is another process's by now
     assert [record.number for record in folder.records()] == [2, 10, 12345]
-    assert folder.sweep() == [folder.path / f"run.json.tmp-{dead}", half, leftover]
+    ours = [folder.path / "baseline.tmp-1", folder.path / f"run.json.tmp-{dead}"]
+    assert folder.sweep() == [*ours, half, leftover]
     assert folder.sweep() == []
     assert [record.number for record in folder.records()] == [2, 10, 12345]
 

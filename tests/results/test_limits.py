@@ -3,7 +3,16 @@ import math
 import pytest
 
 from slimtune.errors import ConfigError, UserError
-from slimtune.results.limits import keeps, parse_limit, resolve_limits, violations
+from slimtune.results.limits import (
+    beside,
+    decided,
+    decided_violations,
+    keeps,
+    may_keep,
+    parse_limit,
+    resolve_limits,
+    violations,
+)
 
 BASELINE = {"accuracy": 0.92, "size_bytes": 1000, "latency_ms": 4.0}
 
@@ -78,3 +87,27 @@ def test_what_is_not_measured_yet_breaks_nothing_but_is_not_kept_either() -> Non
     assert violations(limits, {"accuracy": None}) == {}
     assert not keeps(limits, {"size_bytes": 500})
     assert not keeps(limits, {"size_bytes": 500, "accuracy": math.nan})
+
+
+LIMITS = {"latency_ms": 1.0, "accuracy": 0.9}
+
+
+@pytest.mark.parametrize("mark", ["latency_stable", "stable"])
+def test_an_unstable_latency_breaks_no_limit_but_all_else_does(mark: str) -> None:
+    slow = {"latency_ms": 2.0, "accuracy": 0.95}
+    assert not may_keep(LIMITS, slow) and not may_keep(LIMITS, {**slow, mark: True})
+    unstable = {**slow, mark: False}
+    assert may_keep(LIMITS, unstable) and decided(LIMITS, unstable) == {"accuracy": 0.9}
+    assert not may_keep(LIMITS, {**unstable, "accuracy": 0.8})
+    assert decided_violations(LIMITS, slow)["latency_ms"] == 1.0
+    assert decided_violations(LIMITS, unstable)["latency_ms"] == 0.0
+    assert decided_violations(LIMITS, unstable)["accuracy"] < 0
+    kept = {"latency_ms": 0.5, "accuracy": 0.95, mark: False}
+    assert decided_violations(LIMITS, kept)["latency_ms"] == -0.5  # slower than it is, at most
+
+
+def test_a_relative_limit_is_of_what_the_baseline_takes_beside_the_trials() -> None:
+    assert beside(LIMITS, "0.7x", 2.0) == {"latency_ms": 1.4, "accuracy": 0.9}
+    assert beside(LIMITS, "1ms", 2.0) == LIMITS
+    assert beside(LIMITS, None, 2.0) == beside(LIMITS, "0.7x", None) == LIMITS
+    assert beside({"accuracy": 0.9}, "0.7x", 2.0) == {"accuracy": 0.9}

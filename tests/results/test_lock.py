@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -111,3 +112,35 @@ def test_a_folder_of_something_else_is_never_claimed(tmp_path, name):
     with pytest.raises(RunError, match="is not a slimtune run"), claimed(tmp_path, again=True):
         pass
     assert sorted(os.listdir(tmp_path)) == sorted(["lock", name])
+
+
+def test_a_writer_waits_for_those_who_only_look(tmp_path):
+    looked = threading.Event()
+
+    def look():
+        while not looked.is_set():
+            holder_of(tmp_path)
+
+    readers = [threading.Thread(target=look) for _ in range(3)]
+    with RunLock(tmp_path):
+        pass
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(50):
+            with RunLock(tmp_path):
+                pass
+    finally:
+        looked.set()
+        for reader in readers:
+            reader.join()
+
+
+def test_what_a_killed_search_left_half_written_is_swept_before_the_next_begins(tmp_path):
+    for name in ("baseline.tmp-1", f"teacher.tmp-{os.getpid()}"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").touch()
+    (tmp_path / "run.json.tmp-77").touch()
+    (tmp_path / "lock").touch()
+    with claimed(tmp_path, again=True):
+        assert os.listdir(tmp_path) == ["lock"]

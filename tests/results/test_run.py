@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -185,7 +186,7 @@ def test_a_trial_that_only_infeasible_ones_dominate_is_on_the_front(run):
 def test_when_none_keeps_the_constraints_the_nearest_miss_is_named(run):
     tight = limited(run, size_bytes=700.0, accuracy=0.8)
     assert tight.front().empty and tight.hypervolume() == 0
-    missed = "no trial has size <= 0.6836 KiB and accuracy >= 0.8; closest: trial 5 misses"
+    missed = "no trial has size <= 700 B and accuracy >= 0.8; closest: trial 5 misses"
     assert tight.nearest_miss().startswith(missed[:-14])
     with pytest.raises(NothingMatchesError, match="closest: trial"):
         tight.pick()
@@ -200,6 +201,60 @@ def test_a_member_that_breaks_a_limit_when_measured_together_leaves_the_front(ru
     write_final(run.path, [FinalRow(trial=row.trial, latency_ms=1.7) for row in rows])
     assert kept.front().empty
     assert "closest: trial 1 misses latency by 0.2 ms" in kept.nearest_miss()
+
+
+def with_trial(run, number, values, stable=True):
+    names = run.manifest["objectives"]
+    record = TrialRecord(
+        number=number,
+        status="complete",
+        recipe={},
+        pipeline=f"pipeline {number}",
+        seed=0,
+        objectives=dict(zip(names, values, strict=True)),
+        metrics={"latency_stable": stable},
+    )
+    run.folder.write_trial(record, {}, {"model.onnx": b"x"})
+
+
+def measured_together(run, baseline_ms, **more):
+    """Write what a joint measurement finds of all contenders."""
+    latencies = {r.number: r.objectives["latency_ms"] for r in run.contenders()}
+    latencies |= {int(name[1:]): ms for name, ms in more.items()}
+    rows = [FinalRow(trial=None, latency_ms=baseline_ms)]
+    rows += [FinalRow(trial=number, latency_ms=ms) for number, ms in latencies.items()]
+    write_final(run.path, rows)
+
+
+def test_a_trial_whose_latency_was_unstable_joins_the_front_when_it_is_measured_together(run):
+    with_trial(run, 6, (0.93, 4100, 3.0), stable=False)  # by this, trial 0 dominates it
+    assert 6 not in run.front()["trial"].tolist()
+    assert 6 in [record.number for record in run.contenders()]
+    measured_together(run, 2.0, t6=1.5)
+    assert 6 in run.front()["trial"].tolist()
+    measured_together(run, 2.0, t6=2.1)
+    assert 6 not in run.front()["trial"].tolist()
+
+
+def test_an_unstable_latency_breaks_no_limit_until_it_is_measured_together(run):
+    run.manifest["limits"] = {"latency_ms": 1.4}
+    with_trial(run, 6, (0.93, 900, 1.823), stable=False)
+    front = run.front().set_index("trial")
+    assert 6 in front.index and not front["stable"][6]
+    measured_together(run, 2.0, t6=1.18)
+    assert 6 in run.front()["trial"].tolist()
+    measured_together(run, 2.0, t6=1.6)
+    assert 6 not in run.front()["trial"].tolist()
+
+
+def test_a_relative_limit_is_a_share_of_what_the_baseline_takes_beside_the_trials(run):
+    run.manifest["limits"] = {"latency_ms": 1.4}
+    run.manifest["config"]["constraints"] = {"max_latency": "0.7x"}
+    with_trial(run, 6, (0.93, 900, 1.5))  # over 1.4, which was 0.7x of a baseline of 2 ms
+    assert 6 not in run.front()["trial"].tolist()
+    assert 6 in [record.number for record in run.contenders()]
+    measured_together(run, 2.2, t6=1.5)  # 0.7x is 1.54 now
+    assert 6 in run.front()["trial"].tolist()
 
 
 def test_a_run_at_some_records_reads_nothing_again(run):
@@ -237,3 +292,48 @@ def test_the_front_has_its_caveats(run):
     ten["workload"]["validation"] = 100
     told = Run(RunFolder(run.path, ten)).front()
     assert told["accuracy_standard_error"].iloc[1] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"min_accuracy": 0.5},
+        {"min_accuracy": 0.9, "max_size": "none"},
+        {"min_accuracy": None, "max_size": None},
+        {"max_size": "0.5x"},
+        {"max_latency": "1ms"},
+    ],
+)
+def test_a_view_shows_what_a_search_with_its_limits_would_have_shown(run, asked):
+    searched = limited(run, size_bytes=1000.0, accuracy=0.6)
+    seen = searched.within(asked)
+    same = limited(run, **seen.limits)
+    assert seen.front()["trial"].tolist() == same.front()["trial"].tolist()
+    assert searched.front(asked)["trial"].tolist() == same.front()["trial"].tolist()
+    assert seen.pick("size").number == same.pick("size").number
+    assert seen.hypervolume() == same.hypervolume()
+    assert seen.trials()["on_front"].tolist() == same.trials()["on_front"].tolist()
+    assert seen.within({}) is seen and searched.limits == {"size_bytes": 1000, "accuracy": 0.6}
+
+
+def test_a_tighter_view_judges_latencies_that_were_measured_together(run):
+    rows = [FinalRow(trial=n, latency_ms=ms) for n, ms in ((0, 2.2), (1, 1.6), (4, 1.7), (5, 0.8))]
+    write_final(run.path, [FinalRow(trial=None, latency_ms=2.2), *rows])
+    own = dict(zip(run.front()["trial"], run.front()["trial_latency_ms"], strict=True))
+    assert own[1] < 1.5 < 1.6  # by what the trial measured itself it would keep the limit
+    assert run.front({"max_latency": "1.5ms"})["trial"].tolist() == [5]
+    assert run.front({"max_latency": "0.75x"})["trial"].tolist() == [1, 5]  # of 2.2, not of 2.0
+    assert run.within({"max_latency": "0.75x"}).limits["latency_ms"] == pytest.approx(1.65)
+
+
+def test_a_view_that_nothing_keeps_names_the_nearest_in_the_unit_that_was_asked_for(run):
+    assert run.front({"max_size": "0.1kB"}).empty
+    missed = run.within({"max_size": "0.1kB"}).nearest_miss()
+    assert missed.startswith("no trial has size <= 0.1 kB; closest: trial ")
+    assert missed.endswith(" kB")
+    with pytest.raises(NothingMatchesError, match="size <= 0.1 kB"):
+        run.pick(limits={"max_size": "0.1kB"})
+    with pytest.raises(UserError, match="latency_ms is not an objective of this run"):
+        Run(RunFolder(run.path, {**run.manifest, "objectives": ["accuracy", "size_bytes"]})).at(
+            [dataclasses.replace(run.records[0], objectives={"accuracy": 0.5, "size_bytes": 1.0})]
+        ).within({"max_latency": "2ms"})

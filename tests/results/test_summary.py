@@ -113,3 +113,35 @@ def test_finals_follow_the_trials_in_rows_of_their_own(run: Run) -> None:
     shown = Console(width=100, file=io.StringIO())
     shown.print(summary_table(table))
     assert "30 epochs  0.9700 ± 0.0141" in shown.file.getvalue()
+
+
+def test_unstable_latencies_are_left_out_of_a_mean_or_marked(tmp_path: Path) -> None:
+    manifest = {
+        "config": {},
+        "objectives": ["accuracy", "latency_ms"],
+        "reference_point": {"accuracy": 0.0, "latency_ms": 2.2},
+        "workload": {"fingerprint": "0" * 64},
+    }
+    folder = RunFolder.create(tmp_path / "b", manifest)
+    measured = [(L1, 1.0, True), (L1, 3.0, False), (FPGM, 0.8, False)]
+    for number, (recipe, ms, stable) in enumerate(measured):
+        record = TrialRecord(
+            number=number,
+            status="complete",
+            recipe=recipe,
+            pipeline=f"{recipe['prune']['method']}",
+            seed=number,
+            objectives={"accuracy": 0.9, "latency_ms": ms},
+            metrics={"latency_stable": stable},
+        )
+        folder.write_trial(record, {}, {})
+    folder.write_baseline({"objectives": {"accuracy": 0.95, "latency_ms": 2.0}, "metrics": {}}, {})
+    table = summarise(open_run(folder.path), ("pipeline", "latency_ms", "speedup"))
+    assert table["latency_ms"].tolist() == [2.0, 1.0, 0.8]
+    assert table["latency_stable"].tolist() == [True, True, False]
+    console = Console(width=80, file=io.StringIO())
+    console.print(summary_table(table))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0.800 ~" in text and "2.50×" not in text and "2.00×" in text
+    assert "too busy" in text
+    assert "latency_stable" not in summarise(open_run(folder.path), ("pipeline", "accuracy"))

@@ -75,8 +75,9 @@ def test_the_table_fits_and_starts_with_the_baseline(run):
         assert title in head
     for cell in ("0.9600", "0.9500 ± 0.0022", "8.0", "1.800", "baseline"):
         assert cell in base
-    for cell in ("1", "0.9000", "0.8900 ± 0.0031", "2.0 (4.0×)", "0.900 ~ (2.0×)"):
+    for cell in ("1", "0.9000", "0.8900 ± 0.0031", "2.0 (4.0×)", "0.900 ~"):
         assert cell in best
+    assert "(2.0×)" not in best  # of a latency that may be too high, no ratio is told
     assert "too busy" in lines[-1]
 
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 from slimtune.results.objectives import parse_objectives
 from slimtune.search.budget import Budget, is_flat
 from slimtune.search.config import make_config
-from slimtune.search.proposer import EARLY_STOPPED
+from slimtune.search.past_trials import EARLY_STOPPED
 
 OBJECTIVES = parse_objectives(["accuracy", "size_bytes"])
 REFERENCE = [0.0, 100.0]

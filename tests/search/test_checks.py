@@ -24,7 +24,7 @@ def test_every_method_of_the_registries_fits_a_resnet(digits: Workload) -> None:
     every = {stage: {"method": "all"} for stage in ("prune", "quantize", "distill")}
     every["prune"] |= {
         "scope": ["local", "stage", "global"],
-        "schedule": ["one_shot", "incremental", "soft"],
+        "schedule": ["one_shot", "incremental", "soft", "per_epoch"],
     }
     check_space(config(**every, order=["ppq", "spq"]), digits)
 

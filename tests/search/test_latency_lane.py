@@ -66,7 +66,10 @@ def measured_by_a_trial(shared, spec, aids):
     first = aids.measure_latency([shared], image_shape=SHAPE, rounds=3)
     os.kill(before, signal.SIGKILL)
     second = aids.measure_latency([shared], image_shape=SHAPE, rounds=3)
-    found = (os.getpid(), before, process_of(lane), first[0], second[0])
+    aids.pause()  # the flag that the lane has made is found
+    window = aids.pause.__self__
+    shares = window._until is not None and window._path
+    found = (os.getpid(), before, process_of(lane), first[0], second[0], shares)
     return Outcome(spec.number, "complete", payload=found)
 
 
@@ -75,9 +78,10 @@ def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_d
     told = []
     run_ray(measured_by_a_trial, file, lambda: specs.pop(0), told.append, concurrency=1)
     assert told[0].status == "complete", told[0].reason
-    trial, before, after, first, second = told[0].payload
+    trial, before, after, first, second, shares = told[0].payload
     assert len({trial, before, after, os.getpid()}) == 4
     assert first.ms > 0 and second.ms > 0
+    assert shares and not shares.exists()
     assert _find() is None
 
 

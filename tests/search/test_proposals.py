@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from slimtune.search.config import SearchConfig
-from slimtune.search.proposals import proposer_of
+from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.spec import TrialSpec
 
@@ -50,3 +50,27 @@ def test_what_a_trial_runs_with_is_in_its_spec() -> None:
     first, second = specs(asked)
     assert first.threads == 2 and first.device == "cpu"
     assert first.seed != second.seed and first.prefix_seed == second.prefix_seed is not None
+
+
+def test_a_run_goes_on_with_the_start_points_that_it_began_with() -> None:
+    config = SearchConfig.model_validate({"model": "resnet8", "data": "digits", "trials": 14})
+    points = config.points()
+    longer = config.model_copy(update={"trials": 400})
+    assert len(longer.points()) > len(points)
+    assert recorded_points(longer, {"first_points": points, "start_points": 4}) == points
+
+
+def test_a_run_of_an_older_version_has_the_points_of_that_version() -> None:
+    """It noted only their number, and none of them came without training but the baseline."""
+    config = SearchConfig.model_validate({"model": "resnet8", "data": "digits", "trials": 40})
+    found = recorded_points(config, {"start_points": 5})
+    assert [(p["prune.method"], p["quantize.method"]) for p in found] == [
+        ("none", "none"),
+        ("l1", "none"),
+        ("none", "int8_static"),
+        ("fpgm", "none"),
+        ("none", "gpfq"),
+    ]
+    assert recorded_points(config, {}) == []
+    given = config.model_copy(update={"start": ({}, {"quantize": "gpfq"})})
+    assert recorded_points(given, {"start_points": 2}) == given.points()

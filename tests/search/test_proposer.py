@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.search.proposer import EARLY_STOPPED, Proposer
+from slimtune.search.past_trials import EARLY_STOPPED
+from slimtune.search.proposer import Proposer
 from slimtune.search.spec import Outcome, trial_seed
 from slimtune.search.study import open_study, unfinished
 
@@ -356,3 +357,20 @@ def test_a_stopped_trial_is_known_to_the_sampler_and_never_a_best_one():
     assert stopped.constraints == {"size_bytes": -0.5, EARLY_STOPPED: 1.0}
     assert 1 not in {trial.number for trial in study.best_trials}
     assert study.best_trials and asked.ask() is None
+
+
+def test_changed_limits_count_for_trials_that_the_study_has_finished():
+    study = new_study()
+    seen = []
+    one = proposer(study, trials=9, enough=lambda history: seen.append(history) or "")
+    for number in range(2):
+        one.tell(measure(one.ask()), {"size_bytes": float(number)})
+    one.tell(Outcome(one.ask().number, "stopped", {"accuracy": 0.1, "size_bytes": 9}), {})
+    one.judge_by({0: {"accuracy": 0.5}, 2: {}})
+    one.ask()
+    assert [trial.constraints for trial in seen[-1]] == [
+        {"accuracy": 0.5},
+        {"size_bytes": 1.0},
+        {EARLY_STOPPED: 1.0},
+    ]
+    assert study.trials[0].constraints == {"size_bytes": 0.0}  # as it was told

@@ -12,7 +12,7 @@ from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space, suggest_recipe
 
 WIDE = {
-    "prune": {"method": "all", "schedule": ["one_shot", "incremental", "soft"]},
+    "prune": {"method": "all", "schedule": ["one_shot", "incremental", "soft", "per_epoch"]},
     "quantize": {"method": "all"},
     "distill": {"method": "all"},
     "train": {"label_smoothing": [0.0, 0.1], "epochs": [1, 5]},

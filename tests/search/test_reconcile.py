@@ -1,4 +1,6 @@
+import random
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -8,8 +10,9 @@ from slimtune.errors import RunError
 from slimtune.results.folder import RunFolder
 from slimtune.results.limits import violations
 from slimtune.results.record import TrialRecord
+from slimtune.search import study
 from slimtune.search.proposer import Proposer
-from slimtune.search.reconcile import reconcile, set_damaged_study_aside
+from slimtune.search.reconcile import open_proposer, set_damaged_study_aside
 from slimtune.search.samplers import FLAT
 from slimtune.search.spec import Outcome
 from slimtune.search.study import open_study
@@ -45,10 +48,17 @@ class Search:
         self.folder = RunFolder.open(path) if exists else RunFolder.create(path, manifest)
         self.limits = self.folder.manifest.get("limits", {})
         self.warnings = []
-        set_damaged_study_aside(self.folder.study_path, self.warnings.append)
-        self.study = open_study(self.folder.study_path, ["maximize", "minimize"], "s")
-        self.proposer = Proposer(
-            self.study,
+
+        def opened():
+            study = open_study(self.folder.study_path, ["maximize", "minimize"], "s")
+            return study, self.proposer_of(study, trials, sampler, options)
+
+        made, self.again = open_proposer(self.folder, opened, self.warnings.append)
+        self.study, self.proposer = made
+
+    def proposer_of(self, study, trials, sampler, options):
+        return Proposer(
+            study,
             suggest_all if sampler in FLAT else suggest,
             objectives=OBJECTIVES,
             trials=trials,
@@ -57,7 +67,6 @@ class Search:
             sampler=sampler,
             **options,
         )
-        self.again = reconcile(self.folder, self.study, self.proposer, self.warnings.append)
 
     def write(self, spec):
         amount = spec.recipe["prune"]["amount"]
@@ -269,3 +278,103 @@ def test_why_a_run_was_stopped_does_not_keep_it_from_going_on(tmp_path):
     again = Search(tmp_path / "run")
     assert [spec.number for spec in again.run()] == [3, 4, 5, 6, 7]
     assert again.proposer.stopped == again.study.user_attrs["stopped"] == ""
+
+
+CELLS = [
+    "UPDATE trial_values SET value = value + 1 WHERE trial_id = 3",
+    "UPDATE trials SET state = 'FAIL' WHERE number = 2",
+    "UPDATE trials SET state = 'FAIR' WHERE number = 2",
+    "UPDATE trial_params SET param_value = 5 WHERE param_name = 'prune.method'",
+    "UPDATE trial_params SET param_value = 0.79 WHERE param_name = 'prune.amount'",
+    "UPDATE trial_params SET distribution_json = '{' WHERE trial_id = 2",
+    "UPDATE trial_user_attributes SET value_json = '{\"number\": 2}' WHERE key = 'spec'",
+    "UPDATE trial_user_attributes SET key = 'speb' WHERE key = 'spec' AND trial_id = 4",
+    "UPDATE trial_user_attributes SET value_json = CAST(x'ff' AS TEXT) WHERE trial_id = 2",
+    "UPDATE study_directions SET direction = 'MINIMIZE'",
+    "UPDATE alembic_version SET version_num = 'v9.9.9.z'",
+    "DROP TABLE trial_params",
+    "ALTER TABLE trials RENAME COLUMN state TO stale",
+]
+
+
+@pytest.mark.parametrize("statement", CELLS)
+def test_a_study_in_which_one_cell_is_damaged_is_made_again(tmp_path, statement):
+    search = Search(tmp_path / "run")
+    search.run(5)
+    before, path = history(search), search.folder.study_path
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    again = Search(tmp_path / "run")
+    assert history(again) == before
+    assert (tmp_path / "run" / "study.db.damaged-1").is_file()
+    [warning] = again.warnings
+    assert "kept as study.db.damaged-1, made again from the trials" in warning
+    assert "\n" not in warning
+    assert [spec.number for spec in again.run()] == [5, 6, 7]
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_trial_that_another_client_asked_for_is_no_trial_of_ours(tmp_path, finish):
+    search = Search(tmp_path / "run")
+    search.run(3)
+    before = history(search)
+    other = open_study(search.folder.study_path, ["maximize", "minimize"], "s")
+    trial = other.ask()
+    if finish:
+        other.tell(trial, [0.9, 1.0])
+    again = Search(tmp_path / "run")
+    assert history(again) == before
+    assert "has no spec, so another program made it" in again.warnings[0]
+    assert [spec.number for spec in again.run()] == [3, 4, 5, 6, 7]
+
+
+def test_random_flips_of_a_bit_change_no_trial(tmp_path):
+    """What is not noticed lies where nothing is: the study that is read is the one before."""
+    search = Search(tmp_path / "run")
+    search.run(4)
+    before, path = history(search), search.folder.study_path
+    sound, chance = path.read_bytes(), random.Random(5)
+    used = [at for at, byte in enumerate(sound) if byte]
+    for _ in range(6):
+        damaged = bytearray(sound)
+        damaged[chance.choice(used)] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        assert history(Search(tmp_path / "run")) == before
+
+
+def test_a_trial_that_failed_for_want_of_disk_runs_again_and_counts(tmp_path):
+    search = Search(tmp_path / "run")
+    specs = search.run(2)
+    spec = search.proposer.ask()
+    error = "OSError: [Errno 28] No space left on device"
+    record = TrialRecord(
+        number=2, status="failed", recipe=spec.recipe, pipeline="p", seed=spec.seed, error=error
+    )
+    search.folder.write_trial(record, spec.to_dict(), {"log.txt": b"x"})
+    search.proposer.tell(Outcome(2, "failed", reason=error))
+    again = Search(tmp_path / "run")
+    assert again.again == 1
+    assert again.run()[0] == spec
+    assert [t.state for t in again.study.trials[:3]] == [TrialState.COMPLETE] * 3
+    assert (tmp_path / "run" / "trials" / "0002.failed-1" / "error.txt").is_file()
+    assert [t.user_attrs["spec"] for t in again.study.trials[:2]] == [s.to_dict() for s in specs]
+    assert Search(tmp_path / "run").warnings == []
+
+
+def test_a_spec_that_is_damaged_as_well_is_read_from_the_record(tmp_path, whole):
+    search, _ = whole
+    before = history(search)
+    search.folder.study_path.unlink()
+    (search.folder.trial_path(2) / "spec.json").write_text("{")
+    assert history(Search(search.folder.path)) == before
+
+
+def test_a_study_that_is_locked_is_not_called_damaged(tmp_path, monkeypatch):
+    search = Search(tmp_path / "run")
+    search.run(2)
+    monkeypatch.setattr(study, "TIMEOUT", 0.1)
+    with closing(sqlite3.connect(search.folder.study_path)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RunError, match="locked"):
+            Search(tmp_path / "run")
+    assert not (tmp_path / "run" / "study.db.damaged-1").exists()

@@ -2,8 +2,16 @@ from pathlib import Path
 
 import pytest
 
+from slimtune.errors import ConfigError
 from slimtune.search.config import make_config
-from slimtune.search.references import anchored_data, anchored_metric, anchored_networks, code_in
+from slimtune.search.references import (
+    anchored_data,
+    anchored_metric,
+    anchored_networks,
+    check_address,
+    code_in,
+)
+from slimtune.workload.own_code import allow_all_code
 
 
 def test_files_and_folders_hold_from_any_folder(
@@ -60,3 +68,13 @@ def test_a_config_is_anchored_wherever_it_names_code(
     for _, reference in code_in(config.model_dump()):
         assert reference.startswith(str(tmp_path))
     assert config.objectives == (f"{tmp_path}/m.py:f1:maximize", "size_bytes")
+
+
+def test_a_cluster_that_only_a_file_names_is_not_connected_to() -> None:
+    for typed in ({}, {"ray_address": None}, {"ray_address": "other:1"}):
+        with pytest.raises(ConfigError, match="ray_address: '10.0.0.1:6379' in a config or a sto"):
+            check_address("10.0.0.1:6379", typed)
+    check_address("10.0.0.1:6379", {"ray_address": "10.0.0.1:6379"})
+    check_address(None, {})
+    allow_all_code()
+    check_address("10.0.0.1:6379", {})

@@ -478,8 +478,8 @@ def test_more_trials_bring_no_more_start_points(
     changes = {"space": space, "sampler": "random", "trials": 1, "start": "auto"}
     config = digits_config.model_copy(update=changes)
     run_search(config, tmp_path / "none")
-    more = config.model_copy(update={"trials": 16})  # of a new search, two are fixed
-    assert len(more.points()) == 2
+    more = config.model_copy(update={"trials": 16})  # of a new search, four are fixed
+    assert len(more.points()) == 4
 
     def stop(event: str, values: Mapping[str, Any]) -> None:
         if event == "started" and values["number"] == 2:
@@ -491,7 +491,7 @@ def test_more_trials_bring_no_more_start_points(
         tmp_path / "none" / "study.db", ["maximize", "minimize", "minimize"], "none"
     )
     assert study.trials[1].params != more.points()[1]
-    assert RunFolder.open(tmp_path / "none").manifest["start_points"] == 0
+    assert RunFolder.open(tmp_path / "none").manifest["start_points"] == 1
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,7 @@
+import os
+import sqlite3
+from contextlib import closing
+
 import optuna
 import pytest
 
@@ -35,7 +39,11 @@ def test_optunas_own_figures_name_the_objectives(tmp_path):
     assert [figure.layout[f"{axis}axis"].title.text for axis in "xy"] == names
 
 
-@pytest.mark.parametrize("name", ["with space", "a{b}c", "100%", "ünïcode"])
+NAMES = ["with space", "a{b}c", "100%", "ünïcode", "what?lr=1", "%41", "a#b", "a:b", "file:x"]
+NAMES += ["a@b", "back\\slash", "?mode=memory", ":memory:", "a&b=c", "new\nline", "+ %2F"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_any_folder_name_can_hold_a_study(tmp_path, name, monkeypatch):
     folder = tmp_path / name
     folder.mkdir()
@@ -43,4 +51,7 @@ def test_any_folder_name_can_hold_a_study(tmp_path, name, monkeypatch):
     study = open_study("study.db", DIRECTIONS, "s")
     monkeypatch.chdir(tmp_path)
     study.ask()
-    assert (folder / "study.db").is_file()
+    assert os.listdir(tmp_path) == [name] and os.listdir(folder) == ["study.db"]
+    with closing(sqlite3.connect(folder / "study.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM trials").fetchone() == (1,)
+    assert len(open_study(folder / "study.db", DIRECTIONS, "s").trials) == 1

@@ -1,10 +1,15 @@
 import csv
+import dataclasses
 import hashlib
 import io
 import json
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from slimtune.compression.export.inspection import inspect_file
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
 from slimtune.search.attempt import Aids
@@ -70,6 +75,86 @@ def test_a_recipe_that_cannot_be_carried_out_is_a_recorded_failure(digits: Workl
 def test_an_invalid_recipe_is_a_recorded_failure_that_names_the_rule(digits: Workload) -> None:
     outcome = run_trial(digits, TrialSpec(number=1, recipe={"prune": {"method": "zzz"}}, seed=0))
     assert outcome.status == "failed" and "unknown pruning method 'zzz'" in outcome.payload.error
+
+
+class Standardised(nn.Conv2d):
+    """A subclass that computes its weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        weight = weight / (weight.std((1, 2, 3), keepdim=True) + 1e-5)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class ByImages(nn.Conv2d):
+    """A subclass whose weight depends on what it reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * (1 + x.mean()), self.bias, self.stride, self.padding)
+
+
+class ByHand(nn.Linear):
+    """A subclass that calls no kernel that quantizers know."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.weight + 0.01 * x.mean()).T + self.bias
+
+
+def with_layers(workload: Workload, conv: type, hidden: int) -> Workload:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        conv(1, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        conv(16, 32, 3, padding=1),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        ByHand(32, hidden) if hidden else nn.Identity(),
+        nn.Linear(hidden or 32, 10),
+    )
+    network.train()(torch.randn(64, 1, 8, 8))
+    return dataclasses.replace(workload, baseline=network.eval())
+
+
+LEARNED = {"quantize": {"method": "lsq", "bits": 4, "epochs": 0}, "train": {"epochs": 0}}
+
+
+def test_subclasses_that_compute_their_weight_take_the_bits_that_were_asked(
+    digits: Workload,
+) -> None:
+    workload = with_layers(digits, Standardised, 0)
+    outcome = run_trial(workload, TrialSpec(number=0, recipe=LEARNED, seed=0))
+    assert outcome.status == "complete", outcome.reason
+    found = inspect_file(outcome.files["model.onnx"]).layers
+    assert [layer.bits for layer in found] == [8, 4, 8]
+    assert outcome.payload.metrics["weights_float32"] == 0.0
+    assert json.loads(outcome.files["model.json"])["held_weights"] == ["0", "3"]
+
+
+def test_what_stays_float_is_counted_from_the_file_and_told_with_the_pipeline(
+    digits: Workload,
+) -> None:
+    workload = with_layers(digits, nn.Conv2d, 40)
+    outcome = run_trial(workload, TrialSpec(number=0, recipe=LEARNED, seed=0))
+    size = sum(layer.weights for layer in inspect_file(outcome.files["model.onnx"]).layers)
+    share = 32 * 40 / (32 * 40 + size)  # no operator of the file knows a weight that is computed
+    assert outcome.payload.metrics["weights_float32"] == pytest.approx(share)
+    assert outcome.payload.metrics["layers_float32"] == "8"
+    assert outcome.payload.pipeline == f"lsq 4b ({share:.0%} float32)"
+
+
+def test_a_quantizer_that_leaves_nearly_all_in_float_fails_in_words(digits: Workload) -> None:
+    workload = with_layers(digits, ByImages, 0)
+    outcome = run_trial(workload, TrialSpec(number=0, recipe=LEARNED, seed=0))
+    assert outcome.status == "failed"
+    assert "lsq must round most weights, but leaves" in outcome.reason
+
+
+def test_the_record_says_where_ranges_came_from(outcome) -> None:
+    ranges = "min/max of 512 training images"
+    assert outcome.payload.metrics["activation_ranges"] == ranges
 
 
 def test_an_unexpected_error_is_named_by_its_type() -> None:

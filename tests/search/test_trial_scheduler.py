@@ -119,7 +119,9 @@ def test_ray_with_one_worker_stops_the_same_trials_as_inline_with_the_same_outco
 ) -> None:
     assert on_ray.told[:6] == inline.told
     assert [outcome.status for outcome in inline.told] == ["complete"] * 4 + ["stopped"] * 2
-    assert inline.told[4].rung == "train 0/3" and "dominated by 4 of 4" in inline.told[4].reason
+    assert (
+        inline.told[4].rung == "train 0/3" and "4 of 4 comparable trials" in inline.told[4].reason
+    )
 
 
 def test_a_stopped_trial_does_no_more_and_its_worker_takes_the_next(on_ray) -> None:

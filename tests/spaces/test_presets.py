@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
+from optuna.trial import FixedTrial
 
 from slimtune.errors import UnknownNameError
 from slimtune.results.summary import summarise
 from slimtune.search.config import make_config
 from slimtune.search.search import run_search
 from slimtune.spaces.presets import PRESETS
+from slimtune.spaces.space import suggest_recipe
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -43,6 +45,20 @@ def test_a_founding_projects_preset_lists_its_recipes_and_its_columns(name: str)
 def test_the_grid_of_pruning_methods_and_distillation_is_complete_over_five_seeds() -> None:
     config = make_config({}, preset="pruning-kd")
     assert config.total_trials() == 3 * 3 * 2 * 5 and config.seeds == (0, 1, 2, 3, 4)
+
+
+def test_spq_removes_a_share_of_what_is_left_after_each_epoch_as_published() -> None:
+    config = make_config({}, preset="spq")
+    recipes = [
+        suggest_recipe(FixedTrial(point), config.resolved_space()) for point in config.points()
+    ]
+    pruned = [recipe.prune for recipe in recipes if recipe.prune is not None]
+    assert {(prune.schedule, prune.rate) for prune in pruned} == {
+        ("per_epoch", 0.05),
+        ("per_epoch", 0.1),
+    }
+    assert any(recipe.order == "spq" and recipe.prune for recipe in recipes)
+    assert len({recipe.key() for recipe in recipes}) == len(recipes) == 18
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def test_every_draw_of_the_default_space_is_a_valid_recipe_and_all_its_methods_o
 
 def test_every_draw_of_the_whole_space_is_a_valid_recipe_and_all_methods_occur() -> None:
     every: dict[str, Any] = {stage: {"method": "all"} for stage in METHODS}
-    every["prune"]["schedule"] = ["one_shot", "incremental", "soft"]
+    every["prune"]["schedule"] = ["one_shot", "incremental", "soft", "per_epoch"]
     every["prune"]["scope"] = ["local", "stage", "global"]
     every["train"] = {"label_smoothing": [0.0, 0.1], "mixup": [0.0, 0.2]}
     recipes = list(draws(Space.restricted({**every, "order": ["ppq", "spq"]}), 600))
@@ -162,3 +162,26 @@ def test_an_integer_setting_may_be_given_as_a_range() -> None:
         {"train": {"epochs": {"low": 1, "high": 3}}, "prune": {"round_to": {"low": 4, "high": 16}}}
     )
     assert {recipe.train.epochs for recipe in draws(space)} == {0, 1, 2, 3}
+
+
+def test_by_the_epoch_a_rate_is_drawn_and_no_amount() -> None:
+    prune = {"method": "l1", "schedule": ["one_shot", "per_epoch"], "rate": [0.05, 0.1]}
+    space = Space.restricted({"prune": prune, "quantize": {"method": ["none", "lsq"]}})
+    seen = set()
+    for seed in range(30):
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        trial = study.ask()
+        recipe = suggest_recipe(trial, space)
+        by_the_epoch = recipe.prune is not None and recipe.prune.schedule == "per_epoch"
+        seen.add(by_the_epoch)
+        assert ("prune.amount" in trial.params, "prune.rate" in trial.params) == (
+            not by_the_epoch,
+            by_the_epoch,
+        )
+    assert seen == {True, False}
+    with pytest.raises(ConfigError, match="space.prune.amount: with schedule per_epoch"):
+        Space.restricted({"prune": {"schedule": "per_epoch", "amount": 0.3}})
+    with pytest.raises(ConfigError, match="space.prune.rate: .*but got 1.5"):
+        Space.restricted({"prune": {"schedule": "per_epoch", "rate": 1.5}})
+    with pytest.raises(ConfigError, match="n_m removes single weights, .* per_epoch"):
+        Space.restricted({"prune": {"method": "n_m", "schedule": "per_epoch"}})

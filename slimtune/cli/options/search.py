@@ -9,6 +9,7 @@ from click import IntRange
 
 from slimtune.cli.allow_code import allow_code_option
 from slimtune.cli.console import json_option
+from slimtune.cli.early import check_early
 from slimtune.cli.networks import network_options
 from slimtune.cli.per_trial import per_trial_options
 from slimtune.cli.state import State
@@ -73,4 +74,6 @@ def command(state: State, /, **given: Any) -> None:
     An option counts before --set, --set before the config file, the file before the preset.
     Prints the Pareto front; the run folder holds a model.onnx for every trial.
     """
+    run = None if given["resume"] is None else Path(given["resume"] or given["out"] or "")
+    check_early(given["file"], run, given)
     import_module("slimtune.cli.search").carry_out(state, **given)

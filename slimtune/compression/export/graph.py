@@ -75,6 +75,8 @@ def open_graph(model: onnx.ModelProto) -> Graph:
         else:
             kept = NodeProto()
             kept.CopyFrom(node)
+            while inputs and not inputs[-1]:  # an input that is left out, as the bias of some
+                inputs.pop()
             kept.input[:] = inputs
             nodes.append(kept)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
@@ -98,6 +100,8 @@ def fold_batch_norms(graph: Graph) -> dict[str, np.ndarray]:
         if conv is None or conv.op_type != "Conv" or conv.input[1] not in graph.constants:
             continue
         if len(readers[norm.input[0]]) > 1 or len(readers[conv.input[1]]) > 1:
+            continue
+        if not all(name in graph.constants for name in (*norm.input[1:], *conv.input[2:])):
             continue
         factors[conv.input[1]] = _fold_one(graph, conv, norm)
         graph.nodes.remove(norm)

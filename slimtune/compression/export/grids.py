@@ -109,14 +109,15 @@ def clipped_inputs(
     stored: Mapping[str, StoredWeight],
     grids: Mapping[str, Grid],
     learned: Mapping[str, Range],
-) -> dict[str, Grid]:
-    """Return, by weight name, the grids of layers that cut their input below its own grid.
+) -> dict[tuple[str, str], Grid]:
+    """Return the grids of layers that cut their input below its own grid, by (input, weight).
 
     A layer whose learned range covers the grid of its input within one step needs none: a grid
     is shifted by up to half a step, so that it contains 0. Nor does one that would cut an average
     to less than a step of what is averaged.
     """
-    clipped, finest = {}, _finest(graph, stored, grids)
+    clipped: dict[tuple[str, str], Grid] = {}
+    finest = _finest(graph, stored, grids)
     for node in graph.nodes:
         if not _is_layer(node, stored) or node.input[1] not in learned:
             continue
@@ -124,7 +125,7 @@ def clipped_inputs(
         if min(low, 0.0) > grid.low + grid.scale or max(high, 0.0) < grid.high - grid.scale:
             cut = _grid(max(low, grid.low), min(high, grid.high))
             if cut.scale >= finest.get(node.input[0], 0.0):
-                clipped[node.input[1]] = cut
+                clipped[node.input[0], node.input[1]] = cut
     return clipped
 
 

@@ -9,6 +9,7 @@ from onnx import NodeProto, TensorProto, helper
 from slimtune.compression.export.graph import Graph, attributes
 from slimtune.compression.export.storage import Numbers, write_numbers
 from slimtune.compression.export.weights import is_selection
+from slimtune.compression.left_out import LeftOut
 from slimtune.compression.quantization.protocol import StoredWeight
 
 _FEWEST = 64
@@ -67,6 +68,34 @@ def store_floats(
             inputs = [f"{name}:unpacked", f"{name}:scale"]
             nodes.append(helper.make_node("Mul", inputs, [renamed[name]]))
     return Graph([*nodes, *_renamed(graph, renamed)], constants, graph.opset)
+
+
+def left_float(
+    graph: Graph,
+    stored: Mapping[str, StoredWeight],
+    halves: Mapping[str, np.ndarray],
+    parameters: Mapping[str, int],
+) -> LeftOut:
+    """Return what `store_floats` will write as float32, of the weights that the file has.
+
+    Args:
+        graph: as for `store_floats`.
+        stored: every weight that the file holds as integers, whichever kernel reads it.
+        halves: as for `store_floats`.
+        parameters: sizes of the network's parameters of two or more axes, by name. Constants that
+            an exporter made of a parameter, under another name, count as well.
+    """
+    taken = {name: weight.integers.size for name, weight in stored.items()}
+    taken |= {name: half.size for name, half in halves.items()}
+    read = {name for node in graph.nodes for name in node.input} & graph.constants.keys()
+    found: dict[str, int] = {}
+    for name in sorted(read - taken.keys()):
+        value = graph.constants[name]
+        matrix = value.size >= _FEWEST and sum(length > 1 for length in value.shape) > 1
+        known = name in parameters and value.size == parameters[name]
+        if value.dtype == np.float32 and (known or matrix) and not is_selection(value):
+            found[name] = value.size
+    return LeftOut(found, sum(found.values()) + sum(taken.values()))
 
 
 def insert_dynamic(graph: Graph, stored: Mapping[str, StoredWeight]) -> Graph:

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
 from torch import nn
 
+from slimtune.compression.export.constants import carry_out
 from slimtune.compression.export.graph import (
     Graph,
     float_values,
@@ -17,7 +20,13 @@ from slimtune.compression.export.graph import (
     to_model,
 )
 from slimtune.compression.export.grids import clipped_inputs, fit_grids, values_on_grids
-from slimtune.compression.export.kernels import half_weights, insert_dynamic, store_floats
+from slimtune.compression.export.kernels import (
+    half_weights,
+    insert_dynamic,
+    left_float,
+    store_floats,
+)
+from slimtune.compression.export.padding import write_pads
 from slimtune.compression.export.qdq import insert_qdq
 from slimtune.compression.export.trace import trace
 from slimtune.compression.export.weights import (
@@ -26,6 +35,7 @@ from slimtune.compression.export.weights import (
     kernel_weights,
     other_weights,
 )
+from slimtune.compression.left_out import LeftOut
 from slimtune.compression.quantization.protocol import Activations, StoredWeight
 from slimtune.errors import ModelError, TrialError
 
@@ -35,7 +45,27 @@ Observe = Callable[[bytes, np.ndarray, Sequence[str]], Mapping[str, tuple[float,
 """Runs a file on images and returns the smallest and largest value of each named output."""
 
 
-def export_onnx(
+@dataclass(frozen=True)
+class Exported:
+    """A file, and what is in it.
+
+    Attributes:
+        onnx: its bytes.
+        weight_bits: bits of each weight that it holds as integers, by qualified name.
+        left_out: the weights that it holds in float32.
+    """
+
+    onnx: bytes
+    weight_bits: dict[str, int]
+    left_out: LeftOut
+
+
+def export_onnx(model: nn.Module, **settings: Any) -> bytes:
+    """Return the bytes that `export_file` makes, whose arguments it takes."""
+    return export_file(model, **settings).onnx
+
+
+def export_file(
     model: nn.Module,
     *,
     image_shape: tuple[int, int, int],
@@ -48,7 +78,7 @@ def export_onnx(
     float_bits: int = 32,
     calibration: np.ndarray,
     observe: Observe,
-) -> bytes:
+) -> Exported:
     """Return ``model`` as one ONNX file, with its input normalisation and its quantization.
 
     The file takes ``images``, uint8 (n, channels, height, width) as they are, and gives
@@ -79,6 +109,8 @@ def export_onnx(
     traced = trace(model, image_shape)
     _check_classes(traced, classes)
     graph = open_graph(traced)
+    carry_out(graph, traced)
+    write_pads(graph)
     integers = kernel_weights(graph, stored)
     stored = {**other_weights(graph, stored), **integers}
     halves = half_weights(graph) if float_bits == 16 else {}
@@ -95,8 +127,11 @@ def export_onnx(
         graph = _on_grids(graph, integers, seen, ranges or {})
     elif activations == "dynamic":
         graph = insert_dynamic(graph, integers)
+    parameters = {name: p.numel() for name, p in model.named_parameters() if p.ndim > 1}
+    left_out = left_float(graph, stored, halves, parameters)
     graph = store_floats(graph, stored, halves, factors)
-    return _to_bytes(graph, image_shape, mean, std, classes)
+    content = _to_bytes(graph, image_shape, mean, std, classes)
+    return Exported(content, {name: w.bits for name, w in stored.items()}, left_out)
 
 
 def _on_grids(
@@ -111,8 +146,8 @@ def _on_grids(
     steps: dict[str, float] = {}
     for node in graph.nodes:
         if node.op_type in ("Conv", "Gemm") and node.input[1] in integers:
-            weight, grid = node.input[1], grids[node.input[0]]
-            step = clipped.get(weight, grid).scale
+            value, weight = node.input[:2]
+            step = clipped.get((value, weight), grids[value]).scale
             steps[weight] = min(step, steps.get(weight, step))
     return insert_qdq(graph, fit_bias_range(graph, integers, steps), grids, clipped)
 

@@ -21,7 +21,7 @@ def insert_qdq(
     graph: Graph,
     stored: Mapping[str, StoredWeight],
     grids: Mapping[str, Grid],
-    clipped: Mapping[str, Grid] | None = None,
+    clipped: Mapping[tuple[str, str], Grid] | None = None,
 ) -> Graph:
     """Return the graph in QDQ form.
 
@@ -34,8 +34,8 @@ def insert_qdq(
         graph: the float graph.
         stored: the integer weights.
         grids: of values, by name.
-        clipped: grids of layers that read a value on a smaller grid than others do, by the name
-            of their weight; they get a QuantizeLinear of their own, which cuts.
+        clipped: grids of layers that read a value on a smaller grid than others do, by the names
+            of the value and of their weight; they get a QuantizeLinear of their own, which cuts.
     """
     return _Insertion(graph, stored, grids, clipped or {}).result()
 
@@ -48,7 +48,7 @@ class _Insertion:
         graph: Graph,
         stored: Mapping[str, StoredWeight],
         grids: Mapping[str, Grid],
-        clipped: Mapping[str, Grid],
+        clipped: Mapping[tuple[str, str], Grid],
     ) -> None:
         self.graph, self.stored, self.grids, self.clipped = graph, stored, grids, clipped
         self.constants = dict(graph.constants)
@@ -79,8 +79,8 @@ class _Insertion:
         if node.op_type not in ("Conv", "Gemm") or node.input[1] not in self.stored:
             return copy
         grid = self.grids[node.input[0]]
-        if node.input[1] in self.clipped:
-            grid = self.clipped[node.input[1]]
+        if (node.input[0], node.input[1]) in self.clipped:
+            grid = self.clipped[node.input[0], node.input[1]]
             name = f"{node.input[0]}:{grid}"
             if name not in self.made:
                 self._round(copy.input[0], name, grid)
@@ -129,10 +129,14 @@ class _Insertion:
         return narrow
 
     def _write_bias(self, gemm: NodeProto, grid: Grid) -> str:
-        name = gemm.input[2]
+        # A layer that is applied twice rounds its bias to the grid of each input.
+        name = f"{gemm.input[2]}:{gemm.input[1]}:{grid.scale!r}"
+        if name in self.made:
+            return f"{name}:dequantized"
+        self.made.add(name)
         scale = (grid.scale * np.abs(self.stored[gemm.input[1]].scale)).astype(np.float32)
         self.constants[f"{name}:scale"] = scale
-        integers = np.rint(self.constants[name] / scale).astype(np.int32)
+        integers = np.rint(self.constants[gemm.input[2]] / scale).astype(np.int32)
         self.constants[f"{name}:integers"] = integers
         inputs, output = [f"{name}:integers", f"{name}:scale"], f"{name}:dequantized"
         self.nodes.append(helper.make_node("DequantizeLinear", inputs, [output], axis=0))

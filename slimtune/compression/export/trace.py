@@ -13,6 +13,7 @@ from torch import nn
 
 from slimtune.compression.copies import cloned
 from slimtune.compression.export.direct import write_directly
+from slimtune.compression.export.local_response import replace_local_responses
 from slimtune.errors import TrialError, shortened
 from slimtune.workload.shortcut import materialize_shortcuts
 
@@ -43,6 +44,7 @@ def trace(model: nn.Module, image_shape: tuple[int, int, int]) -> onnx.ModelProt
     # A batch of 2: torch.export takes a batch of 1 for a constant.
     example = torch.zeros(2, *image_shape)
     network = materialize_shortcuts(cloned(model).to("cpu", torch.float32)).eval()
+    network = replace_local_responses(network)
     with _quiet(), torch.no_grad():
         written = write_directly(network, example, read=NETWORK_INPUT, give=LOGITS, opset=OPSET)
     if written is not None:
@@ -76,7 +78,10 @@ def _by_torchscript(network: nn.Module, example: torch.Tensor) -> onnx.ModelProt
         output_names=[LOGITS],
         dynamic_axes={NETWORK_INPUT: {0: "n"}, LOGITS: {0: "n"}},
     )
-    return onnx.load_model_from_string(buffer.getvalue())
+    written = onnx.load_model_from_string(buffer.getvalue())
+    if any(a.HasField("g") for node in written.graph.node for a in node.attribute):
+        raise TrialError("it branches on a size; torch.export knows sizes")
+    return written
 
 
 def _by_torch_export(network: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
@@ -93,7 +98,19 @@ def _by_torch_export(network: nn.Module, example: torch.Tensor) -> onnx.ModelPro
     )
     if program is None:
         raise TrialError("torch.onnx.export returned nothing")
-    return program.model_proto
+    return _first_names(program.model_proto, network)
+
+
+def _first_names(written: onnx.ModelProto, network: nn.Module) -> onnx.ModelProto:
+    """Call every parameter by its first name: torch.export calls shared ones by the last."""
+    first: dict[int, str] = {}
+    known = network.named_parameters(remove_duplicate=False)
+    names = {name: first.setdefault(id(tensor), name) for name, tensor in known}
+    for tensor in written.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in written.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    return written
 
 
 @contextlib.contextmanager

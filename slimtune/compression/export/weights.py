@@ -28,6 +28,8 @@ def kernel_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str
         name = node.input[1] if node.op_type in ("Conv", "Gemm") else ""
         if name not in graph.constants or name in found or not _can_be_stored(node):
             continue
+        if not all(bias in graph.constants for bias in node.input[2:]):
+            continue
         if name in stored:
             _check_fits(name, stored[name])
             found[name] = stored[name]

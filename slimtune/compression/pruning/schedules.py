@@ -1,5 +1,7 @@
 """How much has been removed at each point of a schedule."""
 
+import math
+
 
 def linear_targets(amount: float, steps: int) -> list[float]:
     """Return the cumulative amount after each step: ``amount * i / steps``, i = 1..steps.
@@ -36,3 +38,20 @@ def ramp_epochs(epochs: int) -> int:
         epochs: of the whole fine-tune, at least 1.
     """
     return max(1, epochs // 2)
+
+
+def gone_after(rate: float, epochs: int) -> float:
+    """Return the amount that is gone after so many epochs: ``1 - (1 - rate)^epochs``.
+
+    Below 1 however many there are, for an amount is never all.
+
+    Args:
+        rate: fraction of what is left that goes in one epoch, in (0, 1).
+        epochs: at least 0.
+    """
+    return min(1 - (1 - rate) ** epochs, math.nextafter(1.0, 0.0))
+
+
+def rate_for(amount: float, epochs: int) -> float:
+    """Return the rate by which ``amount`` is gone after ``epochs``, at least 1: `gone_after`."""
+    return 1 - math.pow(1 - amount, 1 / epochs)

@@ -101,7 +101,7 @@ class SoftPruning:
     def _finish(self) -> None:
         """Make the choice final and zero everything that surgery will cut."""
         self._removals = self._choose(self._settings.amount)
-        self._masks = _survivors(self._template, self._batch[0][:2], self._removals)
+        self._masks = survivors(self._template, self._batch[0][:2], self._removals)
         self._revivable, self._final = [], True
         self._hold_zeros()
 
@@ -140,7 +140,7 @@ def _index(rows: Sequence[int], like: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=torch.int64, device=like.device)
 
 
-def _survivors(
+def survivors(
     template: nn.Module, example: Tensor, removals: Mapping[str, Sequence[int]]
 ) -> dict[str, Tensor]:
     """Return what surgery leaves of each parameter that it cuts: boolean, True where it stays.

@@ -1,7 +1,7 @@
 """The pruning stage: score, choose, remove; at once or step by step."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -106,14 +106,53 @@ def channels_to_remove(
     Raises:
         PruningError: the method's scores are unusable.
     """
-    settings.method.check(groups)
-    if settings.method.needs_gradients:
+    return chosen(scores_of(model, groups, settings.method, batch), groups, settings, originals)
+
+
+def scores_of(
+    model: nn.Module,
+    groups: Sequence[ChannelGroup],
+    method: ChannelPruning,
+    batch: tuple[Tensor, Tensor],
+) -> dict[str, Tensor]:
+    """Return what a method makes of each channel: float32, (channels,), by the group's name.
+
+    Args:
+        model: holds the groups; only gradients change, and they are dropped.
+        groups: what may go.
+        method: scores them.
+        batch: normalised calibration images and their labels.
+
+    Raises:
+        PruningError: the method has nothing to look at, or its scores are unusable.
+    """
+    method.check(groups)
+    if method.needs_gradients:
         mean_gradients(model, *batch)
     try:
-        scores = {group.name: _scores(settings.method, group) for group in groups}
+        return {group.name: _scores(method, group) for group in groups}
     finally:
-        if settings.method.needs_gradients:
+        if method.needs_gradients:
             clear_gradients(model)
+
+
+def chosen(
+    scores: Mapping[str, Tensor],
+    groups: Sequence[ChannelGroup],
+    settings: Prune,
+    originals: dict[str, int] | None = None,
+) -> dict[str, list[int]]:
+    """Return the channels that go by their scores, ascending, by the group's name.
+
+    Args:
+        scores: from `scores_of`.
+        groups: what was scored.
+        settings: method, amount, scope and rounding.
+        originals: see `channels_to_remove`.
+
+    Raises:
+        PruningError: a score is NaN or infinite.
+    """
     return choose(
         scores,
         settings.amount,

@@ -19,11 +19,25 @@ def bake(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
         stored: integers by the weight's qualified name.
     """
     plain = strip(cloned(model))
-    parameters = dict(plain.named_parameters())
+    parameters = dict(plain.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for name, weight in stored.items():
             parameters[name].copy_(torch.from_numpy(weight.dequantized()))
     return plain.eval()
+
+
+def one_a_weight(model: nn.Module, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
+    """Return ``stored`` with the first one's integers under all names of a shared weight.
+
+    What is no parameter (a weight that is computed) is left out.
+    """
+    first: dict[int, str] = {}
+    names = {
+        name: first.setdefault(id(parameter), name)
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if name in stored
+    }
+    return {name: stored[one] for name, one in names.items()}
 
 
 def as_in_file(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
@@ -42,7 +56,7 @@ def as_in_file(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Modul
     for layer in learned.values():
         if layer.input_quantizer is not None:
             layer.input_quantizer = _eight_bits(layer.input_quantizer)
-    parameters = dict(network.named_parameters())
+    parameters = dict(network.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for name, weight in stored.items():
             if name not in learned:

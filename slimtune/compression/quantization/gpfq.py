@@ -20,6 +20,7 @@ from slimtune.compression.quantization.layer_bits import (
     StageBits,
     layer_bits,
 )
+from slimtune.compression.quantization.own_forward import has_own_forward, kernel_of
 from slimtune.compression.quantization.patches import second_moments
 from slimtune.compression.quantization.path_following import follow_path, strongest_first
 from slimtune.compression.quantization.protocol import (
@@ -46,7 +47,9 @@ class Gpfq(Quantizer):
     ``c R / K * {-K..K}``, ``K = 2^(bits-1) - 1``, R the largest ``|w|`` of an output channel.
     The paper has one R a layer, their mean (granularity ``tensor``), columns in the order in
     which they are stored, and K one larger, which takes one bit more in the file. Biases stay
-    float. Activations are float while weights are chosen.
+    float, and so do convolutions of one or three axes and layers whose forward is their own and
+    makes more of their weight than one kernel call. Activations are float while weights are
+    chosen.
 
     Zhang, Zhou, Saab, "Post-training Quantization for Neural Networks with Provable Guarantees",
     SIAM J. Math. Data Sci. 5(2), 2023, arXiv:2201.11113; Lybrand, Saab, "A Greedy Algorithm for
@@ -80,7 +83,7 @@ class Gpfq(Quantizer):
         return Rounded(**dataclasses.asdict(self)).with_few_images()  # type: ignore[call-overload]
 
     def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
-        """Return the integers of every convolution and linear layer, in one forward pass.
+        """Return the integers of 2-d convolutions and linear layers, in one forward pass.
 
         The batch holds every image twice, once for the float network and once for the quantized
         one. Each layer is quantized when it is reached, from what both halves bring it, and goes
@@ -93,7 +96,7 @@ class Gpfq(Quantizer):
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
         generator = torch.Generator().manual_seed(_SEED)
         stored: dict[str, StoredWeight] = {}
-        for layer in layers:
+        for layer in filter(_is_followed, layers):
             hook = _QuantizeWhenReached(self, layer, bits[layer.weight_name], generator, stored)
             layer.module.register_forward_hook(hook)
         with torch.no_grad():
@@ -106,15 +109,19 @@ class Rounded(Gpfq):
     """The grid of `Gpfq`, each weight rounded by itself: for a first look, not for recipes."""
 
     def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
-        """Return the nearest integers of every convolution and linear layer."""
+        """Return the nearest integers of 2-d convolutions and linear layers."""
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
         stored = {}
-        for layer in layers:
+        for layer in filter(_is_followed, layers):
             width = bits[layer.weight_name]
             scale = fit_scale(layer.weight, width, self.granularity, self.c)
             stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
         return stored
+
+
+def _is_followed(layer: WeightLayer) -> bool:
+    return isinstance(layer.module, nn.Conv2d | nn.Linear)
 
 
 class _QuantizeWhenReached:
@@ -134,16 +141,34 @@ class _QuantizeWhenReached:
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         plain, behind_quantized = inputs[0].chunk(2)
-        float_output = output.chunk(2)[0]
+        float_output, other_output = output.chunk(2)
         name = self.layer.weight_name
         if name not in self.stored:
-            self.stored[name] = self._fit((plain, behind_quantized), float_output.shape)
-            values = torch.from_numpy(self.stored[name].dequantized())
-            self.quantized.get_parameter("weight").copy_(values)
+            fitted = self._fit(plain, behind_quantized, float_output.shape)
+            if fitted is None:
+                return torch.cat([float_output, other_output])
+            self.stored[name] = fitted
+            self.quantized.get_parameter("weight").copy_(torch.from_numpy(fitted.dequantized()))
         return torch.cat([float_output, self.quantized(behind_quantized)])
 
-    def _fit(self, inputs: tuple[Tensor, Tensor], output_shape: torch.Size) -> StoredWeight:
-        method, module, weight = self.method, self.layer.module, self.layer.weight
+    def _fit(
+        self, plain: Tensor, behind_quantized: Tensor, output_shape: torch.Size
+    ) -> StoredWeight | None:
+        """Return the integers; None if the layer does not multiply its weight with its input."""
+        module, inputs = self.layer.module, (plain, behind_quantized)
+        if has_own_forward(module):
+            kernels = kernel_of(module, plain), kernel_of(module, behind_quantized)
+            first, second = kernels
+            if first is None or second is None or not torch.equal(first.weight, self.layer.weight):
+                return None
+            module, output_shape = first.as_layer(), first.output_shape
+            inputs = first.value, second.value
+        return self._followed(module, inputs, output_shape)
+
+    def _followed(
+        self, module: nn.Module, inputs: tuple[Tensor, Tensor], output_shape: torch.Size
+    ) -> StoredWeight:
+        method, weight = self.method, self.layer.weight
         scale = fit_scale(weight, self.bits, method.granularity, method.c)
         cross, gram = second_moments(module, inputs, output_shape, method.patches, self.generator)
         groups = len(gram)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression.quantization.layers import fake_quantized
+from slimtune.compression.quantization.own_forward import AtKernel, derived, has_own_forward
 
 _Range = tuple[float, float]
 
@@ -43,6 +44,16 @@ class RangedLinear(nn.Linear):
         return f"{super().extra_repr()}, input_range={_words(self.input_range)}"
 
 
+class RangedOwn(AtKernel):
+    """A layer with a forward of its own whose kernel's input is rounded on ``input_range``."""
+
+    input_range: _Range
+
+    def kernel_input(self, x: Tensor) -> Tensor:
+        """Return the rounded input."""
+        return rounded(x, *self.input_range)
+
+
 _RANGED: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: RangedConv2d,
     nn.Linear: RangedLinear,
@@ -73,17 +84,17 @@ def set_input_ranges(network: nn.Module, ranges: Mapping[str, _Range]) -> nn.Mod
         ranges: from `input_ranges`; low is 0 or ``-high``.
 
     Raises:
-        ValueError: a name that no plain convolution or linear layer has, or a range that is none.
+        ValueError: a name that no convolution or linear layer has, or a range that is none.
     """
     layers = {f"{name}.weight" if name else "weight": m for name, m in network.named_modules()}
     for name, (low, high) in ranges.items():
         layer = layers.get(name)
-        if type(layer) not in _RANGED:
-            raise ValueError(f"input_ranges: '{name}' is no weight of a plain layer")
+        if layer is None or type(layer) not in _RANGED and not has_own_forward(layer):
+            raise ValueError(f"input_ranges: '{name}' is no weight of a layer")
         if not (high > 0 and low in (0, -high)):
             raise ValueError(f"input_ranges: '{name}' has the range {low}..{high}")
-        layer.__class__ = _RANGED[type(layer)]  # type: ignore[index, assignment]
-        layer.input_range = (float(low), float(high))  # type: ignore[union-attr, assignment]
+        layer.__class__ = _RANGED.get(type(layer)) or derived(type(layer), RangedOwn)
+        layer.input_range = (float(low), float(high))  # type: ignore[assignment]
     return network
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.quantization.own_forward import AtKernel, derived, has_own_forward
 from slimtune.compression.quantization.protocol import StoredWeight
 
 
@@ -81,7 +82,22 @@ class FakeQuantLinear(nn.Linear):
         return nn.functional.linear(_rounded(self, x), quantized_weight(self), self.bias)
 
 
-FakeQuantLayer = FakeQuantConv2d | FakeQuantLinear
+class FakeQuantOwn(AtKernel):
+    """A layer with a forward of its own whose kernel computes with both fake-quantized."""
+
+    weight_quantizer: WeightQuantizer
+    input_quantizer: InputQuantizer | None
+
+    def kernel_weight(self) -> Tensor | None:
+        """Return the fake-quantized weight."""
+        return quantized_weight(self)
+
+    def kernel_input(self, x: Tensor) -> Tensor:
+        """Return the rounded input."""
+        return _rounded(self, x)
+
+
+FakeQuantLayer = FakeQuantConv2d | FakeQuantLinear | FakeQuantOwn
 _FAKE: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: FakeQuantConv2d,
     nn.Linear: FakeQuantLinear,
@@ -90,19 +106,23 @@ _PLAIN = {fake: plain for plain, fake in _FAKE.items()}
 
 
 def can_be_fake_quantized(layer: nn.Module) -> bool:
-    """Return whether `insert` takes the layer: subclasses may compute something else."""
-    return type(layer) in _FAKE
+    """Return whether `insert` takes the layer.
+
+    A subclass must make one kernel call with its weight as it is: see `own_forward.kernel_of`.
+    """
+    own = has_own_forward(layer) and isinstance(layer, nn.Conv2d | nn.Linear)
+    return type(layer) in _FAKE or own
 
 
 def insert(layer: nn.Module, weight: WeightQuantizer, inputs: InputQuantizer | None) -> None:
     """Give a plain convolution or linear layer fake quantizers, in place.
 
     Args:
-        layer: of class Conv2d or Linear, exactly.
+        layer: a Conv2d or Linear, or of a subclass whose kernel gets its weight as it is.
         weight: for its weight.
         inputs: for what it reads; None leaves that in float.
     """
-    layer.__class__ = _FAKE[type(layer)]
+    layer.__class__ = _FAKE.get(type(layer)) or derived(type(layer), FakeQuantOwn)
     layer.register_module("weight_quantizer", weight)
     layer.register_module("input_quantizer", inputs)
 
@@ -139,7 +159,7 @@ def fake_quantized(model: nn.Module) -> list[tuple[str, FakeQuantLayer]]:
     return [
         (f"{name}.weight" if name else "weight", module)
         for name, module in model.named_modules()
-        if isinstance(module, FakeQuantConv2d | FakeQuantLinear)
+        if isinstance(module, FakeQuantLayer)
     ]
 
 
@@ -173,6 +193,6 @@ def _rounded(layer: FakeQuantLayer, x: Tensor) -> Tensor:
 
 def _remove(layer: FakeQuantLayer) -> tuple[WeightQuantizer, InputQuantizer | None]:
     quantizers = layer.weight_quantizer, layer.input_quantizer
-    layer.__class__ = _PLAIN[type(layer)]  # type: ignore[assignment]
+    layer.__class__ = _PLAIN.get(type(layer)) or layer.plain  # type: ignore[assignment, union-attr]
     del layer._modules["weight_quantizer"], layer._modules["input_quantizer"]
     return quantizers

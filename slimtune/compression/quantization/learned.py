@@ -24,8 +24,10 @@ from slimtune.compression.quantization.layers import (
     fake_quantized,
     insert,
 )
+from slimtune.compression.quantization.own_forward import Kernel, kernel_of, own_kernels
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
 from slimtune.compression.settings import settings
+from slimtune.errors import TrialError
 
 _CHUNK = 64
 _SAMPLE = 2**20
@@ -98,12 +100,18 @@ class LearnedQuantizer(Quantizer):
     def prepare(self, model: nn.Module, images: Tensor) -> nn.Module:
         """Insert fake quantizers that fit the weights and what ``images`` show, in place.
 
-        Subclasses of the usual layers are left alone and stay float in the file.
+        Convolutions of one or three axes, and subclasses of the usual layers whose kernel gets
+        another weight than theirs (see `own_forward`), are left alone and stay float in the file.
+
+        Raises:
+            TrialError: two layers share one weight.
         """
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
-        layers = [layer for layer in layers if can_be_fake_quantized(layer.module)]
-        seen = _inputs(model, images, layers)
+        own = own_kernels(model, images[:2])
+        layers = [layer for layer in layers if _can_learn(layer, own)]
+        _check_apart(layers)
+        seen = _inputs(model, images, layers, own)
         for layer in layers:
             weight = layer.weight.detach()
             fit = self.end_quantizer if layer.first or layer.last else self.weight_quantizer
@@ -151,15 +159,48 @@ def _by_channel(scale: Tensor, weight: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (weight.ndim - 1))
 
 
-def _inputs(model: nn.Module, images: Tensor, layers: list[WeightLayer]) -> dict[str, Seen]:
-    """Return what each layer reads when ``model`` sees ``images`` in eval mode."""
+_OwnKernels = Mapping[nn.Module, Kernel | None]
+
+
+def _can_learn(layer: WeightLayer, own: _OwnKernels) -> bool:
+    """Return whether a layer's kernel gets the layer's weight as it is."""
+    if not can_be_fake_quantized(layer.module):
+        return False
+    if layer.module not in own:
+        return True
+    kernel = own[layer.module]
+    return kernel is not None and torch.equal(kernel.weight, layer.weight)
+
+
+def _check_apart(layers: list[WeightLayer]) -> None:
+    """Check that each layer has a weight of its own.
+
+    Raises:
+        TrialError: two share one, which two quantizers would round in two ways.
+    """
+    first: dict[int, str] = {}
+    for layer in layers:
+        other = first.setdefault(id(layer.weight), layer.weight_name)
+        if other != layer.weight_name:
+            raise TrialError(
+                f"a learned quantizer needs a weight for each layer, but {other} and "
+                f"{layer.weight_name} are one; use rtn, gpfq or int8_static, or one module twice"
+            )
+
+
+def _inputs(
+    model: nn.Module, images: Tensor, layers: list[WeightLayer], own: _OwnKernels
+) -> dict[str, Seen]:
+    """Return what each layer's kernel reads when ``model`` sees ``images`` in eval mode."""
     found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     features: dict[str, int] = {}
 
     def watch(layer: WeightLayer) -> torch.utils.hooks.RemovableHandle:
         def note(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            found[layer.name].append(_summary(args[0]))
-            features[layer.name] = args[0][0].numel()
+            kernel = kernel_of(layer.module, args[0]) if layer.module in own else None
+            value = args[0] if kernel is None else kernel.value
+            found[layer.name].append(_summary(value))
+            features[layer.name] = value[0].numel()
 
         return layer.module.register_forward_pre_hook(note)
 

@@ -108,4 +108,18 @@ class Quantizer:
         return {}
 
 
+def ranges_from(quantizer: Quantizer) -> str:
+    """Return what sets the ranges that activations are rounded on.
+
+    ``"min/max of N training images"``, ``"learned, else min/max of N training images"``,
+    ``"min/max at run time"``; empty where activations are float.
+    """
+    if quantizer.activations == "float":
+        return ""
+    if quantizer.activations == "dynamic":
+        return "min/max at run time"
+    seen = f"min/max of {quantizer.calibration_images} training images"
+    return f"learned, else {seen}" if quantizer.trains else seen
+
+
 QUANTIZATION: Registry[type[Quantizer]] = Registry("quantizer")

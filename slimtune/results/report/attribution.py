@@ -5,7 +5,8 @@ whether anything is pruned) in the same order, and an amount that differs by at 
 several alike trials the nearest counts: same pruning method, then amount, bits, seed and learning
 rate. In a grid that is the very same recipe without the technique. The mean of the differences is
 told with its standard error, which is about chance alone: one trial may stand beside several, and
-a sampler that has learned where a technique works shows it at its best.
+a sampler that has learned where a technique works shows it at its best. Pairs with an unstable
+latency tell nothing of latency, and are left out there.
 """
 
 import math
@@ -50,7 +51,7 @@ class Bought:
         method: its name.
         trials: complete ones that have it.
         pairs: those of them that stand beside an alike one without.
-        effects: objective -> effect; empty without a pair.
+        effects: objective -> effect; without those of which no pair tells.
     """
 
     stage: str
@@ -79,7 +80,11 @@ def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]
                 for record in with_it
                 if (nearest := _nearest(record, without, flat, stage)) is not None
             ]
-            effects = {known.name: _effect(pairs, known) for known in objectives if pairs}
+            effects = {
+                known.name: _effect(sure, known)
+                for known in objectives
+                if (sure := [pair for pair in pairs if all(_is_sure(r, known) for r in pair)])
+            }
             found.append(Bought(stage, method, len(with_it), len(pairs), effects))
     return found
 
@@ -135,6 +140,10 @@ def _gap(mine: Mapping[str, Any], its: Mapping[str, Any], name: str) -> float:
 def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
     value = settings.get(name)
     return default if value is None else float(value)
+
+
+def _is_sure(record: TrialRecord, known: Objective) -> bool:
+    return known.name != "latency_ms" or record.stable
 
 
 def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], known: Objective) -> Effect:

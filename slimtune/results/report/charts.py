@@ -125,6 +125,7 @@ def hover_text(row: Mapping[Any, Any], objectives: Sequence[Objective]) -> str:
     for known in objectives:
         error = row.get(f"{known.name}_standard_error")
         bar = "" if error is None or math.isnan(error) else f" ± {error:.4f}"
+        bar += " ~" if known.name == "latency_ms" and row.get("stable") is False else ""
         lines.append(f"{html.escape(known.title)} {quantity(known, row[known.name])}{bar}")
     return "<br>".join(lines)
 

@@ -243,8 +243,9 @@ def _cell(row: Mapping[Any, Any], known: Objective) -> str:
     if error is not None and not math.isnan(error):
         text += f" ± {error:.4f}"
     ratio = row.get(_RATIOS.get(known.name, ""))
-    unstable = " ~" if known.name == "latency_ms" and row.get("stable") is False else ""
-    return text + unstable + (f" ({times(ratio)})" if ratio is not None else "")
+    if known.name == "latency_ms" and row.get("stable") is False:
+        return f"{text} ~"  # of what may be too high, no ratio is told
+    return text + (f" ({times(ratio)})" if ratio is not None else "")
 
 
 def _barred(row: Mapping[Any, Any], name: str, error: str) -> str:

@@ -49,15 +49,17 @@ def importances(
     """Return what predicts each objective that differs between the trials.
 
     Args:
-        records: complete trials; with fewer than `FEWEST` the answer is empty.
+        records: complete trials; of fewer than `FEWEST` nothing is told. Those whose latency is
+            unstable tell nothing of latency.
         objectives: of the run.
     """
-    if len(records) < FEWEST:
-        return []
-    columns = design([record.recipe for record in records], squares=True)
     found = []
     for known in objectives:
-        measured = np.array([record.objectives[known.name] for record in records], dtype=float)
+        sure = [record for record in records if known.name != "latency_ms" or record.stable]
+        if len(sure) < FEWEST:
+            continue
+        columns = design([record.recipe for record in sure], squares=True)
+        measured = np.array([record.objectives[known.name] for record in sure], dtype=float)
         target = values_of(known.name, measured, known.log)
         if columns and np.ptp(target) > 0:
             found.append(_importance(known, columns, target))

@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from slimtune.errors import NothingMatchesError
 from slimtune.results.files import atomic_write
 from slimtune.results.growth import box
+from slimtune.results.output import write_output
 from slimtune.results.report import contents
 from slimtune.results.report.attribution import attributions
 from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure
@@ -40,7 +41,8 @@ def write_report(run: Run, path: Path) -> Path:
         UserError: the folder of the file does not exist.
         RunError: a record is damaged, or the disk refuses.
     """
-    atomic_write(path, render(run))
+    write = atomic_write if path == run.path / "report.html" else write_output
+    write(path, render(run))
     return path
 
 

@@ -44,7 +44,7 @@ def finished(model: object) -> bytes:
     ["resnet8", "resnet8b", "resnet8x2", "resnet18", "torchvision:resnet18"],
 )
 def test_the_file_is_that_of_the_exporter_to_the_byte(name: str) -> None:
-    network = copied(build(Architecture(name, 10, 3)))
+    network = copied(build(Architecture(name, 10, 3)), (3, 32, 32))
     assert direct(network) == exported(network)
 
 

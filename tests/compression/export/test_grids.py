@@ -128,7 +128,7 @@ def test_a_shared_value_keeps_its_range_and_a_narrower_reader_gets_its_own(
     learned = {"b.weight": (-3.0, high)}
     grids = fit_grids(graph, stored, ranges, learned)
     assert grids[relu] == grid_of(0.0, 2.0)
-    expected = {name: grid_of(*cut) for name, cut in own.items()}
+    expected = {(relu, name): grid_of(*cut) for name, cut in own.items()}
     assert clipped_inputs(graph, stored, grids, learned) == expected
 
 
@@ -157,4 +157,28 @@ def test_a_learned_range_that_collapsed_cuts_no_average_finer_than_kernels_can_w
     graph, stored = prepared(Squeezed())
     learned = {"a.weight": (-1.0, 1.0), "b.weight": (0.0, 1e-6), "linear.weight": (-0.1, 0.1)}
     grids = fit_grids(graph, stored, seen(graph, stored), learned)
-    assert clipped_inputs(graph, stored, grids, learned).keys() == {"linear.weight"}
+    clipped = clipped_inputs(graph, stored, grids, learned)
+    assert {weight for _, weight in clipped} == {"linear.weight"}
+
+
+class Twice(nn.Module):
+    """One convolution that reads two values of different ranges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.linear = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
+
+    def forward(self, x: object) -> object:
+        v = self.a(x)
+        return self.linear((self.b(v) + self.b(v * 2)).mean((2, 3)))
+
+
+def test_a_layer_that_is_applied_twice_cuts_each_input_on_its_own() -> None:
+    graph, stored = prepared(Twice())
+    first, second = (node.input[0] for node in graph.nodes if "b.weight" in node.input)
+    ranges = {**seen(graph, stored), first: (-2.0, 6.0), second: (-3.0, 1.0)}
+    learned = {"b.weight": (-1.0, 4.0)}
+    grids = {name: grid_of(*ranges[name]) for name in ranges}
+    clipped = clipped_inputs(graph, stored, grids, learned)
+    assert clipped[first, "b.weight"] == grid_of(-1.0, 4.0)
+    assert clipped[second, "b.weight"].high == pytest.approx(1.0, abs=0.02)

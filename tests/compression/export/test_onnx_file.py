@@ -32,7 +32,7 @@ from torchvision.models.resnet import BasicBlock
 
 from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization import Int8Static, NoQuantization
+from slimtune.compression.quantization import Int8Dynamic, Int8Static, NoQuantization
 from slimtune.compression.quantization.baking import bake, halved
 from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
@@ -625,6 +625,75 @@ def test_ranges_that_cover_what_is_seen_change_no_kernel(
     assert optimised_ops(content, tmp_path) == optimised_ops(
         export(resnet, Int8Static()), tmp_path
     )
+
+
+class Shared(nn.Module):
+    """An image and its mirror image through one network, and one linear layer three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 12, 3, padding=1), nn.Linear(12, 12)
+        self.last = nn.Linear(12, 10)
+
+    def half(self, x: Tensor) -> Tensor:
+        pooled = F.adaptive_avg_pool2d(self.conv(x).relu(), 1).flatten(1)
+        return self.last(self.fc(self.fc(self.fc(pooled).relu()).relu()).relu())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.half(x) + self.half(torch.flip(x, (3,)))) / 2
+
+
+def same_padding() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding="same", dilation=2),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, (4, 2), padding="same", dilation=(1, 3)),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding="valid"),
+        *tail(),
+    )
+
+
+def tail() -> list[nn.Module]:
+    return [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)]
+
+
+def responses() -> nn.Module:
+    norms = nn.LocalResponseNorm(5, alpha=0.1), nn.LocalResponseNorm(4, k=2.0)
+    first, second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+    return nn.Sequential(first, nn.ReLU(), norms[0], second, norms[1], *tail())
+
+
+class ByTorchExport(nn.Module):
+    """Only torch.export has acosh; it writes missing biases and scales as operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+        self.other, self.plain = nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8, affine=False)
+        self.tail = nn.Sequential(*tail())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.acosh(self.norm(self.conv(x)).abs() + 1)
+        return self.tail(self.plain(self.other(x)))
+
+
+@pytest.mark.parametrize("build", [Shared, same_padding, responses, ByTorchExport])
+def test_what_the_float_path_exports_is_quantized(
+    build: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = build().eval()
+    exact = torch_logits(model)
+    np.testing.assert_allclose(run(export(model, NoQuantization())), exact, atol=1e-4)
+    layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in model.modules())
+    for quantizer in (Int8Static(), Int8Dynamic()):
+        content = export(model, quantizer)
+        assert np.abs(run(content) - exact).max() < 0.1 * np.abs(exact).max()
+        found = inspect_file(content).layers
+        assert len(found) >= layers and all(layer.bits == 8 for layer in found)
+        ops = optimised_ops(content, tmp_path)
+        assert ops["Conv"] == ops["Gemm"] == ops["FusedConv"] == 0  # all on integer kernels
 
 
 class Calibration(CalibrationDataReader):

@@ -40,7 +40,7 @@ def test_a_relu_in_front_of_a_grid_that_goes_below_0_stays() -> None:
 
 
 def test_a_reader_with_a_grid_of_its_own_gets_its_own_pair() -> None:
-    graph = insert_qdq(conv_relu_conv(), BOTH, GRIDS, {"v": Grid(0.05, 0)})
+    graph = insert_qdq(conv_relu_conv(), BOTH, GRIDS, {("r", "v"): Grid(0.05, 0)})
     assert kinds(graph).count("QuantizeLinear") == 3
     last = [node for node in graph.nodes if node.op_type == "Conv"][-1]
     writers = graph.writers()

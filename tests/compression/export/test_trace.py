@@ -93,3 +93,38 @@ def test_what_a_network_prints_while_it_is_traced_is_held_back(
 ) -> None:
     assert [n.op_type for n in trace(Talking(), (3, 8, 8)).graph.node][-1] == "Gemm"
     assert capfd.readouterr() == ("", "")
+
+
+class Branching(nn.Module):
+    """TorchScript makes a branch of `squeeze`, whose outcome it does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        padded = nn.functional.pad(self.conv(x).flatten(2).unsqueeze(1), (0, 0, 2, 2))
+        pooled = nn.functional.avg_pool2d(padded, (5, 1), stride=1)
+        return self.linear(pooled.squeeze(1).mean(2))
+
+
+def test_a_graph_with_branches_is_left_to_the_exporter_that_knows_sizes() -> None:
+    traced = trace(Branching(), (3, 8, 8))
+    assert not any(a.HasField("g") for node in traced.graph.node for a in node.attribute)
+    assert any(node.op_type == "AveragePool" for node in traced.graph.node)
+
+
+def test_a_shared_layer_has_its_first_name_whichever_exporter_writes_it() -> None:
+    shared = nn.Conv2d(4, 4, 1, bias=False)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), shared, nn.ReLU(), shared, Acosh(), nn.Flatten())
+    traced = trace(nn.Sequential(network, nn.Linear(4 * 36, 2)), (3, 8, 8))
+    names = {tensor.name for tensor in traced.graph.initializer}
+    assert "0.1.weight" in names and "0.3.weight" not in names
+    assert sum("0.1.weight" in node.input for node in traced.graph.node) >= 2
+
+
+class Acosh(nn.Module):
+    """Only torch.export has it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.acosh(x.abs() + 1)

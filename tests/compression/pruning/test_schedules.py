@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimtune.compression.pruning.schedules import cubic, linear_targets, ramp_epochs
+from slimtune.compression.pruning.schedules import (
+    cubic,
+    gone_after,
+    linear_targets,
+    ramp_epochs,
+    rate_for,
+)
 
 AMOUNTS = st.floats(0, 0.99)
 
@@ -39,3 +45,14 @@ def test_what_is_decided_has_time_to_recover(epochs: int) -> None:
     full = ramp_epochs(epochs)
     assert 1 <= full <= max(1, epochs - 1)
     assert full == 1 or epochs - full >= epochs / 2 >= full
+
+
+def test_five_percent_of_the_rest_each_epoch_leaves_95_percent_to_the_power() -> None:
+    assert gone_after(0.05, 0) == 0 and gone_after(0.05, 1) == pytest.approx(0.05)
+    assert gone_after(0.05, 20) == pytest.approx(1 - 0.358486)
+    assert gone_after(0.5, 1000) < 1  # as an amount must be
+
+
+@given(st.floats(0.01, 0.9), st.integers(1, 100))
+def test_the_rate_for_an_amount_removes_that_amount(amount: float, epochs: int) -> None:
+    assert gone_after(rate_for(amount, epochs), epochs) == pytest.approx(amount)

@@ -239,7 +239,7 @@ def test_rounding_and_scope_hold_as_for_pruning_at_once(scope: str) -> None:
 def test_digits_are_still_recognised_after_half_of_the_channels_faded_out(
     digits: Workload,
 ) -> None:
-    model = copied(digits.baseline)
+    model = copied(digits.baseline, digits.image_shape)
     batch = (
         normalise(torch.from_numpy(digits.train.images[:64]), digits.mean, digits.std),
         torch.from_numpy(digits.train.labels[:64]),

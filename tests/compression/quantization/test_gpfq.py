@@ -197,3 +197,23 @@ def test_settings_have_ranges(wrong: dict[str, Any]) -> None:
 
 def test_it_is_registered_as_gpfq() -> None:
     assert QUANTIZATION["gpfq"] is Gpfq
+
+
+class Attention(nn.Module):
+    """A convolution along the channels, as ECA has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = x.mean((2, 3))[:, None]
+        return x * self.conv(pooled)[:, 0, :, None, None].sigmoid()
+
+
+def test_a_1d_convolution_is_left_float_and_the_others_go_on() -> None:
+    layers = nn.Conv2d(3, 8, 3), Attention(), nn.Conv2d(8, 4, 3), nn.Flatten()
+    network = nn.Sequential(*layers, nn.Linear(4 * 16, 2)).eval()
+    images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for method in (Gpfq(bits=4, patches=64), Gpfq(bits=4, patches=64).quick()):
+        assert method.weights(network, images).keys() == {"0.weight", "2.weight", "4.weight"}

@@ -57,7 +57,7 @@ def test_a_layer_stays_the_same_object_with_the_same_parameters_under_the_same_n
     assert dict(network.named_parameters()).keys() == parameters.keys()
 
 
-def test_subclasses_of_layers_are_left_alone() -> None:
+def test_frozen_selections_are_left_alone() -> None:
     assert can_be_fake_quantized(nn.Linear(2, 2)) and can_be_fake_quantized(nn.Conv2d(2, 2, 1))
     assert not can_be_fake_quantized(SelectionConv2d(2, 4, 2))
 

@@ -80,3 +80,25 @@ def test_pruning_is_compared_at_every_amount_with_what_is_not_pruned():
 
 def test_without_any_trial_there_is_nothing_to_tell():
     assert attributions([], KNOWN) == []
+
+
+def test_a_pair_with_an_unstable_latency_tells_nothing_of_latency():
+    latency = OBJECTIVES["latency_ms"]
+
+    def timed(number, ms, stable=True, **words):
+        values = {"accuracy": 0.9, "latency_ms": ms}
+        metrics = {"latency_stable": stable}
+        return record(number, recipe=recipe(**words), objectives=values, metrics=metrics)
+
+    records = [
+        timed(0, 1.0, prune="l1", amount=0.3),
+        timed(1, 1.0, prune="l1", amount=0.6),
+        timed(2, 0.5, prune="l1", amount=0.3, quantize="gpfq"),
+        timed(3, 2.0, stable=False, prune="l1", amount=0.6, quantize="gpfq"),
+    ]
+    known = [OBJECTIVES["accuracy"], latency]
+    [gpfq] = [one for one in attributions(records, known) if one.method == "gpfq"]
+    assert gpfq.pairs == 2 and gpfq.effects["latency_ms"].change == pytest.approx(0.5)
+    records[2] = timed(2, 0.5, stable=False, prune="l1", amount=0.3, quantize="gpfq")
+    [gpfq] = [one for one in attributions(records, known) if one.method == "gpfq"]
+    assert "latency_ms" not in gpfq.effects and "accuracy" in gpfq.effects

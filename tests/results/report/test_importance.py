@@ -63,3 +63,17 @@ def test_the_formula_is_what_leaving_each_trial_out_gives():
         means.append(y[out] - y[kept].mean())
     by_hand = 1 - np.square(errors).sum() / np.square(means).sum()
     assert predicted_r2([x], y, 2.0) == pytest.approx(by_hand)
+
+
+def test_trials_with_an_unstable_latency_tell_nothing_of_latency():
+    latency = OBJECTIVES["latency_ms"]
+    one = recipe("l1", 0.5, "gpfq")
+
+    def timed(number, stable):
+        bits = 2 + number % 6
+        made = {**one, "quantize": {**one["quantize"], "bits": bits}}
+        values = {"accuracy": 0.9, "latency_ms": float(bits)}
+        return record(number, recipe=made, objectives=values, metrics={"latency_stable": stable})
+
+    assert importances([timed(n, stable=n < 12) for n in range(24)], [latency])
+    assert importances([timed(n, stable=n < 9) for n in range(24)], [latency]) == []

@@ -1,0 +1,51 @@
+"""Local response normalisation as the one operator that ONNX has for it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def replace_local_responses(network: nn.Module) -> nn.Module:
+    """Replace every `nn.LocalResponseNorm` by a layer that is exported as one ``LRN``, in place.
+
+    torch computes it with an average over a third axis, of which its exporters make some 50
+    operators and a branch. ONNX sums over as many channels before as behind, torch over one more
+    before where the size is even: those stay as they are.
+    """
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.LocalResponseNorm and child.size % 2:
+                setattr(parent, name, OneOperator(child))
+    return network
+
+
+class OneOperator(nn.Module):
+    """Computes what an `nn.LocalResponseNorm` does.
+
+    Args:
+        norm: that is replaced; of odd size.
+    """
+
+    def __init__(self, norm: nn.LocalResponseNorm) -> None:
+        super().__init__()
+        self.size, self.alpha = int(norm.size), float(norm.alpha)
+        self.beta, self.k = float(norm.beta), float(norm.k)
+        self.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, height, width) to the same shape."""
+        result: Tensor = _LocalResponse.apply(x, self.size, self.alpha, self.beta, self.k)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _LocalResponse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+        return nn.functional.local_response_norm(x, size, alpha, beta, k)
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
+        """Return the node that torch's TorchScript exporter writes."""
+        made = g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
+        return made.setType(x.type())

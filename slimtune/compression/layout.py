@@ -1,0 +1,112 @@
+"""How a network's weights lie in memory: channels-last where the network computes so.
+
+Channels-last is faster and changes nothing else, but not every network bears it: `Tensor.view`
+after a convolution, as in many a tutorial, finds its axes in another order in memory.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+_KNOWN = "_runs_channels_last"
+"""Attribute of a network that was tried; copies and pickles take it along."""
+_TOLERANCE = 1e-2
+"""Of the largest logit. Layouts differ by rounding, a network that mistakes axes by all."""
+
+
+def laid_out(network: nn.Module, image_shape: tuple[int, int, int] | None = None) -> nn.Module:
+    """Lay the weights of ``network`` out as `runs_channels_last` says, in place, and return it.
+
+    Args:
+        network: to be laid out.
+        image_shape: (channels, height, width); needed but for a network that was tried before.
+    """
+    if image_shape is None:
+        last = bool(network.__dict__[_KNOWN])
+    else:
+        last = runs_channels_last(network, image_shape)
+    return _lay(network, torch.channels_last if last else torch.contiguous_format)
+
+
+def runs_channels_last(network: nn.Module, image_shape: tuple[int, int, int]) -> bool:
+    """Return whether a network computes the same with its weights channels-last in memory.
+
+    Forward and backward pass are tried, in evaluation and in training, on two images of noise:
+    always the same, so that every process decides alike. Tried once: the network remembers, and
+    its copies with it, so that a pruned or fake-quantized copy is laid out like the original.
+    A network that fails in either layout has another fault, which is not ours to tell.
+
+    Args:
+        network: not changed, but for what it remembers.
+        image_shape: (channels, height, width).
+    """
+    known = network.__dict__.get(_KNOWN)
+    if known is None:
+        known = _bears(network, image_shape)
+        network.__dict__[_KNOWN] = known
+    return bool(known)
+
+
+def laid_out_like(
+    network: nn.Module, original: nn.Module, image_shape: tuple[int, int, int]
+) -> nn.Module:
+    """Lay ``network``, which was cut out of ``original``, out like that, in place; return it."""
+    network.__dict__[_KNOWN] = runs_channels_last(original, image_shape)
+    return laid_out(network, image_shape)
+
+
+def _bears(network: nn.Module, image_shape: tuple[int, int, int]) -> bool:
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    images = torch.randn(2, *image_shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def tried(memory: torch.memory_format) -> Tensor | None:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(0)
+            return _quietly(lambda: _passes(_lay(copy.deepcopy(network), memory), images))
+
+    last, plain = tried(torch.channels_last), tried(torch.contiguous_format)
+    if last is None or plain is None:
+        return plain is None
+    scale = float(plain.abs().max())
+    return torch.allclose(last, plain, rtol=0, atol=_TOLERANCE * scale, equal_nan=True)
+
+
+def _passes(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits of evaluation, after a pass forward and back in both modes."""
+    with torch.enable_grad():
+        for training in (True, False):
+            output = network.train(training)(images)
+            total = sum(t.float().sum() for t in _tensors(output) if t.requires_grad)
+            if isinstance(total, Tensor):
+                total.backward()  # type: ignore[no-untyped-call]
+    return _tensors(output)[0].detach().float()
+
+
+def _tensors(output: object) -> list[Tensor]:
+    """Return the tensors in what a network returns, in order."""
+    if isinstance(output, Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    return (
+        [t for each in output for t in _tensors(each)] if isinstance(output, list | tuple) else []
+    )
+
+
+def _quietly(call: Callable[[], Tensor]) -> Tensor | None:
+    """Call foreign code; None if it raises, whatever that is."""
+    try:
+        return call()
+    except Exception:
+        return None
+
+
+@torch.no_grad()
+def _lay(network: nn.Module, memory: torch.memory_format) -> nn.Module:
+    """Lay out what has four axes, in place; nothing else has channels last."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=memory)
+    return network

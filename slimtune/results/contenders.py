@@ -1,0 +1,76 @@
+"""Which trials may be on the front once their latencies are measured together.
+
+A latency is never measured too fast, but may be too slow: a little where enough rounds counted,
+for a processor's clock moves; much where they did not. So a trial is left out only if another
+dominates it, or it breaks a limit, even at the best that its latency may be.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from slimtune.results.final import FinalRow
+from slimtune.results.front import dominators
+from slimtune.results.limits import keeps
+from slimtune.results.objectives import Objective
+from slimtune.results.record import TrialRecord
+
+NOISE = 1.2
+"""How many times too slow a stable latency may be: clocks move by a tenth or two."""
+UNSTABLE_NOISE = 4.0
+"""The same of an unstable one: slow spells, and other processes on the same core."""
+
+
+def contenders(
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    limits: Mapping[str, float],
+) -> list[TrialRecord]:
+    """Return the complete trials that may keep the limits and be dominated by no other.
+
+    Args:
+        records: of a run, in any order; what is not complete is left out.
+        objectives: of the run.
+        limits: measured quantity -> limit.
+    """
+    rows = [(record, _at_best(record)) for record in records if record.status == "complete"]
+    rows = [(record, best) for record, best in rows if keeps(limits, best)]
+    names = [known.name for known in objectives]
+    best, worst = (
+        np.array([[float(row[name]) for name in names] for row in table], dtype=float)
+        for table in ([best for _, best in rows], [record.objectives for record, _ in rows])
+    )
+    if not rows:
+        return []
+    directions = [known.direction for known in objectives]
+    ahead = dominators(best, directions, worst)
+    return [record for (record, _), others in zip(rows, ahead, strict=True) if others == 0]
+
+
+def ranked(
+    candidates: Sequence[TrialRecord],
+    among: Callable[[], list[TrialRecord]],
+    rows: Sequence[FinalRow],
+) -> list[TrialRecord]:
+    """Return the contenders that were measured together, or else the candidates.
+
+    A measurement that misses a candidate ranks nobody: trials were added since.
+
+    Args:
+        candidates: by their own latencies.
+        among: returns the contenders.
+        rows: what was measured together.
+    """
+    together = {row.trial for row in rows if row.latency_ms is not None}
+    if not {record.number for record in candidates} <= together:
+        return list(candidates)
+    return [record for record in among() if record.number in together]
+
+
+def _at_best(record: TrialRecord) -> dict[str, float]:
+    """Return what a trial measured, its latency as low as it may be."""
+    measured = {**record.metrics, **record.objectives}
+    if isinstance(latency := measured.get("latency_ms"), int | float):
+        unstable = measured.get("latency_stable") is False
+        measured["latency_ms"] = latency / (UNSTABLE_NOISE if unstable else NOISE)
+    return measured  # type: ignore[return-value]

@@ -1,0 +1,76 @@
+"""What is read back from a run, held against the SHA-256 that was recorded when it was written."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slimtune.errors import RunError
+from slimtune.results.files import plain_name, read_json, sha256_file
+from slimtune.results.record import TrialRecord
+
+WEIGHTS = ("model.safetensors", "model.json")
+"""What a network is made from again."""
+MODEL = ("model.onnx", *WEIGHTS)
+"""What a trial is delivered as."""
+
+
+def recorded_in(place: Path) -> dict[str, str]:
+    """Return the hashes in a folder's result.json, file name -> SHA-256; empty if it has none."""
+    try:
+        found = read_json(place / "result.json").get("artifacts")
+    except RunError:
+        return {}
+    pairs = found.items() if isinstance(found, Mapping) else ()
+    return {name: digest for name, digest in pairs if isinstance(digest, str)}
+
+
+def fault_in(
+    place: Path, recorded: Mapping[str, Any], names: Sequence[str] = MODEL, *, gone: bool = False
+) -> str:
+    """Return in words which file is not what was recorded, or an empty string.
+
+    Args:
+        place: the folder.
+        recorded: file name -> SHA-256 in hexadecimal; files that it leaves out are accepted.
+        names: the files to look at.
+        gone: whether a file that is not there is a fault as well.
+    """
+    for name in names:
+        path = place / plain_name(name)
+        if name not in recorded or not (gone or os.path.lexists(path)):
+            continue
+        try:
+            found = sha256_file(path)
+        except RunError as error:
+            return str(error)
+        if found != recorded[name]:
+            return (
+                f"{path}: SHA-256 mismatch ({found[:12]}…, recorded {str(recorded[name])[:12]}…)"
+            )
+    return ""
+
+
+def check_network(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
+    """Check the stored baseline or teacher of a run before anything is built on it.
+
+    Args:
+        run: the run folder.
+        name: ``"baseline"`` or ``"teacher"``.
+        names: the files to look at.
+
+    Raises:
+        RunError: a file is missing or is not the one that was written.
+    """
+    if fault := fault_in(run / name, recorded_in(run / name), names, gone=True):
+        raise RunError(
+            f"{fault}: the {name} of this run is damaged; put the file back from a copy, or start "
+            "a new search with another --out"
+        )
+
+
+def lost(record: TrialRecord, place: Path) -> str:
+    """Return why a trial's model.onnx cannot be measured, or an empty string."""
+    if not (place / "model.onnx").is_file():
+        return "its model.onnx is gone"
+    return fault_in(place, record.artifacts, ("model.onnx",))

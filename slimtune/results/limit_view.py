@@ -1,0 +1,198 @@
+"""Limits as a view of a run: tighter or looser than those it was searched with, or none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slimtune.errors import UnknownNameError, UserError, did_you_mean, shortened
+from slimtune.results.limits import (
+    LIMITED,
+    beside,
+    keeps,
+    may_keep,
+    parse_limit,
+    resolve_limits,
+)
+from slimtune.results.objectives import OBJECTIVES, Objective
+from slimtune.results.record import TrialRecord
+from slimtune.results.selection import pick_row
+from slimtune.results.trial_table import rows_of
+
+REMOVED = "none"
+"""What takes a limit away."""
+
+_IN_UNITS = {"max_latency_ms": ("max_latency", "ms"), "max_size_bytes": ("max_size", "B")}
+"""Numbers in an objective's own unit, as in `Run.pick` -> the constraint, and the unit."""
+
+
+@dataclass(frozen=True)
+class LimitView:
+    """Limits that a run is seen with.
+
+    Attributes:
+        limits: measured quantity -> limit, in its unit.
+        texts: measured quantity -> the limit as the user wrote it.
+    """
+
+    limits: Mapping[str, float]
+    texts: Mapping[str, str]
+
+    def changed(
+        self, asked: Mapping[str, str | None], baseline: Mapping[str, float]
+    ) -> "LimitView":
+        """Return the view with other limits for what is asked for.
+
+        Args:
+            asked: from `asked_for`; None takes a limit away.
+            baseline: see `resolved`.
+
+        Raises:
+            UserError: see `resolved`.
+        """
+        names = {LIMITED[constraint]: text for constraint, text in asked.items()}
+        limits = {name: limit for name, limit in self.limits.items() if name not in names}
+        texts = {name: text for name, text in self.texts.items() if name not in names}
+        texts |= {name: text for name, text in names.items() if text is not None}
+        return LimitView({**limits, **resolved(asked, baseline)}, texts)
+
+    def beside(self, latency_ms: float | None) -> "LimitView":
+        """Return the view for latencies that were measured together; see `limits.beside`.
+
+        Args:
+            latency_ms: of the baseline, measured so; None if it was not.
+        """
+        return replace(self, limits=beside(self.limits, self.texts.get("latency_ms"), latency_ms))
+
+    def check_measured(
+        self, records: Sequence[TrialRecord], objectives: Sequence[Objective]
+    ) -> None:
+        """Refuse a limit on what no trial has measured.
+
+        Raises:
+            UserError: names it, and what the run has.
+        """
+        measured = {name for record in records for name in (*record.metrics, *record.objectives)}
+        if measured and (unknown := self.limits.keys() - measured):
+            known = ", ".join(known.name for known in objectives)
+            raise UserError(f"{min(unknown)} is not an objective of this run (it has {known})")
+
+
+def asked_for(limits: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return constraint -> text for limits as Python and the command line give them.
+
+    Args:
+        limits: ``min_accuracy``, ``max_latency`` or ``max_size`` -> text as in
+            `results.limits`, such as ``"2ms"`` or ``"0.5x"``, or a number for an accuracy;
+            ``max_latency_ms`` or ``max_size_bytes`` -> a number. None or ``"none"``: no limit.
+
+    Raises:
+        UserError: an unknown name, or what is no limit of its kind.
+    """
+    found: dict[str, str | None] = {}
+    for name, value in limits.items():
+        key, unit = _IN_UNITS.get(name, (name, ""))
+        if key not in LIMITED:
+            known = (*LIMITED, *_IN_UNITS)
+            raise UnknownNameError(
+                f"unknown limit '{name}'.{did_you_mean(str(name), known)} Choose from "
+                f"{', '.join(known)}."
+            )
+        removed = value is None or str(value).strip().lower() == REMOVED
+        found[key] = None if removed else _text(name, value, unit)
+        if (text := found[key]) is not None:
+            parse_limit(key, text)
+    return found
+
+
+def in_numbers(
+    min_accuracy: float | None, max_latency_ms: float | None, max_size_bytes: float | None
+) -> dict[str, float]:
+    """Return those of the limits that are given, as `asked_for` takes them."""
+    given = {
+        "min_accuracy": min_accuracy,
+        "max_latency_ms": max_latency_ms,
+        "max_size_bytes": max_size_bytes,
+    }
+    return {name: number for name, number in given.items() if number is not None}
+
+
+def _text(name: str, value: Any, unit: str) -> str:
+    if name == "min_accuracy" and isinstance(value, int | float) and not 0 <= value <= 1:
+        raise UserError(f"min_accuracy: must be in 0..1 (0.9 is 90 %), but got {value}")
+    if unit and not (isinstance(value, int | float) and value > 0):
+        raise UserError(f"{name}: must be a number above 0, but got {shortened(value)}")
+    # np.float64(0.9) would be written with its type's name
+    return f"{float(value)!r}{unit}" if isinstance(value, int | float) else str(value)
+
+
+def resolved(texts: Mapping[str, str | None], baseline: Mapping[str, float]) -> dict[str, float]:
+    """Return measured quantity -> limit, in its own unit, for every limit that is not None.
+
+    Args:
+        texts: from `asked_for`.
+        baseline: what it measured, in a way that is comparable with what is limited.
+
+    Raises:
+        UserError: a limit against a baseline that has not been measured, or one that none can
+            keep.
+    """
+    given = {name: text for name, text in texts.items() if text is not None}
+    for name, text in given.items():
+        if LIMITED[name] not in baseline and is_relative(text):
+            raise UserError(
+                f"{name} {text}: the run's baseline has no {LIMITED[name]} to compare with; give "
+                "an absolute value"
+            )
+    return resolve_limits(given, {**dict.fromkeys(LIMITED.values(), 1.0), **baseline})
+
+
+def is_relative(text: str | None) -> bool:
+    """Return whether a limit is measured against the baseline."""
+    text = (text or "").strip()
+    return text[-1:] in ("x", "×") or text[:1] in ("+", "-")
+
+
+def searched_with(manifest: Mapping[str, Any]) -> LimitView:
+    """Return the limits of a search, and how they were written for it.
+
+    Args:
+        manifest: the content of run.json.
+    """
+    asked = manifest.get("config", {}).get("constraints") or {}
+    texts = {LIMITED[name]: str(text) for name, text in asked.items() if text is not None}
+    return LimitView(manifest.get("limits", {}), texts)
+
+
+def looser(run: Mapping[str, float], view: Mapping[str, float]) -> dict[str, float]:
+    """Return the looser of two limits, for every quantity that both limit.
+
+    Trials that keep these come to the front; then the view narrows it by latencies that may
+    have been measured together, as they were for the search's own limits.
+    """
+    return {
+        name: max(run[name], view[name])
+        if OBJECTIVES[name].direction == "minimize"
+        else min(run[name], view[name])
+        for name in run.keys() & view.keys()
+    }
+
+
+def narrowed(front: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Return the members that may keep some limits, and as their knee what `pick_row` picks.
+
+    None is the knee where only unstable latencies leave open whether a limit is kept.
+
+    Args:
+        front: from `Run.front`, of limits that are no tighter.
+        limits: those on columns of the front.
+    """
+    kept = np.array([may_keep(limits, row) for row in rows_of(front)], dtype=bool)
+    if not kept.any():
+        return front[kept]
+    sure = any(keeps(limits, row) for row in rows_of(front))
+    knee = pick_row(front, "knee", limits) if sure else -1
+    front = front.assign(knee=np.arange(len(front)) == knee)
+    return front[kept].reset_index(drop=True)

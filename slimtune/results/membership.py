@@ -1,0 +1,139 @@
+"""Who is on the front of a run: by what trials measured themselves, or by what was together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from slimtune.results.contenders import contenders, ranked
+from slimtune.results.final import FinalRow, baseline_latency, read_final, with_final
+from slimtune.results.finals import delivered
+from slimtune.results.folder import RunFolder
+from slimtune.results.front import non_dominated
+from slimtune.results.limit_view import LimitView, looser
+from slimtune.results.limits import keeps, may_keep
+from slimtune.results.objectives import Objective
+from slimtune.results.record import TrialRecord
+from slimtune.results.trial_table import table_of, values_of, within_limits
+
+
+@dataclass(frozen=True)
+class Membership:
+    """The trials of a run as they are at one time, and the limits that they are held against.
+
+    Attributes:
+        folder: the run.
+        records: of all finished trials, by number.
+        objectives: of the run.
+        searched: the limits of its search.
+        view: the limits that it is seen with; the search's, unless the user asks for others.
+    """
+
+    folder: RunFolder
+    records: Sequence[TrialRecord]
+    objectives: Sequence[Objective]
+    searched: LimitView
+    view: LimitView
+
+    def candidates(self) -> list[TrialRecord]:
+        """Return the trials that may keep the limits and that no other such trial dominates."""
+        complete = self.complete(self._entry(), may_keep)
+        mask = self._mask(values_of(complete, self.objectives))
+        return [record for record, kept in zip(complete, mask, strict=True) if kept]
+
+    def contenders(self) -> list[TrialRecord]:
+        """Return the candidates, and who is none only by the noise of a latency."""
+        among = {r.number for r in contenders(self.records, self.objectives, self._entry())}
+        among |= {record.number for record in self.candidates()}
+        return [record for record in self.records if record.number in among]
+
+    def standing(self, rows: Sequence[FinalRow]) -> list[int]:
+        """Return which trials are on the front by what was measured together; see `Run.standing`.
+
+        Args:
+            rows: one a contender, and the baseline's.
+        """
+        table = self._joined(self._measured(rows), rows)
+        kept = within_limits(table, self.limits_of(table, rows))
+        return [int(number) for number in kept["trial"]]
+
+    def delivered(self) -> tuple[list[TrialRecord], list[FinalRow]]:
+        """Return what the front is made of; see `finals.delivered`."""
+        return delivered(self.folder, self._measured)
+
+    def members(self) -> pd.DataFrame:
+        """Return who none dominates, in any order; limits of what is in no column are kept."""
+        return self._joined(*self.delivered())
+
+    def entered(self) -> pd.DataFrame:
+        """Return the members that keep the looser of the search's limits and the view's."""
+        table = self.members()
+        return within_limits(table, self._entry(self._baseline_beside(table)))
+
+    def complete(
+        self,
+        limits: Mapping[str, float] | None = None,
+        keeps: Callable[..., bool] = keeps,
+    ) -> list[TrialRecord]:
+        """Return the complete trials that keep some limits.
+
+        Args:
+            limits: measured quantity -> limit; the view's, if not given.
+            keeps: `keeps`, or `may_keep`.
+        """
+        limits = self.view.limits if limits is None else limits
+        return [
+            record
+            for record in self.records
+            if record.status == "complete"
+            and keeps(limits, {**record.metrics, **record.objectives})
+        ]
+
+    def limits_of(
+        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
+    ) -> dict[str, float]:
+        """Return the limits of a table's columns; for what was measured together, beside that.
+
+        Args:
+            table: from `members`.
+            rows: what was measured together; None: what the run folder has.
+        """
+        limits = self.view.beside(self._baseline_beside(table, rows)).limits
+        return {name: limit for name, limit in limits.items() if name in table}
+
+    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
+        unseen = self._unseen_limits
+        kept = [r for r in records if may_keep(unseen, {**r.metrics, **r.objectives})]
+        images = self.folder.manifest["workload"].get("test")
+        table = with_final(table_of(kept, self.objectives), rows, images)
+        return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
+
+    def _measured(self, rows: Sequence[FinalRow]) -> list[TrialRecord]:
+        return ranked(self.candidates(), self.contenders, rows)
+
+    @property
+    def _unseen_limits(self) -> dict[str, float]:
+        """Limits of what is no objective, and so in no column of a front."""
+        names = [known.name for known in self.objectives]
+        return {name: limit for name, limit in self.view.limits.items() if name not in names}
+
+    def _entry(self, baseline_ms: float | None = None) -> dict[str, float]:
+        """Return what trials keep to come to the front, before a view narrows it.
+
+        Args:
+            baseline_ms: the baseline's latency, where it was measured together with the trials.
+        """
+        searched, seen = (view.beside(baseline_ms) for view in (self.searched, self.view))
+        return {**looser(searched.limits, seen.limits), **self._unseen_limits}
+
+    def _baseline_beside(
+        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
+    ) -> float | None:
+        """Return the baseline's latency, if a table's latencies were measured together with it."""
+        if "trial_latency_ms" not in table:
+            return None
+        return baseline_latency(read_final(self.folder.path) if rows is None else rows)
+
+    def _mask(self, values: np.ndarray) -> np.ndarray:
+        return non_dominated(values, [known.direction for known in self.objectives])

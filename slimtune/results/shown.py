@@ -1,0 +1,102 @@
+"""How a run, its members and their records show themselves: in one line, and in notebooks."""
+
+import html
+from collections import Counter
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from slimtune.errors import SlimtuneError
+from slimtune.results.limit_words import conditions
+from slimtune.results.objectives import OBJECTIVES
+from slimtune.results.report.words import quantity
+from slimtune.results.units import plural
+
+
+class ShownRun:
+    """What `Run` shows of itself. It reads the folder, and says so where that is damaged."""
+
+    def __repr__(self) -> str:
+        """Return the run in one line."""
+        try:
+            return f"<Run {_run_words(self)}>"
+        except SlimtuneError as error:
+            return f"<Run {getattr(self, 'path', '?')}: cannot be read: {error}>"
+
+    def _repr_html_(self) -> str:
+        """Return the run's line and its front, for a notebook."""
+        # Loaded here, for the table is made of a run.
+        tables = import_module("slimtune.results.tables")
+        try:
+            line = f"<p><b>Run</b> {html.escape(_run_words(self))}</p>"
+            return line + str(tables.front_table(self)._repr_html_())
+        except SlimtuneError:
+            return f"<p>{html.escape(repr(self))}</p>"
+
+
+class ShownMember:
+    """What `Member` shows of itself."""
+
+    number: int
+    record: Any
+    folder: Any
+
+    def __repr__(self) -> str:
+        """Return the member in one line."""
+        values = ", ".join(f"{name} {value}" for name, value in _values(self.record))
+        return (
+            f"<Member trial {self.number} of {self.folder.path}: {self.record.pipeline}; {values}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the member's pipeline and what was measured, for a notebook."""
+        place, pipeline = html.escape(str(self.folder.path)), html.escape(self.record.pipeline)
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in _values(self.record)
+        )
+        return f"<p><b>trial {self.number}</b> of {place}: {pipeline}</p><table>{rows}</table>"
+
+
+class ShownRecord:
+    """What `TrialRecord` shows of itself: not its recipe, metrics and hashes."""
+
+    number: int
+    status: str
+    pipeline: str
+    error: str | None
+    objectives: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        """Return the record in one line."""
+        why = f", error={self.error!r}" if self.error else ""
+        return (
+            f"TrialRecord(number={self.number}, status={self.status!r}, "
+            f"pipeline={self.pipeline!r}, objectives={dict(self.objectives)!r}{why})"
+        )
+
+
+def _run_words(run: Any) -> str:
+    records = run.records
+    counts = Counter(record.status for record in records)
+    told = ", ".join(
+        f"{counts[status]} {status}"
+        for status in ("complete", "stopped", "failed")
+        if counts[status]
+    )
+    text = f"{run.path}: {plural(len(records), 'trial')}" + (f" ({told})" if told else "")
+    text += f", {len(run.front())} on the front"
+    return text + (f", within {conditions(run.limits, run.limit_texts)}" if run.limits else "")
+
+
+def _values(record: Any) -> list[tuple[str, str]]:
+    """Return what a record's objectives are called, and their values with units."""
+    unsure = " ~" if record.metrics.get("latency_stable") is False else ""
+    return [
+        (
+            OBJECTIVES[name].title,
+            quantity(OBJECTIVES[name], value) + (unsure if name == "latency_ms" else ""),
+        )
+        for name, value in record.objectives.items()
+        if name in OBJECTIVES
+    ]

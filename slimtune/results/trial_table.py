@@ -1,0 +1,69 @@
+"""Records as a table: one row a trial, one column an objective."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slimtune.results.limits import may_keep
+from slimtune.results.objectives import Objective
+from slimtune.results.record import TrialRecord
+from slimtune.results.selection import front_knee
+
+_RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
+
+
+def values_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:
+    """Return what n trials measured of m objectives, float64 (n, m); NaN where they did not."""
+    rows = [[r.objectives.get(o.name, np.nan) for o in objectives] for r in records]
+    return np.array(rows, dtype=float).reshape(len(records), len(objectives))
+
+
+def table_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pd.DataFrame:
+    """Return ``trial``, a column an objective (integers where it counts), and ``pipeline``.
+
+    Beside a latency, ``stable`` tells whether the machine was quiet enough for it.
+    """
+    columns: dict[str, Any] = {"trial": np.array([r.number for r in records], dtype=int)}
+    for known, column in zip(objectives, values_of(records, objectives).T, strict=True):
+        whole = known.whole and np.isfinite(column).all()
+        columns[known.name] = column.round().astype("int64") if whole else column
+    columns["pipeline"] = pd.Series([r.pipeline for r in records], dtype=object)
+    if "latency_ms" in columns:
+        columns["stable"] = [record.stable for record in records]
+    return pd.DataFrame(columns)
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows, each as column -> value."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def within_limits(table: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Return the rows that may keep the limits; one on what is no column says nothing."""
+    known = {name: limit for name, limit in limits.items() if name in table}
+    return table[np.array([may_keep(known, row) for row in rows_of(table)], dtype=bool)]
+
+
+def best_first(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """Return a front by what is maximized, the best first; after finals by their means."""
+    down = ["accuracy_mean"] if "accuracy_mean" in table else []
+    down += [o.name for o in objectives if o.direction == "maximize"]
+    ascending = [False] * len(down) + [True]
+    return table.sort_values([*down, "trial"], ascending=ascending, ignore_index=True)
+
+
+def with_knee(table: pd.DataFrame, baseline: Mapping[str, float]) -> pd.DataFrame:
+    """Add ``knee``, ``size_ratio`` and ``latency_ratio`` to a front, in place; see `Run.front`.
+
+    Args:
+        table: with caveats; see `results.caveats`.
+        baseline: from `Run.baseline_values`.
+    """
+    position = front_knee(table) if len(table) else -1
+    table["knee"] = np.arange(len(table)) == position
+    for name, ratio in _RATIOS.items():
+        if name in table and name in baseline:
+            table[ratio] = baseline[name] / table[name]
+    return table

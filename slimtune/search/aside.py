@@ -1,0 +1,133 @@
+"""What a run that goes on cannot build on: set aside, never removed, and made again.
+
+Files are checked before anything of them is used: a trial whose record or model is damaged, or
+that failed only for want of disk space, runs again; a damaged final measurement is made again.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slimtune.errors import RunError
+from slimtune.results.files import read_json, set_aside
+from slimtune.results.final import check_final
+from slimtune.results.folder import RunFolder
+from slimtune.results.integrity import check_network, fault_in, recorded_in
+from slimtune.results.record import TrialRecord
+from slimtune.results.run import Run
+from slimtune.search.spec import TrialSpec
+
+Warn = Callable[[str], None]
+
+NO_ROOM = (
+    "disk full (",  # `DiskFullError`
+    "No space left on device",
+    "Disk quota exceeded",
+    "disk is full",  # SQLite, and Ray's OutOfDiskError
+)
+"""What errors say when the disk is full."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of a run that goes on.
+
+    Attributes:
+        records: trial -> its record, or None if it runs again.
+        specs: of those that run again, as far as they could be read.
+    """
+
+    records: dict[int, TrialRecord | None] = field(default_factory=dict)
+    specs: dict[int, TrialSpec] = field(default_factory=dict)
+
+
+def sound_trials(folder: RunFolder, warn: Warn) -> Trials:
+    """Return the trials that the run may go on with, and set the others aside.
+
+    Of the candidates for the front also the model's files are held against their hashes, for
+    these are measured again; a file that somebody has deleted is no fault of the others.
+
+    Args:
+        folder: whose lock this process holds.
+        warn: told of each that is set aside.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    found = Trials()
+    for number in folder.numbers():
+        try:
+            record: TrialRecord | None = folder.record(number)
+        except RunError as error:
+            record = None
+            _set_aside(folder, number, found, "damaged", str(error), warn)
+        if record is not None and for_want_of_disk(record):
+            text = f"trial {number} failed for want of disk space ({record.error})"
+            record = None
+            _set_aside(folder, number, found, "failed", text, warn)
+        found.records[number] = record
+    while bad := _damaged_candidates(folder, found):
+        for number, fault in bad.items():
+            _set_aside(folder, number, found, "damaged", fault, warn)
+            found.records[number] = None
+    return found
+
+
+def for_want_of_disk(record: TrialRecord) -> bool:
+    """Return whether a trial failed because a disk was full, here or where it ran."""
+    return record.status == "failed" and any(sign in (record.error or "") for sign in NO_ROOM)
+
+
+def look_again(folder: RunFolder, warn: Warn) -> None:
+    """Look at what a run has beside its trials, before it goes on.
+
+    Args:
+        folder: whose lock this process holds.
+        warn: told of what is set aside, and once if the run has no hashes to be held against.
+
+    Raises:
+        RunError: the baseline's file is not the one that was measured, or the disk refuses.
+    """
+    if not recorded_in(folder.path / "baseline"):  # of an older version
+        warn("this run has no recorded SHA-256 of its baseline: its files are taken as they are")
+    check_network(folder.path, "baseline", ("model.onnx",))
+    _set_damaged_front_aside(folder, warn)
+
+
+def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
+    """Move a final measurement that cannot be read out of the way; it will be made again."""
+    front = folder.path / "front"
+    if os.path.lexists(front) and (front.is_symlink() or not front.is_dir()):
+        warn(f"front is no folder; kept as {set_aside(front, 'damaged').name}, made again")
+    for name in ("front.csv", "members.json", "front.json"):
+        path = front / name
+        try:
+            if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
+                raise RunError(f"{path}: is not a regular file")
+            if name == "front.json":
+                check_final(folder.path)
+        except RunError as error:
+            aside = set_aside(path, "damaged")
+            warn(f"{error}; kept as front/{aside.name}, the front is measured again")
+
+
+def _damaged_candidates(folder: RunFolder, found: Trials) -> dict[int, str]:
+    records = [record for record in found.records.values() if record is not None]
+    candidates = Run(folder).at(records).candidates()
+    faults = {r.number: fault_in(folder.trial_path(r.number), r.artifacts) for r in candidates}
+    return {number: fault for number, fault in faults.items() if fault}
+
+
+def _set_aside(
+    folder: RunFolder, number: int, found: Trials, why: str, text: str, warn: Warn
+) -> None:
+    path: Path = folder.trial_path(number)
+    try:
+        spec = TrialSpec.from_dict(read_json(path / "spec.json"))
+    except RunError:
+        spec = None
+    if spec is not None and spec.number == number:
+        found.specs[number] = spec
+    aside = set_aside(path, why)
+    warn(f"{text}; kept as trials/{aside.name}, trial {number} runs again")

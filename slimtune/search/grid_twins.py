@@ -1,0 +1,59 @@
+"""Recipes of a grid that keep the same channels as an earlier one, and are left out for it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from optuna.trial import FixedTrial
+
+from slimtune.results.units import plural
+from slimtune.search.config import SearchConfig
+from slimtune.spaces.space import suggest_recipe
+
+MOST_NAMED = 3
+"""Pairs that the warning names."""
+
+
+def grid_twins(
+    config: SearchConfig, key: Callable[[Mapping[str, Any]], str]
+) -> tuple[list[int], str]:
+    """Return which points of a grid are left out, and a line that says so.
+
+    Args:
+        config: of the search; one without a grid has no twins.
+        key: tells which recipes are one and the same, see `Twins.key`.
+
+    Returns:
+        Positions in `SearchConfig.points`, ascending, and the line; both empty if all differ.
+    """
+    if config.sampler != "grid":
+        return [], ""
+    space, points = config.resolved_space(), config.points()
+    recipes = [suggest_recipe(FixedTrial(point), space) for point in points]
+    seen: dict[str, int] = {}
+    first = [
+        seen.setdefault(key(recipe.to_dict()), position) for position, recipe in enumerate(recipes)
+    ]
+    twins = [position for position, same in enumerate(first) if same != position]
+    if not twins:
+        return [], ""
+    pairs = [f"{recipes[i].describe()} = {recipes[first[i]].describe()}" for i in twins]
+    more = f", and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
+    return twins, (
+        f"of the grid's {plural(len(points), 'recipe')} {len(twins)} "
+        f"keep exactly the channels of another one and are left out: "
+        f"{'; '.join(pairs[:MOST_NAMED])}{more} (with space.prune.round_to=1 they would differ)"
+    )
+
+
+def grid_trials(config: SearchConfig, manifest: Mapping[str, Any]) -> int:
+    """Return how many trials a search has: of a grid, without those of its twins.
+
+    Args:
+        config: of the search.
+        manifest: run.json of its run.
+    """
+    twins = manifest.get("twins", [])
+    if config.sampler != "grid" or not twins:
+        return config.total_trials()
+    left = (len(config.points()) - len(twins)) * max(1, len(config.seeds))
+    return min(config.total_trials(), left)

@@ -1,0 +1,81 @@
+"""The limits of a search that begins, or that goes on with others than it began with."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slimtune.results.folder import RunFolder
+from slimtune.results.limit_view import looser, searched_with
+from slimtune.results.limits import LIMITED, decided_violations, resolve_limits
+from slimtune.results.stop_reason import kind_of
+from slimtune.search.config import SearchConfig
+
+Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+def settings_changed(folder: RunFolder, config: SearchConfig) -> RunFolder:
+    """Write the settings that a run goes on with into run.json, and its limits if they changed.
+
+    A limit that is asked for in the same words stays as it was resolved when the run began.
+
+    Args:
+        folder: of the run, as it was.
+        config: that it goes on with.
+
+    Raises:
+        ConfigError: a limit that none can keep.
+        RunError: the disk refuses, or the baseline's record is damaged.
+    """
+    before = searched_with(folder.manifest)
+    asked = config.constraints.model_dump()
+    baseline = folder.baseline()
+    limits = resolve_limits(asked, {**baseline["metrics"], **baseline["objectives"]})
+    same = {
+        quantity: before.limits[quantity]
+        for name, quantity in LIMITED.items()
+        if quantity in before.limits and asked[name] == before.texts.get(quantity)
+    }
+    return folder.with_config(config.model_dump(mode="json"), limits={**limits, **same})
+
+
+def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None = None) -> None:
+    """Tell ``limits``: what they are, what they were, and whom tighter ones have stopped.
+
+    Nothing is told of a run without limits.
+
+    Args:
+        folder: of the run.
+        listener: of the search.
+        before: the run as it was, if it goes on.
+    """
+    now = searched_with(folder.manifest)
+    old = now if before is None else searched_with(before.manifest)
+    changed = now.limits != old.limits
+    if not now.limits and not changed:
+        return
+    stopped = [
+        record.number
+        for record in (folder.records() if _is_looser(old.limits, now.limits) else [])
+        if record.status == "stopped" and kind_of(record.error) == "limit"
+    ]
+    values: dict[str, Any] = {"limits": now.limits, "asked": now.texts}
+    if changed:
+        values |= {"before": old.limits, "asked_before": old.texts, "stopped": stopped}
+    listener("limits", values)
+
+
+def _is_looser(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
+    return any(looser({name: limit}, new) != {name: limit} for name, limit in old.items())
+
+
+def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
+    """Return by how much each finished trial breaks each limit of the run as they are now.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    limits = folder.manifest.get("limits", {})
+    return {
+        record.number: decided_violations(limits, {**record.metrics, **record.objectives})
+        for record in folder.records()
+        if record.status != "failed"
+    }

@@ -1,0 +1,103 @@
+"""Quiet on the host that measures: trainers there pause between two batches while a file is timed.
+
+With as many trials as cores, whoever measures never has a core to itself. A few bytes of shared
+memory say until when trainers pause. Nobody waits for ever: a window is over after a second
+whatever becomes of the process that opened it, and windows take at most a fifth of the time.
+"""
+
+import hashlib
+import mmap
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LONGEST = 1.0
+"""Seconds that trainers pause at most for one window."""
+TRAINING_SHARE = 4.0
+"""After a window no other opens for this many times as long as it was."""
+_LOOK = 0.002
+_LOOK_AGAIN = 1.0
+_BYTES = 8
+_PER_SECOND = 1_000_000_000
+
+
+class QuietWindow:
+    """One flag in shared memory, by the name that all processes of a search know.
+
+    Args:
+        name: of the search's Ray and job, any text.
+        create: whether to make it: done by whoever measures. Others use it once it is there.
+    """
+
+    def __init__(self, name: str, create: bool = False) -> None:
+        self._path = _folder() / f"slimtune-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
+        self._until: memoryview | None = None
+        self._looked = -_LOOK_AGAIN
+        self._closed_until = 0.0
+        if create:
+            self._until = _mapped(self._path, os.O_CREAT)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Have trainers pause within the block, unless they paused just now."""
+        begun = time.monotonic()
+        if self._until is None or begun < self._closed_until:
+            yield
+            return
+        self._until[0] = int((begun + LONGEST) * _PER_SECOND)
+        try:
+            yield
+        finally:
+            self._until[0] = 0
+            end = time.monotonic()
+            self._closed_until = end + TRAINING_SHARE * min(end - begun, LONGEST)
+
+    def pause(self) -> None:
+        """Wait until no window is open; called between two batches."""
+        begun = time.monotonic()
+        if self._until is None and begun - self._looked >= _LOOK_AGAIN:
+            self._looked = begun
+            self._until = _mapped(self._path, 0)
+        if self._until is None:
+            return
+        while (now := time.monotonic()) < min(self._until[0] / _PER_SECOND, begun + LONGEST):
+            time.sleep(min(_LOOK, begun + LONGEST - now))
+
+    def remove(self) -> None:
+        """Delete the flag; who has it open goes on with what it has."""
+        self._path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    """Return where memory is shared, or else where files are temporary."""
+    shared = Path("/dev/shm")
+    return shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def _mapped(path: Path, create: int) -> memoryview | None:
+    """Return the nanoseconds until which trainers pause, or None: then nobody pauses.
+
+    The name can be guessed, so what another user put there is not used.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | create
+    try:
+        handle = os.open(path, flags, 0o600)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(handle)
+        if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+            return None
+        if create:
+            os.ftruncate(handle, _BYTES)
+        elif found.st_size < _BYTES:  # not made yet
+            return None
+        return memoryview(mmap.mmap(handle, _BYTES)).cast("q")
+    except (OSError, ValueError):  # no room left, or a file system that maps nothing
+        return None
+    finally:
+        os.close(handle)

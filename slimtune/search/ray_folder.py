@@ -1,0 +1,95 @@
+"""A folder for one Ray of ours: private, with a short path, and gone when that Ray has ended.
+
+Ray's own default is ``/tmp/ray``, which all users of a machine share and may look into. Its
+sockets lie below the folder, and the kernel takes no more than 107 bytes of path for one, so that
+a TMPDIR as clusters have it is too long.
+"""
+
+import fcntl
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from slimtune.errors import SlimtuneError
+from slimtune.results.files import discard
+
+SOCKET_PATH = 107
+"""Bytes of the path of a Unix socket, without the final zero."""
+BELOW = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
+"""Bytes of path that Ray adds; the last number is a process, of seven digits at most."""
+PREFIX = "slimtune-ray-"
+_OWN = len(f"/{PREFIX}xxxxxxxx")
+_LOCK = "lock"
+_YOUNG = 60.0
+"""Seconds in which a folder may still have no lock."""
+
+
+class RayFolder:
+    """A new private folder, held until `remove`; those of processes that were killed are swept.
+
+    Raises:
+        SlimtuneError: there is no folder to make it in.
+    """
+
+    def __init__(self) -> None:
+        parent = _parent()
+        _sweep(parent)
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # with mode 0700
+            self._lock: IO[str] = (self.path / _LOCK).open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SlimtuneError(
+                f"{parent}: no folder for Ray can be made there: {error.strerror}"
+            ) from None
+
+    def remove(self) -> None:
+        """Remove the folder, as far as Ray's processes let it; the next start sweeps the rest."""
+        discard(self.path)
+        self._lock.close()
+
+
+def check_folder() -> None:
+    """Check that there is a place for a Ray's sockets, before anything costly.
+
+    Raises:
+        SlimtuneError: all that there is cannot be written to, or has too long a path.
+    """
+    _parent()
+
+
+def _parent() -> Path:
+    """Return the first folder that Ray's may be made in: TMPDIR, if its path is short enough."""
+    try:
+        wanted = tempfile.gettempdir()
+    except FileNotFoundError:  # Python found none that it can write to
+        wanted = os.environ.get("TMPDIR", "/tmp")
+    for name in (wanted, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp", "/dev/shm"):
+        short = len(os.fsencode(name)) + _OWN + BELOW <= SOCKET_PATH
+        if name and short and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK):
+            return Path(name)
+    most = SOCKET_PATH - _OWN - BELOW
+    raise SlimtuneError(
+        f"no folder for Ray's sockets: {wanted} has a path of {len(os.fsencode(wanted))} bytes, "
+        f"at most {most} fit, and /tmp cannot be written to; set TMPDIR to a shorter one, or do "
+        "without Ray (--no-ray)"
+    )
+
+
+def _sweep(parent: Path) -> None:
+    """Remove folders whose process is gone: it held their lock."""
+    for path in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            status = path.lstat()
+            if status.st_uid != os.getuid() or path.is_symlink():
+                continue
+            if not (path / _LOCK).exists():
+                if time.time() - status.st_mtime > _YOUNG:
+                    discard(path)
+                continue
+            with (path / _LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                discard(path)

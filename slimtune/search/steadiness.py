@@ -1,0 +1,97 @@
+"""How steady latencies are on this host, and whether int8 is faster here than float."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slimtune.measurement.latency import Latency, measure_latency
+from slimtune.search.doctor import few_images, made_by
+from slimtune.workload.types import Workload
+
+REPEATS = 5
+_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """Repeated measurements of the float file, and of the int8 file in turn with it.
+
+    Attributes:
+        latencies: of the float file.
+        int8: of the int8 file, in the same calls; empty where the network has none.
+    """
+
+    latencies: Sequence[Latency]
+    int8: Sequence[Latency] = ()
+
+    @property
+    def ms(self) -> float:
+        """The best latency of the float file, milliseconds."""
+        return min(latency.ms for latency in self.latencies)
+
+    @property
+    def stable(self) -> bool:
+        """Whether any of its measurements was."""
+        return any(latency.stable for latency in self.latencies)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a checkup tells of the host.
+
+        ``int8_speed`` is how many times faster the int8 file is, the median over the repeats
+        that are stable; ``int8_spread`` the range of these, in parts of it. None if unknown.
+        """
+        times = [latency.ms for latency in self.latencies]
+        rounds = sum(latency.rounds for latency in self.latencies)
+        pairs = zip(self.latencies, self.int8, strict=False)
+        speeds = [a.ms / b.ms for a, b in pairs if a.stable and b.stable]
+        speed = statistics.median(speeds) if speeds else None
+        return {
+            "latency_accepted_share": sum(one.accepted for one in self.latencies) / rounds,
+            "latency_spread": (max(times) - min(times)) / min(times),
+            "latency_repeats": len(times),
+            "int8_speed": speed,
+            "int8_spread": (max(speeds) - min(speeds)) / speed if speed else None,
+        }
+
+
+def steadiness(workload: Workload) -> Steadiness:
+    """Measure the network's float file, and its int8 file beside it where there is one.
+
+    Args:
+        workload: data and network, which can be exported.
+    """
+    few = few_images(workload)
+    files = [made_by(few, {}).onnx]
+    try:
+        files.append(made_by(few, {"quantize": {"method": "int8_static"}}).onnx)
+    except Exception:  # whatever torch or ONNX Runtime make of it: its finding says why
+        pass
+    measured = [
+        measure_latency(files, image_shape=workload.image_shape, rounds=8, seconds=_SECONDS)
+        for _ in range(REPEATS)
+    ]
+    return Steadiness([one[0] for one in measured], [one[1] for one in measured if one[1:]])
+
+
+def words(host: dict[str, Any]) -> list[str]:
+    """Return a line on the noise, and one on int8 where something is known of it.
+
+    Args:
+        host: with what `Steadiness.to_dict` returns.
+    """
+    lines = [
+        f"{host['latency_accepted_share']:.0%} of the rounds were quiet; "
+        f"{host['latency_repeats']} measurements of one file lie within "
+        f"{host['latency_spread']:.1%}"
+    ]
+    if speed := host.get("int8_speed"):
+        spread = host["int8_spread"]
+        text = f"{speed:.2f}x as fast as float32 here (within {spread:.0%})"
+        if speed < 1 - spread:
+            text = (
+                f"{1 / speed:.2f}x SLOWER than float32 here (within {spread:.0%}): int8 makes "
+                "this network's file smaller, not faster"
+            )
+        lines.append(f"int8 is {text}")
+    return lines

@@ -1,0 +1,103 @@
+"""Whether a study says what its trials say: one changed cell must not steer a search."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from slimtune.results.record import TrialRecord
+from slimtune.search.recall import recall
+from slimtune.search.spec import TrialSpec
+
+_SAME = ("recipe", "seed", "precision", "views")  # threads and device are of where it ran
+Told = tuple[TrialState, list[float] | None]
+"""How a finished trial stands in a study: its state and its values."""
+
+
+class StudyCheck:
+    """Compares each trial of a study with what it was made from and with its record.
+
+    Args:
+        suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
+        key: a recipe's identity; None if trials have none.
+        seeds: number of a trial -> its ``seed`` and ``prefix_seed``.
+        told: how the study stands after it was told of a record.
+        required: user attributes that every trial has.
+    """
+
+    def __init__(
+        self,
+        suggest: Callable[[Any], object],
+        key: Callable[[dict[str, Any]], str] | None,
+        seeds: Callable[[int], tuple[int, int | None]],
+        told: Callable[[TrialRecord], Told],
+        required: Sequence[str],
+    ) -> None:
+        self._suggest = suggest
+        self._key = key
+        self._seeds = seeds
+        self._told = told
+        self._required = required
+
+    def fault(self, study: optuna.Study, records: Mapping[int, TrialRecord | None]) -> str:
+        """Return what is wrong with a study in one line, or an empty string.
+
+        A trial that was written but not told is no fault, nor one whose folder is gone. A trial
+        that failed and runs again is: a study forgets nothing by itself.
+        """
+        try:
+            for number, trial in enumerate(study.get_trials(deepcopy=False)):
+                if fault := self._of(number, trial, records):
+                    return f"trial {number}: {fault}"
+        except Exception as error:  # a damaged cell can raise anything in Optuna, and in us
+            return f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        return ""
+
+    def _of(
+        self, number: int, trial: FrozenTrial, records: Mapping[int, TrialRecord | None]
+    ) -> str:
+        if trial.number != number:
+            return "its number is missing"
+        missing = [name for name in self._required if name not in trial.user_attrs]
+        if missing:
+            return f"has no {missing[0]}, so another program made it"
+        spec = TrialSpec.from_dict(trial.user_attrs["spec"])
+        if spec.number != number or (spec.seed, spec.prefix_seed) != self._seeds(number):
+            return "has another number or seed than it was given"
+        if not _sound(spec):
+            return "has a spec that no trial of ours can have"
+        if self._key is not None and trial.user_attrs["key"] != self._key(spec.recipe):
+            return "has another key than its recipe"
+        wanted = recall(spec.recipe, self._suggest).params
+        if not all(_same(value, trial.params.get(name)) for name, value in wanted.items()):
+            return "has other parameters than its recipe"
+        return self._against_record(trial, spec, records.get(number))
+
+    def _against_record(
+        self, trial: FrozenTrial, spec: TrialSpec, record: TrialRecord | None
+    ) -> str:
+        state, values = trial.state, trial.values
+        if state not in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL):
+            return f"is {state.name}, which no trial of ours can be"
+        if record is None:
+            return "failed, and runs again" if state is TrialState.FAIL else ""
+        if any(getattr(spec, name) != getattr(record, name) for name in _SAME):
+            return "was to be run otherwise than its folder says"
+        if state is not TrialState.RUNNING and (state, values) != self._told(record):
+            return "has other values than its folder"
+        return ""
+
+
+def _sound(spec: TrialSpec) -> bool:
+    counts = isinstance(spec.threads, int) and isinstance(spec.views, int)
+    named = isinstance(spec.device, str) and spec.precision in ("float32", "bfloat16")
+    return counts and named and spec.threads > 0 and spec.views >= 0
+
+
+def _same(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-7)
+    return bool(one == other)

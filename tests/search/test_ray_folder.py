@@ -1,0 +1,67 @@
+import fcntl
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from slimtune.errors import SlimtuneError
+from slimtune.search import ray_folder
+from slimtune.search.ray_folder import PREFIX, SOCKET_PATH, RayFolder, check_folder
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch):
+    """A temporary folder with a short path."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield Path(folder)
+
+
+def test_it_is_private_and_goes_away_with_what_is_in_it(short: Path) -> None:
+    made = RayFolder()
+    assert made.path.parent == short and stat.S_IMODE(made.path.stat().st_mode) == 0o700
+    (made.path / "session").mkdir()
+    made.remove()
+    assert os.listdir(short) == []
+
+
+def test_a_long_path_is_passed_over_for_a_short_one(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = short / ("a_long_folder_name_as_on_a_cluster_" * 3)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    made = RayFolder()
+    assert made.path.parent == short
+    below = "session_2026-11-29_01-59-42_123456_4194304/sockets/plasma_store.1"
+    assert len(os.fsencode(made.path / below)) <= SOCKET_PATH
+    made.remove()
+    assert os.listdir(deep) == []
+
+
+def test_without_any_short_path_the_way_out_is_named(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_folder, "SOCKET_PATH", 60)
+    with pytest.raises(SlimtuneError, match="set TMPDIR to a shorter one, or do without Ray"):
+        check_folder()
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(short: Path) -> None:
+    living = RayFolder()
+    for name in ("killed", "beginning", "old"):
+        (short / f"{PREFIX}{name}").mkdir()
+    (short / f"{PREFIX}killed" / "lock").touch()
+    os.utime(short / f"{PREFIX}old", (0, 0))
+    (short / "theirs").mkdir()
+    (short / f"{PREFIX}link").symlink_to(short / "theirs")
+    with (living.path / "lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    RayFolder().remove()
+    left = {f"{PREFIX}beginning", f"{PREFIX}link", "theirs", living.path.name}
+    assert set(os.listdir(short)) == left
+    living.remove()
