@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from slimtune.results.card_classes import classes_part
 from slimtune.results.card_facts import MODES, CardFacts, code, plain, stage_of
 from slimtune.results.card_numbers import numbers_table
 from slimtune.results.card_origin import how_measured, how_repeated
@@ -24,6 +25,7 @@ def model_card(facts: CardFacts) -> str:
         _summary(facts),
         "## Numbers\n",
         numbers_table(facts),
+        *filter(None, [classes_part(facts)]),
         "## Use\n",
         _use(facts),
         "## Pipeline\n",
@@ -186,8 +188,8 @@ def _limits(facts: CardFacts) -> str:
         "- Images unlike the training images (other cameras, other classes) get a class as well, "
         "and often a high probability.",
         "- Latency on another processor differs, and so may the ranking against the baseline.",
-        "- How accurate the model is on single classes, or on groups of images, is not told here; "
-        "errors may gather in one.",
+        f"- How accurate the model is on {'' if classes_part(facts) else 'single classes, or on '}"
+        "groups of images is not told here; errors may gather in one.",
         "- No licence is stated here: that of the baseline's weights and of the data holds.",
     ]
     if facts.rounds_activations:

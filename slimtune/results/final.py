@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, SlimtuneWarning, from_validation
+from slimtune.results.class_scores import ClassScores
 from slimtune.results.files import atomic_write, read_json, to_json
 from slimtune.results.interval import trusted_error
 from slimtune.results.shapes import STRICT, Share
@@ -36,6 +37,7 @@ class FinalRow:
         accuracy_sd: their sample standard deviation; None for a single one.
         test_accuracy_mean: of its finals' test accuracies.
         test_accuracy_sd: their sample standard deviation; None for a single one.
+        test_classes: what it does with single classes of the test images; None in older runs.
     """
 
     __pydantic_config__ = STRICT
@@ -51,6 +53,7 @@ class FinalRow:
     accuracy_sd: Share | None = None
     test_accuracy_mean: Share | None = None
     test_accuracy_sd: Share | None = None
+    test_classes: ClassScores | None = None
 
     def test_error(self, images: object) -> float | None:
         """Return the standard error of the test accuracy, of a row of an older slimtune too.
@@ -161,7 +164,9 @@ def with_final(
 
 def _csv(rows: Sequence[FinalRow]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in dataclasses.fields(FinalRow)])
+    # Lists have no place in a table; they are in front.json.
+    names = [f.name for f in dataclasses.fields(FinalRow) if f.name != "test_classes"]
+    writer = csv.DictWriter(text, names, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
         values = dataclasses.asdict(row)

@@ -9,6 +9,7 @@ from typing import Any
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import Latency
 from slimtune.measurement.runtime import predict
+from slimtune.results.class_scores import class_scores
 from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
@@ -54,7 +55,7 @@ def measure_front(
     _tell_unstable([row for row in rows if row.trial is None or row.trial in standing], warn)
     tested = {record.number for record in run.candidates()} | set(standing)
     rows = [
-        replace(row, **on_test(workload, _file_of(folder, row)))
+        replace(row, **_test_facts(workload, _file_of(folder, row)))
         if row.trial is None or row.trial in tested
         else row
         for row in rows
@@ -98,7 +99,7 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> Non
     rows = [_row(workload, _baseline(folder), base, None)]
     for trial, latency in zip(files, latencies, strict=True):
         tested = {
-            key: on_test(workload, place(folder, key) / "model.onnx") for key in members[trial]
+            key: _test_facts(workload, place(folder, key) / "model.onnx") for key in members[trial]
         }
         row = FinalRow(
             trial=trial,
@@ -131,11 +132,18 @@ def shipped(keys: Sequence[FinalKey], finals: Finals) -> FinalKey:
 
 def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
+    facts = _test_facts(workload, file)
+    return {name: facts[name] for name in ("test_accuracy", "test_standard_error")}
+
+
+def _test_facts(workload: Workload, file: bytes | Path) -> dict[str, Any]:
+    """Return what a `FinalRow` says of the test split."""
     logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, workload.test.labels)
     return {
         "test_accuracy": score,
         "test_standard_error": standard_error(score, len(workload.test)),
+        "test_classes": class_scores(logits.argmax(axis=1), workload.test.labels),
     }
 
 
@@ -187,7 +195,7 @@ def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> 
 
 def _row(workload: Workload, file: Path, latency: Latency, trial: int | None) -> FinalRow:
     return FinalRow(
-        trial=trial, latency_ms=latency.ms, stable=latency.stable, **on_test(workload, file)
+        trial=trial, latency_ms=latency.ms, stable=latency.stable, **_test_facts(workload, file)
     )
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from slimtune.errors import RunError, SlimtuneWarning
+from slimtune.results.class_scores import ClassScores
 from slimtune.results.final import FinalRow, check_final, read_final, with_final, write_final
 from slimtune.results.interval import standard_error
 
@@ -53,3 +54,11 @@ def test_test_errors_of_0_are_computed_from_the_number_of_images():
     told = with_final(table, rows, 400)
     assert told["test_standard_error"].tolist() == [standard_error(1.0, 400), 0.02]
     assert rows[0].test_error(None) is None and FinalRow(trial=5).test_error(400) is None
+
+
+def test_scores_of_classes_are_read_back_and_are_not_in_the_csv(tmp_path):
+    scores = ClassScores(right=((1, 2, 3), (0, 5, 5)), confused=((1, 0, 1),))
+    rows = [FinalRow(trial=None, test_classes=scores), FinalRow(trial=1)]
+    write_final(tmp_path, rows)
+    assert read_final(tmp_path) == rows
+    assert "test_classes" not in (tmp_path / "front" / "front.csv").read_text()

@@ -83,3 +83,12 @@ def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_their
     recorded = [folder.record(int(n)).objectives["latency_ms"] for n in front["trial"]]
     assert gone in set(front["trial"]) and front["latency_ms"].tolist() == recorded
     assert gone in still_standing(folder, workload)
+
+
+def test_single_classes_are_counted_on_the_test_images_of_every_member(digits_run: Path) -> None:
+    rows = [row for row in read_final(digits_run) if row.test_accuracy is not None]
+    assert len(rows) > 1 and rows[0].trial is None
+    for row in rows:
+        assert row.test_classes is not None and len(row.test_classes.right) == 10
+        right, images = (sum(each[i] for each in row.test_classes.right) for i in (1, 2))
+        assert right / images == pytest.approx(row.test_accuracy) and images == 539

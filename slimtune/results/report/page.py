@@ -21,6 +21,7 @@ from slimtune.results.output import write_output
 from slimtune.results.report import contents
 from slimtune.results.report.attribution import attributions
 from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure
+from slimtune.results.report.classes import member_classes
 from slimtune.results.report.design import fixed_settings
 from slimtune.results.report.importance import FEWEST, importances
 from slimtune.results.run import Run
@@ -98,6 +99,7 @@ def _content(run: Run) -> dict[str, Any]:
         "columns": contents.member_columns(front, run.objectives),
         "members": contents.member_rows(front, baseline, run.objectives) if len(front) else [],
         "notes": footnotes(front, baseline, run.manifest["workload"]),
+        "classes": member_classes(run, front),
         "volume": f"{run.hypervolume_share():.4g}",
         "whole": whole,
         "importances": weights,

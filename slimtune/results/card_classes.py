@@ -1,0 +1,29 @@
+"""The model card's part on single classes."""
+
+from slimtune.results.card_facts import CardFacts, code
+from slimtune.results.class_scores import class_table
+
+
+def classes_part(facts: CardFacts) -> str:
+    """Return the worst classes and the most frequent confusions; empty if none were counted."""
+    model = facts.final.test_classes if facts.final else None
+    if model is None:
+        return ""
+    base = facts.baseline_final.test_classes if facts.baseline_final else None
+    names = [code(name) for name in facts.workload.get("classes", ())]
+    table = class_table(model, base, names)
+    lines = [
+        "## Classes\n",
+        "| class | test images | baseline | this model |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {n} | {before or 'not measured'} | {after} |"
+        for name, n, before, after in table.rows
+    ]
+    told = "The share of each class's test images that is recognised, the worst class first"
+    lines.append(f"\n{told}{f'; {table.more} more are no worse' if table.more else ''}.\n")
+    for who, pairs in (("This model", table.model), ("The baseline", table.baseline)):
+        if pairs:
+            lines.append(f"{who} takes most often: {', '.join(pairs)}.\n")
+    return "\n".join(lines)
