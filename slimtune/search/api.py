@@ -31,7 +31,8 @@ def search(
             the run's.
         allow_code: run code that the resumed run names; what ``settings`` name may run anyway.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
-            ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
+            ``data``, ``preprocessing`` (``{"mean": "half"}``), ``trials``, ``seed``,
+            ``allow_weak_baseline``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``space``, ``final`` (``{"epochs": 30, "repeats": 3}``).
             None is as if not given.
 
