@@ -53,7 +53,8 @@ def search(
         allow_code: run code that the resumed run names, and connect to the Ray that it names;
             what ``settings`` name may be used anyway.
         **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
-            ``data``, ``trials``, ``seed``, ``concurrency``, ``executor``, ``objectives``,
+            ``data``, ``preprocessing`` (``{"mean": "half"}``), ``trials``, ``seed``,
+            ``allow_weak_baseline``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``constraints``, ``space``, ``final`` (``{"epochs": 30,
             "repeats": 3}``). None is as if not given.
 

@@ -63,10 +63,10 @@ def _facts(found: Checkup) -> list[str]:
 
 
 def _weights(checks: Sequence[WeightsCheck]) -> list[str]:
-    """Return what given weights do, normalised as they are and in the other usual ways."""
+    """Return what given weights do, normalised as they are and in the best other ways."""
     lines = []
     for check in checks:
-        tried = (check.as_it_is, *check.others)
+        tried = (check.as_it_is, *check.others[:3])
         shares = ", ".join(f"{each.right / check.images:.1%} by {each.option}" for each in tried)
         lines.append(f"{check.what:<9} {shares} (of {check.images} images)")
         if text := check.warning():

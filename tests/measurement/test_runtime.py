@@ -8,7 +8,7 @@ from torch import nn
 
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.errors import DataError, ModelError
-from slimtune.measurement.runtime import observe_ranges, open_session, predict
+from slimtune.measurement.runtime import observe_ranges, open_session, predict, takes_pixels
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 5, 3), np.uint8)
@@ -63,6 +63,10 @@ def test_our_file_takes_pixels_as_they_are(our_file: bytes, batch: int) -> None:
 def test_a_float_file_of_others_gets_normalised_pixels(batch: int | None) -> None:
     logits = predict(foreign_file(network(), batch), IMAGES, mean=MEAN, std=STD)
     np.testing.assert_allclose(logits, torch_logits(network()), atol=1e-5)
+
+
+def test_only_our_files_take_pixels_as_they_are(our_file: bytes) -> None:
+    assert takes_pixels(our_file) and not takes_pixels(foreign_file(network(), None))
 
 
 def test_a_path_reads_like_its_content(our_file: bytes, tmp_path: Path) -> None:

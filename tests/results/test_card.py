@@ -200,3 +200,10 @@ def test_settings_of_a_training_that_did_not_take_place_are_not_told() -> None:
     assert "not fine-tuned" not in text and "- train: `epochs 0, lr 0.5`\n" in text
     in_steps = {"method": "l1", "schedule": "incremental", "step_epochs": 1}
     assert "lr 0.5" in with_recipe({"prune": in_steps, "train": untrained})
+
+
+def test_the_card_names_the_normalisation_that_the_file_holds() -> None:
+    words = "half: mean 0.5, std 0.5 (as given)"
+    manifest = {**MANIFEST, "workload": {**MANIFEST["workload"], "normalisation": words}}
+    assert card(manifest=manifest).count(f"by `{words}`") == 2
+    assert "by itself. It gives" in card()  # of a run that does not tell

@@ -19,6 +19,8 @@ def test_a_file_and_its_checkpoint_score_the_same(digits: Workload, tmp_path: Pa
     checkpoint = evaluate_checkpoint("resnet8", str(tmp_path / "net.safetensors"), "digits")
     assert file["test_accuracy"] == checkpoint["test_accuracy"] > 0.9
     assert file["test_images"] == checkpoint["test_images"] == 539
+    assert "normalisation" not in file  # it normalises by itself
+    assert checkpoint["normalisation"].endswith("(the default)")
     assert file["size_bytes"] == len(outcome.files["model.onnx"]) and file["latency_ms"] > 0
 
 

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from slimtune.compression.training import network_accuracy
-from slimtune.errors import ConfigError, ModelError, UserError
+from slimtune.errors import ConfigError, ModelError, RunError, UserError
+from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.rerun import run_config
 from slimtune.search.setup import (
     load_network,
     load_workload,
+    reopen_workload,
     split_workload,
     train_baseline,
     train_missing,
@@ -20,7 +23,8 @@ from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.datasets import load_dataset
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Architecture, Workload
+from slimtune.workload.zoo.build import build
 
 
 def test_a_trained_baseline_never_saw_the_validation_images(digits: Workload) -> None:
@@ -145,3 +149,48 @@ def test_weights_of_another_network_are_no_teacher(digits: Workload, tmp_path: P
     config = make_config({"model": "resnet8", "data": "digits", **settings})
     with pytest.raises(ModelError, match="teacher: .*resnet8.safetensors"):
         load_workload(config, load_dataset("digits"))
+
+
+class Stored:
+    """A finished run whose manifest says something else of the normalisation."""
+
+    def __init__(self, run: Path, **workload: object) -> None:
+        folder = RunFolder.open(run)
+        known = {k: v for k, v in folder.manifest["workload"].items() if k not in workload}
+        kept = {key: value for key, value in workload.items() if value is not None}
+        self.path, self.config = folder.path, run_config(folder)
+        self.manifest = {**folder.manifest, "workload": {**known, **kept}}
+
+
+def test_a_run_of_an_older_version_keeps_the_normalisation_that_it_recorded(
+    digits_run: Path, digits: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(load_dataset("digits"), mean=(0.5,), std=(0.5,))
+    old = Stored(digits_run, normalised_by=None, normalisation=None)
+    monkeypatch.setattr("slimtune.search.setup.load_dataset", lambda name: half)
+    found = reopen_workload(old, old.config)  # type: ignore[arg-type]
+    assert found.mean == pytest.approx(digits.mean) and found.std == pytest.approx(digits.std)
+
+
+def test_a_run_goes_on_with_no_other_normalisation_of_the_users(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(load_dataset("digits"), mean=(0.5,), std=(0.5,), normalised_by="data")
+    monkeypatch.setattr("slimtune.search.setup.load_dataset", lambda name: half)
+    typed = Stored(digits_run, normalised_by="data")
+    with pytest.raises(RunError, match="has changed since"):
+        reopen_workload(typed, typed.config)  # type: ignore[arg-type]
+
+
+def test_a_network_of_timm_is_given_what_it_was_trained_with() -> None:
+    pytest.importorskip("timm")
+    config = make_config({"model": "timm:mixer_s32_224", "data": "digits@size=224,channels=3"})
+    dataset = load_dataset("digits@channels=3")
+    workload = split_workload(config, dataset, timm_network())
+    assert workload.mean == (0.5,) * 3 and workload.normalised_by == "network"
+    typed = load_dataset("digits@channels=3,mean=imagenet")
+    assert split_workload(config, typed, timm_network()).mean == (0.485, 0.456, 0.406)
+
+
+def timm_network() -> torch.nn.Module:
+    return build(Architecture("timm:mixer_s32_224", 10, 3))
