@@ -92,6 +92,7 @@ class Compressed:
         history: one entry an epoch of fine-tuning.
         weight_bits: bits of each weight that is stored as integers, by qualified name.
         left_out: the weights that the file holds in float32 although it was to be quantized.
+        runtime: the oldest ONNX Runtime that loads the file.
     """
 
     model: nn.Module
@@ -102,6 +103,7 @@ class Compressed:
     history: list[Epoch]
     weight_bits: dict[str, int]
     left_out: LeftOut = LeftOut()
+    runtime: str = ""
 
 
 def compress(
@@ -307,7 +309,7 @@ class _Bench:
             observe=observe,
         )
         left_out = made.left_out.checked(quantizer.bits, method_of(quantizer))
-        more = at.architecture, at.kept, at.history, made.weight_bits, left_out
+        more = at.architecture, at.kept, at.history, made.weight_bits, left_out, made.runtime
         return Compressed(model, computed, made.onnx, *more)
 
     def _tuned(

@@ -228,6 +228,10 @@ def _effective_train(recipe: Recipe) -> Train:
     """Return the training settings with every one that has no effect at its default."""
     train, prune = recipe.train, recipe.prune
     sparse = prune.method.sparsity_epochs if prune is not None else 0
+    if train.recalibrate is None:
+        changed = prune is not None or recipe.quantize.bits <= 8
+        untrained = recipe.epochs + sparse == 0
+        train = dataclasses.replace(train, recalibrate=changed and untrained)
     if recipe.epochs + sparse == 0:
         return Train(epochs=0, recalibrate=train.recalibrate)
     if recipe.epochs + sparse == recipe.quantize.epochs:

@@ -91,6 +91,9 @@ class Train:
         float, Field(ge=0, lt=1, description="share of the classifier's input that is dropped")
     ] = 0.0
     recalibrate: Annotated[
-        bool,
-        Field(description="measure batch-norm statistics again at the end; kept if it helps"),
-    ] = False
+        bool | None,
+        Field(
+            description="measure batch-norm statistics again at the end; kept if it helps; "
+            "unset: where weights are removed or rounded and nothing is trained"
+        ),
+    ] = None

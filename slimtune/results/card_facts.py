@@ -96,6 +96,9 @@ class CardFacts:
             )
         if known.get("activation_ranges"):
             lines.append(f"- ranges of activations: {plain(str(known['activation_ranges']))}")
+        if known.get("oldest_onnxruntime") and "model.onnx" in self.files:
+            oldest = plain(str(known["oldest_onnxruntime"]))
+            lines.append(f"- `model.onnx` loads in ONNX Runtime {oldest} and later")
         return lines
 
     def latencies(self) -> tuple[float | None, float | None]:

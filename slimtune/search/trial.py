@@ -262,6 +262,7 @@ def measure(
         "activation_ranges": ranges_from(recipe.quantize),
         "weights_float32": made.left_out.share,
         "layers_float32": made.left_out.names,
+        "oldest_onnxruntime": made.runtime,
         **removed(workload, recipe, made, cost),
     }
 

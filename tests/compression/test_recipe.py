@@ -261,3 +261,26 @@ def test_pruning_nothing_is_nothing_whatever_its_schedule() -> None:
         {"prune": {"method": "bn_scale", "amount": 0}, "train": {"epochs": 0}},
     ):
         assert Recipe.from_dict(idle).key() == plain.key()
+
+
+@pytest.mark.parametrize(
+    ("stages", "acts"),
+    [
+        ({"quantize": {"method": "rtn", "bits": 3}, "train": {"epochs": 0}}, True),
+        ({"prune": {"method": "l1", "amount": 0.5}, "train": {"epochs": 0}}, True),
+        ({"quantize": {"method": "rtn", "bits": 3}}, False),  # three epochs
+        ({"quantize": "lsq", "train": {"epochs": 0}}, False),  # its own epochs
+        ({"train": {"epochs": 0}}, False),  # nothing that changes a weight
+        ({"quantize": "float16", "train": {"epochs": 0}}, False),
+        ({"quantize": "rtn", "train": {"epochs": 0, "recalibrate": False}}, False),
+        ({"train": {"epochs": 1, "recalibrate": True}}, True),
+    ],
+)
+def test_statistics_are_measured_again_where_nothing_is_trained_unless_it_is_said(
+    stages: dict[str, Any], acts: bool
+) -> None:
+    recipe = Recipe.from_dict(stages)
+    assert recipe.effective().train.recalibrate is acts
+    assert (
+        Recipe.from_dict(recipe.to_dict()) == recipe
+    )  # an old record says it: it stays as it was

@@ -29,6 +29,7 @@ from slimtune.compression.export.kernels import (
 from slimtune.compression.export.padding import write_pads
 from slimtune.compression.export.qdq import insert_qdq
 from slimtune.compression.export.trace import trace
+from slimtune.compression.export.versions import lower, oldest_runtime
 from slimtune.compression.export.weights import (
     fit_bias_range,
     fold_into_scales,
@@ -53,11 +54,13 @@ class Exported:
         onnx: its bytes.
         weight_bits: bits of each weight that it holds as integers, by qualified name.
         left_out: the weights that it holds in float32.
+        runtime: the oldest ONNX Runtime that loads it, such as ``"1.15"``.
     """
 
     onnx: bytes
     weight_bits: dict[str, int]
     left_out: LeftOut
+    runtime: str
 
 
 def export_onnx(model: nn.Module, **settings: Any) -> bytes:
@@ -130,8 +133,10 @@ def export_file(
     parameters = {name: p.numel() for name, p in model.named_parameters() if p.ndim > 1}
     left_out = left_float(graph, stored, halves, parameters)
     graph = store_floats(graph, stored, halves, factors)
-    content = _to_bytes(graph, image_shape, mean, std, classes)
-    return Exported(content, {name: w.bits for name, w in stored.items()}, left_out)
+    file = _to_file(graph, image_shape, mean, std, classes)
+    bits = {name: weight.bits for name, weight in stored.items()}
+    content = file.SerializeToString(deterministic=True)
+    return Exported(content, bits, left_out, oldest_runtime(file))
 
 
 def _on_grids(
@@ -152,20 +157,21 @@ def _on_grids(
     return insert_qdq(graph, fit_bias_range(graph, integers, steps), grids, clipped)
 
 
-def _to_bytes(
+def _to_file(
     graph: Graph,
     image_shape: tuple[int, int, int],
     mean: Sequence[float],
     std: Sequence[float],
     classes: Sequence[str],
-) -> bytes:
-    file = to_model(shorten(graph), image_shape, len(classes))
+) -> onnx.ModelProto:
+    file = lower(to_model(shorten(graph), image_shape, len(classes)))
     description = {
         "slimtune.schema": SCHEMA,
         "slimtune.input": {"dtype": "uint8", "layout": "NCHW"},
         "slimtune.classes": list(classes),
         "slimtune.mean": [float(value) for value in mean],
         "slimtune.std": [float(value) for value in std],
+        "slimtune.onnxruntime": f">={oldest_runtime(file)}",
     }
     for key, value in description.items():
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -175,7 +181,7 @@ def _to_bytes(
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().split("\n")[0]
         raise TrialError(f"the exported graph must be valid ONNX, but is not: {reason}") from error
-    return file.SerializeToString(deterministic=True)
+    return file
 
 
 def _check_classes(traced: onnx.ModelProto, classes: Sequence[str]) -> None:
