@@ -4,10 +4,12 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import optuna
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.features import check_features
 from slimtune.compression.export.trace import trace
@@ -21,6 +23,7 @@ from slimtune.errors import ConfigError, ModelError, PruningError, TrialError, U
 from slimtune.search.config import SearchConfig
 from slimtune.search.trial import build_student
 from slimtune.spaces.space import Space, suggest_recipe
+from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
 
@@ -94,7 +97,9 @@ def _draw_some(space: Space) -> None:
 def _student(name: str, weights: str | None, workload: Workload, where: str) -> nn.Module:
     """Return a network that recipes start from, as pruning sees it."""
     if name == BASELINE:
-        return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+        network = materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+        _check_network(network, _known_as(name, workload), workload)
+        return network
     try:
         network = build_student(dataclasses.replace(workload.architecture, name=name), weights)
     except UserError as error:
@@ -108,7 +113,14 @@ def _student(name: str, weights: str | None, workload: Workload, where: str) -> 
         raise ModelError(
             f"{where}: {name} cannot run on {workload.image_shape} images: {reason}"
         ) from None
+    _check_network(network, f"{where}: {name}", workload)
     return network
+
+
+def _check_network(network: nn.Module, name: str, workload: Workload) -> None:
+    spread = np.linspace(0, len(workload.train) - 1, IMAGES).astype(np.int64)
+    images = torch.from_numpy(workload.train.images[spread])
+    check_network(network, normalise(images, workload.mean, workload.std), name)
 
 
 def _noise(workload: Workload) -> Tensor:

@@ -24,6 +24,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import network_logits
 from slimtune.errors import SlimtuneError, TrialError
 from slimtune.measurement.accuracy import check_parity
+from slimtune.measurement.alone import check_alone
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.trial import build_student
@@ -159,8 +160,9 @@ def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
     check_parity(
         network_logits(made.computed, images, workload).numpy(),
         predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=typed.quantize.activations != "float",
+        quantized=(quantized := typed.quantize.activations != "float"),
     )
+    check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
     return made
 
 

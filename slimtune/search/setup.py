@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
@@ -14,7 +16,8 @@ from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, ValidationSettings
 from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
-from slimtune.workload.checkpoints import load_weights
+from slimtune.workload.augment import normalise
+from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import fingerprint
 from slimtune.workload.splits import split_dataset
@@ -89,7 +92,8 @@ def _network(
     torch.manual_seed(seed)
     network = build(architecture)
     if weights is not None:
-        load_weights(network, Path(weights))
+        load_and_fold(network, Path(weights))
+    fold_computed_weights(network)
     _try_forward(network, architecture.name, dataset)
     return network.eval()
 
@@ -218,6 +222,9 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
             f"but the data has {len(dataset.classes)} classes; build it for these (a function of "
             "yours is given num_classes if it takes it)"
         )
+    spread = np.linspace(0, len(dataset.train) - 1, IMAGES).astype(np.int64)
+    images = torch.from_numpy(dataset.train.images[spread])
+    check_network(network, normalise(images, dataset.mean, dataset.std), name)
 
 
 def _channel_words(network: nn.Module, dataset: Dataset) -> str:
