@@ -1,5 +1,6 @@
 """What can be known to fail is refused before the baseline is trained, not in every trial."""
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from slimtune.compression.export.trace import trace
 from slimtune.compression.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
-from slimtune.compression.pruning.surgery import check_prunable, find_groups
+from slimtune.compression.pruning.surgery import check_prunable, find_groups, remember_groups
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import ConfigError, ModelError, PruningError, TrialError, UserError
@@ -72,6 +73,16 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     if recipe.prune is not None:
         _check_prunable(name, [recipe.prune.method], student, workload)
     _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)
+
+
+def learn_groups(config: SearchConfig, workload: Workload) -> None:
+    """Try once, for all trials, which channels of a reopened baseline can be removed."""
+    methods = _pruning_methods(config.resolved_space())
+    if any(isinstance(method, ChannelPruning) for method in methods):
+        network = materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+        with contextlib.suppress(PruningError):
+            find_groups(network, _noise(workload))
+        remember_groups(workload.baseline, network)
 
 
 def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
@@ -140,6 +151,8 @@ def _check_prunable(
         if cuts:
             check_prunable(network, noise)
         groups = find_groups(network, noise) if cuts else []
+        if name == BASELINE:
+            remember_groups(workload.baseline, network)
         layers = weight_layers(network, noise)
         weights = {layer.weight_name: layer.weight.detach() for layer in layers}
         for method in methods:

@@ -15,7 +15,7 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
-from slimtune.search.checks import check_space
+from slimtune.search.checks import check_space, learn_groups
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
@@ -149,6 +149,7 @@ def _go_on(
     check_same_search(folder, config)
     with RunLock(out):
         workload = reopen_workload(folder, config)
+        learn_groups(config, workload)
         folder = folder.with_config(config.model_dump(mode="json"))
         folder.sweep()
         baseline = folder.baseline()
