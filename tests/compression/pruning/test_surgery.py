@@ -214,7 +214,7 @@ def test_modes_and_flags_are_as_before() -> None:
 
 
 def test_a_network_that_draws_random_numbers_leaves_the_callers_alone() -> None:
-    model = Body(nn.functional.dropout)  # active in eval mode as well
+    model = Body(lambda x: x + 0 * torch.rand_like(x))  # in eval mode as well
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
