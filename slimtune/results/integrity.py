@@ -51,7 +51,7 @@ def fault_in(
     return ""
 
 
-def check_network(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
+def check_stored(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
     """Check the stored baseline or teacher of a run before anything is built on it.
 
     Args:

@@ -13,7 +13,7 @@ from slimtune.errors import RunError
 from slimtune.results.files import read_json, set_aside
 from slimtune.results.final import check_final
 from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import check_network, fault_in, recorded_in
+from slimtune.results.integrity import check_stored, fault_in, recorded_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
 from slimtune.search.spec import TrialSpec
@@ -91,7 +91,7 @@ def look_again(folder: RunFolder, warn: Warn) -> None:
     """
     if not recorded_in(folder.path / "baseline"):  # of an older version
         warn("this run has no recorded SHA-256 of its baseline: its files are taken as they are")
-    check_network(folder.path, "baseline", ("model.onnx",))
+    check_stored(folder.path, "baseline", ("model.onnx",))
     _set_damaged_front_aside(folder, warn)
 
 

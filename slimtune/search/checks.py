@@ -1,19 +1,22 @@
 """What can be known to fail is refused before the baseline is trained, not in every trial."""
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import optuna
 import torch
 from torch import Tensor, nn
 
+from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.features import check_features
 from slimtune.compression.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
-from slimtune.compression.pruning.surgery import check_prunable, find_groups
+from slimtune.compression.pruning.surgery import check_prunable, find_groups, remember_groups
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
@@ -23,6 +26,7 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.trial import build_student
 from slimtune.search.trial_files import check_files
 from slimtune.spaces.space import Space, suggest_recipe
+from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
 
@@ -66,6 +70,16 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)
 
 
+def learn_groups(config: SearchConfig, workload: Workload) -> None:
+    """Try once, for all trials, which channels of a reopened baseline can be removed."""
+    methods = _pruning_methods(config.resolved_space())
+    if any(isinstance(method, ChannelPruning) for method in methods):
+        network = materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+        with contextlib.suppress(PruningError):
+            find_groups(network, _noise(workload))
+        remember_groups(workload.baseline, network)
+
+
 def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
     """Return every pruning method of the space, with each end of each of its own dimensions."""
     found: list[ChannelPruning | WeightPruning] = []
@@ -98,7 +112,9 @@ def _draw_some(space: Space) -> None:
 def _student(name: str, weights: str | None, workload: Workload, where: str) -> nn.Module:
     """Return a network that recipes start from, as pruning sees it."""
     if name == BASELINE:
-        return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+        network = materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+        _check_network(network, _known_as(name, workload), workload)
+        return network
     try:
         network = build_student(dataclasses.replace(workload.architecture, name=name), weights)
     except UserError as error:
@@ -112,7 +128,14 @@ def _student(name: str, weights: str | None, workload: Workload, where: str) -> 
         raise ModelError(
             f"{where}: {name} cannot run on {workload.image_shape} images: {reason}"
         ) from None
+    _check_network(network, f"{where}: {name}", workload)
     return network
+
+
+def _check_network(network: nn.Module, name: str, workload: Workload) -> None:
+    spread = np.linspace(0, len(workload.train) - 1, IMAGES).astype(np.int64)
+    images = torch.from_numpy(workload.train.images[spread])
+    check_network(network, normalise(images, workload.mean, workload.std), name)
 
 
 def _noise(workload: Workload) -> Tensor:
@@ -132,6 +155,8 @@ def _check_prunable(
         if cuts:
             check_prunable(network, noise)
         groups = find_groups(network, noise) if cuts else []
+        if name == BASELINE:
+            remember_groups(workload.baseline, network)
         layers = weight_layers(network, noise)
         weights = {layer.weight_name: layer.weight.detach() for layer in layers}
         for method in methods:

@@ -19,11 +19,12 @@ from slimtune.compression.distillation.taps import find_stages
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning
-from slimtune.compression.pruning.surgery import check_prunable, find_groups
+from slimtune.compression.pruning.surgery import check_prunable, find_groups, left_whole
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import network_logits
 from slimtune.errors import SlimtuneError, TrialError
 from slimtune.measurement.accuracy import check_parity
+from slimtune.measurement.alone import check_alone
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.trial import build_student
@@ -173,8 +174,9 @@ def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
     check_parity(
         network_logits(made.computed, images, workload).numpy(),
         predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=typed.quantize.activations != "float",
+        quantized=(quantized := typed.quantize.activations != "float"),
     )
+    check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
     return made
 
 
@@ -216,7 +218,18 @@ def _prune_channels(workload: Workload) -> str:
     after = count_cost(made.model, workload.image_shape).macs
     return (
         f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; {AMOUNT:.0%} less "
-        f"leaves {after / before:.0%} of the MACs"
+        f"leaves {after / before:.0%} of the MACs{_whole_words(left_whole(network, example))}"
+    )
+
+
+def _whole_words(whole: Mapping[str, str]) -> str:
+    """Return which layers keep all their channels and why, those of one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in whole.items():
+        reasons.setdefault(why, []).append(name)
+    return "".join(
+        f"; left whole: {', '.join(names[:4])}{', …' if len(names) > 4 else ''} ({why})"
+        for why, names in reasons.items()
     )
 
 

@@ -13,7 +13,7 @@ from slimtune.results.class_scores import class_scores
 from slimtune.results.final import FinalRow, read_final, write_final
 from slimtune.results.finals import FinalKey, place
 from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import check_network, lost
+from slimtune.results.integrity import check_stored, lost
 from slimtune.results.interval import standard_error
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
@@ -184,7 +184,7 @@ def _baseline(folder: RunFolder) -> Path:
 
 def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> list[Latency]:
     """Return the latencies of the baseline and the files, measured in turn."""
-    check_network(folder.path, "baseline", ("model.onnx",))
+    check_stored(folder.path, "baseline", ("model.onnx",))
     return measure_on_reference_host(
         [_baseline(folder), *files],
         image_shape=workload.image_shape,

@@ -15,6 +15,7 @@ from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
+from slimtune.search.checks import check_recipe
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.devices import moved_here
 from slimtune.search.layered import merged, set_path
@@ -200,7 +201,11 @@ def compress_once(
         keep: called with the student after the stages ``prune`` and ``train``.
         precision: in which networks are trained.
         views: as of `TrialSpec`.
+
+    Raises:
+        UserError: no such recipe, or the network cannot be compressed so.
     """
+    check_recipe(Recipe.from_dict(dict(recipe)), workload)
     spec = TrialSpec(0, dict(recipe), seed=seed, precision=precision, views=views)
     return run_trial(workload, spec, start=start, keep=keep)
 

@@ -15,6 +15,7 @@ from slimtune.results.files import read_json
 from slimtune.results.integrity import WEIGHTS, fault_in, recorded_in
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
+from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 
@@ -60,7 +61,7 @@ def load_model(
         architecture = dataclasses.replace(architecture, name=model)
     if allow_code or model is not None:
         own_code.allow_code(architecture.name)
-    network = resize_to(build(architecture), read_weights(weights))
+    network = resize_to(fold_computed_weights(build(architecture)), read_weights(weights))
     return _as_described(network, description, folder / "model.json").eval()
 
 

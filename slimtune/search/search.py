@@ -19,7 +19,7 @@ from slimtune.results.stop_reason import stopped_words
 from slimtune.search.aside import look_again
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
-from slimtune.search.checks import check_space
+from slimtune.search.checks import check_space, learn_groups
 from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
@@ -169,6 +169,7 @@ def _go_on(
     check_same_search(folder, config)
     with RunLock(out):
         workload = reopen_workload(folder, config)
+        learn_groups(config, workload)
         before, folder = folder, settings_changed(folder, config)
         config = as_begun(config, folder.manifest)
         folder.sweep()

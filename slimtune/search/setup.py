@@ -5,18 +5,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import check_network
+from slimtune.results.integrity import check_stored
 from slimtune.search.config import SearchConfig, ValidationSettings
 from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
-from slimtune.workload.checkpoints import load_weights
+from slimtune.workload.augment import normalise
+from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import fingerprint
 from slimtune.workload.splits import split_dataset
@@ -110,8 +113,9 @@ def _network(
     torch.manual_seed(seed)
     network = build(architecture)
     if weights is not None:
-        if taken := load_weights(network, Path(weights)):
+        if taken := load_and_fold(network, Path(weights)):
             note(f"{weights}: {taken}")
+    fold_computed_weights(network)
     _try_forward(network, architecture.name, dataset)
     return network.eval()
 
@@ -195,7 +199,7 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     """
     check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
     for name in ("baseline", *(["teacher"] if config.teacher is not None else [])):
-        check_network(folder.path, name)
+        check_stored(folder.path, name)
     dataset = load_dataset(config.data)
     recorded = folder.manifest["workload"]
     if recorded.get("validation_source", "val") != "val":
@@ -266,6 +270,9 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
             f"but the data has {len(dataset.classes)} classes; build it for these (a function of "
             "yours is given num_classes if it takes it)"
         )
+    spread = np.linspace(0, len(dataset.train) - 1, IMAGES).astype(np.int64)
+    images = torch.from_numpy(dataset.train.images[spread])
+    check_network(network, normalise(images, dataset.mean, dataset.std), name)
 
 
 def _channel_words(network: nn.Module, dataset: Dataset) -> str:

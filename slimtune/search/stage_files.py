@@ -13,6 +13,7 @@ from slimtune.errors import ConfigError, ModelError, UserError, shortened
 from slimtune.results.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
 from slimtune.search.setup import workload_fingerprint
 from slimtune.workload.checkpoints import parse_weights, weights_bytes
+from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 
@@ -106,7 +107,7 @@ def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -
         raise ConfigError("order: spq has no stages to go on from; use order ppq")
     _check_same(carried_out(recipe.effective(), done), known, file)
     weights = parse_weights(files.get("model.safetensors", b""), folder / "model.safetensors")
-    model = resize_to(build(architecture), weights).eval()
+    model = resize_to(fold_computed_weights(build(architecture)), weights).eval()
     return Progress(done, model, architecture, kept, history)
 
 

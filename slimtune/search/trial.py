@@ -28,6 +28,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.accuracy import check_parity
+from slimtune.measurement.alone import check_alone
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
@@ -42,7 +43,8 @@ from slimtune.search.shared_views import SharedViews
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_clock import StageClock
 from slimtune.search.stage_store import Beginning
-from slimtune.workload.checkpoints import load_weights, weights_bytes
+from slimtune.workload.checkpoints import weights_bytes
+from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 
@@ -188,11 +190,13 @@ def _measured(
 def _check_parity(workload: Workload, recipe: Recipe, made: Compressed) -> None:
     """Check that the file computes what the network does."""
     images = workload.validation.images[:PARITY_IMAGES]
+    quantized = recipe.quantize.activations != "float"
     check_parity(
         network_logits(made.computed, images, workload).numpy(),
         predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=recipe.quantize.activations != "float",
+        quantized=quantized,
     )
+    check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
 
 
 def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
@@ -203,8 +207,8 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
     """
     network = build(architecture)
     if weights is not None:
-        load_weights(network, Path(weights).expanduser())
-    return network
+        load_and_fold(network, Path(weights).expanduser())
+    return fold_computed_weights(network)
 
 
 def measure(

@@ -4,7 +4,7 @@ import pytest
 
 from slimtune.errors import RunError
 from slimtune.results.files import sha256_bytes
-from slimtune.results.integrity import check_network, fault_in, lost, recorded_in
+from slimtune.results.integrity import check_stored, fault_in, lost, recorded_in
 from slimtune.results.record import TrialRecord
 
 FILES = {"model.onnx": b"graph", "model.safetensors": b"weights", "model.json": b"{}"}
@@ -24,7 +24,7 @@ def place(tmp_path):
 def test_files_that_are_as_they_were_written_have_no_fault(place):
     assert recorded_in(place) == HASHES
     assert fault_in(place, HASHES) == ""
-    check_network(place.parent, "baseline")
+    check_stored(place.parent, "baseline")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -46,7 +46,7 @@ def test_any_other_content_is_named(place, tmp_path, name, change):
     assert str(path) in fault and "\n" not in fault
     if name != "model.onnx":
         with pytest.raises(RunError, match="put the file back from a copy, or start a new search"):
-            check_network(place.parent, "baseline")
+            check_stored(place.parent, "baseline")
 
 
 def test_a_file_that_is_gone_is_a_fault_only_where_it_is_needed(place):
@@ -54,7 +54,7 @@ def test_a_file_that_is_gone_is_a_fault_only_where_it_is_needed(place):
     assert fault_in(place, HASHES) == ""
     assert "model.json" in fault_in(place, HASHES, gone=True)
     with pytest.raises(RunError, match="model.json"):
-        check_network(place.parent, "baseline")
+        check_stored(place.parent, "baseline")
 
 
 @pytest.mark.parametrize("text", [None, "{", "{}", '{"artifacts": 3}', '{"artifacts": {"a": 1}}'])
@@ -64,7 +64,7 @@ def test_a_run_without_recorded_hashes_is_accepted(place, text):
         (place / "result.json").write_text(text)
     (place / "model.json").write_bytes(b"other")
     assert recorded_in(place) == {}
-    check_network(place.parent, "baseline")
+    check_stored(place.parent, "baseline")
 
 
 def test_why_a_trial_cannot_be_measured(place):

@@ -135,3 +135,14 @@ def test_a_network_with_many_macs_is_tried_on_fewer_images(
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def test_layers_that_keep_all_their_channels_are_named() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.ChannelShuffle(4), nn.Conv2d(8, 12, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3),
+    )  # fmt: skip
+    [_, found] = examine(around(network, "x"), among={"channels"})
+    assert found.works and "12 channels in 1 groups" in found.detail
+    assert "; left whole: 0 (its channels are mixed in a way that" in found.detail

@@ -10,7 +10,8 @@ from slimtune.compression.training import network_accuracy
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, make_config
-from slimtune.search.rerun import run_config
+from slimtune.search.rerun import compress_once, run_config
+from slimtune.search.saved import load_model
 from slimtune.search.setup import (
     load_network,
     load_workload,
@@ -21,7 +22,9 @@ from slimtune.search.setup import (
 )
 from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial
+from slimtune.workload import own_code
 from slimtune.workload.checkpoints import save_weights
+from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
@@ -194,3 +197,75 @@ def test_a_network_of_timm_is_given_what_it_was_trained_with() -> None:
 
 def timm_network() -> torch.nn.Module:
     return build(Architecture("timm:mixer_s32_224", 10, 3))
+
+
+ODD = """
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels, norm):
+        super().__init__()
+        self.conv, self.norm = weight_norm(nn.Conv2d(in_channels, 8, 3, padding=1)), norm
+        self.second, self.aux = nn.Conv2d(8, 8, 3), nn.Linear(8, num_classes)
+        self.head = weight_norm(nn.Linear(8, num_classes))
+
+    def forward(self, x):
+        maps = torch.relu(self.norm(self.conv(x)))
+        logits = self.head(torch.relu(self.second(maps)).mean((2, 3)))
+        if self.training:
+            return logits, self.aux(maps.mean((2, 3)))
+        return {"features": maps, "logits": logits}
+
+
+def make(num_classes, in_channels):
+    return Net(num_classes, in_channels, nn.BatchNorm2d(8))
+
+
+def batchwise(num_classes, in_channels):
+    return Net(num_classes, in_channels, nn.BatchNorm2d(8, track_running_stats=False))
+"""
+
+
+def test_computed_weights_and_outputs_for_training_go_through_a_whole_trial(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    reference = f"{tmp_path / 'odd.py'}:make"
+    with own_code.consent_ends():
+        own_code.allow_code(reference)
+        config = make_config({"model": reference, "data": "digits", "baseline": {"epochs": 1}})
+        workload = load_workload(config, load_dataset("digits"))
+        train_baseline(workload, config, lambda epoch: None)
+        recipe = {"quantize": {"method": "rtn", "bits": 4}, "train": {"epochs": 1}}
+        made = compress_once(workload, recipe, 0)
+        assert made.status == "complete", made.payload.error
+        for name, content in made.files.items():
+            (tmp_path / name).write_bytes(content)
+        read = load_model(tmp_path)
+    images = torch.zeros(2, 1, 8, 8)
+    assert read(images).shape == read.train()(images).shape == (2, 10)
+
+
+def test_batch_statistics_are_refused_wherever_a_network_enters(
+    tmp_path: Path, digits: Workload
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    reference = f"{tmp_path / 'odd.py'}:batchwise"
+    told = "depend on the rest of its batch: the batch norm norm has track_running_stats=False"
+    with own_code.consent_ends():
+        own_code.allow_code(reference)
+        for settings in ({"model": reference}, {"model": "resnet8", "teacher": reference}):
+            with pytest.raises(ModelError, match=told):
+                load_workload(make_config({"data": "digits", **settings}), load_dataset("digits"))
+        with pytest.raises(ModelError, match=f"student.model: .*{told}"):
+            compress_once(digits, {"student": {"model": reference}}, 0)
+        broken = replace(digits, baseline=odd_network(reference))
+        with pytest.raises(ModelError, match=told):
+            compress_once(broken, {"train": {"epochs": 0}}, 0)
+
+
+def odd_network(reference: str) -> torch.nn.Module:
+    return fold_computed_weights(build(Architecture(reference, 10, 1))).eval()

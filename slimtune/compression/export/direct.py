@@ -56,8 +56,9 @@ def write_directly(
 
 def _is_unusual(module: nn.Module) -> bool:
     """Return whether more happens when the module is called than its forward: not to be seen."""
-    hooks = module._forward_hooks or module._forward_pre_hooks
-    return module.training or bool(hooks) or isinstance(module, torch.fx.GraphModule)
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    unseen = any(not getattr(hook, "keeps_tensors", False) for hook in hooks)
+    return module.training or unseen or isinstance(module, torch.fx.GraphModule)
 
 
 class _Refused(Exception):

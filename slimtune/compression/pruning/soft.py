@@ -66,7 +66,7 @@ class SoftPruning:
             self._finish()
         with quantizers_off(self._model):
             if any(self._removals.values()):
-                remove_channels(self._model, self._batch[0][:2], self._removals)
+                self._removals = remove_channels(self._model, self._batch[0][:2], self._removals)
         return {
             layer: sorted(set(range(group.channels)) - set(self._removals[group.name]))
             for group in self._groups
@@ -155,7 +155,7 @@ def survivors(
         positions = torch.arange(parameter.numel(), device=parameter.device)
         parameter.data = positions.to(torch.float64).view(parameter.shape)
     if any(removals.values()):
-        remove_channels(template, example.double(), removals)
+        remove_channels(template, example.double(), removals, numbers=False)
     masks = {}
     for name, parameter in template.named_parameters():
         stays = torch.zeros(before[name].numel(), dtype=torch.bool, device=parameter.device)

@@ -203,7 +203,7 @@ def _cut_channels(
     left.see(groups)
     removals = channels_to_remove(model, groups, settings, batch, left.originals)
     if any(removals.values()):
-        remove_channels(model, example, removals)
+        removals = remove_channels(model, example, removals)
     for name, indices in removals.items():
         left.remove(name, indices)
 

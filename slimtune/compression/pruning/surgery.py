@@ -1,315 +1,302 @@
-"""Which channels can be removed together, and their physical removal.
+"""Which channels can be removed together, and their physical removal, checked by numbers.
 
-The only door to torch-pruning, of which two things are used: the dependency graph, which finds
-what an output channel is tied to, and the slicing of layers. Scores, counts and rounding are
-slimtune's own. Groups that the slicing cannot cut exactly are left whole, never guessed.
+What the dependency graph says is tried on copies first, and every removal is compared with the
+same network whose layers ignore the channels: parts that fail are left whole, never guessed.
 """
 
-import copy
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
+from slimtune.compression.copies import cloned
+from slimtune.compression.pruning.graph import (
+    OUTPUT,
+    Found,
+    Trace,
+    candidates,
+    guarded,
+    trace,
+    undisturbed,
+)
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.errors import PruningError, did_you_mean, shortened
-from slimtune.workload.shortcut import SelectionConv2d
 
-# torch-pruning imports timm where it is installed, to count the operations of its layers, which
-# slimtune does not ask for: seconds at the start of every worker, and 100 MB.
-_hidden = {name: None for name in ("timm",) if name not in sys.modules}
-sys.modules.update(_hidden)  # type: ignore[arg-type]
-try:
-    import torch_pruning as tp
-finally:
-    for _name in _hidden:
-        del sys.modules[_name]
+_KNOWN = "_cannot_be_cut"
+"""Attribute of a network that was tried: group -> reason; copies and pickles take it along."""
+_TOLERANCE = 1e-3
 
-_CUTTABLE = (_ConvNd, nn.Linear, _BatchNorm, nn.PReLU)
+Removals = Mapping[str, Sequence[int]]
 
 
 def find_groups(model: nn.Module, example: Tensor) -> list[ChannelGroup]:
     """Return every set of coupled channels that may be pruned, in the order they are computed.
 
     Left whole are the model's outputs, whatever is tied to the input image, convolutions with
-    1 < groups < channels, bare parameters, every normalisation across channels, and couplings
-    in which channel i of one layer is not channel i of the next. Depthwise convolutions are cut
-    with their group but are neither producers nor consumers. A batch norm that also covers
-    other groups (after a concatenation) is listed in ``shared_norms``.
+    1 < groups < channels, bare and shared parameters, every normalisation across channels,
+    couplings in which channel i of one layer is not channel i of the next, and what fails when
+    it is tried, see `left_whole`. Depthwise convolutions are cut with their group but are
+    neither producers nor consumers. A batch norm that also covers other groups (after a
+    concatenation) is listed in ``shared_norms``.
 
     Args:
-        model: the network, with option-A shortcuts materialised; it is not changed.
+        model: the network, with option-A shortcuts materialised; it is not changed, but
+            remembers what failed.
         example: one batch, (n, channels, height, width), on the model's device.
 
     Raises:
         PruningError: the network does not run on ``example`` or cannot be traced.
     """
-    with _undisturbed(model, example):
-        return [found.group for found in _find(_trace(model, example))]
+    return _examined(model, example)[0]
+
+
+def left_whole(model: nn.Module, example: Tensor) -> dict[str, str]:
+    """Return why layers cannot lose channels, by name; the network's output is left out.
+
+    Args:
+        model: as in `find_groups`.
+        example: as in `find_groups`.
+
+    Raises:
+        PruningError: as `find_groups`.
+    """
+    return {n: why for n, why in _examined(model, example)[1].items() if why != OUTPUT}
+
+
+def remember_groups(network: nn.Module, tried: nn.Module) -> None:
+    """Let ``network`` know what trials on its copy ``tried`` showed: trials take seconds."""
+    if _KNOWN in tried.__dict__:
+        network.__dict__[_KNOWN] = dict(tried.__dict__[_KNOWN])
 
 
 def remove_channels(
-    model: nn.Module, example: Tensor, removals: Mapping[str, Sequence[int]]
-) -> None:
+    model: nn.Module, example: Tensor, removals: Removals, *, numbers: bool = True
+) -> dict[str, list[int]]:
     """Remove channels from every layer they run through, physically and in place.
 
-    Parameters become new objects, so optimizers built before are stale. Train or eval mode,
-    requires_grad and the random state are kept. After an error in the surgery itself the
-    network is half cut and must be thrown away; an error about ``removals`` leaves it whole.
+    The network is then run: it must compute what it computed before when the layers that read
+    the channels ignored them. Groups for which it does not are left whole after all. Parameters
+    become new objects, so optimizers built before are stale. Train or eval mode, requires_grad
+    and the random state are kept.
 
     Args:
         model: the network, with option-A shortcuts materialised.
         example: one batch, (n, channels, height, width), on the model's device.
         removals: channel indices to remove, by `ChannelGroup.name`; repeats count once.
+        numbers: False where weights are no weights: then only the shape is checked, and an
+            error leaves the network half cut.
+
+    Returns:
+        What was removed: ``removals`` sorted, empty for a group that was left whole.
 
     Raises:
-        PruningError: an unknown group, an index outside it, nothing left of a group, or a
-            network that no longer computes outputs of the same shape.
+        PruningError: an unknown group, an index outside it, nothing left of a group, or
+            nothing that can be removed; the network is as it was.
     """
-    with _undisturbed(model, example):
-        trace = _trace(model, example)
-        groups = {found.group.name: found for found in _find(trace)}
-        wanted = {name: _valid(name, indices, groups) for name, indices in removals.items()}
-        for name, indices in wanted.items():
-            if indices:
-                _guarded(trace.coupled(groups[name].root, indices).prune, None, False)
-        with torch.no_grad():
-            shape = _guarded(model, example).shape
-        if shape != trace.output_shape:
-            raise PruningError(
-                f"surgery changed the output shape from {tuple(trace.output_shape)} to "
-                f"{tuple(shape)}; the network's forward must not contain fixed channel counts"
-            )
+    with undisturbed(model, example):
+        traced = trace(model, example)
+        known = model.__dict__.get(_KNOWN, {})
+        found = {f.group.name: f for f in candidates(traced)[0] if f.group.name not in known}
+        wanted = _valid(removals, found)
+        backup = cloned(model) if numbers else None
+        fault = _cut(model, example, wanted, traced, numbers)
+        if fault is None:
+            return wanted
+        if backup is None:
+            raise PruningError(fault)
+        bad = _unsound(backup, example, [n for n in wanted if wanted[n]], [wanted])
+        model.__dict__[_KNOWN] = {**model.__dict__.get(_KNOWN, {}), **bad}
+        _restore(model, cloned(backup))
+        left = {name: [] if name in bad else indices for name, indices in wanted.items()}
+        if not any(left.values()) or _cut(model, example, left, trace(model, example)):
+            _restore(model, backup)
+            raise PruningError(f"nothing of what was asked for can be removed: {fault}")
+        return left
 
 
 def check_prunable(model: nn.Module, example: Tensor) -> None:
-    """Cut about half the channels of every group of a copy and compare what it computes.
-
-    The oracle is another copy, not cut, whose layers ignore the same channels (the weights that
-    read them are zero): a wrong index anywhere makes the two differ.
+    """Check that something can be removed; `find_groups` lists only what was tried.
 
     Args:
-        model: the network, with option-A shortcuts materialised; it is not changed.
-        example: one batch, (n, channels, height, width), on the model's device.
+        model: as in `find_groups`.
+        example: as in `find_groups`.
 
     Raises:
-        PruningError: there is nothing to prune, or pruning breaks the network.
+        PruningError: there is nothing to prune; says why.
     """
-    with _undisturbed(model, example):
-        removals = {
-            found.group.name: list(range(0, found.group.channels - 1, 2))
-            for found in _find(_trace(model, example))
-        }
-        if not any(removals.values()):
-            raise PruningError("the network has no channels that can be removed; do not prune it")
-        cut, deaf = copy.deepcopy(model), copy.deepcopy(model)
-        remove_channels(cut, example, removals)
-        _ignore_channels(deaf, example, removals)
-        with torch.no_grad():
-            got, expected = cut(example), deaf(example)
-    scale = float(expected.abs().max())
-    if not torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * scale, equal_nan=True):
-        raise PruningError(
-            "after pruning the network computes something else than without the removed "
-            "channels: it mixes channels in a way that cannot be followed; do not prune it"
-        )
+    groups, whole = _examined(model, example)
+    if any(group.channels > 1 for group in groups):
+        return
+    reasons = [f"{name}: {why}" for name, why in whole.items() if why != OUTPUT]
+    because = f" ({shortened(reasons[0], 160)[1:-1]})" if reasons else ""
+    raise PruningError(
+        f"the network has no channels that can be removed{because}; do not prune it"
+    )
 
 
-@dataclass(frozen=True)
-class _Trace:
-    """One forward pass as a dependency graph.
-
-    Attributes:
-        graph: torch-pruning's graph.
-        names: qualified name of every module.
-        order: the modules in the order of their first call.
-        entry: the autograd node that stands for the input image.
-        output_shape: of the model's output.
-    """
-
-    graph: Any
-    names: dict[nn.Module, str]
-    order: list[nn.Module]
-    entry: Any
-    output_shape: torch.Size
-
-    def coupled(self, root: nn.Module, indices: Sequence[int]) -> Any:
-        """Return torch-pruning's group of everything tied to output channels of ``root``."""
-        cut = self.graph.get_pruner_of_module(root).prune_out_channels
-        return _guarded(self.graph.get_pruning_group, root, cut, list(indices))
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A group and the layer from which torch-pruning reaches all of it."""
-
-    group: ChannelGroup
-    root: nn.Module
-
-
-@contextmanager
-def _undisturbed(model: nn.Module, example: Tensor) -> Iterator[None]:
-    """Trace in eval mode with every gradient on, then put modes, flags and random state back.
-
-    torch-pruning traces through autograd: under no_grad it fails, and layers whose parameters
-    are frozen are invisible to it; its surgery makes every parameter trainable.
-    """
-    modes = {module: module.training for module in model.modules()}
-    trainable = {
-        name: parameter.requires_grad
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-    }
-    devices = [example.device] if example.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
+def _examined(model: nn.Module, example: Tensor) -> tuple[list[ChannelGroup], dict[str, str]]:
+    with undisturbed(model, example):
         try:
-            model.eval()
-            for parameter in model.parameters():
-                parameter.requires_grad_(parameter.is_floating_point())
-            yield
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-            for name, parameter in model.named_parameters(remove_duplicate=False):
-                parameter.requires_grad_(trainable[name])
+            found, whole = candidates(trace(model, example))
+        except PruningError as error:
+            raise PruningError(f"the network cannot be pruned: {error}") from error
+        known = model.__dict__.get(_KNOWN)
+        if known is None:
+            sizes = {each.group.name: each.group.channels for each in found}
+            names = [name for name, channels in sizes.items() if channels > 1]
+            known = _unsound(_shaken(model), example, names, _patterns(sizes))
+            model.__dict__[_KNOWN] = known
+    return [each.group for each in found if each.group.name not in known], {**whole, **known}
 
 
-def _guarded(call: Callable[..., Any], *args: Any) -> Any:
-    """Call foreign code, which may raise anything, and raise only `PruningError`."""
-    try:
-        return call(*args)
-    except Exception as error:
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise PruningError(
-            "the network cannot be pruned: its channels cannot be followed, or its forward holds "
-            f"fixed counts of them, as a channel shuffle does ({type(error).__name__}: "
-            f"{reason[:160]})"
-        ) from error
+def _patterns(sizes: Mapping[str, int]) -> list[Removals]:
+    """Return what is removed of each group on trial: every other channel, and the first third.
 
-
-def _trace(model: nn.Module, example: Tensor) -> _Trace:
-    calls: dict[nn.Module, None] = {}
-    hooks = [
-        module.register_forward_hook(lambda module, *_: calls.setdefault(module))
-        for module in model.modules()
+    The second leaves odd counts, and more at one end: halves of a channel axis are unequal then.
+    """
+    return [
+        {name: range(0, channels - 1, 2) for name, channels in sizes.items()},
+        {name: range(max(1, channels // 3)) for name, channels in sizes.items()},
     ]
-    # The image has no gradient, so the graph would not contain it; a clone that has one does,
-    # and shows which channels are tied to the image.
-    image = example.detach().clone().requires_grad_().clone()
+
+
+def _unsound(
+    model: nn.Module, example: Tensor, names: Sequence[str], patterns: Sequence[Removals]
+) -> dict[str, str]:
+    """Return the groups whose removal breaks the network, alone or with others, and how.
+
+    Args:
+        model: only copies of it are cut.
+        example: one batch.
+        names: of groups.
+        patterns: what is removed of each, at least one.
+    """
+    trains = _trains(cloned(model), example)
+
+    def fault(chosen: Sequence[str]) -> str | None:
+        for pattern in patterns if chosen else ():
+            removals, tried = {name: list(pattern[name]) for name in chosen}, cloned(model)
+            if reason := _cut(tried, example, removals, trace(tried, example)):
+                return reason
+            if trains and not _trains(tried, example):
+                return "training uses it in a way that evaluation does not show"
+        return None
+
+    def search(among: Sequence[str]) -> dict[str, str]:
+        reason, half = fault(among), len(among) // 2
+        if reason is None:
+            return {}
+        return search(among[:half]) | search(among[half:]) if half else {among[0]: reason}
+
+    if (reason := fault(names)) is None:
+        return {}
+    half = len(names) // 2
+    bad = search(names[:half]) | search(names[half:]) if half else {names[0]: reason}
+    good = [name for name in names if name not in bad]
+    if fault(good) is None:
+        return bad
+    kept: list[str] = []
+    for name in good:
+        if reason := fault([*kept, name]):
+            bad[name] = reason
+        else:
+            kept.append(name)
+    return bad
+
+
+def _cut(
+    model: nn.Module, example: Tensor, removals: Removals, traced: Trace, numbers: bool = True
+) -> str | None:
+    """Remove channels in place; return what is wrong with the result, None if nothing."""
     try:
-        output = _guarded(model, image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(output, Tensor) or output.grad_fn is None:
-        raise PruningError(
-            f"the network must return one differentiable tensor, but got {shortened(output)}"
+        roots = dict(model.named_modules())
+        wanted = {name: list(indices) for name, indices in removals.items() if indices}
+        expected = None
+        with torch.no_grad():
+            if numbers:
+                for name, indices in wanted.items():
+                    for weight, axis, where in traced.readers(roots[name], indices):
+                        at = torch.tensor(where, device=weight.device)
+                        weight.data.index_fill_(axis, at, 0.0)
+                expected = guarded(model, example)
+            for name, indices in wanted.items():
+                traced.cut(roots[name], indices)
+            got = guarded(model, example)
+    except PruningError as error:
+        return str(error)
+    except (KeyError, IndexError) as error:  # of torch-pruning's indices, or a group that went
+        return f"its channels cannot be followed ({type(error).__name__}: {error})"
+    if got.shape != traced.output_shape:
+        return (
+            f"the output shape changed from {tuple(traced.output_shape)} to {tuple(got.shape)}: "
+            "forward must not contain fixed channel counts"
         )
-    graph = tp.DependencyGraph()
-    _guarded(
-        lambda: graph.build_dependency(
-            model, image, forward_fn=lambda network, batch: network(batch), verbose=False
-        )
-    )
-    names = {module: name for name, module in model.named_modules()}
-    return _Trace(graph, names, list(calls), image.grad_fn, output.shape)
+    if expected is not None and not _equal(got, expected):
+        return "its channels are mixed in a way that cannot be followed"
+    return None
 
 
-def _find(trace: _Trace) -> list[_Found]:
-    found, seen = [], set()
-    for root in trace.order:
-        if root in seen or not _produces(root) or root not in trace.graph.module2node:
-            continue
-        channels = _channels(root)
-        items = list(trace.coupled(root, range(channels)))
-        seen |= {item.dep.target.module for item in items if _cuts_outputs(trace, item.dep)}
-        if all(_exact(trace, item.dep, _by_channel(item), channels) for item in items):
-            found.append(_Found(_group(trace, root, items, channels), root))
-    return found
+def _equal(got: Tensor, expected: Tensor) -> bool:
+    scale = float(expected.abs().max())
+    close = torch.allclose(got, expected, rtol=_TOLERANCE, atol=_TOLERANCE * scale, equal_nan=True)
+    return close
 
 
-def _produces(module: nn.Module) -> bool:
-    """Return whether the layer makes new channels: not depthwise, not grouped, not frozen 0/1."""
-    if isinstance(module, SelectionConv2d):
+def _trains(model: nn.Module, example: Tensor) -> bool:
+    """Return whether a network runs in training mode: parts may be used there only.
+
+    It is spoilt: its norms measure.
+    """
+    try:
+        with torch.no_grad():
+            model.train()(example)
+    except Exception:
         return False
-    return isinstance(module, nn.Linear) or (isinstance(module, _ConvNd) and module.groups == 1)
+    return True
 
 
-def _channels(module: nn.Module) -> int:
-    size = module.out_features if isinstance(module, nn.Linear) else module.out_channels
-    return int(size)  # type: ignore[arg-type]
+def _shaken(model: nn.Module) -> nn.Module:
+    """Return a copy in which nothing is 0, 1 or alike by chance of its initialisation.
+
+    A norm whose scale begins at 0 hides what is wrong before it.
+    """
+    made = cloned(model)
+    generator = torch.Generator().manual_seed(0)
+
+    def near(tensor: Tensor, center: float) -> Tensor:
+        return (center + 0.2 * torch.randn(tensor.shape, generator=generator)).to(tensor)
+
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, _BatchNorm):
+                for name, center in _CENTERS.items():
+                    if (tensor := getattr(module, name)) is not None:
+                        tensor.copy_(near(tensor, center).abs() if center else near(tensor, 0.0))
+        for parameter in made.parameters():
+            if parameter.is_floating_point() and bool(
+                (parameter == parameter.flatten()[:1]).all()
+            ):
+                parameter.add_(near(parameter, 0.0))
+    return made
 
 
-def _cuts_outputs(trace: _Trace, dep: Any) -> bool:
-    cutter = trace.graph.get_pruner_of_module(dep.target.module)
-    return bool(dep.handler == cutter.prune_out_channels)
+_CENTERS = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
 
 
-def _exact(trace: _Trace, dep: Any, indices: Sequence[int], channels: int) -> bool:
-    """Return whether this member of a group can be cut without changing what the rest computes."""
-    node, module = dep.target, dep.target.module
-    if node.grad_fn is trace.entry or isinstance(module, (nn.Parameter, tp.ops._OutputOp)):
-        return False
-    if module not in trace.names:
-        return True  # an operation without parameters
-    if not isinstance(module, _CUTTABLE):
-        return False
-    if isinstance(module, _ConvNd) and module.groups > 1:
-        return module.groups == module.in_channels == module.out_channels
-    if not _cuts_outputs(trace, dep):
-        return True
-    whole = isinstance(module, (_BatchNorm, nn.PReLU)) or (
-        list(indices) == list(range(channels)) and _channels(module) == channels
-    )
-    return whole and bool(node.outputs)  # without outputs it is the classifier
+def _restore(model: nn.Module, backup: nn.Module) -> None:
+    """Give every module of ``model`` back what its copy has; surgery exchanges no modules."""
+    for module, saved in zip(model.modules(), backup.modules(), strict=True):
+        for name, value in saved.__dict__.items():
+            if name not in ("_modules", _KNOWN) and not name.endswith(("_hooks", "_pre_hooks")):
+                module.__dict__[name] = value
 
 
-def _group(trace: _Trace, root: nn.Module, items: Sequence[Any], channels: int) -> ChannelGroup:
-    order = {module: number for number, module in enumerate(trace.order)}
-
-    def named(keep: Callable[[Any, nn.Module], bool]) -> tuple[tuple[str, nn.Module], ...]:
-        modules = {i.dep.target.module for i in items if keep(i.dep, i.dep.target.module)}
-        ordered = sorted(modules & order.keys(), key=order.__getitem__)
-        return tuple((trace.names[module], module) for module in ordered)
-
-    def consumes(dep: Any, module: nn.Module) -> bool:
-        return _reads(module) and not _cuts_outputs(trace, dep)
-
-    def shares(_: Any, module: nn.Module) -> bool:
-        return isinstance(module, _BatchNorm) and module.num_features != channels
-
-    return ChannelGroup(
-        name=trace.names[root],
-        producers=named(lambda dep, m: _produces(m) and _cuts_outputs(trace, dep)),
-        norms=named(lambda _, m: isinstance(m, _BatchNorm) and m.num_features == channels),
-        consumers=named(consumes),
-        channels=channels,
-        shared_norms=named(shares),
-        positions={
-            trace.names[item.dep.target.module]: _by_channel(item)
-            for item in items
-            if consumes(item.dep, item.dep.target.module)
-            or shares(item.dep, item.dep.target.module)
-        },
-    )
+def _valid(removals: Removals, groups: Mapping[str, Found]) -> dict[str, list[int]]:
+    return {name: _indices(name, wanted, groups) for name, wanted in removals.items()}
 
 
-def _by_channel(item: Any) -> tuple[int, ...]:
-    """Return the indices that a member of a whole group holds, ordered by the group's channels."""
-    pairs = sorted(zip(item.root_idxs, item.idxs, strict=True))
-    return tuple(index for _, index in pairs)
-
-
-def _reads(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Linear, _ConvNd))
-
-
-def _valid(name: str, indices: Sequence[int], groups: Mapping[str, _Found]) -> list[int]:
+def _indices(name: str, indices: Sequence[int], groups: Mapping[str, Found]) -> list[int]:
     if name not in groups:
         raise PruningError(f"no group of channels is called '{name}'.{did_you_mean(name, groups)}")
     channels = groups[name].group.channels
@@ -321,20 +308,3 @@ def _valid(name: str, indices: Sequence[int], groups: Mapping[str, _Found]) -> l
     if len(unique) == channels:
         raise PruningError(f"{name}: all {channels} channels would be removed; keep at least 1")
     return unique
-
-
-def _ignore_channels(
-    model: nn.Module, example: Tensor, removals: Mapping[str, Sequence[int]]
-) -> None:
-    """Zero the weights that read the channels in ``removals``, in place, without cutting."""
-    with _undisturbed(model, example):
-        trace = _trace(model, example)
-        roots = {found.group.name: found.root for found in _find(trace)}
-        for name, indices in removals.items():
-            for item in trace.coupled(roots[name], indices) if indices else ():
-                module = item.dep.target.module
-                if _reads(module) and not _cuts_outputs(trace, item.dep):
-                    axis = 0 if getattr(module, "transposed", False) else 1
-                    module.weight.data.index_fill_(
-                        axis, torch.tensor(item.idxs, device=module.weight.device), 0.0
-                    )

@@ -5,7 +5,9 @@ import copy
 from torch import nn
 
 from slimtune.errors import ModelError
+from slimtune.workload.computed_weights import detach_computed_weights
 from slimtune.workload.factories import call_factory
+from slimtune.workload.zoo.outputs import FirstLogits
 
 
 def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -13,7 +15,8 @@ def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
 
     NAME is called with ``num_classes`` and ``in_channels`` (or ``in_chans``) by keyword, where its
     signature takes them, and returns a network that maps (n, channels, height, width) to
-    logits, (n, num_classes). Called again it must build the same layers: saved weights are
+    logits, (n, num_classes), or to several tensors that hold them, see `FirstLogits`. Called
+    again it must build the same layers: saved weights are
     loaded into what it returns.
 
     Args:
@@ -34,6 +37,8 @@ def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
     )
     if not isinstance(network, nn.Module):
         raise ModelError(f"{reference} returned {type(network).__name__}, expected nn.Module")
+    detach_computed_weights(network)
+    network.register_forward_hook(FirstLogits(num_classes))
     try:
         copy.deepcopy(network)  # every trial works on a copy, and in another process
     except (Exception, SystemExit) as error:
