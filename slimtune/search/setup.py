@@ -15,7 +15,7 @@ from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import check_stored
-from slimtune.search.config import SearchConfig, ValidationSettings
+from slimtune.search.config import SearchConfig
 from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
 from slimtune.workload.augment import normalise
@@ -33,20 +33,25 @@ SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay 
 def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) -> Workload:
     """Return the workload of ``config`` around an already built network.
 
-    A validation split that the source sets apart is used, unless the config asks for another.
-    Where only a default says how pixels are normalised, the network's own numbers count.
+    A validation split that the source sets apart is used, unless the config names another source;
+    a fraction alone, as presets have it, is of what is cut where there is none. Where only a
+    default says how pixels are normalised, the network's own numbers count.
 
     Raises:
         DataError: the dataset is too small to split.
     """
     dataset = normalised_for(dataset, config.model, baseline)
-    if dataset.validation is not None and config.validation == ValidationSettings():
+    notes = dataset.notes
+    if dataset.validation is not None and config.validation.source == "auto":
         source, train, validation, test = "val", dataset.train, dataset.validation, dataset.test
     else:
         source = config.validation_source
         train, validation, test = split_dataset(
             dataset, source, config.validation_fraction, SPLIT_SEED
         )
+        if dataset.validation is not None:
+            count = len(dataset.validation)
+            notes += (f"left out its {count} validation images: validation.source is {source}",)
     return Workload(
         dataset=dataset.name,
         train=train,
@@ -59,7 +64,7 @@ def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) 
         architecture=architecture_of(config, dataset),
         baseline=baseline.eval(),
         validation_source=source,
-        notes=dataset.notes,
+        notes=notes,
         normalised_by=dataset.normalised_by,
     )
 

@@ -269,3 +269,24 @@ def test_batch_statistics_are_refused_wherever_a_network_enters(
 
 def odd_network(reference: str) -> torch.nn.Module:
     return fold_computed_weights(build(Architecture(reference, 10, 1))).eval()
+
+
+@pytest.mark.parametrize(
+    ("validation", "source", "notes"),
+    [
+        ({}, "val", 0),
+        ({"fraction": 0.3}, "val", 0),  # as the presets have it
+        ({"source": "train"}, "train", 1),
+        ({"source": "test", "fraction": 0.4}, "test", 1),
+    ],
+)
+def test_validation_images_of_its_own_are_used_unless_another_source_is_named(
+    digits: Workload, validation: dict[str, object], source: str, notes: int
+) -> None:
+    whole = load_dataset("digits")
+    own = replace(whole, validation=whole.test.take(np.arange(50)))
+    config = make_config({"model": "resnet8", "data": "digits", "validation": validation})
+    workload = split_workload(config, own, digits.baseline)
+    assert workload.validation_source == source and len(workload.notes) == notes
+    assert (len(workload.validation) == 50) is (source == "val")
+    assert all("left out its 50 validation images" in note for note in workload.notes)
