@@ -89,6 +89,10 @@ def _space_lines(space: Space, restriction: Mapping[str, Any]) -> Iterator[str]:
             yield f"    {name}: {dump_value(given.get(name, _domain_value(domain)))}"
         if stage in METHODS:
             yield from _own_lines(stage, space.methods[stage], given)
+            for method in METHODS[stage]:
+                if method in given:
+                    yield from _comment(f"of {method} alone", "    ")
+                    yield f"    {method}: {dump_value(given[method])}"
     yield from _comment("ppq: prune, recover, quantize; spq: quantize, prune in training", "  ")
     yield f"  order: {dump_value(restriction.get('order', _domain_value(space.order)))}"
 

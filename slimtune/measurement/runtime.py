@@ -55,7 +55,8 @@ def predict(
             a file with uint8 input normalises by itself.
         std: as ``mean``.
         threads: threads inside one operator.
-        batch: images a call, where the file leaves it open.
+        batch: images a call, where the file leaves it open. A file that finds its ranges at run
+            time gets one: they would be those of the batch, and it is used one image at a time.
 
     Raises:
         ModelError: the file cannot be loaded or run, or is not an image classifier.
@@ -63,7 +64,7 @@ def predict(
     """
     session = open_session(file, threads)
     fixed = _batch_of(session, images, file)
-    step = fixed or batch
+    step = fixed or (1 if _ranges_at_run_time(file) else batch)
     logits = []
     for start in range(0, len(images), step):
         part = feed = images[start : start + step]
@@ -198,6 +199,12 @@ def takes_pixels(file: Path | bytes) -> bool:
         ModelError: the file cannot be loaded.
     """
     return open_session(file).get_inputs()[0].type == _UINT8
+
+
+def _ranges_at_run_time(file: Path | bytes) -> bool:
+    """Return whether a file holds an operator that looks at all images of its input."""
+    content = file if isinstance(file, bytes) else file.read_bytes()
+    return b"DynamicQuantizeLinear" in content  # its name in the file, as it is
 
 
 def _batch_of(

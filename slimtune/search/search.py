@@ -134,11 +134,11 @@ def _begin(
     workload = load_workload(config, load_dataset(config.data), warn)
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
-    check_given_weights(config, workload, warn)
     with claimed(out, again), ray_stays():
-        start_ray(config, workload)
         params = sum(p.numel() for p in workload.baseline.parameters())
         _tell_workload(config, workload, listener, params)
+        check_given_weights(config, workload, warn)
+        start_ray(config, workload)
         train_missing(
             workload, config, lambda what, epoch: listener("epoch", {"what": what, **vars(epoch)})
         )

@@ -30,7 +30,7 @@ def empty(folder: Path) -> None:
 
 
 def no_train(folder: Path) -> None:
-    write_images(folder / "Train" / "cat")
+    write_images(folder / "Pictures" / "cat")
 
 
 def nothing_to_spare(folder: Path) -> None:
@@ -78,7 +78,7 @@ def missing(folder: Path) -> None:
     [
         (missing, "does not exist"),
         (empty, "has no train/ sub-folder"),
-        (no_train, "has no train/ sub-folder (found: Train); train/ must hold"),
+        (no_train, "has no train/ sub-folder (found: Pictures); train/ must hold"),
         (nothing_to_spare, "has no test images and none to spare"),
         (unknown_validation_class, "the images of val/ have class 'eel', which train/ lacks"),
         (one_class, "needs at least 2 class folders"),

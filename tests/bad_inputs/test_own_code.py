@@ -94,7 +94,7 @@ def test_an_unknown_model_is_named(
         ("Colour", "the model expects 3 channels, the data has 1; let it take in_channels, or"),
         ("Ten", "returns (7,) values an image, but the data has 10 classes"),
         ("Two", "returns dict, expected one tensor of logits"),
-        ("Flat", "pruning test failed for"),
+        ("Flat", "layers that stay float32 (weight)"),
         ("Odd", "expressible in ONNX"),
     ],
 )

@@ -242,6 +242,7 @@ def test_the_file_describes_itself(resnet: nn.Module) -> None:
         "slimtune.classes": list(CLASSES),
         "slimtune.mean": list(MEAN),
         "slimtune.std": list(STD),
+        "slimtune.onnxruntime": ">=1.15",
     }
     (image,) = file.graph.input
     assert image.name == "images"
