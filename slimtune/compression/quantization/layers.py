@@ -144,14 +144,17 @@ def quantizers_off(model: nn.Module) -> Iterator[None]:
     A layer whose weight has another shape afterwards keeps the weight statistics that its
     quantizer had before, so that removing channels that are 0 changes nothing else.
     """
-    removed = [(layer, layer.weight, _remove(layer)) for _, layer in fake_quantized(model)]
+    removed = [
+        (layer, layer.weight.detach().clone(), _remove(layer))  # surgery tries cuts in place
+        for _, layer in fake_quantized(model)
+    ]
     try:
         yield
     finally:
         for layer, before, quantizers in removed:
             insert(layer, *quantizers)
             if layer.weight.shape != before.shape:
-                quantizers[0].hold(before.detach())
+                quantizers[0].hold(before)
 
 
 def fake_quantized(model: nn.Module) -> list[tuple[str, FakeQuantLayer]]:
