@@ -35,7 +35,7 @@ NAMES = ["accuracy", "size_bytes"]
 
 def stand(number, rung, size):
     """Return trial ``number`` as it stands at a rung."""
-    values = {"accuracy": 1.0, "size_bytes": size}  # without a doubt, so size decides
+    values = {"accuracy": 0.9 - number / 100, "size_bytes": size}  # of so many images no doubt
     record = TrialRecord(
         number=number,
         status="stopped",
