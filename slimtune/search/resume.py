@@ -36,7 +36,7 @@ MAY_CHANGE = (
     "log_to",
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""
-_FORMER = {"prune.bn_scale.sparsity": 1e-4}
+_FORMER = {"prune.bn_scale.sparsity": 1e-4, "train.recalibrate": False}
 """What dimensions had for their one value in older versions: their runs go on with it."""
 _NEW = ("prune.rate",)
 """Dimensions that runs of older versions had not."""
@@ -91,8 +91,11 @@ def as_begun(config: SearchConfig, manifest: Mapping[str, Any]) -> SearchConfig:
     former: dict[str, Any] = {}
     for name, value in _FORMER.items():
         if name in now and begun.get(name) == str(Choice((value,))) != now[name]:
-            stage, method, key = name.split(".")
-            former = merged(former, {stage: {method: {key: value}}})
+            *groups, key = name.split(".")
+            setting: dict[str, Any] = {key: value}
+            for group in reversed(groups):
+                setting = {group: setting}
+            former = merged(former, setting)
     if not former:
         return config
     return config.model_copy(update={"space": merged(former, config.space)})

@@ -121,7 +121,7 @@ STAGES: dict[str, dict[str, Domain]] = {
         "decay": Choice((0.1,)),
         "mixup": Choice((0.0,)),
         "dropout": Choice((0.0,)),
-        "recalibrate": Choice((False,)),
+        "recalibrate": Choice((None,)),  # decided by `Recipe.effective`
     },
 }
 

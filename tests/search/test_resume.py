@@ -127,11 +127,14 @@ def test_a_run_of_an_older_version_goes_on_with_the_defaults_it_began_with(tmp_p
     config = make_config(settings)
     now = folder_of(tmp_path / "run", config)
     space = {**now.manifest["space"], "prune.bn_scale.sparsity": OLD_PENALTY}
+    space["train.recalibrate"] = "Choice(values=(False,))"
     del space["prune.rate"]  # which it did not have
     older = RunFolder(now.path, {**now.manifest, "space": space})
     check_same_search(older, config)
     pinned = as_begun(config, older.manifest).resolved_space().methods["prune"]
     assert pinned["bn_scale"]["sparsity"].ends() == (1e-4,)
+    train = as_begun(config, older.manifest).resolved_space().stages["train"]
+    assert train["recalibrate"].ends() == (False,)
     assert pinned["group_norm"] == config.resolved_space().methods["prune"]["group_norm"]
     assert as_begun(config, now.manifest) == config
     with pytest.raises(RunChangedError, match="space.prune"):

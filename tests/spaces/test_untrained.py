@@ -72,6 +72,16 @@ def test_where_the_space_insists_on_training_nothing_is_untrained(
     assert untrained_recipes(Space.restricted(restriction), MOST) == {}
 
 
+def test_where_nothing_is_trained_batch_norms_are_measured_again() -> None:
+    study = optuna.create_study()
+    for point in untrained_recipes(Space(), MOST).values():
+        study.enqueue_trial(point)
+        recipe = suggest_recipe(study.ask(), Space()).effective()
+        assert recipe.train.recalibrate is (recipe.quantize.bits <= 8)
+    trained = {"prune": "l1", "train": {"epochs": 2, "recalibrate": None}}
+    assert Recipe.from_dict(trained).effective().train.recalibrate is False
+
+
 @pytest.mark.parametrize("every", [{}, {s: {"method": "all"} for s in ("prune", "quantize")}])
 def test_every_recipe_lies_in_its_space_and_trains_nothing(every: dict[str, Any]) -> None:
     space = Space.restricted(every | {"train": {"recalibrate": [False, True]}})
