@@ -42,7 +42,7 @@ _FOR_STATISTICS = 2000
 _STUDENT = "student"
 GUESSING = 0.001
 """A baseline is near chance if guessing is right as often with at least this probability."""
-BETTER = 0.05
+BETTER = 0.001
 """Another normalisation is named if chance explains its lead with less than this probability,
 shared among all that are tried."""
 
