@@ -160,10 +160,9 @@ class Timed:
         if not self.rounds:
             return []
         full = self.speed.reference()
+        before = PROBE_TOLERANCE * full
         after = PROBE_TOLERANCE * min(max(full, self.best_after), WIDE_VECTORS * full)
-        return [
-            one for one in self.rounds if self.speed.reached(one.before) and one.after <= after
-        ]
+        return [one for one in self.rounds if one.before <= before and one.after <= after]
 
     @property
     def accepted(self) -> int:

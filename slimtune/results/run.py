@@ -142,7 +142,7 @@ class Run(ShownRun):
             UserError: as `within`.
             RunError: a record is damaged.
         """
-        run = self.within(limits or {})
+        run = self.at(self.records).within(limits or {})
         table = run._front()
         if run.view is None:
             return table
@@ -206,7 +206,7 @@ class Run(ShownRun):
             UserError: an unknown ``how``, or a limit that makes no sense for this run.
             NothingMatchesError: no member keeps the limits; names the nearest miss.
         """
-        run = self.within(
+        run = self.at(self.records).within(
             (limits or {}) | limit_view.in_numbers(min_accuracy, max_latency_ms, max_size_bytes)
         )
         front = run._front()
@@ -228,7 +228,7 @@ class Run(ShownRun):
         if not members.empty:
             return nearest_miss(members, known.limits_of(members), self.limit_texts)
         finals = [r for r in known.delivered()[0] if r.status == "complete"]  # each broke one
-        measured = [{"trial": r.number, **r.metrics, **r.objectives} for r in finals or complete]
+        measured = [{"trial": r.number, **r.measured} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
 
     @property

@@ -112,7 +112,7 @@ def check_up(
     findings = _tried_again(config, workload, findings, tell)
     tell("latency")
     onnx = made_by(few_images(workload), {}).onnx
-    steady = steadiness(workload)
+    steady = steadiness(workload, onnx)
     tell("training steps")
     cost = count_cost(copied(workload.baseline, workload.image_shape), workload.image_shape)
     return Checkup(

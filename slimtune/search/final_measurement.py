@@ -51,6 +51,7 @@ def measure_front(
         )
     rows = _together(folder, workload, files)
     run = open_run(folder.path)
+    run = run.at(run.records)
     standing = run.standing(rows)
     _tell_unstable([row for row in rows if row.trial is None or row.trial in standing], warn)
     tested = {record.number for record in run.candidates()} | set(standing)
@@ -150,9 +151,10 @@ def _test_facts(workload: Workload, file: bytes | Path) -> dict[str, Any]:
 def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
     """Return the files of the contenders by trial, and why candidates have none."""
     run = open_run(folder.path)
-    candidates = {record.number for record in run.candidates()}
-    places = {record.number: folder.trial_path(record.number) for record in run.contenders()}
-    missing = {r.number: why for r in run.contenders() if (why := lost(r, places[r.number]))}
+    run = run.at(run.records)
+    candidates, contenders = {record.number for record in run.candidates()}, run.contenders()
+    places = {record.number: folder.trial_path(record.number) for record in contenders}
+    missing = {r.number: why for r in contenders if (why := lost(r, places[r.number]))}
     files = {n: place / "model.onnx" for n, place in places.items() if n not in missing}
     return files, {n: why for n, why in missing.items() if n in candidates}
 
@@ -209,7 +211,7 @@ def _complete(record: TrialRecord) -> bool:
 
 def _accuracy(record: TrialRecord) -> float:
     """Return the validation accuracy, whether it was optimised or measured alone."""
-    return float({**record.metrics, **record.objectives}["accuracy"])  # type: ignore[arg-type]
+    return float(record.measured["accuracy"])  # type: ignore[arg-type]
 
 
 def _spread(name: str, scores: Sequence[float]) -> dict[str, Any]:

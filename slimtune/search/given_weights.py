@@ -179,7 +179,7 @@ def _students(config: SearchConfig, workload: Workload) -> Iterator[WeightsCheck
 
 def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
     network = copied(network, workload.image_shape)
-    macs = count_cost(copied(network, workload.image_shape), workload.image_shape).macs
+    macs = count_cost(network, workload.image_shape).macs
     most = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
     parts = [some_images(part, most) for part in (workload.validation, workload.train)]
     some = Split(

@@ -55,16 +55,17 @@ class Steadiness:
         }
 
 
-def steadiness(workload: Workload) -> Steadiness:
+def steadiness(workload: Workload, onnx: bytes) -> Steadiness:
     """Measure the network's float file, and its int8 file beside it where there is one.
 
     Args:
-        workload: data and network, which can be exported.
+        workload: data and network.
+        onnx: its float file.
     """
-    few = few_images(workload)
-    files = [made_by(few, {}).onnx]
+    files = [onnx]
     try:
-        files.append(made_by(few, {"quantize": {"method": "int8_static"}}).onnx)
+        int8 = {"quantize": {"method": "int8_static"}}
+        files.append(made_by(few_images(workload), int8).onnx)
     except Exception:  # whatever torch or ONNX Runtime make of it: its finding says why
         pass
     measured = [
