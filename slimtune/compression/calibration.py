@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from slimtune.workload.augment import normalise
-from slimtune.workload.types import Workload
+from slimtune.workload.types import Dataset, Workload
 
 SCORING_IMAGES = 256
 """Training images on which pruning methods that want gradients get them."""
 
 
-def spread(workload: Workload, n: int) -> np.ndarray:
+def spread(workload: Workload | Dataset, n: int) -> np.ndarray:
     """Return ``n`` indices evenly spread over the training split, which may be sorted.
 
     Args:
@@ -22,7 +22,7 @@ def spread(workload: Workload, n: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(n, count)).astype(np.int64)
 
 
-def calibration_batch(workload: Workload, n: int, device: str) -> tuple[Tensor, Tensor]:
+def calibration_batch(workload: Workload | Dataset, n: int, device: str) -> tuple[Tensor, Tensor]:
     """Return ``n`` normalised training images, not augmented, and their labels.
 
     Args:

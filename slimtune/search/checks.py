@@ -5,12 +5,12 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import optuna
 import torch
 from torch import Tensor, nn
 
 from slimtune.compression.admission import IMAGES, check_network
+from slimtune.compression.calibration import calibration_batch
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.features import check_features
 from slimtune.compression.layers import weight_layers
@@ -26,7 +26,6 @@ from slimtune.search.config import SearchConfig
 from slimtune.search.trial import build_student
 from slimtune.search.trial_files import check_files
 from slimtune.spaces.space import Space, suggest_recipe
-from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
 
@@ -133,9 +132,7 @@ def _student(name: str, weights: str | None, workload: Workload, where: str) -> 
 
 
 def _check_network(network: nn.Module, name: str, workload: Workload) -> None:
-    spread = np.linspace(0, len(workload.train) - 1, IMAGES).astype(np.int64)
-    images = torch.from_numpy(workload.train.images[spread])
-    check_network(network, normalise(images, workload.mean, workload.std), name)
+    check_network(network, calibration_batch(workload, IMAGES, "cpu")[0], name)
 
 
 def _noise(workload: Workload) -> Tensor:

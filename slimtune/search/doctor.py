@@ -23,11 +23,9 @@ from slimtune.compression.pruning.surgery import check_prunable, find_groups, le
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import network_logits
 from slimtune.errors import SlimtuneError, TrialError
-from slimtune.measurement.accuracy import check_parity
-from slimtune.measurement.alone import check_alone
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.search.trial import build_student
+from slimtune.search.trial import build_student, check_file
 from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Split, Workload
 
@@ -170,13 +168,7 @@ def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
     """
     typed = Recipe.from_dict({"train": {"epochs": 0}, **recipe})
     made = compress(workload, typed, seed=0, observe=observe_ranges, build=build_student)
-    images = workload.validation.images
-    check_parity(
-        network_logits(made.computed, images, workload).numpy(),
-        predict(made.onnx, images, mean=workload.mean, std=workload.std),
-        quantized=(quantized := typed.quantize.activations != "float"),
-    )
-    check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
+    check_file(workload, typed, made)
     return made
 
 

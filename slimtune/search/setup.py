@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from slimtune.compression.admission import IMAGES, check_network
+from slimtune.compression.calibration import calibration_batch
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
@@ -18,7 +18,6 @@ from slimtune.results.integrity import check_stored
 from slimtune.search.config import SearchConfig
 from slimtune.search.own_work import check_code_unchanged
 from slimtune.search.saved import load_model
-from slimtune.workload.augment import normalise
 from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import fingerprint
@@ -275,9 +274,7 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
             f"but the data has {len(dataset.classes)} classes; build it for these (a function of "
             "yours is given num_classes if it takes it)"
         )
-    spread = np.linspace(0, len(dataset.train) - 1, IMAGES).astype(np.int64)
-    images = torch.from_numpy(dataset.train.images[spread])
-    check_network(network, normalise(images, dataset.mean, dataset.std), name)
+    check_network(network, calibration_batch(dataset, IMAGES, "cpu")[0], name)
 
 
 def _channel_words(network: nn.Module, dataset: Dataset) -> str:

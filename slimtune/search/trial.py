@@ -50,7 +50,7 @@ from slimtune.workload.zoo.build import build
 
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
-"""Rounds are spread over this: slow spells of a shared machine last some tenths of a second."""
+"""Least time of a latency that nothing hurries; of others it bounds the wait for full speed."""
 ENOUGH_ROUNDS = 12
 """So many at the machine's full speed rank near-tied models rightly (benchmarks/latency.py)."""
 PREVIEW_ROUNDS, PREVIEW_SECONDS, PREVIEW_ENOUGH = 12, 0.3, 6
@@ -162,7 +162,7 @@ def _measured(
     )
 
     clock.report("parity", {})
-    _check_parity(workload, recipe, made)
+    check_file(workload, recipe, made)
 
     clock.report("measure", {})
     measured = measure(workload, recipe, made, aids, objectives, report=clock.report)
@@ -187,8 +187,17 @@ def _measured(
     )
 
 
-def _check_parity(workload: Workload, recipe: Recipe, made: Compressed) -> None:
-    """Check that the file computes what the network does."""
+def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
+    """Check that the file computes what the network does, and of each image alone.
+
+    Args:
+        workload: up to 256 of its validation images are looked at.
+        recipe: that was carried out.
+        made: what came out.
+
+    Raises:
+        ExportMismatchError: it does not.
+    """
     images = workload.validation.images[:PARITY_IMAGES]
     quantized = recipe.quantize.activations != "float"
     check_parity(
