@@ -17,6 +17,7 @@ from slimtune.cli.console import plain_table, result_console
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.results.tables import no_formula
+from slimtune.results.units import UNSTABLE
 from slimtune.search.compare import Compared, compare_models
 
 
@@ -81,7 +82,7 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
     plural = "s" if threads > 1 else ""
     table.caption = f"{tested}latency of 1 image on {threads} thread{plural}, in turn"
     if not all(row.latency_stable for row in rows):
-        table.caption += f"\n{words.UNSTABLE}"
+        table.caption += f"\n{UNSTABLE}"
     return table
 
 

@@ -15,6 +15,7 @@ from slimtune.compression.stages import Train
 from slimtune.errors import TrialError, UserError
 from slimtune.results.files import publish_folder, to_json
 from slimtune.results.record import TrialRecord
+from slimtune.results.units import UNSTABLE
 from slimtune.search.checks import check_recipe
 from slimtune.search.config import SearchConfig
 from slimtune.search.given_weights import looked_at
@@ -160,7 +161,7 @@ def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
         ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"
         if name == "latency_ms" and not (baseline.stable and made.stable):
             ratio = ""
-            table.caption = words.UNSTABLE
+            table.caption = UNSTABLE
         title = "validation accuracy" if name == "accuracy" else name
         was, now = (words.value(name, r.objectives[name], r.stable) for r in (baseline, made))
         table.add_row(title, was, now, ratio)

@@ -9,7 +9,7 @@ import click
 from slimtune.cli import words
 from slimtune.cli.consent import consent_to
 from slimtune.cli.terminal import echo
-from slimtune.results.units import plural
+from slimtune.results.units import UNSTABLE, plural
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.rerun import find_run
 
@@ -71,7 +71,7 @@ def _text(result: dict[str, Any]) -> str:
         told = words.latency(result["latency_ms"], result["latency_stable"])
         batch, threads = result["latency_batch"], plural(result["threads"], "thread")
         lines.append(f"latency {told}, batch {batch}, {threads}")
-        lines += [] if result["latency_stable"] else [words.UNSTABLE]
+        lines += [] if result["latency_stable"] else [UNSTABLE]
     if "params" in result:
         lines.append(f"params {words.count(result['params'])}")
     return "\n".join([*lines, *words.notes(result.get("notes", ()))])

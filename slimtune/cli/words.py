@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 _KIB = 1024
-UNSTABLE = "~ the machine was too busy for a stable latency"
-"""What the mark of `latency` means."""
 
 
 def accuracy(score: float, error: float | None = None, images: int | None = None) -> str:

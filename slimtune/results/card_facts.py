@@ -124,7 +124,7 @@ class CardFacts:
 
     def of_model(self, name: str) -> float | None:
         """Return what was measured of the model under this name."""
-        return _number({**self.record.metrics, **self.record.objectives}.get(name))
+        return _number(self.record.measured.get(name))
 
     @property
     def test_accuracy(self) -> float | None:

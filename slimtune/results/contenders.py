@@ -69,7 +69,7 @@ def ranked(
 
 def _at_best(record: TrialRecord) -> dict[str, float]:
     """Return what a trial measured, its latency as low as it may be."""
-    measured = {**record.metrics, **record.objectives}
+    measured = record.measured
     if isinstance(latency := measured.get("latency_ms"), int | float):
         unstable = measured.get("latency_stable") is False
         measured["latency_ms"] = latency / (UNSTABLE_NOISE if unstable else NOISE)

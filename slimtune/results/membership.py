@@ -86,8 +86,7 @@ class Membership:
         return [
             record
             for record in self.records
-            if record.status == "complete"
-            and keeps(limits, {**record.metrics, **record.objectives})
+            if record.status == "complete" and keeps(limits, record.measured)
         ]
 
     def limits_of(
@@ -104,7 +103,7 @@ class Membership:
 
     def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
         unseen = self._unseen_limits
-        kept = [r for r in records if may_keep(unseen, {**r.metrics, **r.objectives})]
+        kept = [r for r in records if may_keep(unseen, r.measured)]
         images = self.folder.manifest["workload"].get("test")
         table = with_final(table_of(kept, self.objectives), rows, images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]

@@ -80,6 +80,11 @@ class TrialRecord(ShownRecord):
         }
 
     @property
+    def measured(self) -> dict[str, Metric]:
+        """Everything that was measured by its name, optimised or not."""
+        return {**self.metrics, **self.objectives}
+
+    @property
     def stable(self) -> bool:
         """Whether the machine was quiet enough for the latency; True where that is not known."""
         return self.metrics.get("latency_stable") is not False

@@ -13,6 +13,7 @@ from rich.text import Text
 from slimtune.errors import UnknownNameError, did_you_mean
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
+from slimtune.results.units import UNSTABLE
 
 DEFAULT_COLUMNS = ("pipeline", "accuracy", "size_bytes", "compression_ratio", "latency_ms")
 _RATIO_OF = {
@@ -123,7 +124,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
     if spread:
         notes.append("accuracy: mean ± sample standard deviation over the runs, on validation")
     if "latency_stable" in summary and not summary["latency_stable"].all():
-        notes.append("~ the machine was too busy for a stable latency")
+        notes.append(UNSTABLE)
     table.caption = "\n".join(notes) or None
     return table
 

@@ -15,7 +15,7 @@ from slimtune.results.front_layout import FrontTable
 from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
-from slimtune.results.units import plural
+from slimtune.results.units import UNSTABLE, plural
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _Show = Callable[[dict[Any, Any]], str]
@@ -88,7 +88,7 @@ def footnotes(
         numbers = ", ".join(map(str, same))
         notes.append(f"no measurable loss against the baseline ({images} images): {numbers}")
     if "stable" in front and (front["stable"] == False).any():  # noqa: E712 - a column
-        notes.append("~ the machine was too busy for a stable latency")
+        notes.append(UNSTABLE)
     return notes
 
 

@@ -14,6 +14,10 @@ _MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
 _LATENCY_WORDS = {unit: _MS[unit] for unit in ("ns", "us", "µs", "ms", "s")}
 
 
+UNSTABLE = "~ the machine was too busy for a stable latency"
+"""What the mark beside a latency means."""
+
+
 def plural(number: int, noun: str) -> str:
     """Return ``"1 seed"`` or ``"2 seeds"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -75,7 +75,7 @@ def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
     """
     limits = folder.manifest.get("limits", {})
     return {
-        record.number: decided_violations(limits, {**record.metrics, **record.objectives})
+        record.number: decided_violations(limits, record.measured)
         for record in folder.records()
         if record.status != "failed"
     }

@@ -188,4 +188,4 @@ def _of_the_host(error: BaseException | None) -> bool:
 
 def _violations(folder: RunFolder, record: TrialRecord) -> dict[str, float]:
     limits = folder.manifest.get("limits", {})
-    return decided_violations(limits, {**record.metrics, **record.objectives})
+    return decided_violations(limits, record.measured)

@@ -100,7 +100,7 @@ class StoppingRule:
             return
         for rung, values in record.rungs.items():
             self._rungs.setdefault(rung, {})[record.number] = values
-        measured = {**record.metrics, **record.objectives}
+        measured = record.measured
         if record.status == "complete" and keeps(self._limits, measured):
             self._complete[record.number] = record.objectives
 

@@ -66,7 +66,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
     workload = reopen_workload(run_folder, run_config(run_folder))
     final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
     tested = final.test_accuracy if final else None
-    recorded = {**record.metrics, **record.objectives}.get("accuracy")
+    recorded = record.measured.get("accuracy")
     checks = []
     if not alone:
         for name, expected in (("validation", recorded), ("test", tested)):

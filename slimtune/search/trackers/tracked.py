@@ -95,7 +95,7 @@ def trial_log(record: TrialRecord, folder: Path) -> TrialLog:
         record: of a finished trial.
         folder: of the run; the epochs come from the trial's history.csv.
     """
-    measured = {**record.metrics, **record.objectives}
+    measured = record.measured
     seconds = {f"seconds/{stage}": value for stage, value in record.seconds.items()}
     numbers = {k: float(v) for k, v in {**measured, **seconds}.items() if is_number(v)}  # type: ignore[arg-type]
     return TrialLog(
