@@ -161,12 +161,13 @@ def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
 
     Args:
         workload: with few images.
-        recipe: in its JSON form; without a ``train`` stage nothing is trained.
+        recipe: in its JSON form; without a ``train`` stage nothing is trained, and no statistics
+            are measured again, which few images would only disturb.
 
     Raises:
         TrialError: it cannot be carried out, or the file computes something else.
     """
-    typed = Recipe.from_dict({"train": {"epochs": 0}, **recipe})
+    typed = Recipe.from_dict({"train": {"epochs": 0, "recalibrate": False}, **recipe})
     made = compress(workload, typed, seed=0, observe=observe_ranges, build=build_student)
     check_file(workload, typed, made)
     return made
