@@ -16,7 +16,7 @@ from table import Row, run_script
 
 from slimtune.search.attempt import Aids
 from slimtune.search.config import make_config
-from slimtune.search.dry_run import draw_recipes
+from slimtune.search.draws import draw_recipes
 from slimtune.search.estimate import TRAINING_STAGES
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome, TrialSpec

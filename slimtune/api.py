@@ -16,6 +16,7 @@ from slimtune.cli.compress import carried_out, read_recipe
 from slimtune.cli.progress import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
+from slimtune.results.folder import find_run
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
 from slimtune.results.shown import record_words
@@ -25,7 +26,6 @@ from slimtune.search.compare import compare_models
 from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.references import code_in
-from slimtune.search.rerun import find_run
 from slimtune.search.saved import load_model
 from slimtune.search.search import Listener
 from slimtune.workload import load_progress, own_code

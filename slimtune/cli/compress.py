@@ -19,7 +19,7 @@ from slimtune.results.units import UNSTABLE
 from slimtune.search.checks import check_recipe
 from slimtune.search.config import SearchConfig
 from slimtune.search.given_weights import looked_at
-from slimtune.search.rerun import compress_once
+from slimtune.search.once import compress_once
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome
 from slimtune.search.stage_files import StageFiles, check_origin, read_stage, stage_origin

@@ -378,3 +378,11 @@ def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
         if name in _OURS:
             raise RunError(f"{name}: is written by the run folder itself; name the file otherwise")
     return {plain_name(name): sha256_bytes(data) for name, data in files.items()}
+
+
+def find_run(path: Path) -> Path | None:
+    """Return the run folder that ``path`` lies in, if any."""
+    for parent in [path, *path.resolve().parents]:
+        if (parent / "run.json").is_file():
+            return parent
+    return None

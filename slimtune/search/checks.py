@@ -5,7 +5,6 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 
-import optuna
 import torch
 from torch import Tensor, nn
 
@@ -21,16 +20,14 @@ from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
-from slimtune.errors import ConfigError, ModelError, PruningError, TrialError, UserError
+from slimtune.errors import ModelError, PruningError, TrialError, UserError
 from slimtune.search.config import SearchConfig
+from slimtune.search.draws import check_draws
 from slimtune.search.trial import build_student
 from slimtune.search.trial_files import check_files
-from slimtune.spaces.space import Space, suggest_recipe
+from slimtune.spaces.space import Space
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
-
-DRAWS = 50
-"""Recipes drawn to see whether the space holds any that no recipe may be."""
 
 
 def check_space(config: SearchConfig, workload: Workload) -> None:
@@ -41,7 +38,7 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
         ModelError: a network of the space cannot be built, pruned or taught as the space wants.
     """
     space = config.resolved_space()
-    _draw_some(space)
+    check_draws(space)
     methods = _pruning_methods(space)
     students = space.stages["student"]
     for name in students["model"].ends():
@@ -96,16 +93,6 @@ def _quantizers(space: Space) -> list[Quantizer]:
         for name, row in space.methods["quantize"].items()
         if name != "none"
     ]
-
-
-def _draw_some(space: Space) -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(DRAWS):
-        try:
-            suggest_recipe(study.ask(), space)
-        except ConfigError as error:
-            raise ConfigError(f"space.{error}") from None
 
 
 def _student(name: str, weights: str | None, workload: Workload, where: str) -> nn.Module:

@@ -17,10 +17,10 @@ from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import input_shape, observe_ranges, predict
-from slimtune.results.folder import RunFolder
+from slimtune.results.folder import RunFolder, find_run
 from slimtune.results.interval import standard_error
 from slimtune.search.config import SearchConfig
-from slimtune.search.rerun import find_run, run_config
+from slimtune.search.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset

@@ -30,7 +30,6 @@ from slimtune.search.references import (
     anchored_metric,
     anchored_networks,
 )
-from slimtune.search.samplers import POPULATION, SamplerName
 from slimtune.search.settings_final import FinalSettings, check_final
 from slimtune.search.settings_preprocessing import PreprocessingSettings, with_preprocessing
 from slimtune.search.settings_stages import StageRoom
@@ -40,6 +39,9 @@ from slimtune.spaces.space import Space
 from slimtune.spaces.start import SHARE, read_points
 from slimtune.spaces.untrained import first_points
 
+SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "grid", "qmc"]
+POPULATION = 20
+"""Trials in a generation of NSGA. Never of the number of trials: a run may be given more."""
 DEFAULT_TRIALS = 20
 DEFAULT_DATA = "cifar10"
 MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"

@@ -1,20 +1,16 @@
 """A search looked at before it is run: its size, first recipes and cost; nothing is written."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-from optuna.study import StudyDirection
-
 from slimtune.compression.recipe import Recipe
-from slimtune.results.objectives import parse_objectives
 from slimtune.search.checks import check_space
 from slimtune.search.config import SearchConfig
+from slimtune.search.draws import draw_recipes
 from slimtune.search.estimate import Estimate, Measured, estimate_search
 from slimtune.search.given_weights import check_given_weights
 from slimtune.search.machines import machines
-from slimtune.search.proposals import proposer_of
 from slimtune.search.scores import check_metrics
 from slimtune.search.setup import load_workload
 from slimtune.search.trackers.protocol import check_installed
@@ -80,30 +76,6 @@ def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> D
         estimate=estimate_search(config, workload, later or drawn, on_sample=on_sample),
         warnings=tuple(warnings),
     )
-
-
-def draw_recipes(
-    config: SearchConfig, count: int, key: Callable[[Mapping[str, Any]], str] | None = None
-) -> list[dict[str, Any]]:
-    """Return the first recipes of a search, in their JSON form.
-
-    They are those of the search as long as its sampler has no results to look at: of `tpe` the
-    first ten, of the others all or a generation. Later ones stand for what it would propose.
-
-    Args:
-        config: of the search.
-        count: how many, at least 1.
-        key: tells which recipes are one and the same, as the search will; see `Twins.key`.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    directions = [o.direction for o in parse_objectives(config.objectives)]
-    study = optuna.create_study(directions=[StudyDirection[d.upper()] for d in directions])
-    total = min(count, config.total_trials())
-    proposer = proposer_of(config, study, total=total, points=config.points(), key=key)
-    recipes = []
-    while (spec := proposer.ask()) is not None:
-        recipes.append(spec.recipe)
-    return recipes
 
 
 def _spread(recipes: list[dict[str, Any]], every: int = 8) -> list[dict[str, Any]]:

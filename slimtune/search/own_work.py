@@ -10,15 +10,12 @@ from typing import Any
 
 import ray
 
-from slimtune.errors import RunError
 from slimtune.search.attempt import Aids, Work
 from slimtune.search.config import SearchConfig
 from slimtune.search.references import code_in
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import (
     anchored_code,
-    code_digest,
-    load_code,
     loaded_code,
     local_modules,
     provide_code,
@@ -63,35 +60,3 @@ def with_own_code(
         for module in local_modules(reference):
             ray.cloudpickle.register_pickle_by_value(module)
     return OwnWork(work, code) if code else work
-
-
-def code_digests(config: SearchConfig) -> dict[str, str]:
-    """Return a SHA-256 of the files behind every code reference of a search.
-
-    Raises:
-        ConfigError: nobody allowed to run it.
-        UserError: it cannot be loaded.
-    """
-    references = sorted({reference for _, reference in code_in(config.model_dump())})
-    for reference in references:
-        load_code(reference)
-    return {reference: code_digest(reference) for reference in references}
-
-
-def check_code_unchanged(config: SearchConfig, recorded: Mapping[str, str]) -> None:
-    """Refuse to go on where the user's code is not the one that a run was made with.
-
-    Args:
-        config: of the run.
-        recorded: from `code_digests`, when it began.
-
-    Raises:
-        RunError: a file has changed.
-        ConfigError: nobody allowed to run it.
-    """
-    for reference, digest in code_digests(config).items():
-        if reference in recorded and recorded[reference] != digest:
-            raise RunError(
-                f"the code of {reference} has changed since the run was written; restore it or "
-                "start a new search"
-            )

@@ -3,23 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from slimtune.compression.pipeline import Keep, Progress, keep_nothing
-from slimtune.compression.precision import Precision, is_native
+from slimtune.compression.precision import is_native
 from slimtune.compression.recipe import Recipe
-from slimtune.errors import RunError, UserError
+from slimtune.errors import UserError
 from slimtune.measurement.host import describe_host
 from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.checks import check_recipe
-from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.devices import moved_here
 from slimtune.search.layered import merged, set_path
 from slimtune.search.own_work import with_own_code
+from slimtune.search.recorded import run_config
 from slimtune.search.references import code_in
 from slimtune.search.setup import reopen_workload
 from slimtune.search.single import Note, run_in_worker, stored_beginning
@@ -27,7 +24,6 @@ from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
 from slimtune.spaces.space import STAGES
 from slimtune.workload.own_code import load_code
-from slimtune.workload.types import Workload
 
 _TOLD = ("log.txt",)
 """Files that tell how a trial went, such as what it took from the stage store."""
@@ -55,18 +51,6 @@ class Comparison:
     def identical(self) -> bool:
         """Whether the two are the same, bit for bit."""
         return self.recorded == self.repeated
-
-
-def run_config(folder: RunFolder) -> SearchConfig:
-    """Return the config a run was made with.
-
-    Raises:
-        RunError: it was written by a version with other settings.
-    """
-    try:
-        return make_config(folder.manifest["config"])
-    except UserError as error:
-        raise RunError(f"{folder.path}/run.json: {error}; written by another version?") from None
 
 
 def rerun_trial(
@@ -179,43 +163,6 @@ def check_comparable(record: TrialRecord) -> None:
             f"trial {record.number} {became}: {record.error}; it has no files to compare with, "
             "leave --check out"
         )
-
-
-def compress_once(
-    workload: Workload,
-    recipe: Mapping[str, Any],
-    seed: int,
-    *,
-    start: Progress | None = None,
-    keep: Keep = keep_nothing,
-    precision: Precision = "float32",
-    views: int = 0,
-) -> Outcome:
-    """Run one recipe on a workload without any search, as trial 0.
-
-    Args:
-        workload: data, baseline and teacher.
-        recipe: in its JSON form.
-        seed: of the trial.
-        start: a student some of whose stages are done already.
-        keep: called with the student after the stages ``prune`` and ``train``.
-        precision: in which networks are trained.
-        views: as of `TrialSpec`.
-
-    Raises:
-        UserError: no such recipe, or the network cannot be compressed so.
-    """
-    check_recipe(Recipe.from_dict(dict(recipe)), workload)
-    spec = TrialSpec(0, dict(recipe), seed=seed, precision=precision, views=views)
-    return run_trial(workload, spec, start=start, keep=keep)
-
-
-def find_run(path: Path) -> Path | None:
-    """Return the run folder that ``path`` lies in, if any."""
-    for parent in [path, *path.resolve().parents]:
-        if (parent / "run.json").is_file():
-            return parent
-    return None
 
 
 def changed(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:

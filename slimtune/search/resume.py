@@ -8,7 +8,7 @@ from slimtune.errors import RunChangedError, shortened
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig
 from slimtune.search.layered import merged
-from slimtune.search.rerun import run_config
+from slimtune.search.recorded import run_config
 from slimtune.search.settings_final import MAY_CHANGE as FINAL_MAY_CHANGE
 from slimtune.spaces.domains import Choice
 from slimtune.spaces.space import Space

@@ -11,7 +11,7 @@ proposals that it would have made (a seeded sampler that is made once would begi
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import torch
@@ -32,17 +32,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from torch.quasirandom import SobolEngine
 
+from slimtune.search.config import POPULATION
 from slimtune.search.spec import trial_seed
 
 _Sampler = TypeVar("_Sampler", bound=BaseSampler)
-SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "grid", "qmc"]
 
 FLAT = ("nsga2", "nsga3", "qmc")
 """Samplers that need every dimension of the space in every trial."""
 STARTUP_TRIALS = 10
 """Finished trials before TPE models anything; until then draws are uniform."""
-POPULATION = 20
-"""Trials in a generation of NSGA. Never of the number of trials: a run may be given more."""
 DRAWS = 60
 """Tries for a recipe that was not proposed before; then the space counts as used up."""
 MOST_DIMENSIONS = 64

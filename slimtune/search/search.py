@@ -5,8 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
@@ -52,7 +50,7 @@ from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_store import RunStages
 from slimtune.search.status_file import StatusFile
 from slimtune.search.stopping import open_rule
-from slimtune.search.study import open_study
+from slimtune.search.study import Study, open_study
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial import run_trial
 from slimtune.search.twins import Twins
@@ -317,7 +315,7 @@ def _proposer(
     objectives = parse_objectives(config.objectives)
     total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
 
-    def opened() -> tuple[optuna.Study, Proposer]:
+    def opened() -> tuple[Study, Proposer]:
         directions = [o.direction for o in objectives]
         names = [o.name for o in objectives]
         study = open_study(folder.study_path, directions, folder.path.name, names)

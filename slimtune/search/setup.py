@@ -16,11 +16,11 @@ from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, U
 from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import check_stored
 from slimtune.search.config import SearchConfig
-from slimtune.search.own_work import check_code_unchanged
+from slimtune.search.own_code import check_code_unchanged
 from slimtune.search.saved import load_model
 from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.datasets import load_dataset
-from slimtune.workload.fingerprint import fingerprint
+from slimtune.workload.fingerprint import workload_fingerprint
 from slimtune.workload.splits import split_dataset
 from slimtune.workload.types import Architecture, Augmentation, Dataset, Workload
 from slimtune.workload.zoo.build import build
@@ -240,18 +240,6 @@ def _as_normalised_then(workload: Workload, recorded: Mapping[str, Any]) -> Work
         return workload
     origin = str(recorded.get("normalised_by", workload.normalised_by))
     return dataclasses.replace(workload, mean=mean, std=std, normalised_by=origin)
-
-
-def workload_fingerprint(workload: Workload) -> str:
-    """Return a name for the workload's data, split by split."""
-    return fingerprint(
-        workload.train,
-        workload.validation,
-        workload.test,
-        classes=workload.classes,
-        mean=workload.mean,
-        std=workload.std,
-    )
 
 
 def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:

@@ -11,9 +11,9 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
 from slimtune.results.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
-from slimtune.search.setup import workload_fingerprint
 from slimtune.workload.checkpoints import parse_weights, weights_bytes
 from slimtune.workload.computed_weights import fold_computed_weights
+from slimtune.workload.fingerprint import workload_fingerprint
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import optuna
 import sqlalchemy.exc
 import sqlalchemy.pool
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError
 from slimtune.search.spec import TrialSpec
+
+__all__ = ["TIMEOUT", "Study", "open_study"]
 
 TIMEOUT = 60.0
 """Seconds to wait for another program that writes to the study."""
@@ -22,7 +24,7 @@ TIMEOUT = 60.0
 
 def open_study(
     path: Path, directions: Sequence[str], name: str, values: Sequence[str] = ()
-) -> optuna.Study:
+) -> Study:
     """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
 
     Args:
@@ -70,7 +72,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage("sqlite://", engine_kwargs=engine)
 
 
-def unfinished(study: optuna.Study) -> list[TrialSpec]:
+def unfinished(study: Study) -> list[TrialSpec]:
     """Return the specs of trials that were asked and never told, in the order of numbers."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from slimtune.workload.types import Split
+from slimtune.workload.types import Split, Workload
 
 
 def fingerprint(
@@ -41,6 +41,18 @@ def fingerprint(
         for array in (split.images, split.labels):
             _update(digest, array)
     return digest.hexdigest()
+
+
+def workload_fingerprint(workload: Workload) -> str:
+    """Return a name for the workload's data, split by split."""
+    return fingerprint(
+        workload.train,
+        workload.validation,
+        workload.test,
+        classes=workload.classes,
+        mean=workload.mean,
+        std=workload.std,
+    )
 
 
 def _update(digest: "hashlib._Hash", array: np.ndarray) -> None:

@@ -3,12 +3,13 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.folder import RunFolder
+from slimtune.results.folder import RunFolder, find_run
 from slimtune.results.lock import RunLock
 from slimtune.results.record import TrialRecord
 
@@ -309,3 +310,11 @@ def test_a_run_that_exists_is_refused_with_the_way_to_go_on(folder):
         RunFolder.create(folder.path, MANIFEST)
     with RunLock(folder.path), pytest.raises(RunError, match="is in use by process"):
         RunFolder.create(folder.path, MANIFEST)
+
+
+def test_a_file_finds_the_run_it_lies_in(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    inside = tmp_path / "trials" / "0001" / "model.onnx"
+    inside.parent.mkdir(parents=True)
+    inside.touch()
+    assert find_run(inside) == tmp_path.resolve() and find_run(Path("/")) is None

@@ -1,37 +1,12 @@
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slimtune.errors import ConfigError, SlimtuneError, UserError
 from slimtune.search.config import SearchConfig, make_config
-from slimtune.search.dry_run import draw_recipes, dry_run
+from slimtune.search.dry_run import dry_run
 from slimtune.search.estimate import Measured
-from slimtune.search.search import run_search
 from slimtune.workload.own_code import allow_all_code
-
-
-def test_the_first_recipes_are_those_that_the_search_runs(
-    digits_config: SearchConfig, tmp_path: Path
-) -> None:
-    quick = {"train": {"epochs": 0}, "distill": {"method": "none"}}
-    quick["quantize"] = {"method": ["none", "float16", "int8_static"]}
-    changes = {"space": quick, "trials": 3, "baseline": {"epochs": 1}}
-    config = make_config({**digits_config.model_dump(), **changes})
-    drawn = draw_recipes(config, 3)
-    run = run_search(config, tmp_path / "run")
-    assert [record.recipe for record in run.records] == drawn
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "qmc", "grid"])
-def test_every_sampler_can_be_asked_in_advance(sampler: str) -> None:
-    space = {"train": {"lr": 0.1}, "prune": {"method": ["none", "l1"]}}
-    space["distill"] = {"method": "none"}
-    config = make_config({"data": "digits", "sampler": sampler, "space": space, "trials": 12})
-    drawn = draw_recipes(config, 6)
-    assert len(drawn) == 6
-    assert len({json.dumps(recipe, sort_keys=True) for recipe in drawn}) == 6
 
 
 def test_a_dry_run_tells_size_recipes_and_cost(digits_config: SearchConfig) -> None:

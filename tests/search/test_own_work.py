@@ -2,13 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import ray
 
-from slimtune.errors import ConfigError, RunError
 from slimtune.search.attempt import Aids
 from slimtune.search.config import make_config
-from slimtune.search.own_work import OwnWork, check_code_unchanged, code_digests, with_own_code
+from slimtune.search.own_work import OwnWork, with_own_code
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import allow_all_code, load_code
 
@@ -54,16 +52,3 @@ def test_code_travels_to_a_process_that_has_neither_the_file_nor_consent(
 def test_the_body_runs_as_it_is(own_net: Path) -> None:
     outcome = OwnWork(body, {"/gone.py:x": 1})(None, TrialSpec(5, {}, 0), Aids())
     assert outcome.number == 5 and load_code("/gone.py:x") == 1
-
-
-def test_a_run_notices_when_its_code_has_changed(own_net: Path) -> None:
-    config = make_config({"model": f"{own_net}:make"})
-    with pytest.raises(ConfigError, match="--allow-code"):
-        code_digests(config)
-    allow_all_code()
-    recorded = code_digests(config)
-    check_code_unchanged(config, recorded)
-    check_code_unchanged(config, {})
-    own_net.write_text(own_net.read_text() + "\n# changed\n")
-    with pytest.raises(RunError, match="net.py:make has changed since the run was written"):
-        check_code_unchanged(config, recorded)

@@ -13,18 +13,10 @@ from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.record import TrialRecord
 from slimtune.search.config import make_config
-from slimtune.search.rerun import (
-    Comparison,
-    changed,
-    compress_once,
-    find_run,
-    other_numbers,
-    rerun_trial,
-)
+from slimtune.search.rerun import Comparison, changed, other_numbers, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import allow_all_code, local_modules
-from slimtune.workload.types import Workload
 
 WORKER = """
 import pickle, sys
@@ -37,22 +29,9 @@ with open(sys.argv[2], "wb") as made:
 """What a worker process does: it has neither the user's module nor consent to import it."""
 
 
-def test_a_file_finds_the_run_it_lies_in(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
-    inside = tmp_path / "trials" / "0001" / "model.onnx"
-    inside.parent.mkdir(parents=True)
-    inside.touch()
-    assert find_run(inside) == tmp_path.resolve() and find_run(Path("/")) is None
-
-
 def test_equal_hashes_are_identical() -> None:
     assert Comparison("model.onnx", "a", "a").identical
     assert not Comparison("model.onnx", "a", "b").identical
-
-
-def test_one_recipe_runs_without_a_search(digits: Workload) -> None:
-    outcome = compress_once(digits, {"prune": {"method": "l1"}, "train": {"epochs": 0}}, seed=0)
-    assert outcome.status == "complete" and outcome.number == 0
 
 
 def test_another_method_takes_its_own_defaults_and_keeps_the_stages() -> None:

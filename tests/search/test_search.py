@@ -26,7 +26,8 @@ from slimtune.results.summary import summarise
 from slimtune.search import setup
 from slimtune.search.config import ConstraintSettings, SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
-from slimtune.search.rerun import compare, rerun_trial, run_config
+from slimtune.search.recorded import run_config
+from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.setup import reopen_workload
 from slimtune.search.study import open_study

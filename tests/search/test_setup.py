@@ -10,7 +10,8 @@ from slimtune.compression.training import network_accuracy
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.search.config import SearchConfig, make_config
-from slimtune.search.rerun import compress_once, run_config
+from slimtune.search.once import compress_once
+from slimtune.search.recorded import run_config
 from slimtune.search.saved import load_model
 from slimtune.search.setup import (
     load_network,

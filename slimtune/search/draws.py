@@ -1,0 +1,55 @@
+"""Recipes of a space drawn without a run: the first ones of a search, or any at all."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+
+from slimtune.errors import ConfigError
+from slimtune.results.objectives import parse_objectives
+from slimtune.search.config import SearchConfig
+from slimtune.search.proposals import proposer_of
+from slimtune.spaces.space import Space, suggest_recipe
+
+DRAWS = 50
+"""Recipes drawn to see whether the space holds any that no recipe may be."""
+
+
+def draw_recipes(
+    config: SearchConfig, count: int, key: Callable[[Mapping[str, Any]], str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the first recipes of a search, in their JSON form.
+
+    They are those of the search as long as its sampler has no results to look at: of `tpe` the
+    first ten, of the others all or a generation. Later ones stand for what it would propose.
+
+    Args:
+        config: of the search.
+        count: how many, at least 1.
+        key: tells which recipes are one and the same, as the search will; see `Twins.key`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    directions = [o.direction for o in parse_objectives(config.objectives)]
+    study = optuna.create_study(directions=[StudyDirection[d.upper()] for d in directions])
+    total = min(count, config.total_trials())
+    proposer = proposer_of(config, study, total=total, points=config.points(), key=key)
+    recipes = []
+    while (spec := proposer.ask()) is not None:
+        recipes.append(spec.recipe)
+    return recipes
+
+
+def check_draws(space: Space) -> None:
+    """Draw some recipes of a space.
+
+    Raises:
+        ConfigError: one contradicts itself.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(DRAWS):
+        try:
+            suggest_recipe(study.ask(), space)
+        except ConfigError as error:
+            raise ConfigError(f"space.{error}") from None

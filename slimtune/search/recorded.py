@@ -1,0 +1,17 @@
+"""The settings that a run was made with, read back from its folder."""
+
+from slimtune.errors import RunError, UserError
+from slimtune.results.folder import RunFolder
+from slimtune.search.config import SearchConfig, make_config
+
+
+def run_config(folder: RunFolder) -> SearchConfig:
+    """Return the config a run was made with.
+
+    Raises:
+        RunError: it was written by a version with other settings.
+    """
+    try:
+        return make_config(folder.manifest["config"])
+    except UserError as error:
+        raise RunError(f"{folder.path}/run.json: {error}; written by another version?") from None
