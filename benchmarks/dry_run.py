@@ -18,9 +18,9 @@ import click
 import torch
 from table import Row, host, text
 
-from slimtune.search.config import make_config
 from slimtune.search.dry_run import dry_run
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import make_config
 
 DIGITS = {
     "model": "resnet8x2",

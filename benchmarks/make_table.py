@@ -20,7 +20,7 @@ from problems import TABLE, TABULATED, Problem, to_tabulate
 
 from slimtune.compression.recipe import Recipe
 from slimtune.search.attempt import Aids
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.spec import Outcome, TrialSpec, trial_seed
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.space import suggest_recipe

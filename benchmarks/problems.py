@@ -21,7 +21,7 @@ from slimtune.results.front import hypervolume
 from slimtune.results.objectives import Direction
 from slimtune.results.record import TrialRecord
 from slimtune.search.attempt import Aids, Work
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stopping import ACCURACY_MARGIN

@@ -15,9 +15,9 @@ import torch
 from table import Row, run_script
 
 from slimtune.search.attempt import Aids
-from slimtune.search.config import make_config
 from slimtune.search.draws import draw_recipes
 from slimtune.search.estimate import TRAINING_STAGES
+from slimtune.search.settings.config import make_config
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial

@@ -24,8 +24,8 @@ import torch
 from table import Row, host, text
 
 from slimtune.search import ray_executor
-from slimtune.search.config import make_config
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import make_config
 
 SETTINGS = {
     "data": "digits",

@@ -23,11 +23,11 @@ from slimtune.results.shown import record_words
 from slimtune.search.api import search as search_silently
 from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.compare import compare_models
-from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
-from slimtune.search.references import code_in
 from slimtune.search.saved import load_model
 from slimtune.search.search import Listener
+from slimtune.search.settings.config import SearchConfig, make_config
+from slimtune.search.settings.references import code_in
 from slimtune.workload import load_progress, own_code
 
 
@@ -52,8 +52,8 @@ def search(
             the run's.
         allow_code: run code that the resumed run names, and connect to the Ray that it names;
             what ``settings`` name may be used anyway.
-        **settings: the settings of `slimtune.search.config.SearchConfig`: ``model``, ``weights``,
-            ``data``, ``preprocessing`` (``{"mean": "half"}``), ``trials``, ``seed``,
+        **settings: the settings of `slimtune.search.settings.config.SearchConfig`: ``model``,
+            ``weights``, ``data``, ``preprocessing`` (``{"mean": "half"}``), ``trials``, ``seed``,
             ``allow_weak_baseline``, ``concurrency``, ``executor``, ``objectives``,
             ``validation``, ``baseline``, ``constraints``, ``space``, ``final`` (``{"epochs": 30,
             "repeats": 3}``). None is as if not given.

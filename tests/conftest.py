@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from slimtune.search import compare, evaluate, final_measurement, trial
-from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload, train_baseline
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.own_code import consent_ends

@@ -17,9 +17,9 @@ from slimtune.results.files import publish_folder, to_json
 from slimtune.results.record import TrialRecord
 from slimtune.results.units import UNSTABLE
 from slimtune.search.checks import check_recipe
-from slimtune.search.config import SearchConfig
 from slimtune.search.given_weights import looked_at
 from slimtune.search.once import compress_once
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.spec import Outcome
 from slimtune.search.stage_files import StageFiles, check_origin, read_stage, stage_origin

@@ -6,7 +6,7 @@ from typing import Any
 
 from slimtune.cli.config_file import located
 from slimtune.errors import ConfigError, did_you_mean
-from slimtune.search.references import code_in
+from slimtune.search.settings.references import code_in
 from slimtune.workload.own_code import allow_code, is_allowed, names_nothing
 from slimtune.workload.sources import SOURCES
 from slimtune.workload.zoo.build import FAMILIES

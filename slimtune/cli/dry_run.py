@@ -15,10 +15,10 @@ from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
 from slimtune.results.folder import refuse_existing
 from slimtune.results.units import plural
-from slimtune.search.config import SearchConfig
 from slimtune.search.dry_run import DryRun, dry_run
 from slimtune.search.estimate import TOGETHER, Estimate, Measured
 from slimtune.search.facts import normalisation_words
+from slimtune.search.settings.config import SearchConfig
 
 
 def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resumed: bool) -> None:

@@ -7,7 +7,7 @@ from slimtune.cli.console import write_or_echo
 from slimtune.cli.template import config_template
 from slimtune.cli.words import encodable
 from slimtune.errors import UserError
-from slimtune.search.config import make_config
+from slimtune.search.settings.config import make_config
 
 
 def carry_out(preset: str | None, output: Path | None) -> None:

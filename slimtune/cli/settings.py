@@ -7,8 +7,8 @@ from typing import Any
 from slimtune.cli.config_file import load_yaml, located, parse_value
 from slimtune.cli.consent import check_consent, consent_to
 from slimtune.errors import ConfigError, UserError
-from slimtune.search.config import SearchConfig, make_config
-from slimtune.search.layered import merged, set_path
+from slimtune.search.settings.config import SearchConfig, make_config
+from slimtune.search.settings.layered import merged, set_path
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.stages import Prune, Student, Train
 from slimtune.registry import Registry
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 from slimtune.spaces.domains import Choice, Domain
 from slimtune.spaces.space import METHODS, Space
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.results.run import Run
-from slimtune.search.config import make_config
 from slimtune.search.opened import open_run
-from slimtune.search.references import check_address, code_in
 from slimtune.search.resume import recorded_settings
 from slimtune.search.search import Listener, ignore_events, run_search
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.references import check_address, code_in
 from slimtune.workload import own_code
 
 

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from slimtune.results.front import gains
 from slimtune.results.objectives import Objective
 from slimtune.results.units import parse_duration
-from slimtune.search.config import SearchConfig
 from slimtune.search.past_trials import EARLY_STOPPED
+from slimtune.search.settings.config import SearchConfig
 
 Enough = Callable[[Sequence[FrozenTrial]], str]
 """From all trials of a study to why no new one shall begin; empty if one shall."""

@@ -18,11 +18,11 @@ from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import predict
-from slimtune.search.config import SearchConfig
 from slimtune.search.doctor import Finding, examine, few_images, made_by
 from slimtune.search.facts import normalisation_words
 from slimtune.search.few_steps import training_doubts
 from slimtune.search.given_weights import WeightsCheck, looked_at
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
 from slimtune.search.shown import ShownCheckup
 from slimtune.search.steadiness import steadiness

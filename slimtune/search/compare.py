@@ -19,8 +19,8 @@ from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import input_shape, observe_ranges, predict
 from slimtune.results.folder import RunFolder, find_run
 from slimtune.results.interval import standard_error
-from slimtune.search.config import SearchConfig
-from slimtune.search.recorded import run_config
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset

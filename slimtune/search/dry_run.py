@@ -6,12 +6,12 @@ from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.search.checks import check_space
-from slimtune.search.config import SearchConfig
 from slimtune.search.draws import draw_recipes
 from slimtune.search.estimate import Estimate, Measured, estimate_search
 from slimtune.search.given_weights import check_given_weights
 from slimtune.search.machines import machines
 from slimtune.search.scores import check_metrics
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
 from slimtune.search.trackers.protocol import check_installed
 from slimtune.search.twins import Twins

@@ -10,8 +10,8 @@ from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict, takes_pixels
 from slimtune.results.folder import RunFolder
 from slimtune.results.interval import standard_error
-from slimtune.search.config import SearchConfig
-from slimtune.search.recorded import run_config
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload
 from slimtune.search.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset

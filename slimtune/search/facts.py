@@ -8,10 +8,10 @@ from slimtune.measurement.accuracy import majority_share
 from slimtune.measurement.host import describe_host
 from slimtune.results.limits import resolve_limits
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.config import SearchConfig
 from slimtune.search.machines import workers
-from slimtune.search.own_code import code_digests
 from slimtune.search.resume import space_words
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.own_code import code_digests
 from slimtune.workload.fingerprint import workload_fingerprint
 from slimtune.workload.normalisation import in_words
 from slimtune.workload.types import Workload

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from slimtune.compression.stages import BASELINE
 from slimtune.results.units import plural
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 from slimtune.spaces.domains import Domain
 from slimtune.spaces.space import Space
 from slimtune.workload.types import Workload

@@ -17,10 +17,10 @@ from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search.aside import for_want_of_disk
 from slimtune.search.attempt import AtStage, OnEvent, Work
-from slimtune.search.config import SearchConfig
 from slimtune.search.final_measurement import measure_finals, measure_front, still_standing
 from slimtune.search.memory import Called
 from slimtune.search.recorder import Recorder
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.trial import run_trial
 from slimtune.workload.types import Workload

@@ -19,7 +19,7 @@ from slimtune.compression.training import network_logits
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.significance import at_least, better_by_chance
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial import build_student
 from slimtune.workload.normalisation import (
     CIFAR10_PIXELS,

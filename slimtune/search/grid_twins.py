@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import FixedTrial
 
 from slimtune.results.units import plural
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 from slimtune.spaces.space import suggest_recipe
 
 MOST_NAMED = 3

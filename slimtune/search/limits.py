@@ -7,7 +7,7 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.limit_view import looser, searched_with
 from slimtune.results.limits import LIMITED, decided_violations, resolve_limits
 from slimtune.results.stop_reason import kind_of
-from slimtune.search.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from slimtune.errors import RunChangedError, shortened
 from slimtune.results.folder import RunFolder
-from slimtune.search.config import SearchConfig
-from slimtune.search.layered import merged
-from slimtune.search.recorded import run_config
-from slimtune.search.settings_final import MAY_CHANGE as FINAL_MAY_CHANGE
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.final import MAY_CHANGE as FINAL_MAY_CHANGE
+from slimtune.search.settings.layered import merged
+from slimtune.search.settings.recorded import run_config
 from slimtune.spaces.domains import Choice
 from slimtune.spaces.space import Space
 

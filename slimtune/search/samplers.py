@@ -32,7 +32,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from torch.quasirandom import SobolEngine
 
-from slimtune.search.config import POPULATION
+from slimtune.search.settings.config import POPULATION
 from slimtune.search.spec import trial_seed
 
 _Sampler = TypeVar("_Sampler", bound=BaseSampler)

@@ -18,7 +18,6 @@ from slimtune.search.aside import look_again
 from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space, learn_groups
-from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.few_steps import training_doubts
@@ -40,6 +39,7 @@ from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
 from slimtune.search.resume import as_begun, check_same_search
 from slimtune.search.scores import check_metrics
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import (
     load_workload,
     reopen_workload,

@@ -15,9 +15,9 @@ from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import check_stored
-from slimtune.search.config import SearchConfig
-from slimtune.search.own_code import check_code_unchanged
 from slimtune.search.saved import load_model
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.own_code import check_code_unchanged
 from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import workload_fingerprint

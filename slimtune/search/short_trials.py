@@ -7,8 +7,8 @@ from slimtune.compression.lessons import can_be_kept
 from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
 from slimtune.search.attempt import Aids, go_on
-from slimtune.search.config import SearchConfig
 from slimtune.search.devices import is_here
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.shared_views import FILE as ANSWERS
 from slimtune.search.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.stage_store import run_origin

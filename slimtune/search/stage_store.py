@@ -27,7 +27,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.results.files import sha256_bytes, sha256_file
 from slimtune.results.folder import RunFolder
 from slimtune.search.attempt import FetchStage, no_stage
-from slimtune.search.settings_stages import room_in_bytes
+from slimtune.search.settings.stage_room import room_in_bytes
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_files import carried_out, stage_files, stage_from_files
 from slimtune.workload.checkpoints import weights_bytes

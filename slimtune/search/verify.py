@@ -14,8 +14,8 @@ from slimtune.results.finals import FOLDER as FINALS
 from slimtune.results.finals import what_ships
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.recorded import run_config
 from slimtune.search.saved import load_model
+from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
 from slimtune.search.trial import PARITY_IMAGES
 from slimtune.workload.own_code import is_allowed

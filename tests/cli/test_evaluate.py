@@ -10,7 +10,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.config import make_config
+from slimtune.search.settings.config import make_config
 from slimtune.search.setup import load_workload
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.datasets import load_dataset

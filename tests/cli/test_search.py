@@ -10,7 +10,7 @@ from slimtune.cli.words import program
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
-from slimtune.search.config import make_config
+from slimtune.search.settings.config import make_config
 
 QUICK = [
     "search", "--model", "resnet8", "--data", "digits", "--no-ray", "--epochs", "1",

@@ -7,7 +7,7 @@ import yaml
 
 from slimtune.cli.main import main
 from slimtune.cli.steering import SAMPLERS, STEERING, steering_options
-from slimtune.search.config import SamplerName
+from slimtune.search.settings.config import SamplerName
 
 OPTIONS = [
     "--sampler", "nsga2", "--max-latency", "0.5x", "--min-accuracy", "-1%", "--max-size", "500KiB",

@@ -21,6 +21,7 @@ from tests.docs.page import LANGUAGES, PAGES, ROOT, blocks, commands, given, is_
 RUN = Path(__file__).with_name("page.py")
 DEMO = "slimtune search --preset demo --out runs/demo"
 FAST = ("CONTRIBUTING.md", "README.md (docs)", "adding-a-method.md", "concepts.md", "cluster.md")
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 MOST_NORUN = 12
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
@@ -51,25 +52,45 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page.write_text(f"```sh\n{DEMO}\n```\n")
     made = in_a_folder(folder, page)
     assert made.returncode == 0, made.stderr
-    torch.manual_seed(0)
-    network = build(Architecture("resnet20", num_classes=10, in_channels=3))
-    torch.save({"state_dict": network.state_dict()}, folder / "resnet20.th")
     (folder / "cifar10").mkdir()
-    for part, count in (("train", 120), ("test", 60)):
-        write_images(folder / "cifar10" / f"{part}.parquet", count)
+    images, labels = write_images(folder / "cifar10" / "train.parquet", 120)
+    write_images(folder / "cifar10" / "test.parquet", 60)
+    torch.save({"state_dict": taught(images, labels)}, folder / "resnet20.th")
     return folder
 
 
-def write_images(file: Path, count: int) -> None:
-    """Write noise in ten classes as the Hugging Face hub has images in Parquet."""
+def write_images(file: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Write ten classes, each with a bright row of its own, as the hub has images in Parquet."""
     rng = np.random.default_rng(count)
-    images = []
-    for _ in range(count):
+    labels = np.arange(count) % 10
+    pixels = rng.integers(0, 128, (count, 32, 32, 3), np.uint8)
+    stored = []
+    for image, label in zip(pixels, labels, strict=True):
+        image[3 * label : 3 * label + 3] += 120
         png = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(png, "png")
-        images.append({"bytes": png.getvalue(), "path": None})
-    table = {"img": images, "label": [i % 10 for i in range(count)]}
+        Image.fromarray(image).save(png, "png")
+        stored.append({"bytes": png.getvalue(), "path": None})
+    table = {"img": stored, "label": labels.tolist()}
     pyarrow.parquet.write_table(pyarrow.table(table), file)
+    return pixels, labels
+
+
+def taught(images: np.ndarray, labels: np.ndarray) -> dict[str, torch.Tensor]:
+    """Return weights of a ResNet-20 that has seen the images a few times."""
+    torch.manual_seed(0)
+    network = build(Architecture("resnet20", num_classes=10, in_channels=3)).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    inputs, targets = normalised(images, IMAGENET), torch.from_numpy(labels)
+    for _ in range(20):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+    return network.state_dict()
+
+
+def normalised(images: np.ndarray, numbers: tuple[tuple[float, ...], ...]) -> torch.Tensor:
+    mean, std = (torch.tensor(each)[:, None, None] for each in numbers)
+    return (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std
 
 
 @pytest.mark.timeout(1800)

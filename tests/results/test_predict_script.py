@@ -16,8 +16,8 @@ from slimtune.measurement.runtime import predict
 from slimtune.results.delivery import export_member
 from slimtune.results.folder import RunFolder
 from slimtune.search.attempt import Aids
-from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.facts import manifest_of
+from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload
 from slimtune.search.spec import TrialSpec
 from slimtune.search.trial import run_trial

@@ -10,8 +10,8 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search.aside import for_want_of_disk, look_again, sound_trials
-from slimtune.search.config import SearchConfig
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.spec import TrialSpec
 
 

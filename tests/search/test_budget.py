@@ -6,8 +6,8 @@ from optuna.trial import TrialState, create_trial
 
 from slimtune.results.objectives import parse_objectives
 from slimtune.search.budget import Budget, is_flat
-from slimtune.search.config import make_config
 from slimtune.search.past_trials import EARLY_STOPPED
+from slimtune.search.settings.config import make_config
 
 OBJECTIVES = parse_objectives(["accuracy", "size_bytes"])
 REFERENCE = [0.0, 100.0]

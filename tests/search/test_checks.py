@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from slimtune.errors import ConfigError, ModelError, UnknownNameError, UserError
 from slimtune.search.checks import check_space
-from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Workload
 from slimtune.workload.zoo.build import build

@@ -6,7 +6,7 @@ import pytest
 
 from slimtune.errors import ModelError
 from slimtune.search.checkup import check_up
-from slimtune.search.config import make_config
+from slimtune.search.settings.config import make_config
 from slimtune.workload.own_code import allow_all_code
 
 FLAT = """

@@ -6,9 +6,9 @@ from torch import nn
 
 from slimtune.compression.training import network_logits
 from slimtune.search import short_trials
-from slimtune.search.config import SearchConfig
 from slimtune.search.estimate import estimate_search, measure_pace
-from slimtune.search.settings_final import FinalSettings
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.final import FinalSettings
 from slimtune.search.spec import Outcome
 from slimtune.search.trial import run_trial
 from slimtune.workload.types import Workload

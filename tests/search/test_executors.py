@@ -6,10 +6,10 @@ import torch
 from ray import cloudpickle
 
 from slimtune.search.attempt import Aids
-from slimtune.search.config import SearchConfig
 from slimtune.search.executors import run_all
-from slimtune.search.per_trial import PerTrialSettings
 from slimtune.search.ray_session import ray_session
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.per_trial import PerTrialSettings
 from slimtune.search.spec import Outcome, TrialSpec
 
 ROOT = Path(__file__).parents[2]

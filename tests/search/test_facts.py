@@ -1,8 +1,8 @@
 import json
 
 from slimtune.results.manifest import complete_manifest
-from slimtune.search.config import SearchConfig
 from slimtune.search.facts import manifest_of, workload_words
+from slimtune.search.settings.config import SearchConfig
 from slimtune.workload.types import Workload
 
 MEASURED = {"accuracy": 0.9, "size_bytes": 1000.0, "latency_ms": 2.0}

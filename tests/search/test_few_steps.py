@@ -3,8 +3,8 @@ from typing import Any, cast
 
 import pytest
 
-from slimtune.search.config import make_config
 from slimtune.search.few_steps import training_doubts
+from slimtune.search.settings.config import make_config
 from slimtune.spaces.presets import PRESETS
 from slimtune.workload.types import Workload
 

@@ -11,8 +11,8 @@ from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search import final_measurement
 from slimtune.search.final_measurement import measure_front, on_test, shipped, still_standing
-from slimtune.search.recorded import run_config
 from slimtune.search.search import _baseline_spec
+from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
 from slimtune.search.trial import run_trial
 

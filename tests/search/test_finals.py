@@ -16,12 +16,12 @@ from slimtune.results.finals import FinalKey
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
 from slimtune.search import evaluate, final_measurement, trial
-from slimtune.search.config import SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
-from slimtune.search.settings_final import FinalSettings
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.final import FinalSettings
 from slimtune.search.setup import reopen_workload
 from slimtune.search.spec import Outcome
 from slimtune.search.study import open_study

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from slimtune.cli.main import main
 from slimtune.errors import ModelError
-from slimtune.search.config import SearchConfig, make_config
 from slimtune.search.evaluate import evaluate_checkpoint
 from slimtune.search.given_weights import (
     GUESSING,
@@ -24,6 +23,7 @@ from slimtune.search.given_weights import (
     some_images,
     usual,
 )
+from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.normalisation import NORMALISATIONS

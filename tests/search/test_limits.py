@@ -3,8 +3,8 @@ import pytest
 from slimtune.errors import ConfigError
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.config import make_config
 from slimtune.search.limits import breaches, settings_changed, tell_limits
+from slimtune.search.settings.config import make_config
 
 MEASURED = {"accuracy": 0.9, "size_bytes": 1000.0, "latency_ms": 2.0}
 

@@ -3,9 +3,9 @@ import os
 import pytest
 
 from slimtune.errors import ConfigError, SlimtuneError
-from slimtune.search.config import SearchConfig
 from slimtune.search.machines import machines, workers
-from slimtune.search.per_trial import PerTrialSettings
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.per_trial import PerTrialSettings
 
 CORES = len(os.sched_getaffinity(0))
 

@@ -1,9 +1,9 @@
 import optuna
 import pytest
 
-from slimtune.search.config import SearchConfig
 from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.spec import TrialSpec
 
 SMALL = {

@@ -12,9 +12,9 @@ from ray import cloudpickle
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.record import TrialRecord
-from slimtune.search.config import make_config
 from slimtune.search.rerun import Comparison, changed, other_numbers, rerun_trial
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import make_config
 from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import allow_all_code, local_modules
 

@@ -2,7 +2,6 @@ import pytest
 
 from slimtune.errors import RunChangedError
 from slimtune.results.folder import RunFolder
-from slimtune.search.config import make_config
 from slimtune.search.resume import (
     as_begun,
     check_same_search,
@@ -10,6 +9,7 @@ from slimtune.search.resume import (
     recorded_settings,
     space_words,
 )
+from slimtune.search.settings.config import make_config
 
 SETTINGS = {"model": "resnet8", "data": "digits", "seed": 3, "space": {"train": {"epochs": 1}}}
 

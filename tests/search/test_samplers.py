@@ -5,9 +5,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.config import POPULATION
 from slimtune.search.proposer import Proposer
 from slimtune.search.samplers import FLAT, make_sampler, value_at
+from slimtune.search.settings.config import POPULATION
 from slimtune.search.spec import Outcome
 from slimtune.search.study import open_study
 from slimtune.spaces.flat import suggest_flat

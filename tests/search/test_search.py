@@ -24,11 +24,11 @@ from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
 from slimtune.search import setup
-from slimtune.search.config import ConstraintSettings, SearchConfig
 from slimtune.search.evaluate import evaluate_in_run
-from slimtune.search.recorded import run_config
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import ConstraintSettings, SearchConfig
+from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
 from slimtune.search.study import open_study
 from slimtune.workload.datasets import load_dataset

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from slimtune.search import short_trials
-from slimtune.search.config import SearchConfig
-from slimtune.search.per_trial import PerTrialSettings
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.per_trial import PerTrialSettings
 from slimtune.search.short_trials import (
     ShortTrials,
     epochs_of,

@@ -12,8 +12,8 @@ from slimtune.errors import ConfigError, UserError
 from slimtune.results.files import read_json, to_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
-from slimtune.search.config import SearchConfig
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.single import run_in_worker, stored_beginning
 from slimtune.search.spec import Outcome, TrialSpec
 

@@ -17,10 +17,10 @@ from slimtune.measurement.latency import Latency
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
 from slimtune.search.attempt import Aids, FetchStage, no_stage
-from slimtune.search.config import SearchConfig
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.stage_store import (
     RunStages,

@@ -12,8 +12,8 @@ from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch
 from slimtune.compression.copies import copied
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.recipe import Recipe
-from slimtune.search.config import SearchConfig
 from slimtune.search.proposals import proposer_of
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.spec import Outcome
 from slimtune.search.twins import Twins
 from slimtune.workload.types import Workload

@@ -5,8 +5,8 @@ from optuna.trial import FixedTrial
 
 from slimtune.errors import UnknownNameError
 from slimtune.results.summary import summarise
-from slimtune.search.config import make_config
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import make_config
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import suggest_recipe
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from slimtune.search.config import SearchConfig
 from slimtune.search.search import run_search
+from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trackers.protocol import TrialLog
 from slimtune.search.trackers.tensorboard import open_tensorboard
 

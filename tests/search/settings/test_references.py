@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.search.config import make_config
-from slimtune.search.references import (
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.references import (
     anchored_data,
     anchored_metric,
     anchored_networks,

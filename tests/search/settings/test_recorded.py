@@ -4,8 +4,8 @@ import pytest
 
 from slimtune.errors import RunError
 from slimtune.results.folder import RunFolder
-from slimtune.search.config import make_config
-from slimtune.search.recorded import run_config
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.recorded import run_config
 
 
 def folder_with(path: Path, config: dict[str, object]) -> RunFolder:

@@ -4,7 +4,7 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.errors import ConfigError
-from slimtune.search.config import make_config
+from slimtune.search.settings.config import make_config
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.search.config import make_config
-from slimtune.search.settings_final import FinalSettings
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.final import FinalSettings
 
 SMALL: dict[str, Any] = {"model": "resnet8", "data": "digits"}
 

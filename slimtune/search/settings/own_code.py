@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from slimtune.errors import RunError
-from slimtune.search.config import SearchConfig
-from slimtune.search.references import code_in
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.references import code_in
 from slimtune.workload.own_code import code_digest, load_code
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.search.config import make_config
-from slimtune.search.own_code import check_code_unchanged, code_digests
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.own_code import check_code_unchanged, code_digests
 from slimtune.workload.own_code import allow_all_code
 
 

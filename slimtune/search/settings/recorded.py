@@ -2,7 +2,7 @@
 
 from slimtune.errors import RunError, UserError
 from slimtune.results.folder import RunFolder
-from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.settings.config import SearchConfig, make_config
 
 
 def run_config(folder: RunFolder) -> SearchConfig:

@@ -1,8 +1,8 @@
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.search.config import make_config
-from slimtune.search.settings_stages import room_in_bytes
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.stage_room import room_in_bytes
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.search.config import SearchConfig
-from slimtune.search.layered import merged, set_path, without_none
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.layered import merged, set_path, without_none
 
 
 def test_what_lies_over_counts_and_none_is_an_entry_like_any_other() -> None:

@@ -22,17 +22,17 @@ from slimtune.results.limit_view import REMOVED
 from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.units import parse_duration
-from slimtune.search.layered import merged, without_none
-from slimtune.search.per_trial import PerTrialSettings
-from slimtune.search.references import (
+from slimtune.search.settings.final import FinalSettings, check_final
+from slimtune.search.settings.layered import merged, without_none
+from slimtune.search.settings.per_trial import PerTrialSettings
+from slimtune.search.settings.preprocessing import PreprocessingSettings, with_preprocessing
+from slimtune.search.settings.references import (
     anchored_code,
     anchored_data,
     anchored_metric,
     anchored_networks,
 )
-from slimtune.search.settings_final import FinalSettings, check_final
-from slimtune.search.settings_preprocessing import PreprocessingSettings, with_preprocessing
-from slimtune.search.settings_stages import StageRoom
+from slimtune.search.settings.stage_room import StageRoom
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from slimtune.errors import ConfigError, UserError
-from slimtune.search.config import SearchConfig, make_config
+from slimtune.search.settings.config import SearchConfig, make_config
 
 
 def test_options_win_over_the_preset_which_wins_over_the_defaults() -> None:

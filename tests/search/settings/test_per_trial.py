@@ -1,8 +1,8 @@
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.search.config import make_config
-from slimtune.search.per_trial import PerTrialSettings
+from slimtune.search.settings.config import make_config
+from slimtune.search.settings.per_trial import PerTrialSettings
 
 
 def test_by_default_a_trial_has_one_cpu_no_gpu_and_all_the_time() -> None:
