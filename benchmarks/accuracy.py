@@ -34,7 +34,7 @@ from slimtune.compression.stages import Train
 from slimtune.compression.teaching import lessons_of
 from slimtune.compression.training import network_accuracy, train_network
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.allocator import keep_freed_memory
+from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import split_dataset

@@ -28,14 +28,14 @@ from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import Aids
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.proposer import Proposer
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.reconcile import reconcile
-from slimtune.search.recorder import Recorder
-from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.study import open_study
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.recorder import Recorder
+from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.spaces.space import Space, suggest_recipe
 
 OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")

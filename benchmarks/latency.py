@@ -23,7 +23,7 @@ from torch import nn
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.trial import ENOUGH_ROUNDS, LATENCY_SECONDS
+from slimtune.search.trial.trial import ENOUGH_ROUNDS, LATENCY_SECONDS
 
 SHAPE = (3, 32, 32)
 TRAIN = """

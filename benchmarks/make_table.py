@@ -19,9 +19,9 @@ from optuna.trial import FixedTrial
 from problems import TABLE, TABULATED, Problem, to_tabulate
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.attempt import Aids
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import Outcome, TrialSpec, trial_seed
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import Outcome, TrialSpec, trial_seed
 from slimtune.spaces.grid import grid_points
 from slimtune.spaces.space import suggest_recipe
 

@@ -21,10 +21,10 @@ import torch
 from table import Row, run_script
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.attempt import Aids
 from slimtune.search.ray_executor import run_ray
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
 from slimtune.workload.zoo.build import build
 

@@ -20,12 +20,12 @@ from slimtune.measurement.latency import measure_latency
 from slimtune.results.front import hypervolume
 from slimtune.results.objectives import Direction
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import Aids, Work
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stopping import ACCURACY_MARGIN
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids, Work
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stopping import ACCURACY_MARGIN
+from slimtune.search.trial.trial import run_trial
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space, suggest_recipe
 from slimtune.workload.datasets import load_dataset

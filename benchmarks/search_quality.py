@@ -33,11 +33,11 @@ from problems import DIRECTIONS, OBJECTIVES, PROBLEMS, Problem, epochs_of
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.attempt import Aids, go_on
 from slimtune.search.proposer import Proposer
 from slimtune.search.samplers import FLAT
-from slimtune.search.spec import Outcome
-from slimtune.search.stopping import StoppingRule
+from slimtune.search.trial.attempt import Aids, go_on
+from slimtune.search.trial.spec import Outcome
+from slimtune.search.trial.stopping import StoppingRule
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
 from slimtune.spaces.start import SHARE, single_points

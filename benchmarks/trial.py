@@ -14,13 +14,13 @@ from statistics import median
 import torch
 from table import Row, run_script
 
-from slimtune.search.attempt import Aids
 from slimtune.search.draws import draw_recipes
 from slimtune.search.estimate import TRAINING_STAGES
 from slimtune.search.settings.config import make_config
 from slimtune.search.setup import load_workload, train_missing
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.datasets import load_dataset
 
 SETTINGS = {

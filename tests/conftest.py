@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimtune.search import compare, evaluate, final_measurement, trial
+from slimtune.search import compare, evaluate, final_measurement
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload, train_baseline
+from slimtune.search.trial import trial
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.own_code import consent_ends
 from slimtune.workload.types import Workload

@@ -26,12 +26,12 @@ def test_importing_the_package_loads_none_of_the_giants() -> None:
 
 def test_a_worker_loads_no_library_that_one_recipe_in_many_needs() -> None:
     code = (
-        "import sys, slimtune.search.trial, slimtune.search.ray_executor; "
+        "import sys, slimtune.search.trial.trial, slimtune.search.ray_executor; "
         "print(sorted({'pytorch_optimizer', 'sympy', 'torchvision', 'plotly'} & set(sys.modules)))"
     )
     assert printed_by(code) == "[]"
 
 
 def test_search_stays_callable_after_its_submodules_are_imported() -> None:
-    code = "import slimtune as st, slimtune.search.spec; print(callable(st.search))"
+    code = "import slimtune as st, slimtune.search.trial.spec; print(callable(st.search))"
     assert printed_by(code) == "True"

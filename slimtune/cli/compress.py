@@ -21,8 +21,8 @@ from slimtune.search.given_weights import looked_at
 from slimtune.search.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
-from slimtune.search.spec import Outcome
-from slimtune.search.stage_files import StageFiles, check_origin, read_stage, stage_origin
+from slimtune.search.trial.spec import Outcome
+from slimtune.search.trial.stage_files import StageFiles, check_origin, read_stage, stage_origin
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 

@@ -19,7 +19,7 @@ from slimtune.results.finals import FinalKey, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.rerun import check_comparable, compare, rerun_trial
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.spec import Outcome
 
 
 def carry_out(

@@ -16,7 +16,7 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import check_stored, fault_in, recorded_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 Warn = Callable[[str], None]
 

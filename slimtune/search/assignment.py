@@ -5,7 +5,7 @@ import os
 
 import ray
 
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 
 def as_assigned(spec: TrialSpec) -> TrialSpec:

@@ -26,7 +26,7 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
 from slimtune.search.shown import ShownCheckup
 from slimtune.search.steadiness import steadiness
-from slimtune.search.trial import LATENCY_SECONDS
+from slimtune.search.trial.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload

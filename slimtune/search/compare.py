@@ -22,7 +22,7 @@ from slimtune.results.interval import standard_error
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload
-from slimtune.search.trial import LATENCY_SECONDS
+from slimtune.search.trial.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Dataset, Split
 from slimtune.workload.zoo.own_numbers import normalised_for

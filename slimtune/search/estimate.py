@@ -29,7 +29,7 @@ from slimtune.search.short_trials import (
     questions_of,
     shortened_recipe,
 )
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.spec import Outcome
 from slimtune.workload.types import Split, Workload
 
 TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")

@@ -13,7 +13,7 @@ from slimtune.results.interval import standard_error
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload
-from slimtune.search.trial import LATENCY_SECONDS
+from slimtune.search.trial.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.normalisation import in_words
 from slimtune.workload.types import Dataset, Split, Workload

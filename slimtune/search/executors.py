@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from slimtune.search.attempt import Aids, OnEvent, Work
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.machines import workers
 from slimtune.search.memory import Called, SecondChance, trial_words
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import Aids, OnEvent, Work
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 Ask = Callable[[], TrialSpec | None]
 Tell = Callable[[Outcome], None]

@@ -16,13 +16,13 @@ from slimtune.results.integrity import fault_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
 from slimtune.search.aside import for_want_of_disk
-from slimtune.search.attempt import AtStage, OnEvent, Work
 from slimtune.search.final_measurement import measure_finals, measure_front, still_standing
 from slimtune.search.memory import Called
-from slimtune.search.recorder import Recorder
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import AtStage, OnEvent, Work
+from slimtune.search.trial.recorder import Recorder
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
 Listener = Callable[[str, Mapping[str, Any]], None]

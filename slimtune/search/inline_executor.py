@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from slimtune.search.attempt import Aids, AtStage, OnEvent, Work, attempt, ignore_event
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.timeouts import timed
+from slimtune.search.trial.attempt import Aids, AtStage, OnEvent, Work, attempt, ignore_event
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.timeouts import timed
 
 
 def run_inline(

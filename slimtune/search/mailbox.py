@@ -7,8 +7,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from slimtune.search.attempt import FetchStage
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.attempt import FetchStage
+from slimtune.search.trial.spec import Outcome
 
 
 class Mailbox:

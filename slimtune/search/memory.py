@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import AtStage, OnEvent
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import AtStage, OnEvent
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 SIGNS = (
     "CUDA out of memory",

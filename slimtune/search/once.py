@@ -7,8 +7,8 @@ from slimtune.compression.pipeline import Keep, Progress, keep_nothing
 from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
 from slimtune.search.checks import check_recipe
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import ray
 
-from slimtune.search.attempt import Aids, Work
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.references import code_in
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import Aids, Work
+from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import (
     anchored_code,
     loaded_code,

@@ -10,9 +10,9 @@ from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
 from slimtune.search.proposer import Proposer, never_enough
 from slimtune.search.samplers import FLAT
-from slimtune.search.scores import names_of
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import shared_seed
+from slimtune.search.trial.scores import names_of
+from slimtune.search.trial.spec import shared_seed
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import suggest_recipe
 from slimtune.spaces.start import single_points

@@ -23,9 +23,9 @@ from slimtune.results.record import TrialRecord
 from slimtune.search.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
 from slimtune.search.recall import Recall, recall
 from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
-from slimtune.search.spec import Outcome, TrialSpec, outcome_of, trial_seed
 from slimtune.search.study import study_errors
 from slimtune.search.study_check import StudyCheck, Told
+from slimtune.search.trial.spec import Outcome, TrialSpec, outcome_of, trial_seed
 
 
 def never_enough(_history: Sequence[FrozenTrial]) -> str:

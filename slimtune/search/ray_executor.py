@@ -19,9 +19,18 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from slimtune.errors import SlimtuneError
-from slimtune.search.allocator import keep_freed_memory
 from slimtune.search.assignment import as_assigned
-from slimtune.search.attempt import (
+from slimtune.search.latency_lane import (
+    latency_lane,
+    measure_on_reference_host,
+    quiet_window,
+)
+from slimtune.search.mailbox import make_mailbox
+from slimtune.search.ray_session import ray_session
+from slimtune.search.running_trial import RunningTrial
+from slimtune.search.stage_news import StageNews
+from slimtune.search.trial.allocator import keep_freed_memory
+from slimtune.search.trial.attempt import (
     Aids,
     FetchStage,
     Judge,
@@ -32,17 +41,8 @@ from slimtune.search.attempt import (
     ignore_event,
     no_stage,
 )
-from slimtune.search.latency_lane import (
-    latency_lane,
-    measure_on_reference_host,
-    quiet_window,
-)
-from slimtune.search.mailbox import make_mailbox
-from slimtune.search.ray_session import ray_session
-from slimtune.search.running_trial import RunningTrial
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_news import StageNews
-from slimtune.search.timeouts import timed
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.timeouts import timed
 from slimtune.search.trial_scheduler import REPORT, JudgingScheduler
 from slimtune.search.watch import Death, Watch
 

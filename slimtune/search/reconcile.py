@@ -21,7 +21,7 @@ from slimtune.results.record import TrialRecord
 from slimtune.search import study as studies
 from slimtune.search.aside import Trials, sound_trials
 from slimtune.search.proposer import Proposer
-from slimtune.search.spec import TrialSpec, outcome_of
+from slimtune.search.trial.spec import TrialSpec, outcome_of
 
 Warn = Callable[[str], None]
 Opened = tuple[optuna.Study, Proposer]

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from slimtune.search.attempt import Judge
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.attempt import Judge
+from slimtune.search.trial.spec import Outcome
 
 ENDED = "ended by who runs it"
 _PATIENCE_SECONDS = 60.0

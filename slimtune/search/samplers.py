@@ -33,7 +33,7 @@ from optuna.trial import FrozenTrial
 from torch.quasirandom import SobolEngine
 
 from slimtune.search.settings.config import POPULATION
-from slimtune.search.spec import trial_seed
+from slimtune.search.trial.spec import trial_seed
 
 _Sampler = TypeVar("_Sampler", bound=BaseSampler)
 

@@ -15,7 +15,6 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.search.aside import look_again
-from slimtune.search.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space, learn_groups
 from slimtune.search.executors import run_all
@@ -35,10 +34,8 @@ from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.ray_session import ray_stays
 from slimtune.search.reconcile import open_proposer
-from slimtune.search.recorder import Recorder
 from slimtune.search.report import leave_report
 from slimtune.search.resume import as_begun, check_same_search
-from slimtune.search.scores import check_metrics
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import (
     load_workload,
@@ -46,13 +43,16 @@ from slimtune.search.setup import (
     teacher_as_baseline,
     train_missing,
 )
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_store import RunStages
 from slimtune.search.status_file import StatusFile
-from slimtune.search.stopping import open_rule
 from slimtune.search.study import Study, open_study
 from slimtune.search.trackers.tracked import tracked
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
+from slimtune.search.trial.recorder import Recorder
+from slimtune.search.trial.scores import check_metrics
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_store import RunStages
+from slimtune.search.trial.stopping import open_rule
+from slimtune.search.trial.trial import run_trial
 from slimtune.search.twins import Twins
 from slimtune.workload import load_progress
 from slimtune.workload.datasets import load_dataset

@@ -6,13 +6,13 @@ from typing import Any
 from slimtune.compression.lessons import can_be_kept
 from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
-from slimtune.search.attempt import Aids, go_on
-from slimtune.search.devices import is_here
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.shared_views import FILE as ANSWERS
-from slimtune.search.spec import Outcome, TrialSpec, shared_seed
-from slimtune.search.stage_store import run_origin
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids, go_on
+from slimtune.search.trial.devices import is_here
+from slimtune.search.trial.shared_views import FILE as ANSWERS
+from slimtune.search.trial.spec import Outcome, TrialSpec, shared_seed
+from slimtune.search.trial.stage_store import run_origin
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
 

@@ -10,12 +10,12 @@ from slimtune.errors import TrialError, UserError
 from slimtune.results.files import parse_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import Work
 from slimtune.search.ray_executor import run_ray
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_files import stage_from_files
-from slimtune.search.stage_store import surroundings
-from slimtune.search.trial import failed_outcome
+from slimtune.search.trial.attempt import Work
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_files import stage_from_files
+from slimtune.search.trial.stage_store import surroundings
+from slimtune.search.trial.trial import failed_outcome
 
 BEFORE = {"train": "prune", "quantize": "train"}
 """Stage that a trial can begin with -> the stage that must have been kept for it."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import ray
 
-from slimtune.search.attempt import AtStage, OnEvent
+from slimtune.search.trial.attempt import AtStage, OnEvent
 
 EVERY = 1.0
 """Seconds between two looks into the mailbox."""

@@ -14,7 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 __all__ = ["TIMEOUT", "Study", "open_study"]
 

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.results.record import TrialRecord
 from slimtune.search.recall import recall
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 _SAME = ("recipe", "seed", "precision", "views")  # threads and device are of where it ran
 Told = tuple[TrialState, list[float] | None]

@@ -16,7 +16,7 @@ from slimtune.errors import ExportMismatchError, ModelError, NonFiniteError, Sli
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.doctor import few_images
-from slimtune.search.trial import build_student
+from slimtune.search.trial.trial import build_student
 from slimtune.workload.types import Workload
 
 

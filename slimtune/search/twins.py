@@ -24,7 +24,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Prune, Student
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.cost import count_cost
-from slimtune.search.trial import build_student
+from slimtune.search.trial.trial import build_student
 from slimtune.workload.types import Workload
 
 MOST_MACS = 1e12

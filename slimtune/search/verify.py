@@ -17,7 +17,7 @@ from slimtune.results.record import TrialRecord
 from slimtune.search.saved import load_model
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
-from slimtune.search.trial import PARITY_IMAGES
+from slimtune.search.trial.trial import PARITY_IMAGES
 from slimtune.workload.own_code import is_allowed
 from slimtune.workload.types import Workload
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from slimtune.search.ray_executor import run_ray
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 def tell_all(found):
     sys.stdout.write(json.dumps(found))

@@ -16,9 +16,9 @@ from slimtune.errors import ModelError
 from slimtune.measurement.latency import Latency
 from slimtune.results.run import open_run
 from slimtune.search import search
-from slimtune.search.attempt import Aids
-from slimtune.search.spec import TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import TrialSpec
+from slimtune.search.trial.trial import run_trial
 
 ROOT = Path(__file__).parents[2]
 KILLED = "faults/test_killed_driver.py"

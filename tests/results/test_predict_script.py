@@ -15,12 +15,12 @@ from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.delivery import export_member
 from slimtune.results.folder import RunFolder
-from slimtune.search.attempt import Aids
 from slimtune.search.facts import manifest_of
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload
-from slimtune.search.spec import TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.sources.decoding import EncodedImage, decode_images
 from slimtune.workload.types import Workload

@@ -12,7 +12,7 @@ from slimtune.results.run import open_run
 from slimtune.search.aside import for_want_of_disk, look_again, sound_trials
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from ray import cloudpickle
 
 from slimtune.search.assignment import as_assigned
 from slimtune.search.ray_session import ray_session
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from slimtune.search import short_trials
 from slimtune.search.estimate import estimate_search, measure_pace
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
-from slimtune.search.spec import Outcome
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.spec import Outcome
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
 

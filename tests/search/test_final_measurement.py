@@ -14,7 +14,7 @@ from slimtune.search.final_measurement import measure_front, on_test, shipped, s
 from slimtune.search.search import _baseline_spec
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.trial import run_trial
 
 
 def finals_of(*scores: float) -> dict[FinalKey, TrialRecord]:

@@ -1,8 +1,8 @@
 import pytest
 
-from slimtune.search.attempt import AtStage
 from slimtune.search.inline_executor import run_inline
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 
 class Driver:

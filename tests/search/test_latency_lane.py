@@ -17,7 +17,7 @@ from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.latency_lane import _find, latency_lane, measure_on_reference_host
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import ray_session
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (1, 4, 4)

@@ -1,5 +1,5 @@
 from slimtune.search.mailbox import Mailbox
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.spec import Outcome
 
 
 def mailbox():

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import Aids, attempt
 from slimtune.search.memory import SecondChance, ran_out_of_memory
 from slimtune.search.ray_executor import DIED
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import Aids, attempt
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 
 def failing(error):

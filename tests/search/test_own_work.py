@@ -4,10 +4,10 @@ from pathlib import Path
 
 import ray
 
-from slimtune.search.attempt import Aids
 from slimtune.search.own_work import OwnWork, with_own_code
 from slimtune.search.settings.config import make_config
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import allow_all_code, load_code
 
 

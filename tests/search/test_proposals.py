@@ -4,7 +4,7 @@ import pytest
 from slimtune.search.proposals import proposer_of, recorded_points
 from slimtune.search.proposer import Proposer
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.spec import TrialSpec
 
 SMALL = {
     "prune": {"method": ["none", "l1"], "amount": 0.5, "scope": "local"},

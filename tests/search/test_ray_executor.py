@@ -12,7 +12,7 @@ from ray import cloudpickle
 from slimtune.search.inline_executor import run_inline
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import ray_session
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 ROOT = Path(__file__).parents[2]
 
@@ -229,7 +229,7 @@ def environment(home):
 SCRIPT = """
 import os, sys, time
 from slimtune.search.ray_executor import run_ray
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 numbers = iter(range(100))
 told = []
@@ -283,7 +283,7 @@ import sys, time
 import ray
 from ray.cluster_utils import Cluster
 from slimtune.search.ray_executor import run_ray
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 cluster.add_node(num_cpus=1)

@@ -14,8 +14,8 @@ from slimtune.search import study
 from slimtune.search.proposer import Proposer
 from slimtune.search.reconcile import open_proposer, set_damaged_study_aside
 from slimtune.search.samplers import FLAT
-from slimtune.search.spec import Outcome
 from slimtune.search.study import open_study
+from slimtune.search.trial.spec import Outcome
 
 OBJECTIVES = ["accuracy", "size_bytes"]
 MANIFEST = {

@@ -15,12 +15,12 @@ from slimtune.results.record import TrialRecord
 from slimtune.search.rerun import Comparison, changed, other_numbers, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import make_config
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import allow_all_code, local_modules
 
 WORKER = """
 import pickle, sys
-from slimtune.search.attempt import Aids
+from slimtune.search.trial.attempt import Aids
 with open(sys.argv[1], "rb") as sent:
     work, shared, spec = pickle.load(sent)
 with open(sys.argv[2], "wb") as made:

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from slimtune.search.running_trial import ENDED, RunningTrial
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.spec import Outcome
 
 
 def test_a_trial_waits_at_each_question_until_it_may_go_on() -> None:

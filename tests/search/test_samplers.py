@@ -8,8 +8,8 @@ from slimtune.compression.recipe import Recipe
 from slimtune.search.proposer import Proposer
 from slimtune.search.samplers import FLAT, make_sampler, value_at
 from slimtune.search.settings.config import POPULATION
-from slimtune.search.spec import Outcome
 from slimtune.search.study import open_study
+from slimtune.search.trial.spec import Outcome
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import Space, suggest_recipe
 

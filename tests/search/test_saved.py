@@ -10,8 +10,8 @@ from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.accuracy import top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.search.saved import load_model
-from slimtune.search.spec import TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.spec import TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.own_code import allow_code, consent_ends, load_code
 from slimtune.workload.types import Workload

@@ -21,8 +21,8 @@ from slimtune.search.setup import (
     train_baseline,
     train_missing,
 )
-from slimtune.search.spec import TrialSpec
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.spec import TrialSpec
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.computed_weights import fold_computed_weights

@@ -13,7 +13,7 @@ from slimtune.search.short_trials import (
     questions_of,
     shortened_recipe,
 )
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.workload.types import Split, Workload
 
 RECIPE = {

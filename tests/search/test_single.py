@@ -15,7 +15,7 @@ from slimtune.results.run import Run
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.single import run_in_worker, stored_beginning
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 SPACE = {
     "prune": {"method": "l1", "amount": 0.5, "schedule": "incremental", "steps": 2},

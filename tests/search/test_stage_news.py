@@ -2,9 +2,9 @@ import time
 
 import ray
 
-from slimtune.search.attempt import AtStage
 from slimtune.search.ray_session import ray_session
 from slimtune.search.stage_news import StageNews
+from slimtune.search.trial.attempt import AtStage
 
 
 @ray.remote(num_cpus=0)

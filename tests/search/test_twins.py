@@ -14,7 +14,7 @@ from slimtune.compression.pruning.stage import prune
 from slimtune.compression.recipe import Recipe
 from slimtune.search.proposals import proposer_of
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.spec import Outcome
 from slimtune.search.twins import Twins
 from slimtune.workload.types import Workload
 from slimtune.workload.zoo.build import build

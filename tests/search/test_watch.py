@@ -12,7 +12,7 @@ from slimtune.search import watch
 from slimtune.search.memory import ran_out_of_memory
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.ray_session import ray_session
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.watch import SHORT, Death, Watch
 
 ROOT = Path(__file__).parents[2]

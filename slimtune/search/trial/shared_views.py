@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from slimtune.results.files import sha256_bytes, to_json
-from slimtune.search.attempt import FetchStage
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_store import conditions
+from slimtune.search.trial.attempt import FetchStage
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_store import conditions
 
 SCHEMA = 1
 FILE = "logits.npy"

@@ -1,7 +1,7 @@
 import pytest
 
-from slimtune.search.attempt import Aids, attempt
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.attempt import Aids, attempt
+from slimtune.search.trial.spec import TrialSpec
 
 SPEC = TrialSpec(number=4, recipe={}, seed=0)
 

@@ -26,17 +26,17 @@ from slimtune.errors import RunError
 from slimtune.measurement.host import describe_host
 from slimtune.results.files import sha256_bytes, sha256_file
 from slimtune.results.folder import RunFolder
-from slimtune.search.attempt import FetchStage, no_stage
 from slimtune.search.settings.stage_room import room_in_bytes
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_files import carried_out, stage_files, stage_from_files
+from slimtune.search.trial.attempt import FetchStage, no_stage
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_files import carried_out, stage_files, stage_from_files
 from slimtune.workload.checkpoints import weights_bytes
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
 
 SCHEMA = 1
 _VERSIONED = ("torch", "torchvision", "torch-pruning", "numpy", "timm")
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 _SOURCES = ("compression", "workload")
 
 

@@ -34,15 +34,15 @@ from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.files import sha256_bytes
 from slimtune.results.record import Metric, TrialRecord, checked
-from slimtune.search.attempt import Aids
-from slimtune.search.devices import check_device, free_memory
-from slimtune.search.lookout import Ended, Lookout
-from slimtune.search.removed import pipeline_words, removed
-from slimtune.search.scores import names_of, scores
-from slimtune.search.shared_views import SharedViews
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_clock import StageClock
-from slimtune.search.stage_store import Beginning
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.devices import check_device, free_memory
+from slimtune.search.trial.lookout import Ended, Lookout
+from slimtune.search.trial.removed import pipeline_words, removed
+from slimtune.search.trial.scores import names_of, scores
+from slimtune.search.trial.shared_views import SharedViews
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_clock import StageClock
+from slimtune.search.trial.stage_store import Beginning
 from slimtune.workload.checkpoints import weights_bytes
 from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.types import Architecture, Workload

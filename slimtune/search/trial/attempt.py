@@ -8,7 +8,7 @@ from typing import Any
 from slimtune.compression.pauses import never
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.latency import Latency, measure_latency
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 Judge = Callable[[Outcome], str]
 """Shown a trial as it stands, says why it should end there, or nothing if it should not.

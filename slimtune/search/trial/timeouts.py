@@ -11,8 +11,8 @@ from types import FrameType
 from typing import Any
 
 from slimtune.errors import TrialTimeoutError
-from slimtune.search.attempt import Aids, Work
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import Aids, Work
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 REPEAT_SECONDS = 5.0
 """After it the alarm rings again: an exception raised within a callback of C code can get lost,

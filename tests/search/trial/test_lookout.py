@@ -2,9 +2,9 @@ import pytest
 
 from slimtune.compression.rungs import Rung
 from slimtune.results.record import TrialRecord
-from slimtune.search.attempt import go_on
-from slimtune.search.lookout import AT_LEAST, Ended, Lookout
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.attempt import go_on
+from slimtune.search.trial.lookout import AT_LEAST, Ended, Lookout
+from slimtune.search.trial.spec import Outcome
 
 MEASURED = {"accuracy": 0.1, "size_bytes": 100, "macs": 7}
 OBJECTIVES = ("accuracy", "size_bytes")

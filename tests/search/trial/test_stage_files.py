@@ -11,7 +11,7 @@ from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.search.once import compress_once
-from slimtune.search.stage_files import (
+from slimtune.search.trial.stage_files import (
     FILES,
     StageFiles,
     check_origin,

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from slimtune.compression.export.inspection import inspect_file
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
-from slimtune.search.attempt import Aids
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import DEFAULT_OBJECTIVES, failed_outcome, run_trial
+from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.trial import DEFAULT_OBJECTIVES, failed_outcome, run_trial
 from slimtune.workload.types import Workload
 
 RECIPE = {

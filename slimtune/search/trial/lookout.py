@@ -6,8 +6,8 @@ from typing import Any
 
 from slimtune.compression.pipeline import Compressed
 from slimtune.compression.rungs import Rung, Watch
-from slimtune.search.attempt import Judge, go_on
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.attempt import Judge, go_on
+from slimtune.search.trial.spec import Outcome
 
 STRUCTURE = "structure"
 """The first rung: nothing is trained yet, but what the file will weigh is known."""

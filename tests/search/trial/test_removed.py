@@ -7,7 +7,7 @@ import pytest
 from slimtune.compression.pipeline import Compressed
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.cost import Cost
-from slimtune.search.removed import pipeline_words, removed
+from slimtune.search.trial.removed import pipeline_words, removed
 from slimtune.workload.types import Workload
 from slimtune.workload.zoo.build import build
 

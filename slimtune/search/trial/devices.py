@@ -6,8 +6,8 @@ import gc
 import torch
 
 from slimtune.errors import TrialError, UserError
-from slimtune.search.allocator import return_freed_memory
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.allocator import return_freed_memory
+from slimtune.search.trial.spec import TrialSpec
 
 
 def is_here(device: str) -> bool:

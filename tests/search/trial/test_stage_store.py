@@ -16,13 +16,13 @@ from slimtune.compression.recipe import Recipe
 from slimtune.measurement.latency import Latency
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
-from slimtune.search.attempt import Aids, FetchStage, no_stage
 from slimtune.search.ray_executor import run_ray
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.spec import Outcome, TrialSpec, shared_seed
-from slimtune.search.stage_store import (
+from slimtune.search.trial.attempt import Aids, FetchStage, no_stage
+from slimtune.search.trial.spec import Outcome, TrialSpec, shared_seed
+from slimtune.search.trial.stage_store import (
     RunStages,
     run_origin,
     source_hash,
@@ -31,7 +31,7 @@ from slimtune.search.stage_store import (
     stages_worth_keeping,
     surroundings,
 )
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture, Augmentation, Workload
 from slimtune.workload.zoo.build import build
@@ -406,7 +406,7 @@ def test_a_disk_that_refuses_a_stage_is_told_once_and_costs_no_trial(
 def test_in_ray_workers_the_same_is_shared_and_made(
     digits: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     manifest = {"workload": {"fingerprint": DATA}}
     stages = RunStages(RunFolder(tmp_path, manifest), "1GiB", digits, print)
     recipes = [RECIPE, {**RECIPE, "quantize": {"method": "rtn", "bits": 4}}]

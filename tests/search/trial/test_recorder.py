@@ -6,8 +6,8 @@ import pytest
 from slimtune.errors import DiskFullError
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.recorder import Recorder
-from slimtune.search.spec import Outcome, TrialSpec
+from slimtune.search.trial.recorder import Recorder
+from slimtune.search.trial.spec import Outcome, TrialSpec
 
 MANIFEST = {
     "config": {},

@@ -1,4 +1,4 @@
-from slimtune.search.stage_clock import StageClock
+from slimtune.search.trial.stage_clock import StageClock
 
 
 def test_the_clock_adds_up_a_stage_that_comes_back() -> None:

@@ -6,7 +6,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from slimtune.errors import ConfigError, NonFiniteError, UserError
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.scores import check_metrics, names_of, own_metrics, scores
+from slimtune.search.trial.scores import check_metrics, names_of, own_metrics, scores
 from slimtune.workload.own_code import allow_all_code
 
 METRICS = """

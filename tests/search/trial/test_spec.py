@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import RunError
-from slimtune.search.spec import TrialSpec, shared_seed, trial_seed
+from slimtune.search.trial.spec import TrialSpec, shared_seed, trial_seed
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 recipes = st.dictionaries(st.text(), scalars | st.dictionaries(st.text(), scalars))

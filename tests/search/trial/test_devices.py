@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import TrialError, UserError
-from slimtune.search.devices import check_device, free_memory, is_here, moved_here
-from slimtune.search.spec import TrialSpec
+from slimtune.search.trial.devices import check_device, free_memory, is_here, moved_here
+from slimtune.search.trial.spec import TrialSpec
 
 FAR = "cuda:99"
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from slimtune.compression.rungs import PREVIEW
-from slimtune.search.attempt import tell_nobody
+from slimtune.search.trial.attempt import tell_nobody
 
 
 class StageClock:

@@ -7,8 +7,8 @@ from typing import Any
 from slimtune.errors import DiskFullError, TrialError
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord, checked
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.trial import failed_outcome
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.trial import failed_outcome
 
 Write = Callable[[TrialRecord, Mapping[str, Any], Mapping[str, bytes]], object]
 """Write a record with its spec and files, as `RunFolder.write_trial` does."""

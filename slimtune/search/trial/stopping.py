@@ -38,8 +38,8 @@ from slimtune.results.limit_view import searched_with
 from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
 from slimtune.results.record import TrialRecord
-from slimtune.search.lookout import AT_LEAST, STRUCTURE
-from slimtune.search.spec import Outcome
+from slimtune.search.trial.lookout import AT_LEAST, STRUCTURE
+from slimtune.search.trial.spec import Outcome
 
 PEERS = 4
 """Fewest others that a trial is compared with."""

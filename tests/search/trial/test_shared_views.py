@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from slimtune.measurement.latency import Latency
-from slimtune.search.attempt import Aids, FetchStage, no_stage
-from slimtune.search.shared_views import SharedViews, view_key
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.stage_store import run_origin
-from slimtune.search.trial import run_trial
+from slimtune.search.trial.attempt import Aids, FetchStage, no_stage
+from slimtune.search.trial.shared_views import SharedViews, view_key
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_store import run_origin
+from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
 RECIPE: dict[str, Any] = {

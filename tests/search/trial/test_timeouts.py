@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slimtune.errors import TrialTimeoutError
-from slimtune.search import timeouts
 from slimtune.search.inline_executor import run_inline
-from slimtune.search.spec import Outcome, TrialSpec
-from slimtune.search.timeouts import Timed, alarm, timed
+from slimtune.search.trial import timeouts
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.timeouts import Timed, alarm, timed
 
 
 @pytest.fixture(autouse=True)
