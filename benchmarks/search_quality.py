@@ -33,8 +33,8 @@ from problems import DIRECTIONS, OBJECTIVES, PROBLEMS, Problem, epochs_of
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.proposer import Proposer
-from slimtune.search.samplers import FLAT
+from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.trial.attempt import Aids, go_on
 from slimtune.search.trial.spec import Outcome
 from slimtune.search.trial.stopping import StoppingRule

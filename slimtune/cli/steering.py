@@ -19,7 +19,7 @@ STEERING = {
 """Option -> the setting that it sets."""
 
 SAMPLERS = ("tpe", "nsga2", "nsga3", "random", "grid", "qmc")
-"""Those of `slimtune.search.samplers`, which imports Optuna."""
+"""Those of `slimtune.search.proposing.samplers`, which imports Optuna."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (

@@ -21,7 +21,7 @@ from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import ModelError, PruningError, TrialError, UserError
-from slimtune.search.draws import check_draws
+from slimtune.search.proposing.draws import check_draws
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.trial import build_student
 from slimtune.search.trial_files import check_files

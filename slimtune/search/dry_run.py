@@ -6,15 +6,15 @@ from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.search.checks import check_space
-from slimtune.search.draws import draw_recipes
 from slimtune.search.estimate import Estimate, Measured, estimate_search
 from slimtune.search.given_weights import check_given_weights
 from slimtune.search.machines import machines
+from slimtune.search.proposing.draws import draw_recipes
+from slimtune.search.proposing.twins import Twins
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
 from slimtune.search.trackers.protocol import check_installed
 from slimtune.search.trial.scores import check_metrics
-from slimtune.search.twins import Twins
 from slimtune.spaces.size import Size, space_size
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload

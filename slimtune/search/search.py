@@ -15,7 +15,6 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.search.aside import look_again
-from slimtune.search.budget import Budget
 from slimtune.search.checks import check_space, learn_groups
 from slimtune.search.executors import run_all
 from slimtune.search.facts import manifest_of, workload_words
@@ -23,17 +22,20 @@ from slimtune.search.few_steps import training_doubts
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
 from slimtune.search.given_weights import check_given_weights
-from slimtune.search.grid_twins import grid_trials, grid_twins
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.limits import breaches, settings_changed, tell_limits
 from slimtune.search.machines import machines, start_ray, workers
 from slimtune.search.memory import Called, trial_words
 from slimtune.search.own_work import with_own_code
-from slimtune.search.proposals import proposer_of, recorded_points
-from slimtune.search.proposer import Proposer
+from slimtune.search.proposing.budget import Budget
+from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
+from slimtune.search.proposing.proposals import proposer_of, recorded_points
+from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.proposing.reconcile import open_proposer
+from slimtune.search.proposing.study import Study, open_study
+from slimtune.search.proposing.twins import Twins
 from slimtune.search.ray_session import ray_stays
-from slimtune.search.reconcile import open_proposer
 from slimtune.search.report import leave_report
 from slimtune.search.resume import as_begun, check_same_search
 from slimtune.search.settings.config import SearchConfig
@@ -44,7 +46,6 @@ from slimtune.search.setup import (
     train_missing,
 )
 from slimtune.search.status_file import StatusFile
-from slimtune.search.study import Study, open_study
 from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.trial.recorder import Recorder
@@ -53,7 +54,6 @@ from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stage_store import RunStages
 from slimtune.search.trial.stopping import open_rule
 from slimtune.search.trial.trial import run_trial
-from slimtune.search.twins import Twins
 from slimtune.workload import load_progress
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import noise_warning

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from slimtune.results.folder import RunFolder
-from slimtune.search.study import open_study
+from slimtune.search.proposing.study import open_study
 
 RUN = """
 import os, sys

@@ -18,12 +18,12 @@ from slimtune.results.run import Run, open_run
 from slimtune.search import evaluate, final_measurement
 from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.finals import final_seed, front_members, plan, run_finals
+from slimtune.search.proposing.study import open_study
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
 from slimtune.search.setup import reopen_workload
-from slimtune.search.study import open_study
 from slimtune.search.trial import trial
 from slimtune.search.trial.spec import Outcome
 

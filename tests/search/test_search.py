@@ -25,12 +25,12 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
 from slimtune.search import setup
 from slimtune.search.evaluate import evaluate_in_run
+from slimtune.search.proposing.study import open_study
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import ConstraintSettings, SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
-from slimtune.search.study import open_study
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Augmentation
 from slimtune.workload.zoo.protocol import ZOO

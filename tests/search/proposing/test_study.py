@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from slimtune.errors import RunError
-from slimtune.search.study import open_study
+from slimtune.search.proposing.study import open_study
 
 DIRECTIONS = ["maximize", "minimize"]
 

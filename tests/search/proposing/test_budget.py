@@ -5,8 +5,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.budget import Budget, is_flat
-from slimtune.search.past_trials import EARLY_STOPPED
+from slimtune.search.proposing.budget import Budget, is_flat
+from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import make_config
 
 OBJECTIVES = parse_objectives(["accuracy", "size_bytes"])

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.results.record import TrialRecord
-from slimtune.search.recall import recall
+from slimtune.search.proposing.recall import recall
 from slimtune.search.trial.spec import TrialSpec
 
 _SAME = ("recipe", "seed", "precision", "views")  # threads and device are of where it ran

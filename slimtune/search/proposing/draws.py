@@ -8,7 +8,7 @@ from optuna.study import StudyDirection
 
 from slimtune.errors import ConfigError
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.proposals import proposer_of
+from slimtune.search.proposing.proposals import proposer_of
 from slimtune.search.settings.config import SearchConfig
 from slimtune.spaces.space import Space, suggest_recipe
 

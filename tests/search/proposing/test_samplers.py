@@ -5,10 +5,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.proposer import Proposer
-from slimtune.search.samplers import FLAT, make_sampler, value_at
+from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.proposing.samplers import FLAT, make_sampler, value_at
+from slimtune.search.proposing.study import open_study
 from slimtune.search.settings.config import POPULATION
-from slimtune.search.study import open_study
 from slimtune.search.trial.spec import Outcome
 from slimtune.spaces.flat import suggest_flat
 from slimtune.spaces.space import Space, suggest_recipe

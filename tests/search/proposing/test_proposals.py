@@ -1,8 +1,8 @@
 import optuna
 import pytest
 
-from slimtune.search.proposals import proposer_of, recorded_points
-from slimtune.search.proposer import Proposer
+from slimtune.search.proposing.proposals import proposer_of, recorded_points
+from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.spec import TrialSpec
 

@@ -20,11 +20,11 @@ from optuna.trial import FrozenTrial, TrialState
 from slimtune.compression.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.record import TrialRecord
-from slimtune.search.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
-from slimtune.search.recall import Recall, recall
-from slimtune.search.samplers import DRAWS, FLAT, generation, make_sampler
-from slimtune.search.study import study_errors
-from slimtune.search.study_check import StudyCheck, Told
+from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
+from slimtune.search.proposing.recall import Recall, recall
+from slimtune.search.proposing.samplers import DRAWS, FLAT, generation, make_sampler
+from slimtune.search.proposing.study import study_errors
+from slimtune.search.proposing.study_check import StudyCheck, Told
 from slimtune.search.trial.spec import Outcome, TrialSpec, outcome_of, trial_seed
 
 

@@ -3,7 +3,7 @@ import copy
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from slimtune.search.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
+from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
 
 
 def trial(state: TrialState = TrialState.COMPLETE, **violations: float) -> FrozenTrial:

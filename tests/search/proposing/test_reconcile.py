@@ -10,11 +10,11 @@ from slimtune.errors import RunError
 from slimtune.results.folder import RunFolder
 from slimtune.results.limits import violations
 from slimtune.results.record import TrialRecord
-from slimtune.search import study
-from slimtune.search.proposer import Proposer
-from slimtune.search.reconcile import open_proposer, set_damaged_study_aside
-from slimtune.search.samplers import FLAT
-from slimtune.search.study import open_study
+from slimtune.search.proposing import study
+from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.proposing.reconcile import open_proposer, set_damaged_study_aside
+from slimtune.search.proposing.samplers import FLAT
+from slimtune.search.proposing.study import open_study
 from slimtune.search.trial.spec import Outcome
 
 OBJECTIVES = ["accuracy", "size_bytes"]

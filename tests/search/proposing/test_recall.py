@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.recall import recall
+from slimtune.search.proposing.recall import recall
 from slimtune.spaces.flat import dimensions, suggest_flat
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space, suggest_recipe

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.search.past_trials import EARLY_STOPPED
-from slimtune.search.proposer import Proposer
-from slimtune.search.study import open_study, unfinished
+from slimtune.search.proposing.past_trials import EARLY_STOPPED
+from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.proposing.study import open_study, unfinished
 from slimtune.search.trial.spec import Outcome, trial_seed
 
 OBJECTIVES = ["accuracy", "size_bytes"]

@@ -12,10 +12,10 @@ from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch
 from slimtune.compression.copies import copied
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.recipe import Recipe
-from slimtune.search.proposals import proposer_of
+from slimtune.search.proposing.proposals import proposer_of
+from slimtune.search.proposing.twins import Twins
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.spec import Outcome
-from slimtune.search.twins import Twins
 from slimtune.workload.types import Workload
 from slimtune.workload.zoo.build import build
 

@@ -11,7 +11,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from slimtune.search.samplers import value_at
+from slimtune.search.proposing.samplers import value_at
 
 _NEAR = 1e-8
 

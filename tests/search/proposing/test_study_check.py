@@ -6,8 +6,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from slimtune.results.record import TrialRecord
-from slimtune.search.recall import recall
-from slimtune.search.study_check import StudyCheck
+from slimtune.search.proposing.recall import recall
+from slimtune.search.proposing.study_check import StudyCheck
 from slimtune.search.trial.spec import TrialSpec
 
 RECIPE = {"prune": {"method": "l1", "amount": 0.3}}

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from slimtune.results.front import gains
 from slimtune.results.objectives import Objective
 from slimtune.results.units import parse_duration
-from slimtune.search.past_trials import EARLY_STOPPED
+from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import SearchConfig
 
 Enough = Callable[[Sequence[FrozenTrial]], str]

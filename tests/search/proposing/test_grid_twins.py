@@ -1,11 +1,11 @@
 from pathlib import Path
 from typing import Any
 
-from slimtune.search.grid_twins import grid_trials, grid_twins
-from slimtune.search.proposals import recorded_points
+from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
+from slimtune.search.proposing.proposals import recorded_points
+from slimtune.search.proposing.twins import Twins
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
-from slimtune.search.twins import Twins
 from slimtune.workload.types import Workload
 
 SPACE = {

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.search.draws import check_draws, draw_recipes
+from slimtune.search.proposing.draws import check_draws, draw_recipes
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.spaces.space import Space

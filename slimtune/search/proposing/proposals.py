@@ -8,8 +8,8 @@ from optuna.trial import FrozenTrial
 
 from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
-from slimtune.search.proposer import Proposer, never_enough
-from slimtune.search.samplers import FLAT
+from slimtune.search.proposing.proposer import Proposer, never_enough
+from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.scores import names_of
 from slimtune.search.trial.spec import shared_seed
