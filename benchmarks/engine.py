@@ -28,11 +28,11 @@ from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.inline_executor import run_inline
+from slimtune.search.executors.inline import run_inline
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import reconcile
 from slimtune.search.proposing.study import open_study
-from slimtune.search.ray_executor import run_ray
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.spec import Outcome, TrialSpec

@@ -21,7 +21,7 @@ import torch
 from table import Row, run_script
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial

@@ -26,7 +26,7 @@ def test_importing_the_package_loads_none_of_the_giants() -> None:
 
 def test_a_worker_loads_no_library_that_one_recipe_in_many_needs() -> None:
     code = (
-        "import sys, slimtune.search.trial.trial, slimtune.search.ray_executor; "
+        "import sys, slimtune.search.trial.trial, slimtune.search.executors.ray_tune; "
         "print(sorted({'pytorch_optimizer', 'sympy', 'torchvision', 'plotly'} & set(sys.modules)))"
     )
     assert printed_by(code) == "[]"

@@ -19,7 +19,7 @@ from slimtune.compression.lessons import kept_views
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits, train_network
-from slimtune.search.machines import workers as workers_of
+from slimtune.search.executors.machines import workers as workers_of
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import teacher_as_baseline
 from slimtune.search.short_trials import (

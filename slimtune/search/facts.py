@@ -8,7 +8,7 @@ from slimtune.measurement.accuracy import majority_share
 from slimtune.measurement.host import describe_host
 from slimtune.results.limits import resolve_limits
 from slimtune.results.objectives import parse_objectives
-from slimtune.search.machines import workers
+from slimtune.search.executors.machines import workers
 from slimtune.search.resume import space_words
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.own_code import code_digests

@@ -17,7 +17,7 @@ from slimtune.results.integrity import check_stored, lost
 from slimtune.results.interval import standard_error
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
-from slimtune.search.latency_lane import measure_on_reference_host
+from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.workload.types import Workload
 
 FRONT_LATENCY_SECONDS, MOST_LATENCY_SECONDS = 3.0, 30.0

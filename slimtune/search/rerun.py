@@ -13,7 +13,7 @@ from slimtune.results.files import read_json, sha256_bytes
 from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.own_work import with_own_code
+from slimtune.search.executors.own_work import with_own_code
 from slimtune.search.settings.layered import merged, set_path
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.settings.references import code_in

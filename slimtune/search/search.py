@@ -16,18 +16,19 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.search.aside import look_again
 from slimtune.search.checks import check_space, learn_groups
-from slimtune.search.executors import run_all
+from slimtune.search.executors.latency_lane import measure_on_reference_host
+from slimtune.search.executors.machines import machines, start_ray, workers
+from slimtune.search.executors.own_work import with_own_code
+from slimtune.search.executors.ray_session import ray_stays
+from slimtune.search.executors.run_all import run_all
+from slimtune.search.executors.second_chance import Called, trial_words
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.few_steps import training_doubts
 from slimtune.search.final_measurement import measure_front, on_test
 from slimtune.search.finals import run_finals
 from slimtune.search.given_weights import check_given_weights
 from slimtune.search.interrupts import Interrupts
-from slimtune.search.latency_lane import measure_on_reference_host
 from slimtune.search.limits import breaches, settings_changed, tell_limits
-from slimtune.search.machines import machines, start_ray, workers
-from slimtune.search.memory import Called, trial_words
-from slimtune.search.own_work import with_own_code
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
 from slimtune.search.proposing.proposals import proposer_of, recorded_points
@@ -35,7 +36,6 @@ from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import open_proposer
 from slimtune.search.proposing.study import Study, open_study
 from slimtune.search.proposing.twins import Twins
-from slimtune.search.ray_session import ray_stays
 from slimtune.search.report import leave_report
 from slimtune.search.resume import as_begun, check_same_search
 from slimtune.search.settings.config import SearchConfig

@@ -10,7 +10,7 @@ from slimtune.errors import TrialError, UserError
 from slimtune.results.files import parse_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.attempt import Work
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stage_files import stage_from_files

@@ -22,7 +22,7 @@ import json, os, sys, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 def tell_all(found):

@@ -195,7 +195,7 @@ def test_no_duration_is_taken_from_the_wall_clock() -> None:
 
 
 START = """
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.ray_session import ray_session
 with ray_session(None, concurrency=1, cpus=1, gpus=0, shared_bytes=0):
     print("started")
 """

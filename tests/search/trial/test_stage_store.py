@@ -16,7 +16,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.measurement.latency import Latency
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slimtune.errors import TrialTimeoutError
-from slimtune.search.inline_executor import run_inline
+from slimtune.search.executors.inline import run_inline
 from slimtune.search.trial import timeouts
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.timeouts import Timed, alarm, timed

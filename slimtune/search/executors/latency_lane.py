@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slimtune.errors import ConfigError, SlimtuneError, TrialError
 from slimtune.measurement.latency import Latency, measure_latency
-from slimtune.search.quiet_window import QuietWindow
+from slimtune.measurement.quiet_window import QuietWindow
 
 RESOURCE = "latency"
 """What the reference host of a cluster declares: ``ray start --resources='{"latency": 1}'``."""

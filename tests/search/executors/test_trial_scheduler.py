@@ -10,14 +10,14 @@ from ray import cloudpickle
 
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.record import TrialRecord
-from slimtune.search.inline_executor import run_inline
-from slimtune.search.ray_executor import run_ray
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.inline import run_inline
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stopping import StoppingRule
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from typing import Any
 import ray
 
 from slimtune.errors import ConfigError, SlimtuneError
-from slimtune.search.latency_lane import RESOURCE
-from slimtune.search.ray_folder import RayFolder
-from slimtune.search.shipping import runtime_env
+from slimtune.search.executors.latency_lane import RESOURCE
+from slimtune.search.executors.ray_folder import RayFolder
+from slimtune.search.executors.shipping import runtime_env
 
 OBJECT_STORE_BYTES = 512 * 2**20
 """Of a Ray that we start: small, for outcomes pass through one at a time."""

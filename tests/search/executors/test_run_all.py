@@ -5,14 +5,14 @@ import pytest
 import torch
 from ray import cloudpickle
 
-from slimtune.search.executors import run_all
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.run_all import run_all
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.per_trial import PerTrialSettings
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

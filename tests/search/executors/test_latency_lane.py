@@ -14,12 +14,12 @@ from torch import nn
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.errors import ModelError
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.latency_lane import _find, latency_lane, measure_on_reference_host
-from slimtune.search.ray_executor import run_ray
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.latency_lane import _find, latency_lane, measure_on_reference_host
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHAPE = (1, 4, 4)
 
 

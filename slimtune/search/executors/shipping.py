@@ -6,7 +6,7 @@ The user's own code travels by value with the work: see `own_work`.
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 EXCLUDED = ["**/__pycache__", "*.pyc"]
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from slimtune.search import quiet_window
-from slimtune.search.quiet_window import QuietWindow
+from slimtune.measurement import quiet_window
+from slimtune.measurement.quiet_window import QuietWindow
 
 TRAINER = """
 import sys
-from slimtune.search.quiet_window import QuietWindow
+from slimtune.measurement.quiet_window import QuietWindow
 window = QuietWindow(sys.argv[1])
 print("at work", flush=True)
 sys.stdin.readline()

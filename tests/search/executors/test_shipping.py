@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from slimtune.search.shipping import runtime_env
+from slimtune.search.executors.shipping import runtime_env
 
 
 def test_this_package_travels_without_its_caches() -> None:

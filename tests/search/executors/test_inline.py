@@ -1,6 +1,6 @@
 import pytest
 
-from slimtune.search.inline_executor import run_inline
+from slimtune.search.executors.inline import run_inline
 from slimtune.search.trial.attempt import AtStage
 from slimtune.search.trial.spec import Outcome, TrialSpec
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from slimtune.results.record import TrialRecord
-from slimtune.search.memory import SecondChance, ran_out_of_memory
-from slimtune.search.ray_executor import DIED
+from slimtune.search.executors.ray_tune import DIED
+from slimtune.search.executors.second_chance import SecondChance, ran_out_of_memory
 from slimtune.search.trial.attempt import Aids, attempt
 from slimtune.search.trial.spec import Outcome, TrialSpec
 

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 from ray import cloudpickle
 
-from slimtune.search import watch
-from slimtune.search.memory import ran_out_of_memory
-from slimtune.search.ray_executor import run_ray
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.deaths import SHORT, Death, Watch
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.run_all import deaths as watch
+from slimtune.search.executors.second_chance import ran_out_of_memory
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.watch import SHORT, Death, Watch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

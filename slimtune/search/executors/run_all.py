@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from slimtune.search.inline_executor import run_inline
-from slimtune.search.machines import workers
-from slimtune.search.memory import Called, SecondChance, trial_words
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.inline import run_inline
+from slimtune.search.executors.machines import workers
+from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.second_chance import Called, SecondChance, trial_words
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, OnEvent, Work
 from slimtune.search.trial.spec import Outcome, TrialSpec

@@ -1,4 +1,4 @@
-from slimtune.search.mailbox import Mailbox
+from slimtune.search.executors.mailbox import Mailbox
 from slimtune.search.trial.spec import Outcome
 
 

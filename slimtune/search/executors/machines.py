@@ -7,10 +7,10 @@ import ray
 import torch
 
 from slimtune.measurement.host import usable_cores
-from slimtune.search.latency_lane import latency_lane
-from slimtune.search.ray_executor import pickled_bytes
-from slimtune.search.ray_folder import check_folder
-from slimtune.search.ray_session import check_fits, fitting, ray_nodes, ray_session
+from slimtune.search.executors.latency_lane import latency_lane
+from slimtune.search.executors.ray_folder import check_folder
+from slimtune.search.executors.ray_session import check_fits, fitting, ray_nodes, ray_session
+from slimtune.search.executors.ray_tune import pickled_bytes
 from slimtune.search.settings.config import SearchConfig
 
 

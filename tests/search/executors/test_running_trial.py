@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from slimtune.search.running_trial import ENDED, RunningTrial
+from slimtune.search.executors.running_trial import ENDED, RunningTrial
 from slimtune.search.trial.spec import Outcome
 
 

@@ -2,8 +2,8 @@ import time
 
 import ray
 
-from slimtune.search.ray_session import ray_session
-from slimtune.search.stage_news import StageNews
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.stage_news import StageNews
 from slimtune.search.trial.attempt import AtStage
 
 

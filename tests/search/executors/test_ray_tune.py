@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
-from slimtune.search.inline_executor import run_inline
-from slimtune.search.ray_executor import run_ray
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.inline import run_inline
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def environment(home):
 
 SCRIPT = """
 import os, sys, time
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 numbers = iter(range(100))
@@ -282,7 +282,7 @@ CLUSTER_SCRIPT = """
 import sys, time
 import ray
 from ray.cluster_utils import Cluster
-from slimtune.search.ray_executor import run_ray
+from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import ray
 
-from slimtune.search.own_work import OwnWork, with_own_code
+from slimtune.search.executors.own_work import OwnWork, with_own_code
 from slimtune.search.settings.config import make_config
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import Outcome, TrialSpec

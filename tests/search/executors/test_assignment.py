@@ -5,11 +5,11 @@ from pathlib import Path
 import ray
 from ray import cloudpickle
 
-from slimtune.search.assignment import as_assigned
-from slimtune.search.ray_session import ray_session
+from slimtune.search.executors.assignment import as_assigned
+from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.trial.spec import TrialSpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Worker:

@@ -19,16 +19,18 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from slimtune.errors import SlimtuneError
-from slimtune.search.assignment import as_assigned
-from slimtune.search.latency_lane import (
+from slimtune.search.executors.assignment import as_assigned
+from slimtune.search.executors.deaths import Death, Watch
+from slimtune.search.executors.latency_lane import (
     latency_lane,
     measure_on_reference_host,
     quiet_window,
 )
-from slimtune.search.mailbox import make_mailbox
-from slimtune.search.ray_session import ray_session
-from slimtune.search.running_trial import RunningTrial
-from slimtune.search.stage_news import StageNews
+from slimtune.search.executors.mailbox import make_mailbox
+from slimtune.search.executors.ray_session import ray_session
+from slimtune.search.executors.running_trial import RunningTrial
+from slimtune.search.executors.stage_news import StageNews
+from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler
 from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.search.trial.attempt import (
     Aids,
@@ -43,8 +45,6 @@ from slimtune.search.trial.attempt import (
 )
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.timeouts import timed
-from slimtune.search.trial_scheduler import REPORT, JudgingScheduler
-from slimtune.search.watch import Death, Watch
 
 RETRIES = 2
 """Times a trial is run again after the death of its process; that of its node does not count."""

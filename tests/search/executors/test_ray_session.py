@@ -10,7 +10,7 @@ import ray
 from ray._private.utils import check_version_info
 
 from slimtune.errors import ConfigError
-from slimtune.search.ray_session import (
+from slimtune.search.executors.ray_session import (
     SETTINGS,
     _cause,
     _stay,
@@ -20,7 +20,7 @@ from slimtune.search.ray_session import (
     ray_stays,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def one_cpu(address=None, **options):
@@ -102,7 +102,7 @@ def test_more_than_there_is_is_refused_and_not_waited_for(seen):
 
 def test_an_address_where_nothing_listens_is_refused_in_one_line_within_seconds():
     script = (
-        "from slimtune.search.ray_session import ray_session\n"
+        "from slimtune.search.executors.ray_session import ray_session\n"
         "sizes = dict(concurrency=1, cpus=1, gpus=0, shared_bytes=0)\n"
         "with ray_session('127.0.0.1:1', **sizes): pass\n"
     )

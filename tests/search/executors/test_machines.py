@@ -3,7 +3,7 @@ import os
 import pytest
 
 from slimtune.errors import ConfigError, SlimtuneError
-from slimtune.search.machines import machines, workers
+from slimtune.search.executors.machines import machines, workers
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.per_trial import PerTrialSettings
 

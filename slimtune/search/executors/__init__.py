@@ -1,0 +1,1 @@
+"""WHERE trials run: in this process or on Ray; Ray's only door."""
