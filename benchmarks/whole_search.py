@@ -23,7 +23,7 @@ import click
 import torch
 from table import Row, host, text
 
-from slimtune.search.executors.run_all import ray_tune as ray_executor
+from slimtune.search.executors import ray_tune as ray_executor
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import make_config
 

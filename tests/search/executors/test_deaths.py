@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from ray import cloudpickle
 
+from slimtune.search.executors import deaths
 from slimtune.search.executors.deaths import SHORT, Death, Watch
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.ray_tune import run_ray
-from slimtune.search.executors.run_all import deaths as watch
 from slimtune.search.executors.second_chance import ran_out_of_memory
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
@@ -45,7 +45,7 @@ def hung(session, tmp_path_factory):
     specs = [*(TrialSpec(n, {}, 0) for n in range(5)), None]
     told = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watch, "GRACE_SECONDS", 2.0)
+        patch.setattr(deaths, "GRACE_SECONDS", 2.0)
         run_ray(hang, str(folder), lambda: specs.pop(0), told.append, concurrency=1, timeout=1.0)
     return told, (folder / "attempts").read_text()
 

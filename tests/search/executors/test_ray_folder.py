@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import SlimtuneError
+from slimtune.search.executors import ray_folder
 from slimtune.search.executors.ray_folder import PREFIX, SOCKET_PATH, RayFolder, check_folder
-from slimtune.search.executors.run_all import ray_folder
 
 
 @pytest.fixture
