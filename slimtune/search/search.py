@@ -24,8 +24,8 @@ from slimtune.search.executors.run_all import run_all
 from slimtune.search.executors.second_chance import Called, trial_words
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.few_steps import training_doubts
-from slimtune.search.final_measurement import measure_front, on_test
-from slimtune.search.finals import run_finals
+from slimtune.search.finals.final_measurement import measure_front, on_test
+from slimtune.search.finals.finals import run_finals
 from slimtune.search.given_weights import check_given_weights
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.limits import breaches, settings_changed, tell_limits

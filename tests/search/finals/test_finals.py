@@ -15,9 +15,10 @@ from slimtune.results.final import read_final
 from slimtune.results.finals import FinalKey
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
-from slimtune.search import evaluate, final_measurement
+from slimtune.search import evaluate
 from slimtune.search.evaluate import evaluate_in_run
-from slimtune.search.finals import final_seed, front_members, plan, run_finals
+from slimtune.search.finals import final_measurement
+from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.proposing.study import open_study
 from slimtune.search.rerun import compare, rerun_trial
 from slimtune.search.search import run_search

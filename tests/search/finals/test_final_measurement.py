@@ -9,8 +9,13 @@ from slimtune.results.finals import FinalKey
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
-from slimtune.search import final_measurement
-from slimtune.search.final_measurement import measure_front, on_test, shipped, still_standing
+from slimtune.search.finals import final_measurement
+from slimtune.search.finals.final_measurement import (
+    measure_front,
+    on_test,
+    shipped,
+    still_standing,
+)
 from slimtune.search.search import _baseline_spec
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
