@@ -14,7 +14,7 @@ from statistics import median
 import torch
 from table import Row, run_script
 
-from slimtune.search.estimate import TRAINING_STAGES
+from slimtune.search.forecast.estimate import TRAINING_STAGES
 from slimtune.search.proposing.draws import draw_recipes
 from slimtune.search.settings.config import make_config
 from slimtune.search.setup import load_workload, train_missing

@@ -21,9 +21,9 @@ from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
 from slimtune.results.shown import record_words
 from slimtune.search.api import search as search_silently
-from slimtune.search.checkup import Checkup, check_up
 from slimtune.search.compare import compare_models
 from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
+from slimtune.search.forecast.checkup import Checkup, check_up
 from slimtune.search.saved import load_model
 from slimtune.search.search import Listener
 from slimtune.search.settings.config import SearchConfig, make_config

@@ -7,7 +7,7 @@ import yaml
 import slimtune as st
 from slimtune.api import CompressedModel
 from slimtune.errors import UserError
-from slimtune.search.doctor import Finding
+from slimtune.search.forecast.doctor import Finding
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
@@ -84,7 +84,9 @@ def test_doctor_tells_on_standard_error_what_it_tries_and_returns_what_it_found(
 ) -> None:
     # one technique stands for all: examine() has tests of its own, and takes a minute
     only = Finding("export", "ONNX file", True, "12 KiB")
-    monkeypatch.setattr("slimtune.search.checkup.examine", lambda workload, among=None: [only])
+    monkeypatch.setattr(
+        "slimtune.search.forecast.checkup.examine", lambda workload, among=None: [only]
+    )
     found = st.doctor(model="resnet8", data="digits", baseline={"epochs": 0})
     assert found.findings == [only] and found.command.startswith("slimtune search --model resnet8")
     captured = capsys.readouterr()

@@ -16,8 +16,8 @@ from slimtune.errors import TrialError, UserError
 from slimtune.results.files import publish_folder, to_json
 from slimtune.results.record import TrialRecord
 from slimtune.results.units import UNSTABLE
-from slimtune.search.checks import check_recipe
-from slimtune.search.given_weights import looked_at
+from slimtune.search.forecast.checks import check_recipe
+from slimtune.search.forecast.given_weights import looked_at
 from slimtune.search.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing

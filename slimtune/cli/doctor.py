@@ -13,10 +13,10 @@ from slimtune.cli.settings import search_config
 from slimtune.cli.state import State
 from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
-from slimtune.search.checkup import Checkup, check_up
-from slimtune.search.doctor import Finding
-from slimtune.search.given_weights import WeightsCheck
-from slimtune.search.steadiness import words as steadiness_words
+from slimtune.search.forecast.checkup import Checkup, check_up
+from slimtune.search.forecast.doctor import Finding
+from slimtune.search.forecast.given_weights import WeightsCheck
+from slimtune.search.forecast.steadiness import words as steadiness_words
 
 
 def carry_out(

@@ -15,9 +15,9 @@ from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
 from slimtune.results.folder import refuse_existing
 from slimtune.results.units import plural
-from slimtune.search.dry_run import DryRun, dry_run
-from slimtune.search.estimate import TOGETHER, Estimate, Measured
 from slimtune.search.facts import normalisation_words
+from slimtune.search.forecast.dry_run import DryRun, dry_run
+from slimtune.search.forecast.estimate import TOGETHER, Estimate, Measured
 from slimtune.search.settings.config import SearchConfig
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from slimtune.compression.pipeline import Keep, Progress, keep_nothing
 from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
-from slimtune.search.checks import check_recipe
+from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload

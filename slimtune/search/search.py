@@ -15,7 +15,6 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.search.aside import look_again
-from slimtune.search.checks import check_space, learn_groups
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.search.executors.machines import machines, start_ray, workers
 from slimtune.search.executors.own_work import with_own_code
@@ -23,10 +22,11 @@ from slimtune.search.executors.ray_session import ray_stays
 from slimtune.search.executors.run_all import run_all
 from slimtune.search.executors.second_chance import Called, trial_words
 from slimtune.search.facts import manifest_of, workload_words
-from slimtune.search.few_steps import training_doubts
 from slimtune.search.finals.final_measurement import measure_front, on_test
 from slimtune.search.finals.finals import run_finals
-from slimtune.search.given_weights import check_given_weights
+from slimtune.search.forecast.checks import check_space, learn_groups
+from slimtune.search.forecast.few_steps import training_doubts
+from slimtune.search.forecast.given_weights import check_given_weights
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.limits import breaches, settings_changed, tell_limits
 from slimtune.search.proposing.budget import Budget

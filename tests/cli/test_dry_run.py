@@ -5,7 +5,7 @@ import pytest
 
 from slimtune.cli.dry_run import _cost_lines
 from slimtune.cli.main import main
-from slimtune.search.estimate import Estimate, Measured
+from slimtune.search.forecast.estimate import Estimate, Measured
 from slimtune.search.settings.config import make_config
 
 SMALL = ["--model", "resnet8", "--data", "digits", "--trials", "2", "--epochs", "1", "--no-ray"]

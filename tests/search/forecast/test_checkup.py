@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import ModelError
-from slimtune.search.checkup import check_up
+from slimtune.search.forecast.checkup import check_up
 from slimtune.search.settings.config import make_config
 from slimtune.workload.own_code import allow_all_code
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.search import doctor
-from slimtune.search.doctor import Finding, examine, few_images
+from slimtune.search.forecast import doctor
+from slimtune.search.forecast.doctor import Finding, examine, few_images
 from slimtune.workload.own_code import allow_all_code
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
 from slimtune.workload.zoo.build import build

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.quantization import QUANTIZATION, Gpfq, Int8Static, Lsq
 from slimtune.errors import ModelError
-from slimtune.search.trial_files import check_files
+from slimtune.search.forecast.trial_files import check_files
 from slimtune.workload.types import Workload
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from slimtune.cli.main import main
 from slimtune.errors import ModelError
 from slimtune.search.evaluate import evaluate_checkpoint
-from slimtune.search.given_weights import (
+from slimtune.search.forecast.given_weights import (
     GUESSING,
     Tried,
     WeightsCheck,

@@ -15,7 +15,7 @@ from slimtune.compression.training import network_logits
 from slimtune.errors import ExportMismatchError, ModelError, NonFiniteError, SlimtuneError
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.search.doctor import few_images
+from slimtune.search.forecast.doctor import few_images
 from slimtune.search.trial.trial import build_student
 from slimtune.workload.types import Workload
 

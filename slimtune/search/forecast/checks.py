@@ -21,10 +21,10 @@ from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import ModelError, PruningError, TrialError, UserError
+from slimtune.search.forecast.trial_files import check_files
 from slimtune.search.proposing.draws import check_draws
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.trial import build_student
-from slimtune.search.trial_files import check_files
 from slimtune.spaces.space import Space
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.checks import check_space
-from slimtune.search.estimate import Estimate, Measured, estimate_search
 from slimtune.search.executors.machines import machines
-from slimtune.search.given_weights import check_given_weights
+from slimtune.search.forecast.checks import check_space
+from slimtune.search.forecast.estimate import Estimate, Measured, estimate_search
+from slimtune.search.forecast.given_weights import check_given_weights
 from slimtune.search.proposing.draws import draw_recipes
 from slimtune.search.proposing.twins import Twins
 from slimtune.search.settings.config import SearchConfig

@@ -1,8 +1,8 @@
 import pytest
 
 from slimtune.measurement.latency import Latency
-from slimtune.search.doctor import few_images, made_by
-from slimtune.search.steadiness import REPEATS, Steadiness, steadiness, words
+from slimtune.search.forecast.doctor import few_images, made_by
+from slimtune.search.forecast.steadiness import REPEATS, Steadiness, steadiness, words
 from slimtune.workload.types import Workload
 
 

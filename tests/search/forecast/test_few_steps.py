@@ -3,7 +3,7 @@ from typing import Any, cast
 
 import pytest
 
-from slimtune.search.few_steps import training_doubts
+from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.settings.config import make_config
 from slimtune.spaces.presets import PRESETS
 from slimtune.workload.types import Workload

@@ -3,16 +3,16 @@ from typing import Any
 
 import pytest
 
-from slimtune.search import short_trials
-from slimtune.search.settings.config import SearchConfig
-from slimtune.search.settings.per_trial import PerTrialSettings
-from slimtune.search.short_trials import (
+from slimtune.search.forecast import short_trials
+from slimtune.search.forecast.short_trials import (
     ShortTrials,
     epochs_of,
     measured_on,
     questions_of,
     shortened_recipe,
 )
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.per_trial import PerTrialSettings
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.workload.types import Split, Workload
 

@@ -20,15 +20,15 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits, train_network
 from slimtune.search.executors.machines import workers as workers_of
-from slimtune.search.settings.config import SearchConfig
-from slimtune.search.setup import teacher_as_baseline
-from slimtune.search.short_trials import (
+from slimtune.search.forecast.short_trials import (
     ShortTrials,
     epochs_of,
     measured_on,
     questions_of,
     shortened_recipe,
 )
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.setup import teacher_as_baseline
 from slimtune.search.trial.spec import Outcome
 from slimtune.workload.types import Split, Workload
 

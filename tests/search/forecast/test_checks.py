@@ -5,7 +5,7 @@ import pytest
 from torch import Tensor, nn
 
 from slimtune.errors import ConfigError, ModelError, UnknownNameError, UserError
-from slimtune.search.checks import check_space
+from slimtune.search.forecast.checks import check_space
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Workload

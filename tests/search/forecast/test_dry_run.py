@@ -1,10 +1,10 @@
 from typing import Any
 
 import pytest
+from slimtune.search.dry_run import dry_run
 
 from slimtune.errors import ConfigError, SlimtuneError, UserError
-from slimtune.search.dry_run import dry_run
-from slimtune.search.estimate import Measured
+from slimtune.search.forecast.estimate import Measured
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.workload.own_code import allow_all_code
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimtune.measurement.latency import Latency, measure_latency
-from slimtune.search.doctor import few_images, made_by
+from slimtune.search.forecast.doctor import few_images, made_by
 from slimtune.workload.types import Workload
 
 REPEATS = 5

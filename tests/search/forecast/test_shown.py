@@ -1,8 +1,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from slimtune.search.doctor import Finding
-from slimtune.search.shown import ShownCheckup
+from slimtune.search.forecast.doctor import Finding
+from slimtune.search.forecast.shown import ShownCheckup
 
 
 @dataclass(repr=False)

@@ -18,13 +18,13 @@ from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import predict
-from slimtune.search.doctor import Finding, examine, few_images, made_by
 from slimtune.search.facts import normalisation_words
-from slimtune.search.few_steps import training_doubts
-from slimtune.search.given_weights import WeightsCheck, looked_at
+from slimtune.search.forecast.doctor import Finding, examine, few_images, made_by
+from slimtune.search.forecast.few_steps import training_doubts
+from slimtune.search.forecast.given_weights import WeightsCheck, looked_at
+from slimtune.search.forecast.shown import ShownCheckup
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
-from slimtune.search.shown import ShownCheckup
 from slimtune.search.steadiness import steadiness
 from slimtune.search.trial.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
