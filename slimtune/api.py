@@ -21,9 +21,9 @@ from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
 from slimtune.results.shown import record_words
 from slimtune.search.api import search as search_silently
-from slimtune.search.compare import compare_models
-from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.forecast.checkup import Checkup, check_up
+from slimtune.search.review.compare import compare_models
+from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.saved import load_model
 from slimtune.search.search import Listener
 from slimtune.search.settings.config import SearchConfig, make_config
@@ -173,7 +173,7 @@ def compare(
         threads: of the runtime.
 
     Returns:
-        One row a model, with the attributes of `slimtune.search.compare.Compared` as columns.
+        One row a model, with the attributes of `slimtune.search.review.compare.Compared` as columns.
 
     Raises:
         UserError: a model or data that cannot be read, or that do not fit each other.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimtune.search import compare, evaluate
 from slimtune.search.finals import final_measurement
+from slimtune.search.review import compare, evaluate
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload, train_baseline

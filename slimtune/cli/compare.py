@@ -18,7 +18,7 @@ from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.results.tables import no_formula
 from slimtune.results.units import UNSTABLE
-from slimtune.search.compare import Compared, compare_models
+from slimtune.search.review.compare import Compared, compare_models
 
 
 def carry_out(

@@ -18,7 +18,7 @@ from slimtune.results.record import TrialRecord
 from slimtune.results.units import UNSTABLE
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.forecast.given_weights import looked_at
-from slimtune.search.once import compress_once
+from slimtune.search.review.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.trial.spec import Outcome

@@ -11,7 +11,7 @@ from slimtune.cli.consent import consent_to
 from slimtune.cli.terminal import echo
 from slimtune.results.folder import find_run
 from slimtune.results.units import UNSTABLE, plural
-from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
+from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 
 
 def carry_out(

@@ -167,7 +167,7 @@ def _show_front(state: State, run: Run, target: Path, members: int) -> None:
 def _verified(state: State, run: Run, folders: dict[int, Path]) -> int:
     """Measure the folders again and print one line a check; 1 if any differs."""
     # torch takes seconds to import, which only a verification is worth
-    verify = import_module("slimtune.search.verify").verify_export
+    verify = import_module("slimtune.search.review.verify").verify_export
     failed = 0
     for number, folder in folders.items():
         for check in verify(run.folder, number, folder):

@@ -18,7 +18,7 @@ from slimtune.errors import RunError, UserError
 from slimtune.results.finals import FinalKey, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.rerun import check_comparable, compare, rerun_trial
+from slimtune.search.review.rerun import check_comparable, compare, rerun_trial
 from slimtune.search.trial.spec import Outcome
 
 

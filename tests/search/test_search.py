@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from slimtune.search.rerun import compare, rerun_trial
 
 import slimtune
 from slimtune.errors import (
@@ -24,9 +25,8 @@ from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
 from slimtune.results.summary import summarise
 from slimtune.search import setup
-from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.proposing.study import open_study
-from slimtune.search.rerun import compare, rerun_trial
+from slimtune.search.review.evaluate import evaluate_in_run
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import ConstraintSettings, SearchConfig
 from slimtune.search.settings.recorded import run_config

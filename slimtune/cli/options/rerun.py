@@ -12,7 +12,7 @@ from slimtune.cli.state import State
 EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
 
 STAGES = ("train", "quantize")
-"""The keys of `slimtune.search.single.BEFORE`, which imports torch."""
+"""The keys of `slimtune.search.review.single.BEFORE`, which imports torch."""
 
 
 @click.command("rerun", epilog=EPILOG)

@@ -1,6 +1,6 @@
 from slimtune.cli.options.rerun import STAGES, command
 from slimtune.cli.rerun import carry_out
-from slimtune.search.single import BEFORE
+from slimtune.search.review.single import BEFORE
 from tests.cli.options.agreement import check_agreement
 
 

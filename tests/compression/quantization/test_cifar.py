@@ -14,7 +14,7 @@ from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.quantization.rtn import RoundToNearest
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
-from slimtune.search.once import compress_once
+from slimtune.search.review.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_network, split_workload
 from slimtune.workload.augment import normalise

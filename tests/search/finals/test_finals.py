@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slimtune.search.rerun import compare, rerun_trial
 
 from slimtune.errors import SearchFailedError
 from slimtune.results.final import read_final
 from slimtune.results.finals import FinalKey
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
-from slimtune.search import evaluate
-from slimtune.search.evaluate import evaluate_in_run
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.proposing.study import open_study
-from slimtune.search.rerun import compare, rerun_trial
+from slimtune.search.review import evaluate
+from slimtune.search.review.evaluate import evaluate_in_run
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from slimtune.cli.main import main
 from slimtune.errors import ModelError
-from slimtune.search.evaluate import evaluate_checkpoint
 from slimtune.search.forecast.given_weights import (
     GUESSING,
     Tried,
@@ -23,6 +22,7 @@ from slimtune.search.forecast.given_weights import (
     some_images,
     usual,
 )
+from slimtune.search.review.evaluate import evaluate_checkpoint
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload
 from slimtune.workload.datasets import load_dataset

@@ -1,4 +1,4 @@
-from slimtune.search.once import compress_once
+from slimtune.search.review.once import compress_once
 from slimtune.workload.types import Workload
 
 

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from slimtune.errors import UserError
-from slimtune.search.evaluate import evaluate_checkpoint, evaluate_file
-from slimtune.search.once import compress_once
+from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file
+from slimtune.search.review.once import compress_once
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build

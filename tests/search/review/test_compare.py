@@ -11,8 +11,8 @@ from slimtune.compression.quantization.fit import fit_max
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.compare import compare_models
-from slimtune.search.evaluate import evaluate_file
+from slimtune.search.review.compare import compare_models
+from slimtune.search.review.evaluate import evaluate_file
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Workload
 

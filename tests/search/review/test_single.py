@@ -12,9 +12,9 @@ from slimtune.errors import ConfigError, UserError
 from slimtune.results.files import read_json, to_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
+from slimtune.search.review.single import run_in_worker, stored_beginning
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.single import run_in_worker, stored_beginning
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 SPACE = {
@@ -91,7 +91,7 @@ def give(shared: str, spec: TrialSpec, aids: object) -> Outcome:
 def test_a_trial_in_a_worker_always_comes_back_with_a_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     spec = TrialSpec(7, {}, seed=0)
     assert run_in_worker(give, "", spec).payload["pid"] != os.getpid()

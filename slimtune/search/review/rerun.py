@@ -14,11 +14,11 @@ from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.search.executors.own_work import with_own_code
+from slimtune.search.review.single import Note, run_in_worker, stored_beginning
 from slimtune.search.settings.layered import merged, set_path
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.settings.references import code_in
 from slimtune.search.setup import reopen_workload
-from slimtune.search.single import Note, run_in_worker, stored_beginning
 from slimtune.search.trial.devices import moved_here
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial

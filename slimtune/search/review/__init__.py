@@ -1,0 +1,1 @@
+"""ONE trial or file alone: run again, verified, evaluated, compared."""
