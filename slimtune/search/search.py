@@ -29,6 +29,9 @@ from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import check_given_weights
 from slimtune.search.interrupts import Interrupts
 from slimtune.search.limits import breaches, settings_changed, tell_limits
+from slimtune.search.listeners.report import leave_report
+from slimtune.search.listeners.status_file import StatusFile
+from slimtune.search.listeners.trackers.tracked import tracked
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
 from slimtune.search.proposing.proposals import proposer_of, recorded_points
@@ -36,7 +39,6 @@ from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import open_proposer
 from slimtune.search.proposing.study import Study, open_study
 from slimtune.search.proposing.twins import Twins
-from slimtune.search.report import leave_report
 from slimtune.search.resume import as_begun, check_same_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import (
@@ -45,8 +47,6 @@ from slimtune.search.setup import (
     teacher_as_baseline,
     train_missing,
 )
-from slimtune.search.status_file import StatusFile
-from slimtune.search.trackers.tracked import tracked
 from slimtune.search.trial.attempt import Aids, AtStage, Judge, OnEvent, Work, go_on
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.scores import check_metrics

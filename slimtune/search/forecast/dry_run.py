@@ -9,11 +9,11 @@ from slimtune.search.executors.machines import machines
 from slimtune.search.forecast.checks import check_space
 from slimtune.search.forecast.estimate import Estimate, Measured, estimate_search
 from slimtune.search.forecast.given_weights import check_given_weights
+from slimtune.search.listeners.trackers.protocol import check_installed
 from slimtune.search.proposing.draws import draw_recipes
 from slimtune.search.proposing.twins import Twins
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
-from slimtune.search.trackers.protocol import check_installed
 from slimtune.search.trial.scores import check_metrics
 from slimtune.spaces.size import Size, space_size
 from slimtune.workload.datasets import load_dataset

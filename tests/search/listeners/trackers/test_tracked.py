@@ -6,9 +6,9 @@ import pytest
 
 from slimtune.errors import UserError
 from slimtune.results.record import TrialRecord
-from slimtune.search.trackers import TRACKERS
-from slimtune.search.trackers.protocol import TrackerKind, TrialLog
-from slimtune.search.trackers.tracked import flat, tracked, trial_log
+from slimtune.search.listeners.trackers import TRACKERS
+from slimtune.search.listeners.trackers.protocol import TrackerKind, TrialLog
+from slimtune.search.listeners.trackers.tracked import flat, tracked, trial_log
 
 RECORD = TrialRecord(
     number=7,

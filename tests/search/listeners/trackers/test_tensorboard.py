@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from slimtune.search.listeners.trackers.protocol import TrialLog
+from slimtune.search.listeners.trackers.tensorboard import open_tensorboard
 from slimtune.search.search import run_search
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trackers.protocol import TrialLog
-from slimtune.search.trackers.tensorboard import open_tensorboard
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 

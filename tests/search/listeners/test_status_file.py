@@ -5,7 +5,7 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.lock import RunLock
 from slimtune.results.record import TrialRecord
 from slimtune.results.status import read_status
-from slimtune.search.status_file import StatusFile
+from slimtune.search.listeners.status_file import StatusFile
 
 RECORD = TrialRecord(number=0, status="failed", recipe={}, pipeline="l1", seed=0, error="no")
 

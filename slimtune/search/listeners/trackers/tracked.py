@@ -12,7 +12,12 @@ from typing import Any
 
 from slimtune.results.objectives import is_number
 from slimtune.results.record import TrialRecord
-from slimtune.search.trackers.protocol import TRACKERS, Tracker, TrialLog, check_installed
+from slimtune.search.listeners.trackers.protocol import (
+    TRACKERS,
+    Tracker,
+    TrialLog,
+    check_installed,
+)
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 LAST_SECONDS = 30.0

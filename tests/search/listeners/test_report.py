@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from slimtune.results.run import open_run
 from slimtune.results.status import read_status
-from slimtune.search.report import leave_report
+from slimtune.search.listeners.report import leave_report
 
 
 def test_a_search_leaves_a_report_and_a_status(digits_run: Path) -> None:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from slimtune.search.trackers.protocol import TRACKERS, Tracker, TrackerKind, TrialLog
+from slimtune.search.listeners.trackers.protocol import TRACKERS, Tracker, TrackerKind, TrialLog
 
 
 class WeightsAndBiases:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from slimtune.search.trackers.protocol import TRACKERS, Tracker, TrackerKind, TrialLog
+from slimtune.search.listeners.trackers.protocol import TRACKERS, Tracker, TrackerKind, TrialLog
 
 _STATUS = {"complete": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 

@@ -1,0 +1,1 @@
+"""WHO hears of a search: the status file, the report, experiment trackers."""

@@ -1,6 +1,0 @@
-"""The catalogue of experiment trackers: one import a tracker."""
-
-from slimtune.search.trackers.mlflow import open_mlflow as open_mlflow
-from slimtune.search.trackers.protocol import TRACKERS as TRACKERS
-from slimtune.search.trackers.tensorboard import open_tensorboard as open_tensorboard
-from slimtune.search.trackers.wandb import open_wandb as open_wandb
