@@ -24,7 +24,7 @@ import torch
 from table import Row, host, text
 
 from slimtune.search.executors import ray_tune as ray_executor
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 
 SETTINGS = {

@@ -25,7 +25,7 @@ from slimtune.search.forecast.checkup import Checkup, check_up
 from slimtune.search.review.compare import compare_models
 from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.saved import load_model
-from slimtune.search.search import Listener
+from slimtune.search.session import Listener
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.settings.references import code_in
 from slimtune.workload import load_progress, own_code

@@ -9,7 +9,7 @@ import torch
 
 from slimtune.search.finals import final_measurement
 from slimtune.search.review import compare, evaluate
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload, train_baseline
 from slimtune.search.trial import trial

@@ -28,8 +28,8 @@ from slimtune.results.plots import spread_figure
 from slimtune.results.run import Run
 from slimtune.results.summary import summarise, summary_table
 from slimtune.results.tables import front_json, front_table
-from slimtune.search.resume import recorded_settings
-from slimtune.search.search import run_search
+from slimtune.search.resuming.resume import recorded_settings
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.references import check_address
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from slimtune.results.run import Run
 from slimtune.search.opened import open_run
-from slimtune.search.resume import recorded_settings
-from slimtune.search.search import Listener, ignore_events, run_search
+from slimtune.search.resuming.resume import recorded_settings
+from slimtune.search.session import Listener, ignore_events, run_search
 from slimtune.search.settings.config import make_config
 from slimtune.search.settings.references import check_address, code_in
 from slimtune.workload import own_code

@@ -9,7 +9,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.results.limits import resolve_limits
 from slimtune.results.objectives import parse_objectives
 from slimtune.search.executors.machines import workers
-from slimtune.search.resume import space_words
+from slimtune.search.resuming.resume import space_words
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.own_code import code_digests
 from slimtune.workload.fingerprint import workload_fingerprint

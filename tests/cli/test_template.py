@@ -5,7 +5,7 @@ import yaml
 
 from slimtune.cli.config_file import load_yaml
 from slimtune.cli.template import config_template
-from slimtune.search.resume import space_words
+from slimtune.search.resuming.resume import space_words
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import METHODS

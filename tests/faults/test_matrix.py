@@ -15,7 +15,7 @@ import pytest
 from slimtune.errors import ModelError
 from slimtune.measurement.latency import Latency
 from slimtune.results.run import open_run
-from slimtune.search import search
+from slimtune.search import session as search
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import TrialSpec
 from slimtune.search.trial.trial import run_trial

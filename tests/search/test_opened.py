@@ -9,7 +9,7 @@ import slimtune
 from slimtune.compression.training import network_logits
 from slimtune.errors import RunError, UserError
 from slimtune.results.run import open_run as open_light
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.workload.types import Workload
 

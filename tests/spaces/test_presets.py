@@ -5,7 +5,7 @@ from optuna.trial import FixedTrial
 
 from slimtune.errors import UnknownNameError
 from slimtune.results.summary import summarise
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import suggest_recipe

@@ -15,9 +15,9 @@ from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import fault_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
-from slimtune.search.aside import for_want_of_disk
 from slimtune.search.executors.second_chance import Called
 from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
+from slimtune.search.resuming.aside import for_want_of_disk
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import AtStage, OnEvent, Work
 from slimtune.search.trial.recorder import Recorder

@@ -18,9 +18,9 @@ from slimtune.results.files import read_json, set_aside
 from slimtune.results.folder import RunFolder
 from slimtune.results.limits import decided_violations
 from slimtune.results.record import TrialRecord
-from slimtune.search.aside import Trials, sound_trials
 from slimtune.search.proposing import study as studies
 from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.resuming.aside import Trials, sound_trials
 from slimtune.search.trial.spec import TrialSpec, outcome_of
 
 Warn = Callable[[str], None]

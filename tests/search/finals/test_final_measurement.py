@@ -16,7 +16,7 @@ from slimtune.search.finals.final_measurement import (
     shipped,
     still_standing,
 )
-from slimtune.search.search import _baseline_spec
+from slimtune.search.session import _baseline_spec
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
 from slimtune.search.trial.trial import run_trial

@@ -21,7 +21,7 @@ from slimtune.search.finals.finals import final_seed, front_members, plan, run_f
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review import evaluate
 from slimtune.search.review.evaluate import evaluate_in_run
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
 from slimtune.search.setup import reopen_workload

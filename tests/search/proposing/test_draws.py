@@ -5,7 +5,7 @@ import pytest
 
 from slimtune.errors import ConfigError
 from slimtune.search.proposing.draws import check_draws, draw_recipes
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.spaces.space import Space
 

@@ -4,7 +4,7 @@ from typing import Any
 from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
 from slimtune.search.proposing.proposals import recorded_points
 from slimtune.search.proposing.twins import Twins
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.workload.types import Workload
 

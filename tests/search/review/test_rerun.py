@@ -13,7 +13,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
 from slimtune.results.record import TrialRecord
 from slimtune.search.review.rerun import Comparison, changed, other_numbers, rerun_trial
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.workload.own_code import allow_all_code, local_modules

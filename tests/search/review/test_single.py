@@ -13,7 +13,7 @@ from slimtune.results.files import read_json, to_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
 from slimtune.search.review.single import run_in_worker, stored_beginning
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.spec import Outcome, TrialSpec
 

@@ -9,7 +9,7 @@ from slimtune.errors import UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
 from slimtune.search.review.verify import verify_export
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
 

@@ -7,7 +7,7 @@ import pytest
 
 from slimtune.search.listeners.trackers.protocol import TrialLog
 from slimtune.search.listeners.trackers.tensorboard import open_tensorboard
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")

@@ -27,7 +27,7 @@ from slimtune.results.summary import summarise
 from slimtune.search import setup
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review.evaluate import evaluate_in_run
-from slimtune.search.search import run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import ConstraintSettings, SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload

@@ -3,7 +3,7 @@ import pytest
 from slimtune.errors import ConfigError
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
-from slimtune.search.limits import breaches, settings_changed, tell_limits
+from slimtune.search.resuming.limits import breaches, settings_changed, tell_limits
 from slimtune.search.settings.config import make_config
 
 MEASURED = {"accuracy": 0.9, "size_bytes": 1000.0, "latency_ms": 2.0}

@@ -9,8 +9,8 @@ from slimtune.results.final import read_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
-from slimtune.search.aside import for_want_of_disk, look_again, sound_trials
-from slimtune.search.search import run_search
+from slimtune.search.resuming.aside import for_want_of_disk, look_again, sound_trials
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.spec import TrialSpec
 

@@ -14,7 +14,6 @@ from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
-from slimtune.search.aside import look_again
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.search.executors.machines import machines, start_ray, workers
 from slimtune.search.executors.own_work import with_own_code
@@ -28,7 +27,6 @@ from slimtune.search.forecast.checks import check_space, learn_groups
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import check_given_weights
 from slimtune.search.interrupts import Interrupts
-from slimtune.search.limits import breaches, settings_changed, tell_limits
 from slimtune.search.listeners.report import leave_report
 from slimtune.search.listeners.status_file import StatusFile
 from slimtune.search.listeners.trackers.tracked import tracked
@@ -39,7 +37,9 @@ from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import open_proposer
 from slimtune.search.proposing.study import Study, open_study
 from slimtune.search.proposing.twins import Twins
-from slimtune.search.resume import as_begun, check_same_search
+from slimtune.search.resuming.aside import look_again
+from slimtune.search.resuming.limits import breaches, settings_changed, tell_limits
+from slimtune.search.resuming.resume import as_begun, check_same_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import (
     load_workload,

@@ -2,7 +2,7 @@ import pytest
 
 from slimtune.errors import RunChangedError
 from slimtune.results.folder import RunFolder
-from slimtune.search.resume import (
+from slimtune.search.resuming.resume import (
     as_begun,
     check_same_search,
     differences,

@@ -1,0 +1,1 @@
+"""What a run goes on with: its settings, its limits, and what is set aside."""
