@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 import torch
-from slimtune.search.dry_run import dry_run
 from table import Row, host, text
 
+from slimtune.search.forecast.dry_run import dry_run
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 

@@ -173,7 +173,8 @@ def compare(
         threads: of the runtime.
 
     Returns:
-        One row a model, with the attributes of `slimtune.search.review.compare.Compared` as columns.
+        One row a model; its columns are the attributes of
+        `slimtune.search.review.compare.Compared`.
 
     Raises:
         UserError: a model or data that cannot be read, or that do not fit each other.

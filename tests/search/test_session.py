@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from slimtune.search.rerun import compare, rerun_trial
 
 import slimtune
 from slimtune.errors import (
@@ -27,6 +26,7 @@ from slimtune.results.summary import summarise
 from slimtune.search import setup
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review.evaluate import evaluate_in_run
+from slimtune.search.review.rerun import compare, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import ConstraintSettings, SearchConfig
 from slimtune.search.settings.recorded import run_config

@@ -23,9 +23,9 @@ from slimtune.search.forecast.doctor import Finding, examine, few_images, made_b
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import WeightsCheck, looked_at
 from slimtune.search.forecast.shown import ShownCheckup
+from slimtune.search.forecast.steadiness import steadiness
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
-from slimtune.search.steadiness import steadiness
 from slimtune.search.trial.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.sources.room import memory_bytes

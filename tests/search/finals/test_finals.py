@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slimtune.search.rerun import compare, rerun_trial
 
 from slimtune.errors import SearchFailedError
 from slimtune.results.final import read_final
@@ -21,6 +20,7 @@ from slimtune.search.finals.finals import final_seed, front_members, plan, run_f
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review import evaluate
 from slimtune.search.review.evaluate import evaluate_in_run
+from slimtune.search.review.rerun import compare, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings

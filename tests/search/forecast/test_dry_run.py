@@ -1,9 +1,9 @@
 from typing import Any
 
 import pytest
-from slimtune.search.dry_run import dry_run
 
 from slimtune.errors import ConfigError, SlimtuneError, UserError
+from slimtune.search.forecast.dry_run import dry_run
 from slimtune.search.forecast.estimate import Measured
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.workload.own_code import allow_all_code

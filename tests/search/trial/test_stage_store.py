@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from slimtune.search.rerun import compare, rerun_trial
 from torch import nn
 
 from slimtune.compression.recipe import Recipe
@@ -18,6 +17,7 @@ from slimtune.measurement.latency import Latency
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
 from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.review.rerun import compare, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, FetchStage, no_stage
