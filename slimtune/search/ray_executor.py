@@ -44,7 +44,7 @@ from slimtune.search.spec import Outcome, TrialSpec
 from slimtune.search.stage_news import StageNews
 from slimtune.search.timeouts import timed
 from slimtune.search.trial_scheduler import REPORT, JudgingScheduler
-from slimtune.search.watch import Death, Watch
+from slimtune.search.watch import Death, Watch, lost_words
 
 RETRIES = 2
 """Times a trial is run again after the death of its process; that of its node does not count."""
@@ -298,7 +298,7 @@ class _Search(Searcher):
         try:
             taken: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
         except ray.exceptions.RayError as error:
-            self.error = self.error or SlimtuneError(f"a trial's outcome is lost: {error}")
+            self.error = self.error or SlimtuneError(lost_words(error))
             return None
         return taken
 
