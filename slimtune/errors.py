@@ -123,6 +123,12 @@ def shortened(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return ``"TYPE: words"``; the type alone where there are none, as of a MemoryError."""
+    words = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *words[:1]])
+
+
 def from_validation(
     error: ValidationError, path: str = "", known: Iterable[str] = ()
 ) -> ConfigError:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from slimtune import errors
-from slimtune.errors import SlimtuneError, did_you_mean, from_validation, shortened
+from slimtune.errors import SlimtuneError, did_you_mean, from_validation, in_one_line, shortened
 
 
 def all_errors(cls: type[SlimtuneError] = SlimtuneError) -> list[type[SlimtuneError]]:
@@ -55,3 +55,15 @@ def test_a_validation_error_becomes_one_line(values: dict, message: str) -> None
         Outer(**values)
     line = str(from_validation(caught.value, known=["amount"]))
     assert line.startswith(message) and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "MemoryError"),
+        (ValueError("\none\ntwo"), "ValueError: one"),
+        (OSError(28, "No space left"), "OSError: [Errno 28] No space left"),
+    ],
+)
+def test_an_error_in_one_line_has_no_colon_without_words(error: Exception, line: str) -> None:
+    assert in_one_line(error) == line

@@ -13,8 +13,10 @@ from slimtune.cli.state import State
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import TrialError, UserError
-from slimtune.results.files import publish_folder, to_json
+from slimtune.results.files import publish_tree, sha256_bytes
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import sealed
+from slimtune.results.stages import summed
 from slimtune.results.units import UNSTABLE
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.forecast.given_weights import looked_at
@@ -101,16 +103,24 @@ def carried_out(
         views=config.per_trial.teacher_views,
     )
     made = _finished(made, "the recipe")
-    content = {
+    if not publish_tree(output, _files(made, recipe, stages).items()):
+        _refuse_existing(output)
+    return baseline.payload, made.payload
+
+
+def _files(made: Outcome, recipe: Recipe, stages: StageFiles) -> dict[str, bytes]:
+    hashes = {name: sha256_bytes(data) for name, data in made.files.items()}
+    saved = {
+        f"stages/{stage}/{name}": data
+        for stage, files in stages.folders.items()
+        for name, data in summed(files).items()
+    }
+    return {
         **made.files,
         "recipe.yaml": dump_yaml(recipe.to_dict()).encode(),
-        "result.json": to_json(made.payload.to_dict()),
+        "result.json": sealed({**made.payload.to_dict(), "artifacts": hashes}),
+        **saved,
     }
-    if not publish_folder(output, content):
-        _refuse_existing(output)
-    for name, files in stages.folders.items():
-        publish_folder(output / "stages" / name, files)
-    return baseline.payload, made.payload
 
 
 def read_recipe(file: Path) -> Recipe:

@@ -13,6 +13,7 @@ from slimtune.cli.terminal import echo
 from slimtune.cli.words import program
 from slimtune.errors import RunError
 from slimtune.results.files import read_json
+from slimtune.search.listeners.last_words import hush
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -76,6 +77,7 @@ def leaving_when_stuck(state: State, listener: _Listener) -> _Listener:
         listener(event, values)
         if event == "stuck":
             echo(interrupted_line(state), err=True)
+            hush()
             os._exit(INTERRUPTED)
 
     return heard

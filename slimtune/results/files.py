@@ -169,7 +169,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        discard(temporary)
+        _discard_abandoned(path)
         _write_synced(temporary, data)
         os.replace(temporary, path)
         _sync_folder(path.parent)
@@ -205,8 +205,8 @@ def publish_tree(target: Path, files: Iterable[tuple[str, bytes]]) -> bool:
 
     Args:
         target: the folder; an empty folder of that name is replaced.
-        files: ``name`` or ``folder/name``, each part plain, and content. They are asked for one
-            after another, so that not all of them need to be in memory.
+        files: ``name`` or ``folder/name``, of any depth, each part plain, and content. They are
+            asked for one after another, so that not all of them need to be in memory.
 
     Returns:
         False if ``target`` exists and holds something; it is left as it is.
@@ -215,16 +215,14 @@ def publish_tree(target: Path, files: Iterable[tuple[str, bytes]]) -> bool:
         RunError: a name is not plain, or the disk refuses; nothing is left behind.
     """
     temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    for left in target.parent.glob(f"{glob.escape(target.name)}.tmp-*"):
-        if is_abandoned(left):  # by a process that was killed; our own number counts as well
-            discard(left)
+    _discard_abandoned(target)
     try:
         temporary.mkdir(parents=True)
         for name, data in files:
             path = temporary.joinpath(*map(plain_name, name.split("/")))
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             _write_synced(path, data)
-        for folder in (*(p for p in temporary.iterdir() if p.is_dir()), temporary):
+        for folder in (*(p for p in temporary.rglob("*") if p.is_dir()), temporary):
             _sync_folder(folder)
         return _rename_folder(temporary, target)
     except OSError as error:
@@ -240,6 +238,16 @@ def discard(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def _discard_abandoned(target: Path) -> None:
+    """Remove what killed processes left of the same file or folder, or they would pile up.
+
+    What bears our own number counts as well.
+    """
+    for left in target.parent.glob(f"{glob.escape(target.name)}.tmp-*"):
+        if is_abandoned(left):
+            discard(left)
 
 
 def _rename_folder(source: Path, target: Path) -> bool:

@@ -16,8 +16,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.class_scores import ClassScores
-from slimtune.results.files import atomic_write, read_json, to_json
+from slimtune.results.files import atomic_write
 from slimtune.results.interval import trusted_error
+from slimtune.results.sealed import read_sealed, sealed
 from slimtune.results.shapes import STRICT, Share
 
 
@@ -90,7 +91,7 @@ def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
         raise RunError(f"{front} cannot be made: {error.strerror}") from None
     # The JSON file is the one that is read: it is written last, so the CSV is never older.
     atomic_write(front / "front.csv", _csv(rows))
-    atomic_write(front / "front.json", to_json({"rows": [dataclasses.asdict(r) for r in rows]}))
+    atomic_write(front / "front.json", sealed({"rows": [dataclasses.asdict(r) for r in rows]}))
 
 
 def read_final(folder: Path) -> list[FinalRow]:
@@ -121,7 +122,7 @@ def check_final(folder: Path) -> list[FinalRow]:
     if not path.exists() and not path.is_symlink():
         return []
     try:
-        return _ADAPTER.validate_json(json.dumps(read_json(path).get("rows")))
+        return _ADAPTER.validate_json(json.dumps(read_sealed(path).get("rows")))
     except ValidationError as error:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
 

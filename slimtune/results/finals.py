@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
-from slimtune.results.files import read_json
 from slimtune.results.final import FinalRow, read_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import read_sealed
 
 FOLDER = "finals"
 _NAME = re.compile(r"([0-9]{4,9})-e([0-9]{1,4})-r([0-9]{1,3})")
@@ -92,7 +92,7 @@ def record_of(folder: RunFolder, which: int | FinalKey) -> TrialRecord:
             f"{', '.join(known) or 'none'})"
         )
     path = place(folder, which) / "result.json"
-    record = TrialRecord.from_dict(read_json(path), str(path))
+    record = TrialRecord.from_dict(read_sealed(path), str(path))
     if record.number != which.trial:
         raise RunError(f"{path}: is the record of trial {record.number}, not of {which.trial}")
     return record

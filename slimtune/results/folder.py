@@ -38,12 +38,12 @@ from slimtune.results.files import (
     read_json,
     sha256_bytes,
     sha256_file,
-    to_json,
 )
 from slimtune.results.lock import NAME as LOCK
 from slimtune.results.lock import holder_of, in_use
 from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
 from slimtune.results.record import TrialRecord, checked
+from slimtune.results.sealed import KEY, check_seal, read_sealed, sealed
 from slimtune.results.shapes import check_baseline
 from slimtune.results.stages import StageStore
 
@@ -81,7 +81,7 @@ class RunFolder:
         path = Path(path)
         refuse_existing(path)
         complete = complete_manifest(manifest)
-        if not publish_folder(path, {"run.json": to_json(complete)}):
+        if not publish_folder(path, {"run.json": sealed(complete)}):
             raise _taken(path)
         return cls(path, complete)
 
@@ -105,7 +105,7 @@ class RunFolder:
         folder = cls(path, complete_manifest(manifest))
         for name, network in networks.items():
             folder._write_network(name, *network)
-        atomic_write(path / "run.json", to_json(folder.manifest))
+        atomic_write(path / "run.json", sealed(folder.manifest))
         return folder
 
     @classmethod
@@ -119,12 +119,15 @@ class RunFolder:
         path = Path(path)
         if not (path / "run.json").is_file():
             raise RunError(f"{str(path)!r} is not a slimtune run (no run.json)")
-        manifest = read_json(path / "run.json")
+        file = path / "run.json"
+        manifest = read_json(file)
         if manifest.get("schema") != SCHEMA:
             raise RunError(
                 f"{path}/run.json: has schema {shortened(manifest.get('schema'))}, this slimtune "
                 f"reads schema {SCHEMA}; open it with the version that wrote it"
             )
+        check_seal(manifest, file)
+        manifest.pop(KEY, None)
         try:
             check_manifest(manifest)
         except UserError as error:
@@ -189,11 +192,11 @@ class RunFolder:
             return False
         record = checked(record, self.manifest["objectives"])
         record = replace(record, artifacts=_hashes(files))
-        content = {"spec.json": to_json(dict(spec)), **files}
+        content = {"spec.json": sealed(spec), **files}
         if record.status == "failed":
             parts = [part for part in (record.error, record.traceback) if part]
             content["error.txt"] = ("\n\n".join(parts) + "\n").encode()
-        content["result.json"] = to_json(record.to_dict())
+        content["result.json"] = sealed(record.to_dict())
         if not publish_folder(path, content) and not (path / "result.json").is_file():
             raise RunError(f"{path}: holds no result.json, so it is no trial; move it away")
         return True
@@ -228,7 +231,7 @@ class RunFolder:
 
     def _read_record(self, number: int) -> TrialRecord:
         path = self.trial_path(number) / "result.json"
-        record = TrialRecord.from_dict(read_json(path), str(path))
+        record = TrialRecord.from_dict(read_sealed(path), str(path))
         if record.number != number:
             raise RunError(f"{path}: is the record of trial {record.number}, not of {number}")
         return record
@@ -307,7 +310,7 @@ class RunFolder:
     ) -> bool:
         path = self.path / name
         check_baseline(record, str(path))
-        result = to_json({**record, "artifacts": _hashes(files)})
+        result = sealed({**record, "artifacts": _hashes(files)})
         return publish_folder(path, {**files, "result.json": result})
 
     def baseline(self) -> dict[str, Any]:
@@ -317,7 +320,7 @@ class RunFolder:
             RunError: it has not been measured yet, or its file is damaged.
         """
         path = self.path / "baseline" / "result.json"
-        record = read_json(path)
+        record = read_sealed(path)
         check_baseline(record, str(path))
         return record
 
@@ -330,7 +333,7 @@ class RunFolder:
         changed = {**self.manifest, "config": dict(config), **facts}
         if changed == self.manifest:
             return self
-        atomic_write(self.path / "run.json", to_json(changed))
+        atomic_write(self.path / "run.json", sealed(changed))
         return replace(self, manifest=changed)
 
     def sweep(self) -> list[Path]:

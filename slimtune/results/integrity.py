@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError
-from slimtune.results.files import plain_name, read_json, sha256_file
+from slimtune.results.files import plain_name, sha256_file
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import read_sealed
 
 WEIGHTS = ("model.safetensors", "model.json")
 """What a network is made from again."""
@@ -16,11 +17,15 @@ MODEL = ("model.onnx", *WEIGHTS)
 
 
 def recorded_in(place: Path) -> dict[str, str]:
-    """Return the hashes in a folder's result.json, file name -> SHA-256; empty if it has none."""
-    try:
-        found = read_json(place / "result.json").get("artifacts")
-    except RunError:
-        return {}
+    """Return the hashes in a folder's result.json, file name -> SHA-256.
+
+    Empty if there are none: in an exported folder, or one of an older slimtune.
+
+    Raises:
+        RunError: result.json is damaged.
+    """
+    file = place / "result.json"
+    found = read_sealed(file).get("artifacts") if os.path.lexists(file) else None
     pairs = found.items() if isinstance(found, Mapping) else ()
     return {name: digest for name, digest in pairs if isinstance(digest, str)}
 

@@ -32,6 +32,29 @@ SUMS = "sums.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
+def summed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return files together with one that holds the SHA-256 of each."""
+    sums = {name: sha256_bytes(data) for name, data in files.items()}
+    return {**files, SUMS: to_json(sums)}
+
+
+def read_summed(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder that `summed` made, without the one that holds the hashes.
+
+    Raises:
+        RunError: a file is missing, or is not what was written.
+    """
+    sums = read_json(folder / SUMS)
+    files = {name: read_bytes(folder / plain_name(name)) for name in sums}
+    wrong = [name for name, data in files.items() if sha256_bytes(data) != sums[name]]
+    if wrong or not files:
+        raise RunError(
+            f"{folder / [*wrong, SUMS][0]}: damaged, its content is not what was written "
+            "(SHA-256 mismatch)"
+        )
+    return files
+
+
 @dataclass(frozen=True)
 class StageStore:
     """The stages of one run. Anyone may read; only the run's one writer may add.
@@ -50,12 +73,9 @@ class StageStore:
             return None
         folder = self.path / key
         try:
-            sums = read_json(folder / SUMS)
-            files = {name: read_bytes(folder / plain_name(name)) for name in sums}
+            return read_summed(folder)
         except RunError:
             return None
-        whole = bool(files) and all(sha256_bytes(files[name]) == sums[name] for name in sums)
-        return files if whole else None
 
     def add(self, stages: Mapping[str, Mapping[str, bytes]]) -> None:
         """Write stages, and remove what has been unused for longest if the room is too small.
@@ -90,8 +110,7 @@ class StageStore:
 
     def _write(self, key: str, files: Mapping[str, bytes]) -> None:
         folder = self.path / key
-        sums = {name: sha256_bytes(data) for name, data in files.items()}
-        content = {**files, SUMS: to_json(sums)}
+        content = summed(files)
         if not publish_folder(folder, content) and self.fetch(key) is None:
             discard(folder)
             publish_folder(folder, content)

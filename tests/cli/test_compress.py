@@ -9,6 +9,10 @@ from slimtune.cli.compress import read_recipe
 from slimtune.cli.main import main
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError
+from slimtune.results.files import sha256_file
+from slimtune.results.sealed import read_sealed
+from slimtune.results.stages import SUMS
+from slimtune.search.trial.stage_files import FILES
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
@@ -47,6 +51,9 @@ def test_one_recipe_leaves_every_file_and_a_comparison_with_the_baseline(
     [line] = [line for line in captured.out.splitlines() if line.startswith("size_bytes")]
     assert f"{size / 1024:.1f} KiB" in line
     assert {"model.safetensors", "model.json", "history.csv"} <= {p.name for p in out.iterdir()}
+    assert all(sha256_file(out / name) == digest for name, digest in result["artifacts"].items())
+    assert read_sealed(out / "result.json")["artifacts"].keys() >= {"model.onnx", "model.json"}
+    assert {p.name for p in (out / "stages" / "train").iterdir()} == {*FILES, SUMS}
     written = yaml.safe_load((out / "recipe.yaml").read_text())
     assert Recipe.from_dict(written) == read_recipe(recipe)
 

@@ -11,6 +11,7 @@ from slimtune.results.final import FinalRow, write_final
 from slimtune.results.finals import FinalKey, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import sealed
 
 MANIFEST = {
     "config": {"data": "digits"},
@@ -182,7 +183,7 @@ def with_limits(run: Path, **limits: float) -> Path:
     manifest = json.loads((run / "run.json").read_text())
     manifest["limits"] = limits
     manifest["config"]["constraints"] = {"max_size": "2kB", "min_accuracy": "0.75"}
-    (run / "run.json").write_text(json.dumps(manifest))
+    (run / "run.json").write_bytes(sealed(manifest))
     return run
 
 

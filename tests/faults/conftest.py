@@ -1,6 +1,5 @@
 """Real searches in processes of their own, to be stopped in every way."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from slimtune.results.folder import RunFolder
+from slimtune.results.sealed import read_sealed
 from slimtune.search.proposing.study import open_study
 
 RUN = """
@@ -106,7 +106,7 @@ def audit(run: Path, trials: int) -> dict[str, Any]:
     assert "RUNNING" not in states
     for record, trial in zip(records, study, strict=True):
         folder.verify(record.number)
-        spec = json.loads((folder.trial_path(record.number) / "spec.json").read_text())
+        spec = read_sealed(folder.trial_path(record.number) / "spec.json")
         assert spec == trial.user_attrs["spec"]
         assert (record.status == "failed") == (trial.state.name == "FAIL")  # stopped: complete
         if trial.values is not None:

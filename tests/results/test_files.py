@@ -37,6 +37,16 @@ def test_a_written_file_is_read_back_and_leaves_nothing_beside_it(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_what_killed_processes_left_of_a_file_goes_with_the_next_one_written(tmp_path):
+    dead = 10**9
+    living = os.getppid()
+    for name in (f"a.txt.tmp-{dead}", f"a.txt.tmp-{living}", f"b.txt.tmp-{dead}"):
+        (tmp_path / name).write_text("part")
+    atomic_write(tmp_path / "a.txt", "whole")
+    left = {"a.txt", f"a.txt.tmp-{living}", f"b.txt.tmp-{dead}"}
+    assert set(os.listdir(tmp_path)) == left
+
+
 def test_a_full_disk_keeps_the_old_file_and_removes_the_half_written_one(tmp_path):
     atomic_write(tmp_path / "a.txt", "old")
     with full_disk(1000), pytest.raises(RunError, match="a.txt cannot be written: disk full"):

@@ -12,6 +12,7 @@ from slimtune.errors import RunError, UserError
 from slimtune.results.folder import RunFolder, find_run
 from slimtune.results.lock import RunLock
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import read_sealed, sealed
 
 MANIFEST = {
     "config": {},
@@ -93,7 +94,7 @@ def test_a_written_trial_is_read_back_with_the_digests_of_its_files(folder):
     assert record.artifacts.keys() == FILES.keys()
     assert dataclasses.replace(record, artifacts={}) == make_record(17)
     assert folder.read_artifact(record, "model.onnx") == FILES["model.onnx"]
-    assert json.loads((path / "spec.json").read_text()) == {"seed": 1}
+    assert read_sealed(path / "spec.json") == {"seed": 1}
     folder.verify(17)
 
 
@@ -204,17 +205,35 @@ def test_a_linked_or_missing_artifact_is_refused(folder, tmp_path):
         folder.verify(4)
 
 
+def test_a_flipped_digit_in_any_of_its_files_is_damage(folder):
+    folder.write_trial(make_record(4), {"seed": 17}, FILES)
+    folder.write_baseline({"objectives": {"accuracy": 0.9}}, {})
+    result, baseline = folder.trial_path(4) / "result.json", folder.path / "baseline/result.json"
+    for path, read in (
+        (result, lambda: folder.record(4)),
+        (baseline, folder.baseline),
+        (folder.path / "run.json", lambda: RunFolder.open(folder.path)),
+    ):
+        sound = path.read_text()
+        start = sound.index("0.")
+        path.write_text(f"{sound[:start]}0.123{sound[start + 2 :]}")
+        with pytest.raises(RunError, match=f"{path}: damaged.*SHA-256 mismatch"):
+            read()
+        path.write_text(sound)
+        read()
+
+
 def test_a_record_that_names_a_file_outside_the_run_is_refused(folder, tmp_path):
     folder.write_trial(make_record(4), {}, FILES)
     (tmp_path / "secret").write_text("x")
     path = folder.trial_path(4) / "result.json"
     record = json.loads(path.read_text())
     record["artifacts"] = {"../../../../secret": "0" * 64}
-    path.write_text(json.dumps(record))
+    path.write_bytes(sealed(record))
     with pytest.raises(RunError, match="path leaves the run folder"):
         folder.verify(4)
     record["number"] = 5
-    path.write_text(json.dumps(record))
+    path.write_bytes(sealed(record))
     with pytest.raises(RunError, match="is the record of trial 5, not of 4"):
         folder.records()
 

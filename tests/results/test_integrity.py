@@ -6,6 +6,7 @@ from slimtune.errors import RunError
 from slimtune.results.files import sha256_bytes
 from slimtune.results.integrity import check_stored, fault_in, lost, recorded_in
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import sealed
 
 FILES = {"model.onnx": b"graph", "model.safetensors": b"weights", "model.json": b"{}"}
 HASHES = {name: sha256_bytes(data) for name, data in FILES.items()}
@@ -57,7 +58,7 @@ def test_a_file_that_is_gone_is_a_fault_only_where_it_is_needed(place):
         check_stored(place.parent, "baseline")
 
 
-@pytest.mark.parametrize("text", [None, "{", "{}", '{"artifacts": 3}', '{"artifacts": {"a": 1}}'])
+@pytest.mark.parametrize("text", [None, "{}", '{"artifacts": 3}', '{"artifacts": {"a": 1}}'])
 def test_a_run_without_recorded_hashes_is_accepted(place, text):
     (place / "result.json").unlink()
     if text is not None:
@@ -65,6 +66,16 @@ def test_a_run_without_recorded_hashes_is_accepted(place, text):
     (place / "model.json").write_bytes(b"other")
     assert recorded_in(place) == {}
     check_stored(place.parent, "baseline")
+
+
+def test_damaged_hashes_are_not_taken_for_those_of_an_older_run(place):
+    for text in (
+        b"{",
+        sealed({"artifacts": HASHES}).replace(b'"model.json": "', b'"model.json": "0'),
+    ):
+        (place / "result.json").write_bytes(text)
+        with pytest.raises(RunError, match="result.json.*damaged"):
+            check_stored(place.parent, "baseline")
 
 
 def test_why_a_trial_cannot_be_measured(place):

@@ -22,6 +22,7 @@ from slimtune.errors import (
 from slimtune.results.folder import RunFolder
 from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
+from slimtune.results.sealed import sealed
 from slimtune.results.summary import summarise
 from slimtune.search import setup
 from slimtune.search.proposing.study import open_study
@@ -53,7 +54,7 @@ def copy_of(run: Run, target: Path, fingerprint: str) -> Path:
     shutil.copytree(run.path, target)
     manifest = json.loads((target / "run.json").read_text())
     manifest["workload"]["fingerprint"] = fingerprint
-    (target / "run.json").write_text(json.dumps(manifest))
+    (target / "run.json").write_bytes(sealed(manifest))
     return target
 
 
@@ -128,7 +129,7 @@ def test_a_run_keeps_its_augmentation_though_its_source_says_otherwise_today(
     manifest = json.loads((copy / "run.json").read_text())
     assert manifest["workload"]["augmentation"] == {"padding": 1, "flip": False}
     manifest["workload"]["augmentation"] = {"padding": 2, "flip": True}
-    (copy / "run.json").write_text(json.dumps(manifest))
+    (copy / "run.json").write_bytes(sealed(manifest))
     folder = RunFolder.open(copy)
     assert reopen_workload(folder, run_config(folder)).augmentation == Augmentation(2, True)
 

@@ -112,3 +112,14 @@ def cause_of(error: str) -> Death:
     if "node has died" in error or "node was preempted" in error:
         return Death(blamed=False)
     return Death(SHORT if "running low on memory" in error else "")
+
+
+def lost_words(error: Exception) -> str:
+    """Return in one line why the process that collects outcomes cannot be asked.
+
+    Args:
+        error: what Ray says of it, in many words.
+    """
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    why = cause_of(str(error)).reason or (first if len(first) <= 200 else f"{first[:199]}…")
+    return f"the process that collects outcomes has died: {why}; --resume goes on with the search"

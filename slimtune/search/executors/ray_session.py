@@ -19,6 +19,7 @@ from slimtune.errors import ConfigError, SlimtuneError
 from slimtune.search.executors.latency_lane import RESOURCE
 from slimtune.search.executors.ray_folder import RayFolder
 from slimtune.search.executors.shipping import runtime_env
+from slimtune.search.listeners.last_words import LastWords
 
 OBJECT_STORE_BYTES = 512 * 2**20
 """Of a Ray that we start: small, for outcomes pass through one at a time."""
@@ -75,6 +76,8 @@ def ray_session(
             _join(address)
         elif ours:
             _start(math.ceil(concurrency * cpus), max(OBJECT_STORE_BYTES, 2 * shared_bytes))
+        if ours and _stay.words is None:
+            _stay.words = LastWords()
         try:
             check_fits(ray_nodes(), cpus, gpus, "Ray")
             yield
@@ -95,12 +98,14 @@ class _Stay:
         started: whether there is one to be ended later.
         environment: what Ray had set, and needs again when it is used again.
         folder: of a Ray that we started, for its sockets and logs.
+        words: said if this process dies with its Ray.
     """
 
     def __init__(self) -> None:
         self.asked = self.started = False
         self.environment: dict[str, str] = {}
         self.folder: RayFolder | None = None
+        self.words: LastWords | None = None
 
 
 _stay = _Stay()
@@ -156,6 +161,9 @@ def _start(cpus: int, object_store_bytes: int) -> None:
 def _end() -> None:
     """End or leave the Ray that a session has started or joined."""
     ray.shutdown()
+    if _stay.words is not None:
+        _stay.words.withdraw()
+        _stay.words = None
     if _stay.folder is not None:
         _stay.folder.remove()
         _stay.folder = None

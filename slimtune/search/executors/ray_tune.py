@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 
 from slimtune.errors import SlimtuneError
 from slimtune.search.executors.assignment import as_assigned
-from slimtune.search.executors.deaths import Death, Watch
+from slimtune.search.executors.deaths import Death, Watch, lost_words
 from slimtune.search.executors.latency_lane import (
     latency_lane,
     measure_on_reference_host,
@@ -298,7 +298,7 @@ class _Search(Searcher):
         try:
             taken: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
         except ray.exceptions.RayError as error:
-            self.error = self.error or SlimtuneError(f"a trial's outcome is lost: {error}")
+            self.error = self.error or SlimtuneError(lost_words(error))
             return None
         return taken
 

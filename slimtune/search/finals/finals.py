@@ -8,13 +8,14 @@ from typing import Any
 from slimtune.compression.lengthening import lengthened
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, SearchFailedError
-from slimtune.results.files import atomic_write, read_json, set_aside, to_json
+from slimtune.results.files import atomic_write, set_aside
 from slimtune.results.final import read_final
 from slimtune.results.finals import FinalKey, place, record_of, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import fault_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
+from slimtune.results.sealed import read_sealed, sealed
 from slimtune.search.executors.second_chance import Called
 from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
 from slimtune.search.resuming.aside import for_want_of_disk
@@ -103,13 +104,13 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
     else:
         members = still_standing(folder, workload) if candidates else []
     file.parent.mkdir(exist_ok=True)
-    atomic_write(file, to_json({"candidates": candidates, "members": members}))
+    atomic_write(file, sealed({"candidates": candidates, "members": members}))
     return members
 
 
 def _read_members(folder: RunFolder, candidates: list[int]) -> list[int] | None:
     try:
-        known = read_json(folder.path / "front" / "members.json")
+        known = read_sealed(folder.path / "front" / "members.json")
     except RunError:  # missing, or damaged: it is decided again
         return None
     members = known.get("members")

@@ -22,7 +22,7 @@ from slimtune.compression.pruning.protocol import ChannelPruning
 from slimtune.compression.pruning.surgery import check_prunable, find_groups, left_whole
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import network_logits
-from slimtune.errors import SlimtuneError, TrialError
+from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.trial.trial import build_student, check_file
@@ -186,7 +186,7 @@ def _tried(
     except SlimtuneError as error:
         reason = str(error)
     except (Exception, SystemExit) as error:  # what torch or ONNX Runtime make of the network
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        reason = in_one_line(error)
     return Finding(stage, what, False, reason, (), unfit)
 
 

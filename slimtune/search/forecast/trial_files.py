@@ -12,7 +12,13 @@ from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training import network_logits
-from slimtune.errors import ExportMismatchError, ModelError, NonFiniteError, SlimtuneError
+from slimtune.errors import (
+    ExportMismatchError,
+    ModelError,
+    NonFiniteError,
+    SlimtuneError,
+    in_one_line,
+)
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.forecast.doctor import few_images
@@ -76,4 +82,4 @@ def _logits(workload: Workload, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]
 def _reason(error: Exception) -> str:
     if isinstance(error, SlimtuneError):
         return str(error)
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return in_one_line(error)

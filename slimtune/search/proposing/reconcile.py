@@ -14,10 +14,11 @@ import optuna
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.files import read_json, set_aside
+from slimtune.results.files import set_aside
 from slimtune.results.folder import RunFolder
 from slimtune.results.limits import decided_violations
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import read_sealed
 from slimtune.search.proposing import study as studies
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.resuming.aside import Trials, sound_trials
@@ -156,7 +157,7 @@ def _set_aside(path: Path, text: str, warn: Warn) -> None:
 def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
     """Return what a trial was asked to do, if need be from its record, which knows as much."""
     try:
-        return TrialSpec.from_dict(read_json(folder.trial_path(record.number) / "spec.json"))
+        return TrialSpec.from_dict(read_sealed(folder.trial_path(record.number) / "spec.json"))
     except RunError:
         names = [field.name for field in dataclasses.fields(TrialSpec)]
         return TrialSpec(**{name: getattr(record, name) for name in names})

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slimtune.errors import RunError
-from slimtune.results.files import read_json, set_aside
+from slimtune.results.files import set_aside
 from slimtune.results.final import check_final
 from slimtune.results.folder import RunFolder
 from slimtune.results.integrity import check_stored, fault_in, recorded_in
 from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
+from slimtune.results.sealed import read_sealed
 from slimtune.search.trial.spec import TrialSpec
 
 Warn = Callable[[str], None]
@@ -124,7 +125,7 @@ def _set_aside(
 ) -> None:
     path: Path = folder.trial_path(number)
     try:
-        spec = TrialSpec.from_dict(read_json(path / "spec.json"))
+        spec = TrialSpec.from_dict(read_sealed(path / "spec.json"))
     except RunError:
         spec = None
     if spec is not None and spec.number == number:

@@ -9,10 +9,11 @@ from slimtune.compression.precision import is_native
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
 from slimtune.measurement.host import describe_host
-from slimtune.results.files import read_json, sha256_bytes
+from slimtune.results.files import sha256_bytes
 from slimtune.results.finals import FinalKey, place, record_of
 from slimtune.results.folder import RunFolder
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import read_sealed
 from slimtune.search.executors.own_work import with_own_code
 from slimtune.search.review.single import Note, run_in_worker, stored_beginning
 from slimtune.search.settings.layered import merged, set_path
@@ -85,7 +86,7 @@ def rerun_trial(
         SlimtuneError: Ray cannot be started.
     """
     record = record_of(folder, number)
-    spec = TrialSpec.from_dict(read_json(place(folder, number) / "spec.json"))
+    spec = TrialSpec.from_dict(read_sealed(place(folder, number) / "spec.json"))
     config = run_config(folder)
     here = moved_here(spec, exact)
     if here != spec:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimtune.compression.pauses import never
-from slimtune.errors import SlimtuneError
+from slimtune.errors import SlimtuneError, in_one_line
 from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
@@ -81,13 +81,12 @@ def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
     try:
         return work(shared, spec, aids)
     except (Exception, SystemExit) as error:  # code of the user's own may call sys.exit
-        first_line = (str(error).splitlines() or [""])[0]
-        ours = isinstance(error, SlimtuneError)
+        ours = isinstance(error, SlimtuneError) and str(error)
         return Outcome(
             number=spec.number,
             status="failed",
             files={"error.txt": traceback.format_exc().encode()},
-            reason=first_line if ours else f"{type(error).__name__}: {first_line}",
+            reason=str(error).splitlines()[0] if ours else in_one_line(error),
         )
 
 

@@ -11,6 +11,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
 from slimtune.results.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
+from slimtune.results.stages import SUMS, read_summed
 from slimtune.workload.checkpoints import parse_weights, weights_bytes
 from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.fingerprint import workload_fingerprint
@@ -72,12 +73,15 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
     Raises:
         UserError: no stage is there, or the recipe begins in another way; names the first
             difference.
-        RunError: stage.json is damaged.
+        RunError: a file is damaged.
     """
     file = folder / "stage.json"
     if not file.is_file():
         raise UserError(f"{folder}: holds no saved stage (no stage.json); give DIR/stages/NAME")
-    files = {name: read_bytes(folder / name) for name in FILES if (folder / name).is_file()}
+    if (folder / SUMS).is_file():
+        files = read_summed(folder)
+    else:  # of an older slimtune
+        files = {name: read_bytes(folder / name) for name in FILES if (folder / name).is_file()}
     return stage_from_files(files, recipe, folder)
 
 

@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 from slimtune.results import stop_reason
-from slimtune.results.files import read_json
 from slimtune.results.folder import RunFolder
 from slimtune.results.front import dominators
 from slimtune.results.interval import standard_error
@@ -38,6 +37,7 @@ from slimtune.results.limit_view import searched_with
 from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
 from slimtune.results.record import TrialRecord
+from slimtune.results.sealed import read_sealed
 from slimtune.search.trial.lookout import AT_LEAST, STRUCTURE
 from slimtune.search.trial.spec import Outcome
 
@@ -184,7 +184,7 @@ def open_rule(folder: RunFolder) -> StoppingRule:
     """
     networks = [folder.baseline()]
     if (teacher := folder.path / "teacher" / "result.json").is_file():
-        networks.append(read_json(teacher))
+        networks.append(read_sealed(teacher))
     objectives = parse_objectives(folder.manifest["objectives"])
     searched = searched_with(folder.manifest)
     images = folder.manifest["workload"]["validation"]

@@ -26,7 +26,7 @@ from slimtune.compression.quantization.own_forward import held_weights
 from slimtune.compression.quantization.protocol import ranges_from
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import history_csv, network_logits
-from slimtune.errors import SlimtuneError
+from slimtune.errors import SlimtuneError, in_one_line
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.alone import check_alone
 from slimtune.measurement.cost import count_cost
@@ -345,8 +345,8 @@ def failed_outcome(
     """
     clock = clock or StageClock()
     clock.stop()
-    words = str(error) if isinstance(error, SlimtuneError) else f"{type(error).__name__}: {error}"
-    reason = words.splitlines()[0] if words else type(error).__name__
+    ours = isinstance(error, SlimtuneError) and str(error)
+    reason = str(error).splitlines()[0] if ours else in_one_line(error)
     record = _record(
         spec,
         clock,

@@ -9,7 +9,7 @@ import pytest
 from ray import cloudpickle
 
 from slimtune.search.executors import deaths
-from slimtune.search.executors.deaths import SHORT, Death, Watch
+from slimtune.search.executors.deaths import SHORT, Death, Watch, lost_words
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.executors.second_chance import ran_out_of_memory
@@ -144,3 +144,15 @@ def test_a_process_that_never_gets_to_work_is_ended_too():
     clocked.step(now=614.0)
     with pytest.raises(ValueError, match="ray.kill"):
         clocked.step(now=620.0)
+
+
+def test_a_collector_that_died_is_said_in_one_line_with_memory_named():
+    ray_says = (
+        "2 worker(s) were killed due to the node running low on memory. Memory on the node (IP: "
+        f"192.0.2.2) was 2.12GB used / 23.54GB limit{' (0.089992)' * 100}"
+    )
+    words = lost_words(RuntimeError(ray_says))
+    assert "short of memory on its host; --resume goes on" in words
+    for text in ("", "x" * 5000, "one\ntwo"):
+        words = lost_words(RuntimeError(text))
+        assert "\n" not in words and len(words) < 350 and words.endswith("with the search")

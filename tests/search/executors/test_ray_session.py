@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from slimtune.search.executors.ray_session import (
     ray_session,
     ray_stays,
 )
+from slimtune.search.listeners.last_words import WORDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -166,6 +168,26 @@ def test_a_ray_that_stays_is_used_again_and_ended_with_everything_put_back():
         assert ray.is_initialized()
     assert jobs[0] == jobs[1] and inside[0] == inside[1]
     assert surroundings() == before
+
+
+def test_a_process_that_dies_with_its_ray_says_what_to_do():
+    """As when `ray stop` ends every Ray of the host: Ray's own code ends the driver at once."""
+    script = (
+        "import os, signal\n"
+        "from slimtune.search.executors.ray_session import ray_session\n"
+        "sizes = dict(concurrency=1, cpus=1, gpus=0, shared_bytes=0)\n"
+        "with ray_session(None, **sizes): pass\n"
+        "with ray_session(None, **sizes): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert done.stderr.count(WORDS) == 1
 
 
 def test_where_no_ray_was_started_nothing_stays():

@@ -5,6 +5,7 @@ import re
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 
 from slimtune.errors import SearchFailedError
 from slimtune.results.final import read_final
-from slimtune.results.finals import FinalKey
+from slimtune.results.finals import FinalKey, place, write_final_run
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
+from slimtune.results.sealed import read_sealed, sealed
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.proposing.study import open_study
@@ -213,6 +215,37 @@ def test_another_length_is_kept_beside_the_first_and_a_damaged_final_runs_again(
     assert again.finals()[first].artifacts == run.finals()[first].artifacts
 
 
+def test_a_final_that_failed_for_want_of_disk_runs_again_and_the_others_stay(
+    repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
+) -> None:
+    folder = copied(repeated[0], tmp_path / "run")
+    before = open_run(folder.path).finals()
+    no_room, diverged = sorted(before)[:2]
+    for key, error in (
+        (no_room, "OSError: [Errno 28] No space left on device"),
+        (diverged, "NonFiniteError: the loss is nan"),
+    ):
+        spec = read_sealed(place(folder, key) / "spec.json")
+        shutil.rmtree(place(folder, key))
+        record = replace(before[key], status="failed", objectives={}, error=error)
+        write_final_run(folder, key, record, spec, {})
+    events: list[Event] = []
+    run = run_search(
+        longer(config, 2, 2), folder.path, lambda n, v: events.append((n, v)), resume=True
+    )
+    assert [v["name"] for n, v in events if n == "final_started"] == [no_room.name]
+    (text,) = (v["text"] for n, v in events if n == "warning" and no_room.name in v["text"])
+    assert "failed for want of disk space" in text and "No space left on device" in text
+    assert f"kept as finals/{no_room.name}.failed-1, the final runs again" in text
+    aside = folder.path / "finals" / f"{no_room.name}.failed-1"
+    assert "No space left" in (aside / "error.txt").read_text()
+    after = run.finals()
+    assert after[no_room].artifacts == before[no_room].artifacts
+    assert after[diverged].status == "failed"
+    others = before.keys() - {no_room, diverged}
+    assert all(after[key] == before[key] for key in others) and others
+
+
 def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     repeated: tuple[Run, list[Event]], config: SearchConfig, tmp_path: Path
 ) -> None:
@@ -296,9 +329,9 @@ def test_who_is_run_again_is_decided_once(
     file = folder.path / "front" / "members.json"
     known = json.loads(file.read_text())
     assert front_members(folder, workload) == known["members"]
-    file.write_text(json.dumps({**known, "members": known["members"][:1]}))
+    file.write_bytes(sealed({**known, "members": known["members"][:1]}))
     assert front_members(folder, workload) == known["members"][:1]
-    for other in ("{", json.dumps({**known, "candidates": [9]})):
+    for other in ("{", sealed({**known, "candidates": [9]}).decode()):
         file.write_text(other)
         assert sorted(front_members(folder, workload)) == sorted(known["members"])
 
@@ -308,7 +341,7 @@ def test_finals_run_on_the_device_that_the_run_goes_on_with(
 ) -> None:
     folder = copied(cheap, tmp_path / "run")
     file = folder.trial_path(0) / "result.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "device": "cuda:0"}))
+    file.write_bytes(sealed({**json.loads(file.read_text()), "device": "cuda:0"}))
     assert folder.record(0).device == "cuda:0"
     for gpus, device in ((0.0, "cpu"), (0.5, "cuda:0")):
         asked = config.per_trial.model_copy(update={"gpus": gpus})

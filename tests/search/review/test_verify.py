@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from slimtune.cli.main import main
 from slimtune.errors import UserError
 from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
+from slimtune.results.sealed import sealed
 from slimtune.search.review.verify import verify_export
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
@@ -57,7 +59,8 @@ def test_another_model_in_the_folder_is_told(
     record = copy / "trials" / "0000" / "result.json"
     accuracy = run.records[0].objectives["accuracy"]
     assert str(accuracy) in record.read_text()
-    record.write_text(record.read_text().replace(str(accuracy), "0.123"))
+    changed = json.loads(record.read_text().replace(str(accuracy), "0.123"))
+    record.write_bytes(sealed(changed))
     checks = verify_export(RunFolder.open(copy), 0, run.trial(0).export(tmp_path / "deploy"))
     assert [c.kept for c in checks] == [False, True, True]
     arguments = ["export", str(copy), "--trial", "0", "--verify", "-o", str(tmp_path / "out")]

@@ -10,6 +10,7 @@ import torch
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
+from slimtune.results.stages import summed
 from slimtune.search.review.once import compress_once
 from slimtune.search.trial.stage_files import (
     FILES,
@@ -69,6 +70,22 @@ def test_another_end_may_follow_but_no_other_beginning(saved: Path) -> None:
     assert read_stage(saved / "prune", longer).done == "prune"  # training comes after it
     with pytest.raises(ConfigError, match="train.epochs: is 2 here"):
         read_stage(saved / "train", longer)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_saved_stage_with_a_flipped_bit_is_refused(
+    saved: Path, tmp_path: Path, name: str
+) -> None:
+    sound = {file: (saved / "train" / file).read_bytes() for file in FILES}
+    for file, data in summed(sound).items():
+        (tmp_path / file).write_bytes(data)
+    recipe = Recipe.from_dict(RECIPE)
+    assert read_stage(tmp_path, recipe).done == "train"
+    damaged = bytearray(sound[name])
+    damaged[-20] ^= 1
+    (tmp_path / name).write_bytes(damaged)
+    with pytest.raises(RunError, match=f"{name}: damaged.*SHA-256 mismatch"):
+        read_stage(tmp_path, recipe)
 
 
 def test_a_folder_that_is_no_stage_is_refused(saved: Path, tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""JSON files that tell whether they still say what slimtune wrote.
+
+Each bears the SHA-256 of its own content under one more key. A digit that flips on a disk leaves
+valid JSON with another accuracy in it; with the hash it is damage that everybody sees. A file
+without the key, of an older slimtune or changed by hand, is taken as it is.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slimtune.errors import RunError
+from slimtune.results.files import read_json, sha256_bytes, to_json
+
+KEY = "content_sha256"
+"""The last key of a sealed file: the hash of all others."""
+
+
+def sealed(value: Mapping[str, Any]) -> bytes:
+    """Return an object as JSON that bears its own hash; one that it bore before is replaced.
+
+    Raises:
+        ValueError: as `to_json`.
+        TypeError: as `to_json`.
+    """
+    content = {key: part for key, part in value.items() if key != KEY}
+    return to_json({**content, KEY: _hash_of(json.loads(to_json(content)))})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, without its hash.
+
+    Raises:
+        RunError: as `read_json`, or the content is not what the hash is of.
+    """
+    value = read_json(path)
+    check_seal(value, path)
+    return {key: part for key, part in value.items() if key != KEY}
+
+
+def check_seal(value: Mapping[str, Any], path: Path) -> None:
+    """Check an object that was read with its hash, if it has one.
+
+    Args:
+        value: the whole content of the file.
+        path: the file, for the message.
+
+    Raises:
+        RunError: the content is not what the hash is of.
+    """
+    content = {key: part for key, part in value.items() if key != KEY}
+    if KEY in value and value[KEY] != _hash_of(content):
+        raise RunError(
+            f"{path}: damaged, its content is not what was written (SHA-256 mismatch); put the "
+            f'file back from a copy, or, if you changed it yourself, remove its "{KEY}"'
+        )
+
+
+def _hash_of(content: Mapping[str, Any]) -> str:
+    """The order of keys and the white space between them are no content."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return sha256_bytes(text.encode())

@@ -1,0 +1,54 @@
+"""Words for a process that dies without any: a small process beside it says them.
+
+Ray's own code in the driver ends the process on the spot when the Ray of its host is gone (by
+``ray stop``, say): no exception, no handler, exit code 1. A SIGKILL is as silent.
+"""
+
+import subprocess
+from contextlib import suppress
+
+WORDS = (
+    "error: the process ended at once: it was killed, or Ray on this host was (`ray stop` ends "
+    "every Ray here); what had finished is kept: run the same command again, a search with "
+    "--resume"
+)
+_SCRIPT = 'read -r _ || printf "%s\\n" "$1" >&2'
+
+
+_listening: list["LastWords"] = []
+
+
+class LastWords:
+    """Begins to listen at once; what it hears of is the end of this process.
+
+    Where no process can be started, there are no last words.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        _listening.append(self)
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT, "sh", WORDS],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the search alone
+            )
+
+    def withdraw(self) -> None:
+        """End the process beside this one; nothing will be said."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.write(b"well\n")
+                process.stdin.close()
+            process.wait()
+        if self in _listening:
+            _listening.remove(self)
+
+
+def hush() -> None:
+    """Withdraw all last words: for who ends the process at once, and has said why."""
+    for words in list(_listening):
+        words.withdraw()
