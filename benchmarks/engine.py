@@ -26,8 +26,8 @@ from table import Row
 
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.inline import run_inline
 from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.proposing.proposer import Proposer

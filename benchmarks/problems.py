@@ -19,7 +19,7 @@ from slimtune.compression.rungs import total_epochs
 from slimtune.measurement.latency import measure_latency
 from slimtune.results.front import hypervolume
 from slimtune.results.objectives import Direction
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
 from slimtune.search.trial.attempt import Aids, Work

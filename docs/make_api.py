@@ -23,7 +23,7 @@ SECTIONS = {
                                              "slimtune:doctor", "slimtune:compare",
                                              "slimtune:evaluate"],
     "A run and its members": ["slimtune:Run", "slimtune.results.run:Member",
-                              "slimtune.results.record:TrialRecord"],
+                              "slimtune.results.store.record:TrialRecord"],
     "Recipes": ["slimtune:Recipe", "slimtune.compression.stages:Student",
                 "slimtune.compression.stages:Prune", "slimtune.compression.stages:Train"],
     "Errors": ["slimtune:SlimtuneError", "slimtune:UserError"],

@@ -16,10 +16,10 @@ from slimtune.cli.compress import carried_out, read_recipe
 from slimtune.cli.progress import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
-from slimtune.results.folder import find_run
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
 from slimtune.results.shown import record_words
+from slimtune.results.store.folder import find_run
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.api import search as search_silently
 from slimtune.search.forecast.checkup import Checkup, check_up
 from slimtune.search.review.compare import compare_models

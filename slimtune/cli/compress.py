@@ -13,10 +13,10 @@ from slimtune.cli.state import State
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import TrialError, UserError
-from slimtune.results.files import publish_tree, sha256_bytes
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import sealed
-from slimtune.results.stages import summed
+from slimtune.results.store.files import publish_tree, sha256_bytes
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import sealed
+from slimtune.results.store.stage_cache import summed
 from slimtune.results.units import UNSTABLE
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.forecast.given_weights import looked_at

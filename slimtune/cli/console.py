@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slimtune.cli.state import State
 from slimtune.cli.terminal import clean, echo
-from slimtune.results.output import write_output
+from slimtune.results.store.output import write_output
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 PLAIN_WIDTH = 100

@@ -13,7 +13,7 @@ from slimtune.cli.console import log_console
 from slimtune.cli.state import State
 from slimtune.cli.steps import Steps
 from slimtune.cli.terminal import echo
-from slimtune.results.folder import refuse_existing
+from slimtune.results.store.folder import refuse_existing
 from slimtune.results.units import plural
 from slimtune.search.facts import normalisation_words
 from slimtune.search.forecast.dry_run import DryRun, dry_run

@@ -6,7 +6,7 @@ from typing import Any
 
 from slimtune.cli.config_file import load_yaml, located
 from slimtune.errors import ConfigError, RunError
-from slimtune.results.files import read_json
+from slimtune.results.store.files import read_json
 from slimtune.workload.own_code import anchored_code, is_allowed, is_code
 
 _NETWORKS = ("model", "teacher", "data")

@@ -9,7 +9,7 @@ import click
 from slimtune.cli import words
 from slimtune.cli.consent import consent_to
 from slimtune.cli.terminal import echo
-from slimtune.results.folder import find_run
+from slimtune.results.store.folder import find_run
 from slimtune.results.units import UNSTABLE, plural
 from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 

@@ -11,9 +11,9 @@ from slimtune.cli.state import State
 from slimtune.results.limit_view import asked_for, resolved
 from slimtune.results.limit_words import conditions
 from slimtune.results.limits import LIMITED
-from slimtune.results.output import write_output
 from slimtune.results.run import Run, open_run
 from slimtune.results.selection import matching
+from slimtune.results.store.output import write_output
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
 from slimtune.results.units import plural
 

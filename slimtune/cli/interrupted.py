@@ -12,7 +12,7 @@ from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.cli.words import program
 from slimtune.errors import RunError
-from slimtune.results.files import read_json
+from slimtune.results.store.files import read_json
 from slimtune.search.listeners.last_words import hush
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimtune.cli.terminal import echo
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 
 
 def told(event: str, values: Mapping[str, Any]) -> str:

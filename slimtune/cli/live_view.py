@@ -14,9 +14,9 @@ from rich.text import Text
 
 from slimtune.cli import words
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
-from slimtune.results.status import RunningTrial
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.status import RunningTrial
 
 _ARROWS = {"minimize": "↓", "maximize": "↑"}
 _BAR = 16

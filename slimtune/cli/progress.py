@@ -14,9 +14,9 @@ from slimtune.cli import words
 from slimtune.cli.live_view import LiveView
 from slimtune.errors import SlimtuneError
 from slimtune.results.limit_words import conditions
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import plural
 
 _SILENCE = 10.0

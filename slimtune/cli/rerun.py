@@ -15,9 +15,9 @@ from slimtune.cli.settings import parse_assignments
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.errors import RunError, UserError
-from slimtune.results.finals import FinalKey, record_of
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.finals import FinalKey, record_of
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.review.rerun import check_comparable, compare, rerun_trial
 from slimtune.search.trial.spec import Outcome
 

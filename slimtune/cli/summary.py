@@ -7,9 +7,9 @@ import click
 from slimtune.cli.console import log_console, result_console, style_option, write_or_echo
 from slimtune.cli.state import State
 from slimtune.errors import RunError, shortened
-from slimtune.results.output import write_output
 from slimtune.results.plots import spread_figure
 from slimtune.results.run import open_run
+from slimtune.results.store.output import write_output
 from slimtune.results.summary import DEFAULT_COLUMNS, summarise, summary_table
 from slimtune.results.tables import no_formula
 

@@ -21,9 +21,9 @@ from slimtune.cli.progress import outcome
 from slimtune.cli.state import State
 from slimtune.cli.streams import failed
 from slimtune.cli.terminal import echo
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
-from slimtune.results.status import Status, read_status
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.status import Status, read_status
 from slimtune.results.tables import front_json, front_table
 
 EPILOG = "Example: slimtune watch runs/demo"

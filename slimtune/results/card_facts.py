@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slimtune.results.final import FinalRow
 from slimtune.results.objectives import is_number
 from slimtune.results.portable import portable_pipeline, portable_recipe, without_folders
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Channels -> Pillow's name of such images."""

@@ -23,7 +23,7 @@ import pandas as pd
 
 from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES, is_number
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 
 KEPT = 0.5
 """Below this part of the baseline's accuracy above chance, a member counts as collapsed."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from slimtune.results.shapes import STRICT
+from slimtune.results.store.shapes import STRICT
 
 MOST_CLASSES = 1000
 """Classes that are kept of one model, the worst first."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from slimtune.results.final import FinalRow
 from slimtune.results.front import dominators
 from slimtune.results.limits import keeps
 from slimtune.results.objectives import Objective
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 NOISE = 1.2
 """How many times too slow a stable latency may be: clocks move by a tenth or two."""

@@ -12,17 +12,17 @@ import yaml
 from slimtune.errors import UserError, did_you_mean
 from slimtune.results.card import model_card
 from slimtune.results.card_facts import MODES, CardFacts
-from slimtune.results.files import publish_folder, sha256_bytes, to_json
-from slimtune.results.final import FinalRow, read_final
-from slimtune.results.finals import what_ships
-from slimtune.results.folder import RunFolder
 from slimtune.results.portable import (
     portable_description,
     portable_pipeline,
     portable_recipe,
 )
-from slimtune.results.record import TrialRecord
 from slimtune.results.stop_reason import stopped_words
+from slimtune.results.store.files import publish_folder, sha256_bytes, to_json
+from slimtune.results.store.final import FinalRow, read_final
+from slimtune.results.store.finals import what_ships
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 FORMATS = {"onnx": ("model.onnx",), "torch": ("model.safetensors", "model.json")}
 """What a model can be delivered as -> the files that hold it so."""

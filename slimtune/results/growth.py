@@ -8,7 +8,7 @@ import pandas as pd
 
 from slimtune.results.front import gains, hypervolume
 from slimtune.results.objectives import Objective
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.trial_table import values_of
 
 

@@ -17,8 +17,8 @@ from slimtune.results.limits import (
     resolve_limits,
 )
 from slimtune.results.objectives import OBJECTIVES, Objective
-from slimtune.results.record import TrialRecord
 from slimtune.results.selection import pick_row
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.trial_table import rows_of
 
 REMOVED = "none"

@@ -7,9 +7,9 @@ from typing import Any
 
 from slimtune.errors import UserError
 from slimtune.results.delivery import FORMATS, export_member
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.shown import ShownMember
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 Loader = Callable[[Path], Any]
 """Makes a torch module of a trial's folder; handed in, for results know no torch."""

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.errors import UnknownNameError, did_you_mean
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import UNSTABLE
 
 DEFAULT_COLUMNS = ("pipeline", "accuracy", "size_bytes", "compression_ratio", "latency_ms")

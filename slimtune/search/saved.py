@@ -11,8 +11,8 @@ from slimtune.compression.quantization.input_ranges import set_input_ranges
 from slimtune.compression.quantization.own_forward import set_held_weights
 from slimtune.compression.rebuild import resize_to
 from slimtune.errors import ModelError, RunError
-from slimtune.results.files import read_json
-from slimtune.results.integrity import WEIGHTS, fault_in, recorded_in
+from slimtune.results.store.files import read_json
+from slimtune.results.store.integrity import WEIGHTS, fault_in, recorded_in
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.computed_weights import fold_computed_weights

@@ -8,12 +8,12 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
-from slimtune.results.folder import RunFolder, refuse_existing
 from slimtune.results.limits import decided_violations
-from slimtune.results.lock import RunLock, claimed
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
+from slimtune.results.store.folder import RunFolder, refuse_existing
+from slimtune.results.store.lock import RunLock, claimed
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.search.executors.machines import machines, start_ray, workers
 from slimtune.search.executors.own_work import with_own_code

@@ -13,8 +13,8 @@ from slimtune.compression.calibration import calibration_batch
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.training import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
-from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import check_stored
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.integrity import check_stored
 from slimtune.search.saved import load_model
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.own_code import check_code_unchanged

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 MANIFEST = {
     "config": {"data": "digits"},

@@ -10,7 +10,7 @@ from slimtune.cli.interrupted import resume_command
 from slimtune.cli.main import main
 from slimtune.cli.settings import search_config
 from slimtune.errors import ConfigError
-from slimtune.results.sealed import sealed
+from slimtune.results.store.sealed import sealed
 from slimtune.workload.own_code import is_allowed
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.words import program
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 MANIFEST = {
     "config": {"data": "digits"},

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.finals import FinalKey, write_final_run
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import sealed
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.finals import FinalKey, write_final_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import sealed
 
 MANIFEST = {
     "config": {"data": "digits"},

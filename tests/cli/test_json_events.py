@@ -3,7 +3,7 @@ import math
 from pathlib import Path
 
 from slimtune.cli.json_events import JsonEvents, told
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 
 
 def test_every_event_is_one_line_that_json_can_read() -> None:

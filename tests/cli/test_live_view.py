@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from slimtune.cli.live_view import LiveView, mark, thinned
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")
 

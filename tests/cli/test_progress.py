@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from slimtune.cli.progress import Progress, outcome
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 
 WORKLOAD: dict[str, Any] = {
     "data": "digits",

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 
 
 def test_the_page_lands_in_the_run_or_where_it_is_wanted(

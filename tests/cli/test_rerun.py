@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.results.sealed import sealed
+from slimtune.results.store.sealed import sealed
 
 ARGUMENTS = [
     "-q", "search", "--model", "resnet8", "--data", "digits", "--no-ray", "--trials", "1",

@@ -7,9 +7,9 @@ import yaml
 from slimtune.cli.main import main
 from slimtune.cli.search import _summary, free_folder
 from slimtune.cli.words import program
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.settings.config import make_config
 
 QUICK = [

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from slimtune.cli.main import main
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import sealed
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import sealed
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.watch import Watcher
-from slimtune.results.folder import RunFolder
-from slimtune.results.lock import RunLock
-from slimtune.results.record import TrialRecord
-from slimtune.results.status import RunningTrial, write_status
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.status import RunningTrial, write_status
 
 MANIFEST = {
     "config": {"data": "digits"},
@@ -115,9 +115,9 @@ def test_a_search_without_a_baseline_is_preparing(
 SEARCH = """
 import sys, time
 from pathlib import Path
-from slimtune.results.folder import RunFolder
-from slimtune.results.lock import RunLock
-from slimtune.results.status import write_status
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.status import write_status
 from tests.cli.test_watch import write
 folder = RunFolder.open(Path(sys.argv[1]))
 with RunLock(folder.path):

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from slimtune.results.folder import RunFolder
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.sealed import read_sealed
 from slimtune.search.proposing.study import open_study
 
 RUN = """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from slimtune.results.final import read_final
-from slimtune.results.finals import FinalKey
 from slimtune.results.run import open_run
+from slimtune.results.store.final import read_final
+from slimtune.results.store.finals import FinalKey
 
 pytestmark = pytest.mark.slow
 OPTIONS = ["--trials", "2", "--no-ray", "--repeats"]

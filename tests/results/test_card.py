@@ -6,8 +6,8 @@ import yaml
 
 from slimtune.results.card import model_card
 from slimtune.results.card_facts import CardFacts
-from slimtune.results.final import FinalRow
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 HOSTILE = "<script>alert(1)</script> | `x`\n# heading"
 RECORD = TrialRecord(

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from slimtune.results.card_facts import CardFacts, code, plain, stage_of
-from slimtune.results.final import FinalRow
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 RECORD = TrialRecord(
     number=3,

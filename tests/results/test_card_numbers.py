@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from slimtune.results.card_facts import CardFacts
 from slimtune.results.card_numbers import numbers_table
-from slimtune.results.final import FinalRow
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 RECORD = TrialRecord(
     number=3,

@@ -2,8 +2,8 @@ import dataclasses
 
 from slimtune.results.card_facts import CardFacts
 from slimtune.results.card_origin import how_measured, how_repeated
-from slimtune.results.final import FinalRow
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 WORKER = {"name": "worker", "cpu": "EPYC", "platform": "Linux", "torch": "2"}
 RECORD = TrialRecord(

@@ -13,7 +13,7 @@ from slimtune.results.caveats import (
     like_the_baseline,
     standard_error,
 )
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 
 TEN = {"classes": [str(n) for n in range(10)], "validation": 400}
 

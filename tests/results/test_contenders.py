@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimtune.results.contenders import NOISE, UNSTABLE_NOISE, contenders, ranked
-from slimtune.results.final import FinalRow
 from slimtune.results.front import non_dominated
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow
+from slimtune.results.store.record import TrialRecord
 
 NAMES = ["accuracy", "size_bytes", "latency_ms"]
 OBJECTIVES = parse_objectives(NAMES)

@@ -8,10 +8,10 @@ import yaml
 
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery import export_member
-from slimtune.results.files import sha256_file
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.files import sha256_file
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 WORKLOAD = {
     "fingerprint": "ab",

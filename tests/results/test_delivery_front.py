@@ -5,9 +5,9 @@ import pytest
 
 from slimtune.errors import NothingMatchesError, RunError, UserError
 from slimtune.results.delivery_front import export_front
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 MANIFEST = {
     "config": {"data": "digits"},

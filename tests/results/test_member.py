@@ -1,9 +1,9 @@
 import pytest
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.folder import RunFolder
 from slimtune.results.member import Member
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 FILES = {"model.onnx": b"onnx", "model.safetensors": b"weights", "model.json": b"{}"}
 

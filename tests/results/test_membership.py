@@ -1,11 +1,11 @@
 import pytest
 
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.folder import RunFolder
 from slimtune.results.limit_view import LimitView
 from slimtune.results.membership import Membership
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 NAMES = ["accuracy", "size_bytes", "latency_ms"]
 # accuracy, bytes, ms, stable; trial 2's latency may be much too high

@@ -14,7 +14,7 @@ from slimtune.errors import DataError
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.delivery import export_member
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.facts import manifest_of
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.setup import load_workload

@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from slimtune.errors import NothingMatchesError, RunError, UserError
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 # accuracy, bytes, ms; trial 2 is dominated by 1, trial 3 failed, 4 repeats 1 exactly.
 TRIALS = [

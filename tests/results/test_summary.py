@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from slimtune.errors import UnknownNameError
-from slimtune.results.finals import FinalKey, write_final_run
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.store.finals import FinalKey, write_final_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.summary import summarise, summary_table
 
 L1 = {"prune": {"method": "l1", "amount": 0.3}, "quantize": {"method": "none"}}

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from slimtune.results import tables
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.finals import FinalKey, write_final_run
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.finals import FinalKey, write_final_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
 
 PIPELINES = [

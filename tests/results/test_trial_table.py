@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.results.trial_table import (
     best_first,
     rows_of,

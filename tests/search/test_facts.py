@@ -1,6 +1,6 @@
 import json
 
-from slimtune.results.manifest import complete_manifest
+from slimtune.results.store.manifest import complete_manifest
 from slimtune.search.facts import manifest_of, workload_words
 from slimtune.search.settings.config import SearchConfig
 from slimtune.workload.types import Workload

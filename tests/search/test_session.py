@@ -19,10 +19,10 @@ from slimtune.errors import (
     SearchFailedError,
     UserError,
 )
-from slimtune.results.folder import RunFolder
-from slimtune.results.lock import RunLock
 from slimtune.results.run import Run, open_run
-from slimtune.results.sealed import sealed
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.sealed import sealed
 from slimtune.results.summary import summarise
 from slimtune.search import setup
 from slimtune.search.proposing.study import open_study

@@ -8,7 +8,7 @@ import torch
 
 from slimtune.compression.training import network_accuracy
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.review.once import compress_once
 from slimtune.search.saved import load_model
 from slimtune.search.settings.config import SearchConfig, make_config

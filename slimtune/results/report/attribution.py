@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from slimtune.results.objectives import Objective
-from slimtune.results.record import TrialRecord
 from slimtune.results.report.design import ABSENT, settings_of
+from slimtune.results.store.record import TrialRecord
 
 STAGES = ("prune", "quantize", "distill")
 CLOSE = 0.1

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from slimtune.results.class_scores import ClassTable, tables
-from slimtune.results.final import read_final
 from slimtune.results.run import Run
+from slimtune.results.store.final import read_final
 
 
 @dataclass(frozen=True)

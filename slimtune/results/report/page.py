@@ -15,9 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slimtune.errors import NothingMatchesError
-from slimtune.results.files import atomic_write
 from slimtune.results.growth import box
-from slimtune.results.output import write_output
 from slimtune.results.report import contents
 from slimtune.results.report.attribution import attributions
 from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure
@@ -25,7 +23,9 @@ from slimtune.results.report.classes import member_classes
 from slimtune.results.report.design import fixed_settings
 from slimtune.results.report.importance import FEWEST, importances
 from slimtune.results.run import Run
-from slimtune.results.status import read_status
+from slimtune.results.store.files import atomic_write
+from slimtune.results.store.output import write_output
+from slimtune.results.store.status import read_status
 from slimtune.results.tables import footnotes
 
 _FOLDER = Path(__file__).parent

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from slimtune.errors import SlimtuneError
-from slimtune.results.files import discard
+from slimtune.results.store.files import discard
 
 SOCKET_PATH = 107
 """Bytes of the path of a Unix socket, without the final zero."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable
 
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.trial.attempt import AtStage, OnEvent
 from slimtune.search.trial.spec import Outcome, TrialSpec
 

@@ -10,13 +10,13 @@ from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import Latency
 from slimtune.measurement.runtime import predict
 from slimtune.results.class_scores import class_scores
-from slimtune.results.final import FinalRow, read_final, write_final
-from slimtune.results.finals import FinalKey, place
-from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import check_stored, lost
 from slimtune.results.interval import standard_error
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
+from slimtune.results.store.final import FinalRow, read_final, write_final
+from slimtune.results.store.finals import FinalKey, place
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.integrity import check_stored, lost
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.workload.types import Workload
 

@@ -8,14 +8,14 @@ from typing import Any
 from slimtune.compression.lengthening import lengthened
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, SearchFailedError
-from slimtune.results.files import atomic_write, set_aside
-from slimtune.results.final import read_final
-from slimtune.results.finals import FinalKey, place, record_of, write_final_run
-from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import fault_in
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
-from slimtune.results.sealed import read_sealed, sealed
+from slimtune.results.store.files import atomic_write, set_aside
+from slimtune.results.store.final import read_final
+from slimtune.results.store.finals import FinalKey, place, record_of, write_final_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.integrity import fault_in
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.executors.second_chance import Called
 from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
 from slimtune.search.resuming.aside import for_want_of_disk

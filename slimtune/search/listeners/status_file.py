@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from slimtune.results.status import RunningTrial, write_status
+from slimtune.results.store.status import RunningTrial, write_status
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.compression.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
 from slimtune.search.proposing.recall import Recall, recall
 from slimtune.search.proposing.samplers import DRAWS, FLAT, generation, make_sampler

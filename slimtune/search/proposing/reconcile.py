@@ -14,11 +14,11 @@ import optuna
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.files import set_aside
-from slimtune.results.folder import RunFolder
 from slimtune.results.limits import decided_violations
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.files import set_aside
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed
 from slimtune.search.proposing import study as studies
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.resuming.aside import Trials, sound_trials

@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.recall import recall
 from slimtune.search.trial.spec import TrialSpec
 

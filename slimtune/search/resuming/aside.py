@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slimtune.errors import RunError
-from slimtune.results.files import set_aside
-from slimtune.results.final import check_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.integrity import check_stored, fault_in, recorded_in
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.files import set_aside
+from slimtune.results.store.final import check_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.integrity import check_stored, fault_in, recorded_in
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed
 from slimtune.search.trial.spec import TrialSpec
 
 Warn = Callable[[str], None]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunChangedError, shortened
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import MAY_CHANGE as FINAL_MAY_CHANGE
 from slimtune.search.settings.layered import merged

@@ -17,8 +17,8 @@ from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import input_shape, observe_ranges, predict
-from slimtune.results.folder import RunFolder, find_run
 from slimtune.results.interval import standard_error
+from slimtune.results.store.folder import RunFolder, find_run
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload

@@ -8,8 +8,8 @@ from slimtune.errors import DataError
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict, takes_pixels
-from slimtune.results.folder import RunFolder
 from slimtune.results.interval import standard_error
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload

@@ -9,11 +9,11 @@ from slimtune.compression.precision import is_native
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
 from slimtune.measurement.host import describe_host
-from slimtune.results.files import sha256_bytes
-from slimtune.results.finals import FinalKey, place, record_of
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.files import sha256_bytes
+from slimtune.results.store.finals import FinalKey, place, record_of
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed
 from slimtune.search.executors.own_work import with_own_code
 from slimtune.search.review.single import Note, run_in_worker, stored_beginning
 from slimtune.search.settings.layered import merged, set_path

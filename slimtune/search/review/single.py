@@ -7,9 +7,9 @@ from typing import Any
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import TrialError, UserError
-from slimtune.results.files import parse_json
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.files import parse_json
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.attempt import Work
 from slimtune.search.trial.spec import Outcome, TrialSpec

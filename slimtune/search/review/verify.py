@@ -8,12 +8,12 @@ from slimtune.compression.training import network_logits
 from slimtune.errors import SlimtuneError, UserError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
-from slimtune.results.files import read_json
-from slimtune.results.final import read_final
-from slimtune.results.finals import FOLDER as FINALS
-from slimtune.results.finals import what_ships
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.files import read_json
+from slimtune.results.store.final import read_final
+from slimtune.results.store.finals import FOLDER as FINALS
+from slimtune.results.store.finals import what_ships
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.saved import load_model
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload

@@ -1,7 +1,7 @@
 """The settings that a run was made with, read back from its folder."""
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.settings.config import SearchConfig, make_config
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimtune.errors import DiskFullError, TrialError
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord, checked
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord, checked
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import failed_outcome
 

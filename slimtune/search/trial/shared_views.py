@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slimtune.results.files import sha256_bytes, to_json
+from slimtune.results.store.files import sha256_bytes, to_json
 from slimtune.search.trial.attempt import FetchStage
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stage_store import conditions

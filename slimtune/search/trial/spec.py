@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from slimtune.compression.precision import Precision
 from slimtune.errors import RunError, shortened
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from slimtune.compression.rebuild import resize_to
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
-from slimtune.results.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
-from slimtune.results.stages import SUMS, read_summed
+from slimtune.results.store.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
+from slimtune.results.store.stage_cache import SUMS, read_summed
 from slimtune.workload.checkpoints import parse_weights, weights_bytes
 from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.fingerprint import workload_fingerprint

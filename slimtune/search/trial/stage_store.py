@@ -24,8 +24,8 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.errors import RunError
 from slimtune.measurement.host import describe_host
-from slimtune.results.files import sha256_bytes, sha256_file
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.files import sha256_bytes, sha256_file
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.settings.stage_room import room_in_bytes
 from slimtune.search.trial.attempt import FetchStage, no_stage
 from slimtune.search.trial.spec import Outcome, TrialSpec

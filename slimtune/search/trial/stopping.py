@@ -30,14 +30,14 @@ from typing import Any
 import numpy as np
 
 from slimtune.results import stop_reason
-from slimtune.results.folder import RunFolder
 from slimtune.results.front import dominators
 from slimtune.results.interval import standard_error
 from slimtune.results.limit_view import searched_with
 from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed
 from slimtune.search.trial.lookout import AT_LEAST, STRUCTURE
 from slimtune.search.trial.spec import Outcome
 

@@ -32,8 +32,8 @@ from slimtune.measurement.alone import check_alone
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.results.files import sha256_bytes
-from slimtune.results.record import Metric, TrialRecord, checked
+from slimtune.results.store.files import sha256_bytes
+from slimtune.results.store.record import Metric, TrialRecord, checked
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.devices import check_device, free_memory
 from slimtune.search.trial.lookout import Ended, Lookout

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import Run, open_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 REFERENCE = {"accuracy": 0.0, "size_bytes": 110_000.0, "latency_ms": 1.1}
 BASELINE = {"accuracy": 0.95, "size_bytes": 100_000, "latency_ms": 1.0}

@@ -1,7 +1,7 @@
 from slimtune.results.class_scores import ClassScores
-from slimtune.results.final import FinalRow, write_final
 from slimtune.results.report.classes import member_classes
 from slimtune.results.report.page import render
+from slimtune.results.store.final import FinalRow, write_final
 from tests.results.report.conftest import record
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")

@@ -1,10 +1,10 @@
 import yaml
 
-from slimtune.results.final import FinalRow, write_final
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.report import contents
 from slimtune.results.report.attribution import Bought, Effect
-from slimtune.results.status import Status
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.status import Status
 from tests.results.report.conftest import BASELINE, record
 
 POINTS = [(0.945, 40_000.0, 0.9), (0.93, 20_000.0, 0.5), (0.1, 900.0, 0.4)]

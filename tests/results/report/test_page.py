@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import pytest
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.lock import RunLock
 from slimtune.results.report.page import render, write_report
 from slimtune.results.run import open_run
-from slimtune.results.status import write_status
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.status import write_status
 from tests.results.report.conftest import recipe, record
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")

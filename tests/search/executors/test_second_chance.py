@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.ray_tune import DIED
 from slimtune.search.executors.second_chance import SecondChance, ran_out_of_memory
 from slimtune.search.trial.attempt import Aids, attempt

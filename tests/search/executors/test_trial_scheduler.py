@@ -9,7 +9,7 @@ import pytest
 from ray import cloudpickle
 
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.inline import run_inline
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.ray_tune import run_ray

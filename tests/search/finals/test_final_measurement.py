@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from slimtune.measurement.runtime import predict
-from slimtune.results.final import read_final
-from slimtune.results.finals import FinalKey
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
+from slimtune.results.store.final import read_final
+from slimtune.results.store.finals import FinalKey
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.final_measurement import (
     measure_front,

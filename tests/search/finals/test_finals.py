@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from slimtune.errors import SearchFailedError
-from slimtune.results.final import read_final
-from slimtune.results.finals import FinalKey, place, write_final_run
-from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run, open_run
-from slimtune.results.sealed import read_sealed, sealed
+from slimtune.results.store.final import read_final
+from slimtune.results.store.finals import FinalKey, place, write_final_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.proposing.study import open_study

@@ -6,7 +6,7 @@ import optuna
 import plotly.graph_objects as go
 
 from slimtune.results.run import open_run
-from slimtune.results.status import read_status
+from slimtune.results.store.status import read_status
 from slimtune.search.listeners.report import leave_report
 
 

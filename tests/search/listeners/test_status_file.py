@@ -1,10 +1,10 @@
 from pathlib import Path
 from typing import Any
 
-from slimtune.results.folder import RunFolder
-from slimtune.results.lock import RunLock
-from slimtune.results.record import TrialRecord
-from slimtune.results.status import read_status
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.status import read_status
 from slimtune.search.listeners.status_file import StatusFile
 
 RECORD = TrialRecord(number=0, status="failed", recipe={}, pipeline="l1", seed=0, error="no")

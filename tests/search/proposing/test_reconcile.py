@@ -7,9 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError
-from slimtune.results.folder import RunFolder
 from slimtune.results.limits import violations
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing import study
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import open_proposer, set_damaged_study_aside

@@ -5,7 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.recall import recall
 from slimtune.search.proposing.study_check import StudyCheck
 from slimtune.search.trial.spec import TrialSpec

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from slimtune.errors import RunError, SlimtuneWarning
-from slimtune.results.final import read_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
 from slimtune.results.run import open_run
+from slimtune.results.store.final import read_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.resuming.aside import for_want_of_disk, look_again, sound_trials
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig

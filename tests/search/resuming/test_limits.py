@@ -1,8 +1,8 @@
 import pytest
 
 from slimtune.errors import ConfigError
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.resuming.limits import breaches, settings_changed, tell_limits
 from slimtune.search.settings.config import make_config
 

@@ -1,7 +1,7 @@
 import pytest
 
 from slimtune.errors import RunChangedError
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.resuming.resume import (
     as_begun,
     check_same_search,

@@ -11,7 +11,7 @@ from ray import cloudpickle
 
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.host import describe_host
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.review.rerun import Comparison, changed, other_numbers, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config

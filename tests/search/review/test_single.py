@@ -9,9 +9,9 @@ import pytest
 from ray import cloudpickle
 
 from slimtune.errors import ConfigError, UserError
-from slimtune.results.files import read_json, to_json
-from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
+from slimtune.results.store.files import read_json, to_json
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.review.single import run_in_worker, stored_beginning
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig

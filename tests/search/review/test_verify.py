@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 
 from slimtune.cli.main import main
 from slimtune.errors import UserError
-from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
-from slimtune.results.sealed import sealed
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.sealed import sealed
 from slimtune.search.review.verify import verify_export
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import RunError
-from slimtune.results.folder import RunFolder
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.settings.config import make_config
 from slimtune.search.settings.recorded import run_config
 

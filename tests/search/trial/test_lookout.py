@@ -1,7 +1,7 @@
 import pytest
 
 from slimtune.compression.rungs import Rung
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.trial.attempt import go_on
 from slimtune.search.trial.lookout import AT_LEAST, Ended, Lookout
 from slimtune.search.trial.spec import Outcome

@@ -4,8 +4,8 @@ from contextlib import contextmanager
 import pytest
 
 from slimtune.errors import DiskFullError
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.spec import Outcome, TrialSpec
 

@@ -10,7 +10,7 @@ import torch
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
-from slimtune.results.stages import summed
+from slimtune.results.store.stage_cache import summed
 from slimtune.search.review.once import compress_once
 from slimtune.search.trial.stage_files import (
     FILES,

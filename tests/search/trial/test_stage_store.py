@@ -14,8 +14,8 @@ from torch import nn
 
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.latency import Latency
-from slimtune.results.folder import RunFolder
 from slimtune.results.run import Run
+from slimtune.results.store.folder import RunFolder
 from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.review.rerun import compare, rerun_trial
 from slimtune.search.session import run_search

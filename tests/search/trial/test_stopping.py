@@ -8,7 +8,7 @@ from scipy.stats import binomtest, norm
 
 from slimtune.results.front import non_dominated
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.trial.lookout import AT_LEAST, STRUCTURE
 from slimtune.search.trial.spec import Outcome
 from slimtune.search.trial.stopping import PEERS, StoppingRule, ceiling_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.results.objectives import is_number
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.listeners.trackers.protocol import (
     TRACKERS,
     Tracker,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slimtune.errors import UserError
-from slimtune.results.record import TrialRecord
+from slimtune.results.store.record import TrialRecord
 from slimtune.search.listeners.trackers import TRACKERS
 from slimtune.search.listeners.trackers.protocol import TrackerKind, TrialLog
 from slimtune.search.listeners.trackers.tracked import flat, tracked, trial_log

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError
-from slimtune.results.files import read_json, sha256_bytes, to_json
+from slimtune.results.store.files import read_json, sha256_bytes, to_json
 
 KEY = "content_sha256"
 """The last key of a sealed file: the hash of all others."""

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from slimtune.errors import RunError
-from slimtune.results.sealed import KEY, read_sealed, sealed
+from slimtune.results.store.sealed import KEY, read_sealed, sealed
 
 VALUE = {
     "trial": 3,

@@ -6,8 +6,9 @@ import pytest
 
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery import export_member
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.finals import (
+from slimtune.results.run import Run, open_run
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.finals import (
     FinalKey,
     final_keys,
     place,
@@ -15,9 +16,8 @@ from slimtune.results.finals import (
     what_ships,
     write_final_run,
 )
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
-from slimtune.results.run import Run, open_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
 
 # accuracy, bytes, ms of the trials; the last is dominated by the second
 TRIALS = [(0.95, 4000, 2.0), (0.90, 1000, 1.0), (0.80, 500, 0.8), (0.70, 1500, 1.2)]

@@ -16,10 +16,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.class_scores import ClassScores
-from slimtune.results.files import atomic_write
 from slimtune.results.interval import trusted_error
-from slimtune.results.sealed import read_sealed, sealed
-from slimtune.results.shapes import STRICT, Share
+from slimtune.results.store.files import atomic_write
+from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.shapes import STRICT, Share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from slimtune.errors import ConfigError, RunError
-from slimtune.results.shapes import check_baseline, check_workload
+from slimtune.results.store.shapes import check_baseline, check_workload
 
 WORKLOAD: dict[str, Any] = {
     "fingerprint": "f",

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from slimtune.errors import DiskFullError, RunError
-from slimtune.results.stages import SUMS, StageStore
+from slimtune.results.store.stage_cache import SUMS, StageStore
 
 A, B, C = (letter * 64 for letter in "abc")
 FILES = {"stage.json": b"{}", "model.safetensors": b"w" * 1000}

@@ -1,11 +1,11 @@
 import pytest
 
 from slimtune.errors import RunError
-from slimtune.results.files import atomic_write
-from slimtune.results.final import FinalRow, write_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.lock import RunLock
-from slimtune.results.status import RunningTrial, read_status, write_status
+from slimtune.results.store.files import atomic_write
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.status import RunningTrial, read_status, write_status
 
 MANIFEST = {
     "config": {},

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from slimtune.errors import RunError
-from slimtune.results.files import sha256_bytes
-from slimtune.results.integrity import check_stored, fault_in, lost, recorded_in
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import sealed
+from slimtune.results.store.files import sha256_bytes
+from slimtune.results.store.integrity import check_stored, fault_in, lost, recorded_in
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import sealed
 
 FILES = {"model.onnx": b"graph", "model.safetensors": b"weights", "model.json": b"{}"}
 HASHES = {name: sha256_bytes(data) for name, data in FILES.items()}

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError
-from slimtune.results.files import plain_name, sha256_file
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.files import plain_name, sha256_file
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed
 
 WEIGHTS = ("model.safetensors", "model.json")
 """What a network is made from again."""

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
-from slimtune.results.files import (
+from slimtune.results.store.files import (
     atomic_write,
     discard,
     is_abandoned,
@@ -39,13 +39,13 @@ from slimtune.results.files import (
     sha256_bytes,
     sha256_file,
 )
-from slimtune.results.lock import NAME as LOCK
-from slimtune.results.lock import holder_of, in_use
-from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
-from slimtune.results.record import TrialRecord, checked
-from slimtune.results.sealed import KEY, check_seal, read_sealed, sealed
-from slimtune.results.shapes import check_baseline
-from slimtune.results.stages import StageStore
+from slimtune.results.store.lock import NAME as LOCK
+from slimtune.results.store.lock import holder_of, in_use
+from slimtune.results.store.manifest import SCHEMA, check_manifest, complete_manifest
+from slimtune.results.store.record import TrialRecord, checked
+from slimtune.results.store.sealed import KEY, check_seal, read_sealed, sealed
+from slimtune.results.store.shapes import check_baseline
+from slimtune.results.store.stage_cache import StageStore
 
 _SWEPT = ("*", "trials/*", "finals/*", "stages/*", "front/*")
 _OURS = ("spec.json", "result.json", "error.txt")

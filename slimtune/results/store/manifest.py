@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from slimtune.errors import ConfigError, from_validation
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.shapes import STRICT, Measure, check_workload
+from slimtune.results.store.shapes import STRICT, Measure, check_workload
 
 SCHEMA = 1
 """Version of the run folder's layout; a run of another version is refused, not guessed at."""

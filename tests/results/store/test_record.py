@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimtune.errors import RunError
-from slimtune.results.record import TrialRecord, checked
+from slimtune.results.store.record import TrialRecord, checked
 
 RECORD = TrialRecord(
     number=3,

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.files import discard, is_temporary, set_aside
+from slimtune.results.store.files import discard, is_temporary, set_aside
 
 NAME = "lock"
 LOOK_SECONDS = 0.5

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from slimtune.errors import DiskFullError, RunError, UserError
-from slimtune.results.files import (
+from slimtune.results.store.files import (
     atomic_write,
     is_abandoned,
     plain_name,

@@ -5,8 +5,8 @@ import pytest
 
 from slimtune.errors import RunError, SlimtuneWarning
 from slimtune.results.class_scores import ClassScores
-from slimtune.results.final import FinalRow, check_final, read_final, with_final, write_final
 from slimtune.results.interval import standard_error
+from slimtune.results.store.final import FinalRow, check_final, read_final, with_final, write_final
 
 ROWS = [
     FinalRow(trial=None, test_accuracy=0.91, test_standard_error=0.003, latency_ms=1.0),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.folder import RunFolder, find_run
-from slimtune.results.lock import RunLock
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import read_sealed, sealed
+from slimtune.results.store.folder import RunFolder, find_run
+from slimtune.results.store.lock import RunLock
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed, sealed
 
 MANIFEST = {
     "config": {},

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimtune.errors import RunError
-from slimtune.results.files import (
+from slimtune.results.store.files import (
     discard,
     plain_name,
     publish_folder,

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from slimtune.errors import UserError
-from slimtune.results.files import atomic_write, raise_unwritable
+from slimtune.results.store.files import atomic_write, raise_unwritable
 
 _REFUSED = {
     stat.S_IFDIR: "a folder; name a file in it",

@@ -3,7 +3,7 @@ from datetime import datetime
 import pytest
 
 from slimtune.errors import UserError
-from slimtune.results.manifest import SCHEMA, check_manifest, complete_manifest
+from slimtune.results.store.manifest import SCHEMA, check_manifest, complete_manifest
 
 MANIFEST = {
     "config": {"trials": 4},

@@ -12,8 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
-from slimtune.results.shapes import STRICT, Measure
 from slimtune.results.shown import ShownRecord
+from slimtune.results.store.shapes import STRICT, Measure
 
 Metric = Measure | Annotated[int, Field(gt=-(2**63), lt=2**63)] | str | bool | None
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
-from slimtune.results.final import FinalRow, read_final
-from slimtune.results.folder import RunFolder
-from slimtune.results.record import TrialRecord
-from slimtune.results.sealed import read_sealed
+from slimtune.results.store.final import FinalRow, read_final
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import read_sealed
 
 FOLDER = "finals"
 _NAME = re.compile(r"([0-9]{4,9})-e([0-9]{1,4})-r([0-9]{1,3})")

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, SlimtuneError
-from slimtune.results.files import atomic_write, read_json, to_json
-from slimtune.results.lock import holder_of
+from slimtune.results.store.files import atomic_write, read_json, to_json
+from slimtune.results.store.lock import holder_of
 
 NAME = "status.json"
 _CAP = 2**20

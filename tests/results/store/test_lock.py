@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.lock import RunLock, claimed, holder_of
+from slimtune.results.store.lock import RunLock, claimed, holder_of
 
 HOLD = """
 import sys
 from pathlib import Path
-from slimtune.results.lock import RunLock
+from slimtune.results.store.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     sys.stdout.write("held\\n")
     sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""The run folder on disk: records, locks, hashes; nothing here computes an answer."""
