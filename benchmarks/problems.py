@@ -17,8 +17,8 @@ import optuna
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.rungs import total_epochs
 from slimtune.measurement.latency import measure_latency
-from slimtune.results.front import hypervolume
 from slimtune.results.objectives import Direction
+from slimtune.results.pareto.front import hypervolume
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from slimtune.errors import UserError
-from slimtune.results.limit_view import asked_for
+from slimtune.results.pareto.limit_view import asked_for
 
 PICKS = ("knee", "accuracy", "size", "latency")
 _Command = TypeVar("_Command", bound=Callable[..., Any])

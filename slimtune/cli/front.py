@@ -8,11 +8,11 @@ import pandas as pd
 from slimtune.cli.choosing import PICKS, given, limit_options
 from slimtune.cli.console import json_option, log_console, result_console, write_or_echo
 from slimtune.cli.state import State
-from slimtune.results.limit_view import asked_for, resolved
 from slimtune.results.limit_words import conditions
-from slimtune.results.limits import LIMITED
+from slimtune.results.pareto.limit_view import asked_for, resolved
+from slimtune.results.pareto.limits import LIMITED
+from slimtune.results.pareto.selection import matching
 from slimtune.results.run import Run, open_run
-from slimtune.results.selection import matching
 from slimtune.results.store.output import write_output
 from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
 from slimtune.results.units import plural

@@ -13,11 +13,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from slimtune.errors import UserError
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.selection import sound
 from slimtune.results.report.charts import axes as front_axes
 from slimtune.results.report.importance import importances
 from slimtune.results.report.words import scaled, unit
 from slimtune.results.run import Run
-from slimtune.results.selection import sound
 from slimtune.results.summary import repeats
 
 _INCHES_A_ROW = 0.32

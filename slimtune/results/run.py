@@ -9,21 +9,21 @@ from typing import Any
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results import limit_view
-from slimtune.results.caveats import add_caveats
 from slimtune.results.delivery import unfinished_message
-from slimtune.results.front import hypervolume
-from slimtune.results.growth import box, growth_of
 from slimtune.results.member import Loader, Member
-from slimtune.results.membership import Membership
 from slimtune.results.objectives import OBJECTIVES, Objective
-from slimtune.results.selection import nearest_miss, pick_row
+from slimtune.results.pareto import limit_view
+from slimtune.results.pareto.caveats import add_caveats
+from slimtune.results.pareto.front import hypervolume
+from slimtune.results.pareto.growth import box, growth_of
+from slimtune.results.pareto.membership import Membership
+from slimtune.results.pareto.selection import nearest_miss, pick_row
+from slimtune.results.pareto.trial_table import best_first, table_of, values_of, with_knee
 from slimtune.results.shown import ShownRun
 from slimtune.results.store.final import FinalRow, read_final
 from slimtune.results.store.finals import FinalKey, final_keys, record_of, what_ships
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.trial_table import best_first, table_of, values_of, with_knee
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from slimtune.results.caveats import like_the_baseline
 from slimtune.results.front_layout import FrontTable
 from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES
+from slimtune.results.pareto.caveats import like_the_baseline
 from slimtune.results.run import Run
 from slimtune.results.store.finals import FinalKey
 from slimtune.results.units import UNSTABLE, plural

@@ -6,8 +6,8 @@ from typing import Any
 
 from slimtune.measurement.accuracy import majority_share
 from slimtune.measurement.host import describe_host
-from slimtune.results.limits import resolve_limits
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.pareto.limits import resolve_limits
 from slimtune.search.executors.machines import workers
 from slimtune.search.resuming.resume import space_words
 from slimtune.search.settings.config import SearchConfig

@@ -8,8 +8,8 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import ModelError, SearchFailedError
-from slimtune.results.limits import decided_violations
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.pareto.limits import decided_violations
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.folder import RunFolder, refuse_existing

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.selection import sound
 from slimtune.results.report.importance import Importance
 from slimtune.results.report.words import quantity, scaled, unit
-from slimtune.results.selection import sound
 
 Figure = dict[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from slimtune.results.caveats import like_the_baseline
 from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.caveats import like_the_baseline
 from slimtune.results.report.attribution import Bought
 from slimtune.results.report.words import change, duration, quantity, spread, times
 from slimtune.results.run import Run

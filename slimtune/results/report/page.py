@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slimtune.errors import NothingMatchesError
-from slimtune.results.growth import box
+from slimtune.results.pareto.growth import box
 from slimtune.results.report import contents
 from slimtune.results.report.attribution import attributions
 from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure

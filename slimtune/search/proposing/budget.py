@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from slimtune.results.front import gains
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.front import gains
 from slimtune.results.units import parse_duration
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import SearchConfig

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.limits import decided_violations
+from slimtune.results.pareto.limits import decided_violations
 from slimtune.results.store.files import set_aside
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from slimtune.results.limit_view import looser, searched_with
-from slimtune.results.limits import LIMITED, decided_violations, resolve_limits
+from slimtune.results.pareto.limit_view import looser, searched_with
+from slimtune.results.pareto.limits import LIMITED, decided_violations, resolve_limits
 from slimtune.results.stop_reason import kind_of
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.settings.config import SearchConfig

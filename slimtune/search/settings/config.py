@@ -18,9 +18,9 @@ from pydantic import (
 
 from slimtune.compression.stages import Train
 from slimtune.errors import UserError, from_validation, shortened
-from slimtune.results.limit_view import REMOVED
-from slimtune.results.limits import parse_limit
 from slimtune.results.objectives import can_foresee, parse_objectives
+from slimtune.results.pareto.limit_view import REMOVED
+from slimtune.results.pareto.limits import parse_limit
 from slimtune.results.units import parse_duration
 from slimtune.search.settings.final import FinalSettings, check_final
 from slimtune.search.settings.layered import merged, without_none

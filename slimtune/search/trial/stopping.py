@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 
 from slimtune.results import stop_reason
-from slimtune.results.front import dominators
 from slimtune.results.interval import standard_error
-from slimtune.results.limit_view import searched_with
-from slimtune.results.limits import keeps, violations
 from slimtune.results.objectives import Objective, parse_objectives
+from slimtune.results.pareto.front import dominators
+from slimtune.results.pareto.limit_view import searched_with
+from slimtune.results.pareto.limits import keeps, violations
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError
-from slimtune.results.limits import violations
+from slimtune.results.pareto.limits import violations
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing import study

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from slimtune.results.front import non_dominated
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.pareto.front import non_dominated
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.trial.lookout import AT_LEAST, STRUCTURE
 from slimtune.search.trial.spec import Outcome

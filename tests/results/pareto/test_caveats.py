@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from slimtune.results import interval
-from slimtune.results.caveats import (
+from slimtune.results.pareto.caveats import (
     add_caveats,
     apart,
     chance_level,

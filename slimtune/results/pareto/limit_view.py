@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from slimtune.errors import UnknownNameError, UserError, did_you_mean, shortened
-from slimtune.results.limits import (
+from slimtune.results.objectives import OBJECTIVES, Objective
+from slimtune.results.pareto.limits import (
     LIMITED,
     beside,
     keeps,
@@ -16,10 +17,9 @@ from slimtune.results.limits import (
     parse_limit,
     resolve_limits,
 )
-from slimtune.results.objectives import OBJECTIVES, Objective
-from slimtune.results.selection import pick_row
+from slimtune.results.pareto.selection import pick_row
+from slimtune.results.pareto.trial_table import rows_of
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.trial_table import rows_of
 
 REMOVED = "none"
 """What takes a limit away."""

@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimtune.results.contenders import NOISE, UNSTABLE_NOISE, contenders, ranked
-from slimtune.results.front import non_dominated
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.pareto.contenders import NOISE, UNSTABLE_NOISE, contenders, ranked
+from slimtune.results.pareto.front import non_dominated
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

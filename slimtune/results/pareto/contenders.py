@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from slimtune.results.front import dominators
-from slimtune.results.limits import keeps
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.front import dominators
+from slimtune.results.pareto.limits import keeps
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
-from slimtune.results.front import dominators, gains, hypervolume, non_dominated
+from slimtune.results.pareto.front import dominators, gains, hypervolume, non_dominated
 
 DIRECTIONS = ("minimize", "maximize")
 

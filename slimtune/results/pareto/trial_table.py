@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slimtune.results.limits import may_keep
 from slimtune.results.objectives import Objective
-from slimtune.results.selection import front_knee
+from slimtune.results.pareto.limits import may_keep
+from slimtune.results.pareto.selection import front_knee
 from slimtune.results.store.record import TrialRecord
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}

@@ -1,8 +1,8 @@
 import pytest
 
-from slimtune.results.limit_view import LimitView
-from slimtune.results.membership import Membership
 from slimtune.results.objectives import parse_objectives
+from slimtune.results.pareto.limit_view import LimitView
+from slimtune.results.pareto.membership import Membership
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord

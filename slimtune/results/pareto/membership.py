@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from slimtune.results.contenders import contenders, ranked
-from slimtune.results.front import non_dominated
-from slimtune.results.limit_view import LimitView, looser
-from slimtune.results.limits import keeps, may_keep
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.contenders import contenders, ranked
+from slimtune.results.pareto.front import non_dominated
+from slimtune.results.pareto.limit_view import LimitView, looser
+from slimtune.results.pareto.limits import keeps, may_keep
+from slimtune.results.pareto.trial_table import table_of, values_of, within_limits
 from slimtune.results.store.final import FinalRow, baseline_latency, read_final, with_final
 from slimtune.results.store.finals import delivered
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.trial_table import table_of, values_of, within_limits
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimtune.errors import ConfigError, UserError
-from slimtune.results.limit_view import (
+from slimtune.results.pareto.limit_view import (
     LimitView,
     asked_for,
     in_numbers,

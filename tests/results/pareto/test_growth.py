@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimtune.results.front import hypervolume
-from slimtune.results.growth import box, volumes
 from slimtune.results.objectives import Objective, parse_objectives
+from slimtune.results.pareto.front import hypervolume
+from slimtune.results.pareto.growth import box, volumes
 
 KNOWN = parse_objectives(["accuracy", "size_bytes"])
 REFERENCE = {"accuracy": 0.0, "size_bytes": 100.0}

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.store.record import TrialRecord
-from slimtune.results.trial_table import (
+from slimtune.results.pareto.trial_table import (
     best_first,
     rows_of,
     table_of,
@@ -11,6 +10,7 @@ from slimtune.results.trial_table import (
     with_knee,
     within_limits,
 )
+from slimtune.results.store.record import TrialRecord
 
 BOTH = [OBJECTIVES["accuracy"], OBJECTIVES["size_bytes"]]
 

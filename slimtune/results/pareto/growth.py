@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from slimtune.results.front import gains, hypervolume
 from slimtune.results.objectives import Objective
+from slimtune.results.pareto.front import gains, hypervolume
+from slimtune.results.pareto.trial_table import values_of
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.trial_table import values_of
 
 
 def box(objectives: Sequence[Objective], reference: Mapping[str, float]) -> float | None:

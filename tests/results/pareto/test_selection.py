@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.selection import front_distances, front_knee, knee, matching, pick
+from slimtune.results.pareto.selection import front_distances, front_knee, knee, matching, pick
 
 BOTH = ["maximize", "minimize"]
 FRONT = pd.DataFrame(

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from slimtune.errors import ConfigError, UserError
-from slimtune.results.limits import (
+from slimtune.results.pareto.limits import (
     beside,
     decided,
     decided_violations,

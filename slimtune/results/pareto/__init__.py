@@ -1,0 +1,1 @@
+"""Who is on the front: dominance, limits, joint measurement, selection, caveats."""
