@@ -14,7 +14,7 @@ from slimtune.cli.console import log_console
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.errors import ConfigError
-from slimtune.results.delivery import FORMATS
+from slimtune.results.delivery.delivery import FORMATS
 from slimtune.results.delivery_front import export_front
 from slimtune.results.member import Member
 from slimtune.results.run import Run, open_run

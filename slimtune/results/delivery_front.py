@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.card_facts import code, plain
-from slimtune.results.delivery import FORMATS, check_formats, free_folder, member_files
+from slimtune.results.delivery.card_facts import code, plain
+from slimtune.results.delivery.delivery import FORMATS, check_formats, free_folder, member_files
+from slimtune.results.delivery.portable import portable_pipeline
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.portable import portable_pipeline
 from slimtune.results.run import Run
 from slimtune.results.store.files import publish_tree, to_json
 from slimtune.results.store.finals import what_ships

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import UserError
-from slimtune.results.delivery import FORMATS, export_member
+from slimtune.results.delivery.delivery import FORMATS, export_member
 from slimtune.results.shown import ShownMember
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.delivery import unfinished_message
+from slimtune.results.delivery.delivery import unfinished_message
 from slimtune.results.member import Loader, Member
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.pareto import limit_view

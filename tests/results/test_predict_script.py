@@ -13,7 +13,7 @@ from PIL import Image
 from slimtune.errors import DataError
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
-from slimtune.results.delivery import export_member
+from slimtune.results.delivery.delivery import export_member
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.facts import manifest_of
 from slimtune.search.settings.config import SearchConfig, make_config

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.delivery import export_member
+from slimtune.results.delivery.delivery import export_member
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import (

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from slimtune.results.portable import (
+from slimtune.results.delivery.portable import (
     portable_description,
     portable_pipeline,
     portable_recipe,

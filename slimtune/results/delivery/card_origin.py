@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from slimtune.results.card_facts import CardFacts, code, stage_of
+from slimtune.results.delivery.card_facts import CardFacts, code, stage_of
 
 
 def how_measured(facts: CardFacts) -> str:

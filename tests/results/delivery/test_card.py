@@ -4,8 +4,8 @@ import re
 import pytest
 import yaml
 
-from slimtune.results.card import model_card
-from slimtune.results.card_facts import CardFacts
+from slimtune.results.delivery.card import model_card
+from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from slimtune.results.card_classes import classes_part
-from slimtune.results.card_facts import MODES, CardFacts, code, plain, stage_of
-from slimtune.results.card_numbers import numbers_table
-from slimtune.results.card_origin import how_measured, how_repeated
+from slimtune.results.delivery.card_classes import classes_part
+from slimtune.results.delivery.card_facts import MODES, CardFacts, code, plain, stage_of
+from slimtune.results.delivery.card_numbers import numbers_table
+from slimtune.results.delivery.card_origin import how_measured, how_repeated
 
 _MOST_CLASSES = 20
 

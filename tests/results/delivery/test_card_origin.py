@@ -1,7 +1,7 @@
 import dataclasses
 
-from slimtune.results.card_facts import CardFacts
-from slimtune.results.card_origin import how_measured, how_repeated
+from slimtune.results.delivery.card_facts import CardFacts
+from slimtune.results.delivery.card_origin import how_measured, how_repeated
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

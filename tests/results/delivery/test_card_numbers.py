@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from slimtune.results.card_facts import CardFacts
-from slimtune.results.card_numbers import numbers_table
+from slimtune.results.delivery.card_facts import CardFacts
+from slimtune.results.delivery.card_numbers import numbers_table
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.delivery import export_member
+from slimtune.results.delivery.delivery import export_member
 from slimtune.results.store.files import sha256_file
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from slimtune.errors import UserError, did_you_mean
-from slimtune.results.card import model_card
-from slimtune.results.card_facts import MODES, CardFacts
-from slimtune.results.portable import (
+from slimtune.results.delivery.card import model_card
+from slimtune.results.delivery.card_facts import MODES, CardFacts
+from slimtune.results.delivery.portable import (
     portable_description,
     portable_pipeline,
     portable_recipe,

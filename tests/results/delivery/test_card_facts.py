@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from slimtune.results.card_facts import CardFacts, code, plain, stage_of
+from slimtune.results.delivery.card_facts import CardFacts, code, plain, stage_of
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

@@ -1,7 +1,7 @@
 """The model card's part on single classes."""
 
-from slimtune.results.card_facts import CardFacts, code
 from slimtune.results.class_scores import class_table
+from slimtune.results.delivery.card_facts import CardFacts, code
 
 
 def classes_part(facts: CardFacts) -> str:

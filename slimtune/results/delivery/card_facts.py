@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from slimtune.results.delivery.portable import portable_pipeline, portable_recipe, without_folders
 from slimtune.results.objectives import is_number
-from slimtune.results.portable import portable_pipeline, portable_recipe, without_folders
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
 

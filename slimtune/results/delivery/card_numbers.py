@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from slimtune.results.card_facts import CardFacts
+from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.interval import wilson
 
 _Show = Callable[[float], str]

@@ -1,0 +1,1 @@
+"""What leaves a run: one member as a folder with its card and a script."""
