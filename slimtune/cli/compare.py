@@ -16,8 +16,8 @@ from slimtune.cli.consent import consent_to
 from slimtune.cli.console import plain_table, result_console
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
-from slimtune.results.tables import no_formula
 from slimtune.results.units import UNSTABLE
+from slimtune.results.views.tables import no_formula
 from slimtune.search.review.compare import Compared, compare_models
 
 

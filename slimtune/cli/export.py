@@ -15,10 +15,10 @@ from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.errors import ConfigError
 from slimtune.results.delivery.delivery import FORMATS
-from slimtune.results.delivery_front import export_front
 from slimtune.results.member import Member
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.finals import FOLDER as FINALS
+from slimtune.results.views.whole_front import export_front
 from slimtune.workload.own_code import is_allowed
 
 EPILOG = "Example: slimtune export runs/demo --pick size --min-accuracy 0.95 -o deploy"

@@ -14,8 +14,8 @@ from slimtune.results.pareto.limits import LIMITED
 from slimtune.results.pareto.selection import matching
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.output import write_output
-from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
 from slimtune.results.units import plural
+from slimtune.results.views.tables import front_csv, front_json, front_parquet, front_table
 
 EPILOG = "Example: slimtune front runs/demo --max-latency 0.5x --pick size"
 OPTIONS = {quantity: f"--{name.replace('_', '-')}" for name, quantity in LIMITED.items()}

@@ -10,9 +10,9 @@ from slimtune.cli.console import json_option, log_console
 from slimtune.cli.state import State
 from slimtune.cli.terminal import echo
 from slimtune.errors import UserError
-from slimtune.results.plots import front_figure, growth_figure, importance_figure
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.output import write_output
+from slimtune.results.views.plots import front_figure, growth_figure, importance_figure
 
 EPILOG = "Example: slimtune report runs/demo --png figures/"
 _FIGURES = {

@@ -22,12 +22,12 @@ from slimtune.cli.steering import STEERING
 from slimtune.cli.terminal import echo
 from slimtune.cli.words import duration, program
 from slimtune.errors import NothingMatchesError, RunError, UnknownNameError
-from slimtune.results.plots import spread_figure
 from slimtune.results.run import Run
 from slimtune.results.store.files import atomic_write
 from slimtune.results.store.finals import FOLDER as FINALS
-from slimtune.results.summary import summarise, summary_table
-from slimtune.results.tables import front_json, front_table
+from slimtune.results.views.plots import spread_figure
+from slimtune.results.views.summary import summarise, summary_table
+from slimtune.results.views.tables import front_json, front_table
 from slimtune.search.resuming.resume import recorded_settings
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig

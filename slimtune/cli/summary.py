@@ -7,11 +7,11 @@ import click
 from slimtune.cli.console import log_console, result_console, style_option, write_or_echo
 from slimtune.cli.state import State
 from slimtune.errors import RunError, shortened
-from slimtune.results.plots import spread_figure
 from slimtune.results.run import open_run
 from slimtune.results.store.output import write_output
-from slimtune.results.summary import DEFAULT_COLUMNS, summarise, summary_table
-from slimtune.results.tables import no_formula
+from slimtune.results.views.plots import spread_figure
+from slimtune.results.views.summary import DEFAULT_COLUMNS, summarise, summary_table
+from slimtune.results.views.tables import no_formula
 
 EPILOG = "Example: slimtune summary runs/pruning-kd --columns prune.method,distill.method,accuracy"
 

@@ -24,7 +24,7 @@ from slimtune.cli.terminal import echo
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.status import Status, read_status
-from slimtune.results.tables import front_json, front_table
+from slimtune.results.views.tables import front_json, front_table
 
 EPILOG = "Example: slimtune watch runs/demo"
 

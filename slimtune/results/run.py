@@ -353,7 +353,7 @@ class Run(ShownRun):
             RunError: a record is damaged, or the disk refuses.
         """
         # Loaded here, for opening a run must not wait for what a report is made with.
-        page = import_module("slimtune.results.report.page")
+        page = import_module("slimtune.results.views.report.page")
         written: Path = page.write_report(self, Path(path or self.path / "report.html"))
         return written
 

@@ -9,8 +9,8 @@ from typing import Any
 from slimtune.errors import SlimtuneError
 from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.report.words import quantity
 from slimtune.results.units import plural
+from slimtune.results.views.report.words import quantity
 
 
 class ShownRun:
@@ -26,7 +26,7 @@ class ShownRun:
     def _repr_html_(self) -> str:
         """Return the run's line and its front, for a notebook."""
         # Loaded here, for the table is made of a run.
-        tables = import_module("slimtune.results.tables")
+        tables = import_module("slimtune.results.views.tables")
         try:
             line = f"<p><b>Run</b> {html.escape(_run_words(self))}</p>"
             return line + str(tables.front_table(self)._repr_html_())

@@ -155,7 +155,7 @@ def test_a_damaged_record_stops_the_front_and_is_not_deleted(run):
 
 def test_opening_a_run_loads_neither_torch_nor_the_search():
     code = (
-        "import sys, slimtune.results.tables\n"
+        "import sys, slimtune.results.views.tables\n"
         "heavy = {'torch', 'optuna', 'ray', 'onnx', 'onnxruntime', 'torch_pruning'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )

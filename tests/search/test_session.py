@@ -23,7 +23,7 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.sealed import sealed
-from slimtune.results.summary import summarise
+from slimtune.results.views.summary import summarise
 from slimtune.search import setup
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review.evaluate import evaluate_in_run

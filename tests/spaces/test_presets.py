@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import FixedTrial
 
 from slimtune.errors import UnknownNameError
-from slimtune.results.summary import summarise
+from slimtune.results.views.summary import summarise
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 from slimtune.spaces.presets import PRESETS

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimtune.errors import SlimtuneError
-from slimtune.results.report.page import write_report
 from slimtune.results.run import Run
+from slimtune.results.views.report.page import write_report
 
 
 def leave_report(run: Run, listener: Callable[[str, Mapping[str, Any]], None]) -> None:

@@ -14,11 +14,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from slimtune.errors import UserError
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.selection import sound
-from slimtune.results.report.charts import axes as front_axes
-from slimtune.results.report.importance import importances
-from slimtune.results.report.words import scaled, unit
 from slimtune.results.run import Run
-from slimtune.results.summary import repeats
+from slimtune.results.views.report.charts import axes as front_axes
+from slimtune.results.views.report.importance import importances
+from slimtune.results.views.report.words import scaled, unit
+from slimtune.results.views.summary import repeats
 
 _INCHES_A_ROW = 0.32
 

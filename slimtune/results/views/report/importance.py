@@ -16,8 +16,8 @@ from itertools import combinations
 import numpy as np
 
 from slimtune.results.objectives import Objective
-from slimtune.results.report.design import design, values_of
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.views.report.design import design, values_of
 
 FEWEST = 10
 """Complete trials below which nothing is told."""

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from slimtune.results import tables
 from slimtune.results.run import Run
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.tables import front_csv, front_json, front_parquet, front_table
+from slimtune.results.views import tables
+from slimtune.results.views.tables import front_csv, front_json, front_parquet, front_table
 
 PIPELINES = [
     "=HYPERLINK(1)",

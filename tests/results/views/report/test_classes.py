@@ -1,8 +1,9 @@
-from slimtune.results.class_scores import ClassScores
-from slimtune.results.report.classes import member_classes
-from slimtune.results.report.page import render
-from slimtune.results.store.final import FinalRow, write_final
 from tests.results.report.conftest import record
+
+from slimtune.results.class_scores import ClassScores
+from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.views.report.classes import member_classes
+from slimtune.results.views.report.page import render
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")
 POINTS = [(0.945, 40_000.0, 0.9), (0.93, 20_000.0, 0.5)]

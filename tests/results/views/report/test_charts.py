@@ -2,17 +2,17 @@ import json
 
 import plotly.graph_objects as go
 import pytest
+from tests.results.report.conftest import BASELINE, record
 
 from slimtune.results.objectives import OBJECTIVES, parse_objectives
-from slimtune.results.report.charts import (
+from slimtune.results.views.report.charts import (
     axes,
     front_figures,
     growth_figure,
     hover_text,
     importance_figure,
 )
-from slimtune.results.report.importance import Importance
-from tests.results.report.conftest import BASELINE, record
+from slimtune.results.views.report.importance import Importance
 
 POINTS = [(0.94, 60_000.0, 0.6), (0.93, 30_000.0, 0.5), (0.92, 50_000.0, 0.7), (0.1, 900.0, 0.1)]
 

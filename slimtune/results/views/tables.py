@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from slimtune.results.front_layout import FrontTable
 from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.pareto.caveats import like_the_baseline
 from slimtune.results.run import Run
 from slimtune.results.store.finals import FinalKey
 from slimtune.results.units import UNSTABLE, plural
+from slimtune.results.views.front_layout import FrontTable
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _Show = Callable[[dict[Any, Any]], str]

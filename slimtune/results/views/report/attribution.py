@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from slimtune.results.objectives import Objective
-from slimtune.results.report.design import ABSENT, settings_of
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.views.report.design import ABSENT, settings_of
 
 STAGES = ("prune", "quantize", "distill")
 CLOSE = 0.1

@@ -4,10 +4,10 @@ import os
 import pytest
 
 from slimtune.errors import NothingMatchesError, RunError, UserError
-from slimtune.results.delivery_front import export_front
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.views.whole_front import export_front
 
 MANIFEST = {
     "config": {"data": "digits"},

@@ -11,7 +11,7 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.summary import summarise, summary_table
+from slimtune.results.views.summary import summarise, summary_table
 
 L1 = {"prune": {"method": "l1", "amount": 0.3}, "quantize": {"method": "none"}}
 FPGM = {"prune": {"method": "fpgm", "amount": 0.4}, "quantize": {"method": "none"}}

@@ -16,17 +16,22 @@ from plotly.offline import get_plotlyjs
 
 from slimtune.errors import NothingMatchesError
 from slimtune.results.pareto.growth import box
-from slimtune.results.report import contents
-from slimtune.results.report.attribution import attributions
-from slimtune.results.report.charts import axes, front_figures, growth_figure, importance_figure
-from slimtune.results.report.classes import member_classes
-from slimtune.results.report.design import fixed_settings
-from slimtune.results.report.importance import FEWEST, importances
 from slimtune.results.run import Run
 from slimtune.results.store.files import atomic_write
 from slimtune.results.store.output import write_output
 from slimtune.results.store.status import read_status
-from slimtune.results.tables import footnotes
+from slimtune.results.views.report import contents
+from slimtune.results.views.report.attribution import attributions
+from slimtune.results.views.report.charts import (
+    axes,
+    front_figures,
+    growth_figure,
+    importance_figure,
+)
+from slimtune.results.views.report.classes import member_classes
+from slimtune.results.views.report.design import fixed_settings
+from slimtune.results.views.report.importance import FEWEST, importances
+from slimtune.results.views.tables import footnotes
 
 _FOLDER = Path(__file__).parent
 
@@ -59,7 +64,7 @@ def render(run: Run) -> str:
     if not run.records:
         raise NothingMatchesError(f"{run.path}: no trial has finished yet, so nothing to report")
     library, script = get_plotlyjs(), (_FOLDER / "page.js").read_text()
-    loader = PackageLoader("slimtune.results.report", ".")
+    loader = PackageLoader("slimtune.results.views.report", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html").render(
         policy="; ".join(

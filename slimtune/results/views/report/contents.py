@@ -13,12 +13,12 @@ import yaml
 from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.caveats import like_the_baseline
-from slimtune.results.report.attribution import Bought
-from slimtune.results.report.words import change, duration, quantity, spread, times
 from slimtune.results.run import Run
 from slimtune.results.stop_reason import group_of
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.status import Status
+from slimtune.results.views.report.attribution import Bought
+from slimtune.results.views.report.words import change, duration, quantity, spread, times
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 _MOST_REASONS = 30

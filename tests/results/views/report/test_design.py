@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slimtune.results.report.design import design, fixed_settings, settings_of, values_of
+from slimtune.results.views.report.design import design, fixed_settings, settings_of, values_of
 
 
 def test_a_recipe_becomes_one_flat_mapping():

@@ -5,14 +5,14 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from tests.results.report.conftest import recipe, record
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.report.page import render, write_report
 from slimtune.results.run import open_run
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.status import write_status
-from tests.results.report.conftest import recipe, record
+from slimtune.results.views.report.page import render, write_report
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")
 EVIL = '<script>alert("x")</script>'

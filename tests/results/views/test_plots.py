@@ -5,15 +5,15 @@ import pytest
 from PIL import Image
 
 from slimtune.errors import UserError
-from slimtune.results.plots import (
+from slimtune.results.run import open_run
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.views.plots import (
     front_figure,
     growth_figure,
     importance_figure,
     spread_figure,
 )
-from slimtune.results.run import open_run
-from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.record import TrialRecord
 
 
 @pytest.fixture

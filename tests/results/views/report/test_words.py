@@ -3,7 +3,15 @@ import math
 import pytest
 
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.report.words import change, duration, quantity, scaled, spread, times, unit
+from slimtune.results.views.report.words import (
+    change,
+    duration,
+    quantity,
+    scaled,
+    spread,
+    times,
+    unit,
+)
 
 ACCURACY, SIZE = OBJECTIVES["accuracy"], OBJECTIVES["size_bytes"]
 LATENCY, MACS = OBJECTIVES["latency_ms"], OBJECTIVES["macs"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from slimtune.results.front_layout import FrontTable, fitted
+from slimtune.results.views.front_layout import FrontTable, fitted
 
 COLUMNS = [
     ["trial", "-", "13", "◆ 15"],
