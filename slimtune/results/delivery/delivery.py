@@ -130,7 +130,7 @@ def _input_files(workload: Mapping[str, Any], runs: bool) -> dict[str, bytes]:
         lines = (" ".join(str(name).split()) for name in labels["classes"])
         found["labels.txt"] = ("\n".join(lines) + "\n").encode()
     if runs and channels in MODES and "classes" in labels:
-        script = resources("slimtune.results").joinpath("predict.py.txt")
+        script = resources("slimtune.results.delivery").joinpath("predict.py.txt")
         found["predict.py"] = script.read_bytes()
     return found
 

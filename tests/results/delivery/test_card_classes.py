@@ -1,10 +1,9 @@
-from tests.results.test_card import MANIFEST, RECORD
-
 from slimtune.results.class_scores import ClassScores
 from slimtune.results.delivery.card import model_card
 from slimtune.results.delivery.card_classes import classes_part
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.store.final import FinalRow
+from tests.results.delivery.test_card import MANIFEST, RECORD
 
 MODEL = ClassScores(right=((1, 1, 4), (0, 3, 3)), confused=((1, 0, 3),))
 BASE = ClassScores(right=((0, 3, 3), (1, 4, 4)))

@@ -138,7 +138,7 @@ def test_images_that_no_image_file_holds_get_no_script(folder, tmp_path):
 
 
 def test_the_script_is_short_and_imports_nothing_of_ours():
-    script = resources("slimtune.results").joinpath("predict.py.txt").read_text()
+    script = resources("slimtune.results.delivery").joinpath("predict.py.txt").read_text()
     code = ast.parse(script)
     imported = {
         name

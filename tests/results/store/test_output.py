@@ -59,7 +59,8 @@ def test_a_link_to_a_device_leaves_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_an_open_file_is_written_after_what_is_in_it(tmp_path: Path, name: str) -> None:
     code = (
-        "import os; from pathlib import Path; from slimtune.results.store.output import write_output;"
+        "import os; from pathlib import Path; "
+        "from slimtune.results.store.output import write_output; "
         f"os.write(1, b'first\\n'); write_output(Path({name!r}), 'second\\n')"
     )
     with (tmp_path / "out").open("w") as out:

@@ -1,10 +1,10 @@
 import math
 
 import pytest
-from tests.results.report.conftest import recipe, record
 
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.views.report.attribution import attributions
+from tests.results.views.report.conftest import recipe, record
 
 KNOWN = [OBJECTIVES["accuracy"], OBJECTIVES["size_bytes"]]
 

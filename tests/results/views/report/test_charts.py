@@ -2,7 +2,6 @@ import json
 
 import plotly.graph_objects as go
 import pytest
-from tests.results.report.conftest import BASELINE, record
 
 from slimtune.results.objectives import OBJECTIVES, parse_objectives
 from slimtune.results.views.report.charts import (
@@ -13,6 +12,7 @@ from slimtune.results.views.report.charts import (
     importance_figure,
 )
 from slimtune.results.views.report.importance import Importance
+from tests.results.views.report.conftest import BASELINE, record
 
 POINTS = [(0.94, 60_000.0, 0.6), (0.93, 30_000.0, 0.5), (0.92, 50_000.0, 0.7), (0.1, 900.0, 0.1)]
 

@@ -1,9 +1,8 @@
-from tests.results.report.conftest import record
-
 from slimtune.results.class_scores import ClassScores
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.views.report.classes import member_classes
 from slimtune.results.views.report.page import render
+from tests.results.views.report.conftest import record
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")
 POINTS = [(0.945, 40_000.0, 0.9), (0.93, 20_000.0, 0.5)]

@@ -1,11 +1,11 @@
 import yaml
-from tests.results.report.conftest import BASELINE, record
 
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.status import Status
 from slimtune.results.views.report import contents
 from slimtune.results.views.report.attribution import Bought, Effect
+from tests.results.views.report.conftest import BASELINE, record
 
 POINTS = [(0.945, 40_000.0, 0.9), (0.93, 20_000.0, 0.5), (0.1, 900.0, 0.4)]
 NAMES = ("accuracy", "size_bytes", "latency_ms")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tests.results.report.conftest import recipe, record
 
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.views.report.importance import importances, predicted_r2
+from tests.results.views.report.conftest import recipe, record
 
 KNOWN = [OBJECTIVES["accuracy"], OBJECTIVES["size_bytes"]]
 

@@ -5,7 +5,6 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from tests.results.report.conftest import recipe, record
 
 from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.run import open_run
@@ -13,6 +12,7 @@ from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.status import write_status
 from slimtune.results.views.report.page import render, write_report
+from tests.results.views.report.conftest import recipe, record
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")
 EVIL = '<script>alert("x")</script>'
