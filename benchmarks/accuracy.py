@@ -26,13 +26,13 @@ from torch import nn
 
 from slimtune.compression.copies import copied
 from slimtune.compression.distillation import BaseDistillation, NoDistillation
-from slimtune.compression.lessons import Lessons
 from slimtune.compression.pipeline import compress
-from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.teaching import lessons_of
-from slimtune.compression.training import network_accuracy, train_network
+from slimtune.compression.training.lessons import Lessons
+from slimtune.compression.training.loop import network_accuracy, train_network
+from slimtune.compression.training.precision import Precision
+from slimtune.compression.training.teaching import lessons_of
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.workload.checkpoints import load_weights

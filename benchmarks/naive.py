@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from slimtune.compression.distillation.base import softened_divergence
-from slimtune.compression.optimizers import lr_factor, make_optimizer
 from slimtune.compression.stages import Train
+from slimtune.compression.training.optimizers import lr_factor, make_optimizer
 from slimtune.workload.types import Workload
 
 ALPHA, TEMPERATURE = 0.9, 4.0

@@ -15,7 +15,7 @@ from typing import Any
 from measuring import head, one_thread, ratios, row
 from training import make_workload, our_epoch
 
-from slimtune.compression.precision import decide
+from slimtune.compression.training.precision import decide
 from slimtune.search.trial.allocator import keep_freed_memory
 
 

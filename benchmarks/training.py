@@ -30,11 +30,11 @@ from torch import nn
 
 from slimtune.compression.copies import copied
 from slimtune.compression.distillation import BaseDistillation, NoDistillation
-from slimtune.compression.precision import Precision, decide
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.stages import Train
-from slimtune.compression.teaching import lessons_of
-from slimtune.compression.training import train_network
+from slimtune.compression.training.loop import train_network
+from slimtune.compression.training.precision import Precision, decide
+from slimtune.compression.training.teaching import lessons_of
 from slimtune.measurement.cost import count_cost
 from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.workload.augment import normalise

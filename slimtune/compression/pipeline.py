@@ -16,20 +16,20 @@ from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_file
 from slimtune.compression.layout import laid_out, laid_out_like
 from slimtune.compression.left_out import LeftOut
-from slimtune.compression.lessons import Lessons, Recall, ask_again, can_be_kept
-from slimtune.compression.precision import Precision
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.per_epoch import while_training
 from slimtune.compression.pruning.stage import channel_groups, prune
 from slimtune.compression.quantization.baking import as_in_file, bake, halved, one_a_weight
 from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.quantization.protocol import method_of
-from slimtune.compression.recalibration import recalibrate
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.streams import stream
-from slimtune.compression.teaching import lessons_of, teacher_of
-from slimtune.compression.training import NO_HOOKS, Epoch, Hooks, check_finite, train_network
+from slimtune.compression.training.lessons import Lessons, Recall, ask_again, can_be_kept
+from slimtune.compression.training.loop import NO_HOOKS, Epoch, Hooks, check_finite, train_network
+from slimtune.compression.training.precision import Precision
+from slimtune.compression.training.recalibration import recalibrate
+from slimtune.compression.training.teaching import lessons_of, teacher_of
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.types import Architecture, Workload
 

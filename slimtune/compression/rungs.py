@@ -14,7 +14,7 @@ from slimtune.compression.quantization.baking import as_in_file
 from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import Epoch, network_accuracy
+from slimtune.compression.training.loop import Epoch, network_accuracy
 from slimtune.workload.types import Workload
 
 PREVIEW = "preview"

@@ -11,7 +11,7 @@ from torch import nn
 from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.calibration import calibration_batch
 from slimtune.compression.distillation import NoDistillation
-from slimtune.compression.training import Epoch, train_network
+from slimtune.compression.training.loop import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.integrity import check_stored

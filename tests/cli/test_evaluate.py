@@ -8,7 +8,7 @@ from slimtune.cli.main import main
 from slimtune.compression.pipeline import compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.settings.config import make_config
 from slimtune.search.setup import load_workload

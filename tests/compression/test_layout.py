@@ -11,7 +11,7 @@ from slimtune.compression.copies import copied
 from slimtune.compression.layout import laid_out, laid_out_like, runs_channels_last
 from slimtune.compression.pipeline import Progress, compress
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.types import Workload

@@ -24,8 +24,8 @@ from slimtune.compression.pipeline import (
 from slimtune.compression.pruning import L1
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Prune, Train
-from slimtune.compression.teaching import teacher_of
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
+from slimtune.compression.training.teaching import teacher_of
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.shortcut import SelectionConv2d

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import slimtune
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import RunError, UserError
 from slimtune.results.run import open_run as open_light
 from slimtune.search.session import run_search

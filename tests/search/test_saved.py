@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from slimtune.compression.quantization.input_ranges import RangedConv2d, RangedLinear
-from slimtune.compression.training import network_accuracy, network_logits
+from slimtune.compression.training.loop import network_accuracy, network_logits
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.accuracy import top1_agreement
 from slimtune.measurement.runtime import predict

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from slimtune.compression.training import network_accuracy
+from slimtune.compression.training.loop import network_accuracy
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.review.once import compress_once

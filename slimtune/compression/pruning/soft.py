@@ -13,7 +13,7 @@ from slimtune.compression.pruning.stage import Kept, channel_groups, channels_to
 from slimtune.compression.pruning.surgery import remove_channels
 from slimtune.compression.quantization.layers import quantizers_off, strip
 from slimtune.compression.stages import Prune
-from slimtune.compression.training import Hooks
+from slimtune.compression.training.loop import Hooks
 
 
 class SoftPruning:

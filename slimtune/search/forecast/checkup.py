@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from slimtune.compression.copies import copied
-from slimtune.compression.recalibration import settle
+from slimtune.compression.training.recalibration import settle
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host

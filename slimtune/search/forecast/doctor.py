@@ -21,7 +21,7 @@ from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning
 from slimtune.compression.pruning.surgery import check_prunable, find_groups, left_whole
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict

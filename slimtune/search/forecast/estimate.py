@@ -15,10 +15,10 @@ from torch import nn
 
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.lengthening import lengthened
-from slimtune.compression.lessons import kept_views
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.training import network_logits, train_network
+from slimtune.compression.training.lessons import kept_views
+from slimtune.compression.training.loop import network_logits, train_network
 from slimtune.search.executors.machines import workers as workers_of
 from slimtune.search.forecast.short_trials import (
     ShortTrials,

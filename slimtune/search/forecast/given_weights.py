@@ -15,7 +15,7 @@ from torch import nn
 
 from slimtune.compression.copies import copied
 from slimtune.compression.stages import BASELINE
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.significance import at_least, better_by_chance

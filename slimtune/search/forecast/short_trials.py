@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from slimtune.compression.lessons import can_be_kept
-from slimtune.compression.precision import decide
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.training.lessons import can_be_kept
+from slimtune.compression.training.precision import decide
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, go_on
 from slimtune.search.trial.devices import is_here

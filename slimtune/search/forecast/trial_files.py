@@ -11,7 +11,7 @@ from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import (
     ExportMismatchError,
     ModelError,

@@ -6,8 +6,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.training.precision import Precision
 from slimtune.search.proposing.proposer import Proposer, never_enough
 from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.settings.config import SearchConfig

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from slimtune.compression.precision import Precision
+from slimtune.compression.training.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged

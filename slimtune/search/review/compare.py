@@ -11,7 +11,7 @@ from torch import nn
 
 from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.cost import count_cost

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import DataError
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import measure_latency

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimtune.compression.pipeline import Keep, Progress, keep_nothing
-from slimtune.compression.precision import Precision
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.training.precision import Precision
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial

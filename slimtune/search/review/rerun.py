@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from slimtune.compression.precision import is_native
 from slimtune.compression.recipe import Recipe
+from slimtune.compression.training.precision import is_native
 from slimtune.errors import UserError
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.files import sha256_bytes

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, UserError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from slimtune.compression.precision import Precision, Wanted, decide
+from slimtune.compression.training.precision import Precision, Wanted, decide
 from slimtune.errors import UserError
 from slimtune.results.units import parse_duration
 

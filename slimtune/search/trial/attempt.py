@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slimtune.compression.pauses import never
+from slimtune.compression.training.pauses import never
 from slimtune.errors import SlimtuneError, in_one_line
 from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.search.trial.spec import Outcome, TrialSpec

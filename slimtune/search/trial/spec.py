@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from slimtune.compression.precision import Precision
+from slimtune.compression.training.precision import Precision
 from slimtune.errors import RunError, shortened
 from slimtune.results.store.record import TrialRecord
 

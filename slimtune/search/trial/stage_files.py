@@ -8,7 +8,7 @@ from typing import Any
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.rebuild import resize_to
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import Epoch
+from slimtune.compression.training.loop import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
 from slimtune.results.store.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
 from slimtune.results.store.stage_cache import SUMS, read_summed

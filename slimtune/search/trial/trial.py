@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from slimtune.compression.pauses import pausing
 from slimtune.compression.pipeline import (
     Compressed,
     Keep,
@@ -25,7 +24,8 @@ from slimtune.compression.quantization.input_ranges import input_ranges
 from slimtune.compression.quantization.own_forward import held_weights
 from slimtune.compression.quantization.protocol import ranges_from
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training import history_csv, network_logits
+from slimtune.compression.training.loop import history_csv, network_logits
+from slimtune.compression.training.pauses import pausing
 from slimtune.errors import SlimtuneError, in_one_line
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.alone import check_alone

@@ -12,7 +12,7 @@ from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import L1
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.stages import Prune, Train
-from slimtune.compression.training import train_network
+from slimtune.compression.training.loop import train_network
 from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture, Split, Workload

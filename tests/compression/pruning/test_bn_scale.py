@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.optimizers import Learner
 from slimtune.compression.pruning import BNScale
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.compression.pruning.ranking import choose
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.pruning.surgery import find_groups
 from slimtune.compression.stages import Prune, Train
+from slimtune.compression.training.optimizers import Learner
 from slimtune.errors import PruningError
 
 EXAMPLE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

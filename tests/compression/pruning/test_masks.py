@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.optimizers import Learner
 from slimtune.compression.pruning import FPGM, L1Unstructured
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights, zero
 from slimtune.compression.pruning.stage import prune
 from slimtune.compression.stages import Prune, Train
+from slimtune.compression.training.optimizers import Learner
 
 
 def network() -> nn.Sequential:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from slimtune.compression.optimizers import Learner
 from slimtune.compression.pruning import FPGM, L1, PRUNING
 from slimtune.compression.pruning.per_epoch import PerEpochPruning, while_training
 from slimtune.compression.pruning.ranking import keep_count
@@ -18,6 +17,7 @@ from slimtune.compression.pruning.surgery import find_groups
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.layers import fake_quantized
 from slimtune.compression.stages import Prune, Train
+from slimtune.compression.training.optimizers import Learner
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression.distillation import NoDistillation
-from slimtune.compression.optimizers import Learner
 from slimtune.compression.pipeline import copied
 from slimtune.compression.pruning import FPGM, L1, PRUNING
 from slimtune.compression.pruning.ranking import keep_count
@@ -18,7 +17,13 @@ from slimtune.compression.pruning.surgery import find_groups
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.layers import fake_quantized
 from slimtune.compression.stages import Prune, Train
-from slimtune.compression.training import Hooks, network_accuracy, network_logits, train_network
+from slimtune.compression.training.loop import (
+    Hooks,
+    network_accuracy,
+    network_logits,
+    train_network,
+)
+from slimtune.compression.training.optimizers import Learner
 from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload

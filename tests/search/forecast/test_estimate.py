@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.loop import network_logits
 from slimtune.search.forecast import short_trials
 from slimtune.search.forecast.estimate import estimate_search, measure_pace
 from slimtune.search.settings.config import SearchConfig
@@ -88,7 +88,7 @@ def test_distilling_is_measured_with_a_teacher_that_is_asked_once(
         asked.append(len(images))
         return network_logits(network, images, *args, **options)
 
-    monkeypatch.setattr("slimtune.compression.teaching.network_logits", answer)
+    monkeypatch.setattr("slimtune.compression.training.teaching.network_logits", answer)
     taught = {"distill": {"method": "base"}, "train": {"epochs": 5, "batch_size": 64}}
     cost = estimate_search(digits_config, digits, [taught] * 3, samples=3)
     assert not any(m.failed for m in cost.samples)

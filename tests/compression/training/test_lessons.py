@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimtune.compression import lessons as lessons_module
 from slimtune.compression.distillation import (
     DISTILLATION,
     AttentionTransfer,
@@ -13,8 +12,9 @@ from slimtune.compression.distillation import (
     MutualLearning,
     NoDistillation,
 )
-from slimtune.compression.lessons import Lessons, can_be_kept, kept_views
 from slimtune.compression.stages import Train
+from slimtune.compression.training import lessons as lessons_module
+from slimtune.compression.training.lessons import Lessons, can_be_kept, kept_views
 from slimtune.workload.augment import change
 from slimtune.workload.types import Augmentation, Workload
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slimtune.compression.distillation.protocol import Batch, Distiller
-from slimtune.compression.regularization import dropping_out, mix, mixes_in
 from slimtune.compression.stages import Train
-from slimtune.compression.training import train_network
+from slimtune.compression.training.loop import train_network
+from slimtune.compression.training.regularization import dropping_out, mix, mixes_in
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
 
 IMAGES = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))

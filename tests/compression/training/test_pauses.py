@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from slimtune.compression.distillation import NoDistillation
-from slimtune.compression.pauses import between_batches, pausing
 from slimtune.compression.stages import Train
-from slimtune.compression.training import network_logits, train_network
+from slimtune.compression.training.loop import network_logits, train_network
+from slimtune.compression.training.pauses import between_batches, pausing
 from slimtune.workload.types import Workload
 
 

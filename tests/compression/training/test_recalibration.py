@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression import recalibration
 from slimtune.compression.quantization.baking import bake
 from slimtune.compression.quantization.rtn import RoundToNearest
-from slimtune.compression.recalibration import recalibrate, settle
+from slimtune.compression.training import recalibration
+from slimtune.compression.training.recalibration import recalibrate, settle
 from slimtune.workload.augment import normalise
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset

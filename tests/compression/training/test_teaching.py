@@ -3,9 +3,9 @@ from dataclasses import replace
 import torch
 
 from slimtune.compression.distillation import BaseDistillation, MutualLearning, NoDistillation
-from slimtune.compression.lessons import ask_again
-from slimtune.compression.teaching import lessons_of, teacher_of
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.lessons import ask_again
+from slimtune.compression.training.loop import network_logits
+from slimtune.compression.training.teaching import lessons_of, teacher_of
 from slimtune.workload.types import Augmentation, Workload
 
 

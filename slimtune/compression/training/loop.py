@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from slimtune.compression.distillation.features import StageFollower, follow_stages
 from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
 from slimtune.compression.layout import laid_out
-from slimtune.compression.lessons import Lessons, View
-from slimtune.compression.optimizers import Learner
-from slimtune.compression.pauses import between_batches
-from slimtune.compression.precision import Precision, computing_in
-from slimtune.compression.regularization import Mixed, dropping_out, mix, mixes_in
 from slimtune.compression.stages import Train
+from slimtune.compression.training.lessons import Lessons, View
+from slimtune.compression.training.optimizers import Learner
+from slimtune.compression.training.pauses import between_batches
+from slimtune.compression.training.precision import Precision, computing_in
+from slimtune.compression.training.regularization import Mixed, dropping_out, mix, mixes_in
 from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import change, draw_changes, normalise
 from slimtune.workload.types import Dataset, Split, Workload

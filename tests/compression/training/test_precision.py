@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.precision import computing_in, decide, is_native
+from slimtune.compression.training.precision import computing_in, decide, is_native
 
 CIFAR, DIGITS = (3, 32, 32), (1, 8, 8)
 

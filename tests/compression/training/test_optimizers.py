@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.optimizers import Learner, lr_factor, make_optimizer
 from slimtune.compression.stages import Train
+from slimtune.compression.training.optimizers import Learner, lr_factor, make_optimizer
 
 OPTIMIZERS = ("sgd", "adamw", "shampoo")
 PLAIN = Train(lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant")

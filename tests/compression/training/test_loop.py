@@ -9,16 +9,16 @@ from torch import nn
 
 from slimtune.compression.distillation import DISTILLATION, BaseDistillation, NoDistillation
 from slimtune.compression.distillation.protocol import Batch
-from slimtune.compression.lessons import ask_again
 from slimtune.compression.stages import Train
-from slimtune.compression.teaching import lessons_of
-from slimtune.compression.training import (
+from slimtune.compression.training.lessons import ask_again
+from slimtune.compression.training.loop import (
     Epoch,
     history_csv,
     network_accuracy,
     network_logits,
     train_network,
 )
+from slimtune.compression.training.teaching import lessons_of
 from slimtune.errors import NonFiniteError
 from slimtune.workload.types import Augmentation, Workload
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from slimtune.compression.copies import copied
 from slimtune.compression.distillation.protocol import Distiller
-from slimtune.compression.lessons import Lessons, Recall, kept_views
-from slimtune.compression.precision import Precision
-from slimtune.compression.training import network_logits
+from slimtune.compression.training.lessons import Lessons, Recall, kept_views
+from slimtune.compression.training.loop import network_logits
+from slimtune.compression.training.precision import Precision
 from slimtune.workload.types import Workload
 
 
