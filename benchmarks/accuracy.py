@@ -24,8 +24,8 @@ from measuring import head, one_thread
 from naive import train_naively
 from torch import nn
 
-from slimtune.compression.copies import copied
 from slimtune.compression.distillation import BaseDistillation, NoDistillation
+from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train

@@ -16,9 +16,9 @@ import torch
 from table import Row, run_script
 from torch import Tensor, nn
 
-from slimtune.compression.copies import copied
 from slimtune.compression.export import trace
 from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.network.copies import copied
 from slimtune.compression.pruning.surgery import find_groups, remove_channels
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.types import Architecture

@@ -28,8 +28,8 @@ from measuring import head, interleaved, one_thread, ratios, row
 from naive import train_naively
 from torch import nn
 
-from slimtune.compression.copies import copied
 from slimtune.compression.distillation import BaseDistillation, NoDistillation
+from slimtune.compression.network.copies import copied
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.stages import Train
 from slimtune.compression.training.loop import train_network

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor, nn
 
 import slimtune as st
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.quantization.fit import fit_scale, round_to_grid
 from slimtune.compression.quantization.layer_bits import Bits, CalibrationImages
 from slimtune.compression.quantization.protocol import (

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from slimtune.compression import rungs
 from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch, spread
-from slimtune.compression.copies import cloned, copied
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.export.onnx_file import Observe, export_file
-from slimtune.compression.layout import laid_out, laid_out_like
 from slimtune.compression.left_out import LeftOut
+from slimtune.compression.network.copies import cloned, copied
+from slimtune.compression.network.layout import laid_out, laid_out_like
 from slimtune.compression.pruning.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.per_epoch import while_training
 from slimtune.compression.pruning.stage import channel_groups, prune

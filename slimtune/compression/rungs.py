@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.copies import cloned
+from slimtune.compression.network.copies import cloned
 from slimtune.compression.quantization.baking import as_in_file
 from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.quantization.protocol import Quantizer

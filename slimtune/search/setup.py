@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.calibration import calibration_batch
 from slimtune.compression.distillation import NoDistillation
+from slimtune.compression.network.admission import IMAGES, check_network
 from slimtune.compression.training.loop import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.store.folder import RunFolder

@@ -11,9 +11,9 @@ import onnx
 import torch
 from torch import nn
 
-from slimtune.compression.copies import cloned
 from slimtune.compression.export.direct import write_directly
 from slimtune.compression.export.local_response import replace_local_responses
+from slimtune.compression.network.copies import cloned
 from slimtune.errors import TrialError, shortened
 from slimtune.workload.shortcut import materialize_shortcuts
 

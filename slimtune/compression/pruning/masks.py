@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.layers import is_weight_layer
+from slimtune.compression.network.layers import is_weight_layer
 from slimtune.compression.stages import Prune
 
 

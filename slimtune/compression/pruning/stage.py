@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.pruning.gradients import clear_gradients, mean_gradients
 from slimtune.compression.pruning.masks import removes_weights, zero
 from slimtune.compression.pruning.protocol import ChannelGroup, ChannelPruning

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from slimtune.compression.copies import cloned
+from slimtune.compression.network.copies import cloned
 from slimtune.compression.pruning.graph import (
     OUTPUT,
     Found,

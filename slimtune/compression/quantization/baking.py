@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from slimtune.compression.copies import cloned
+from slimtune.compression.network.copies import cloned
 from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
 from slimtune.compression.quantization.layers import InputQuantizer, fake_quantized, strip
 from slimtune.compression.quantization.protocol import StoredWeight

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slimtune.compression.copies import cloned
-from slimtune.compression.layers import WeightLayer, weight_layers
+from slimtune.compression.network.copies import cloned
+from slimtune.compression.network.layers import WeightLayer, weight_layers
 from slimtune.compression.quantization.fit import fit_scale, largest_integer, round_to_grid
 from slimtune.compression.quantization.layer_bits import (
     ActivationBits,

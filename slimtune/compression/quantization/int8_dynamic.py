@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import (
     QUANTIZATION,

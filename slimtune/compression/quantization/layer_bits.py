@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from slimtune.compression.layers import WeightLayer
+from slimtune.compression.network.layers import WeightLayer
 
 Bits = Annotated[int, Field(ge=2, le=8, description="of a weight in the file")]
 FirstLastBits = Annotated[

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slimtune.compression.layers import WeightLayer, weight_layers
+from slimtune.compression.network.layers import WeightLayer, weight_layers
 from slimtune.compression.quantization.fit import SMALLEST_SCALE
 from slimtune.compression.quantization.layer_bits import (
     Bits,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from slimtune.compression.layers import is_weight_layer, weight_layers
+from slimtune.compression.network.layers import is_weight_layer, weight_layers
 from slimtune.compression.quantization.protocol import Quantizer
 
 _KERNELS = (torch.conv1d, torch.conv2d, torch.conv3d, F.linear)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation.features import StageFollower, follow_stages
 from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
-from slimtune.compression.layout import laid_out
+from slimtune.compression.network.layout import laid_out
 from slimtune.compression.stages import Train
 from slimtune.compression.training.lessons import Lessons, View
 from slimtune.compression.training.optimizers import Learner

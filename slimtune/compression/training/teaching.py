@@ -5,8 +5,8 @@ import functools
 import numpy as np
 from torch import Tensor, nn
 
-from slimtune.compression.copies import copied
 from slimtune.compression.distillation.protocol import Distiller
+from slimtune.compression.network.copies import copied
 from slimtune.compression.training.lessons import Lessons, Recall, kept_views
 from slimtune.compression.training.loop import network_logits
 from slimtune.compression.training.precision import Precision

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.admission import IMAGES, check_network
 from slimtune.compression.calibration import calibration_batch
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.features import check_features
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.admission import IMAGES, check_network
+from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
 from slimtune.compression.pruning.surgery import check_prunable, find_groups, remember_groups

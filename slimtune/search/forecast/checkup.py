@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from slimtune.compression.copies import copied
+from slimtune.compression.network.copies import copied
 from slimtune.compression.training.recalibration import settle
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost

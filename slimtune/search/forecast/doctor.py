@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from slimtune.compression.copies import copied
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.taps import find_stages
+from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning

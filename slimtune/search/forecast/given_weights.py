@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from torch import nn
 
-from slimtune.compression.copies import copied
+from slimtune.compression.network.copies import copied
 from slimtune.compression.stages import BASELINE
 from slimtune.compression.training.loop import network_logits
 from slimtune.errors import ModelError

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch
-from slimtune.compression.copies import copied
+from slimtune.compression.network.copies import copied
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelGroup, ChannelPruning
 from slimtune.compression.pruning.ranking import keep_count

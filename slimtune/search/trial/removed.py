@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from slimtune.compression.copies import copied
+from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Compressed
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from slimtune.compression.network.rebuild import resize_to
 from slimtune.compression.pipeline import Progress
-from slimtune.compression.rebuild import resize_to
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened

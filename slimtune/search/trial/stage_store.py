@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from slimtune.compression.copies import copied
+from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE

@@ -3,7 +3,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.copies import copied
 from slimtune.compression.export import trace
 from slimtune.compression.export.direct import write_directly
 from slimtune.compression.export.graph import (
@@ -13,6 +12,7 @@ from slimtune.compression.export.graph import (
     shorten,
     to_model,
 )
+from slimtune.compression.network.copies import copied
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 

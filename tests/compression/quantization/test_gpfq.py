@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.quantization.baking import bake
 from slimtune.compression.quantization.gpfq import Gpfq
 from slimtune.compression.quantization.protocol import QUANTIZATION

@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.quantization.gpfq import Gpfq
 from slimtune.compression.quantization.layer_bits import layer_bits
 from slimtune.compression.quantization.rtn import RoundToNearest

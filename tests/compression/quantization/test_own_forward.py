@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.copies import cloned
+from slimtune.compression.network.copies import cloned
 from slimtune.compression.quantization import Gpfq, Lsq
 from slimtune.compression.quantization.baking import as_in_file, bake
 from slimtune.compression.quantization.layers import fake_quantized, strip

@@ -2,7 +2,7 @@ import copy
 
 import torch
 
-from slimtune.compression.copies import cloned, copied
+from slimtune.compression.network.copies import cloned, copied
 from slimtune.workload.types import Workload
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.copies import copied
-from slimtune.compression.layout import laid_out, laid_out_like, runs_channels_last
+from slimtune.compression.network.copies import copied
+from slimtune.compression.network.layout import laid_out, laid_out_like, runs_channels_last
 from slimtune.compression.pipeline import Progress, compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import network_logits

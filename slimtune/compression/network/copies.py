@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.layout import laid_out, runs_channels_last
+from slimtune.compression.network.layout import laid_out, runs_channels_last
 from slimtune.workload.shortcut import materialize_shortcuts
 
 

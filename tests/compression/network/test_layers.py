@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.layers import weight_layers
+from slimtune.compression.network.layers import weight_layers
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build

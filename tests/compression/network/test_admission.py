@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.admission import check_network
+from slimtune.compression.network.admission import check_network
 from slimtune.errors import ModelError
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build

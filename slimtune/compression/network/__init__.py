@@ -1,0 +1,1 @@
+"""What is done to a network whatever the method: copied, laid out, admitted, rebuilt."""
