@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from slimtune.compression.export import trace
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.network.copies import copied
-from slimtune.compression.pruning.surgery import find_groups, remove_channels
+from slimtune.compression.pruning.stage.surgery import find_groups, remove_channels
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build

@@ -28,7 +28,7 @@ UNITS = {
     },
 }  # fmt: skip
 DOORS = {
-    "torch_pruning": ["slimtune/compression/pruning/graph.py"],
+    "torch_pruning": ["slimtune/compression/pruning/stage/graph.py"],
     "onnx": ["slimtune/compression/export/"],
     "onnxruntime": ["slimtune/measurement/"],
     "ray": ["slimtune/search/"],

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from slimtune.compression.pruning.schedules import rate_for
+from slimtune.compression.pruning.stage.schedules import rate_for
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Prune
 

@@ -16,9 +16,9 @@ from slimtune.compression.export.onnx_file import Observe, export_file
 from slimtune.compression.left_out import LeftOut
 from slimtune.compression.network.copies import cloned, copied
 from slimtune.compression.network.layout import laid_out, laid_out_like
-from slimtune.compression.pruning.masks import keep_zeros, removes_weights
-from slimtune.compression.pruning.per_epoch import while_training
-from slimtune.compression.pruning.stage import channel_groups, prune
+from slimtune.compression.pruning.stage.masks import keep_zeros, removes_weights
+from slimtune.compression.pruning.stage.per_epoch import while_training
+from slimtune.compression.pruning.stage.stage import channel_groups, prune
 from slimtune.compression.quantization.baking import as_in_file, bake, halved, one_a_weight
 from slimtune.compression.quantization.own_forward import prepared
 from slimtune.compression.quantization.protocol import method_of

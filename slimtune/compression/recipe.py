@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from slimtune.compression.distillation import DISTILLATION, NoDistillation
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.pruning import PRUNING
-from slimtune.compression.pruning.schedules import gone_after
+from slimtune.compression.pruning.stage.schedules import gone_after
 from slimtune.compression.quantization import QUANTIZATION, NoQuantization
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.stages import BASELINE, Prune, Student, Train

@@ -15,7 +15,7 @@ from slimtune.compression.network.admission import IMAGES, check_network
 from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
-from slimtune.compression.pruning.surgery import check_prunable, find_groups, remember_groups
+from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, remember_groups
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe

@@ -19,7 +19,7 @@ from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning
-from slimtune.compression.pruning.surgery import check_prunable, find_groups, left_whole
+from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, left_whole
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, TrialError, in_one_line

@@ -17,9 +17,14 @@ from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch
 from slimtune.compression.network.copies import copied
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelGroup, ChannelPruning
-from slimtune.compression.pruning.ranking import keep_count
-from slimtune.compression.pruning.schedules import cubic, gone_after, linear_targets, ramp_epochs
-from slimtune.compression.pruning.stage import channel_groups, chosen, scores_of
+from slimtune.compression.pruning.stage.ranking import keep_count
+from slimtune.compression.pruning.stage.schedules import (
+    cubic,
+    gone_after,
+    linear_targets,
+    ramp_epochs,
+)
+from slimtune.compression.pruning.stage.stage import channel_groups, chosen, scores_of
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Prune, Student
 from slimtune.errors import SlimtuneError

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from slimtune.compression.distillation.features import check_features, follow_stages
 from slimtune.compression.distillation.taps import find_stages
 from slimtune.compression.pruning import L1
-from slimtune.compression.pruning.stage import prune
-from slimtune.compression.pruning.surgery import find_groups, remove_channels
+from slimtune.compression.pruning.stage.stage import prune
+from slimtune.compression.pruning.stage.surgery import find_groups, remove_channels
 from slimtune.compression.stages import Prune
 from slimtune.errors import TrialError
 from slimtune.workload.shortcut import materialize_shortcuts

@@ -10,7 +10,7 @@ from torch import nn
 
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import L1
-from slimtune.compression.pruning.stage import prune
+from slimtune.compression.pruning.stage.stage import prune
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.loop import train_network
 from slimtune.workload.augment import normalise

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slimtune.compression.network.rebuild import resize_to
-from slimtune.compression.pruning.surgery import find_groups, remove_channels
+from slimtune.compression.pruning.stage.surgery import find_groups, remove_channels
 from slimtune.errors import ModelError
 from slimtune.workload.shortcut import PadShortcut, SelectionConv2d, materialize_shortcuts
 from slimtune.workload.zoo.cifar_resnet import CifarResNet

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from slimtune.compression.pruning import BNScale
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.ranking import choose
-from slimtune.compression.pruning.stage import prune
-from slimtune.compression.pruning.surgery import find_groups
+from slimtune.compression.pruning.stage.ranking import choose
+from slimtune.compression.pruning.stage.stage import prune
+from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.optimizers import Learner
 from slimtune.errors import PruningError

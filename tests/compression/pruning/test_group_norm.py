@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.pruning import GroupNorm
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.surgery import find_groups
+from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 
 EXAMPLE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

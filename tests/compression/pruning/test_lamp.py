@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from slimtune.compression.pruning import LAMP
 from slimtune.compression.pruning.lamp import lamp_shares
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.ranking import choose
+from slimtune.compression.pruning.stage.ranking import choose
 
 
 def scores(filters: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.pruning.members import filters, readers, scales, shifts
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.surgery import find_groups
+from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.pruning import PRUNING
-from slimtune.compression.pruning.stage import Kept, prune
+from slimtune.compression.pruning.stage.stage import Kept, prune
 from slimtune.compression.stages import Prune
 from slimtune.measurement.accuracy import top1_agreement
 from slimtune.measurement.runtime import observe_ranges, predict

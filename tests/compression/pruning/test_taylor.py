@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from slimtune.compression.pruning import Taylor
-from slimtune.compression.pruning.gradients import mean_gradients
 from slimtune.compression.pruning.protocol import ChannelGroup
+from slimtune.compression.pruning.stage.gradients import mean_gradients
 from slimtune.errors import PruningError
 
 

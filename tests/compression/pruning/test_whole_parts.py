@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.pruning.surgery import (
+from slimtune.compression.pruning.stage.surgery import (
     find_groups,
     left_whole,
     remember_groups,

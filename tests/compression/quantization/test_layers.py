@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.pruning.surgery import check_prunable, find_groups, remove_channels
+from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, remove_channels
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.layers import (
     FakeQuantConv2d,

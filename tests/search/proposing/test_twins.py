@@ -10,7 +10,7 @@ import torch
 
 from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch
 from slimtune.compression.network.copies import copied
-from slimtune.compression.pruning.stage import prune
+from slimtune.compression.pruning.stage.stage import prune
 from slimtune.compression.recipe import Recipe
 from slimtune.search.proposing.proposals import proposer_of
 from slimtune.search.proposing.twins import Twins

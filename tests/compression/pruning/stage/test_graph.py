@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.pruning.graph import OUTPUT, candidates, trace, undisturbed
+from slimtune.compression.pruning.stage.graph import OUTPUT, candidates, trace, undisturbed
 from slimtune.errors import PruningError
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimtune.compression.pruning.ranking import choose, keep_count
+from slimtune.compression.pruning.stage.ranking import choose, keep_count
 from slimtune.errors import ConfigError, PruningError
 
 hundredths = st.integers(0, 99)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression.network.layers import weight_layers
-from slimtune.compression.pruning.gradients import clear_gradients, mean_gradients
-from slimtune.compression.pruning.masks import removes_weights, zero
 from slimtune.compression.pruning.protocol import ChannelGroup, ChannelPruning
-from slimtune.compression.pruning.ranking import choose
-from slimtune.compression.pruning.schedules import linear_targets
-from slimtune.compression.pruning.surgery import find_groups, remove_channels
+from slimtune.compression.pruning.stage.gradients import clear_gradients, mean_gradients
+from slimtune.compression.pruning.stage.masks import removes_weights, zero
+from slimtune.compression.pruning.stage.ranking import choose
+from slimtune.compression.pruning.stage.schedules import linear_targets
+from slimtune.compression.pruning.stage.surgery import find_groups, remove_channels
 from slimtune.compression.stages import Prune
 from slimtune.errors import PruningError
 

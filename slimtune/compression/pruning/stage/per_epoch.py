@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.pruning.schedules import gone_after
-from slimtune.compression.pruning.soft import SoftPruning, survivors
-from slimtune.compression.pruning.stage import channel_groups, channels_to_remove
-from slimtune.compression.pruning.surgery import remove_channels
+from slimtune.compression.pruning.stage.schedules import gone_after
+from slimtune.compression.pruning.stage.soft import SoftPruning, survivors
+from slimtune.compression.pruning.stage.stage import channel_groups, channels_to_remove
+from slimtune.compression.pruning.stage.surgery import remove_channels
 from slimtune.compression.stages import Prune
 
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from slimtune.compression.pruning import FPGM, L1, PRUNING
-from slimtune.compression.pruning.per_epoch import PerEpochPruning, while_training
-from slimtune.compression.pruning.ranking import keep_count
-from slimtune.compression.pruning.schedules import gone_after
-from slimtune.compression.pruning.soft import SoftPruning
-from slimtune.compression.pruning.surgery import find_groups
+from slimtune.compression.pruning.stage.per_epoch import PerEpochPruning, while_training
+from slimtune.compression.pruning.stage.ranking import keep_count
+from slimtune.compression.pruning.stage.schedules import gone_after
+from slimtune.compression.pruning.stage.soft import SoftPruning
+from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.layers import fake_quantized
 from slimtune.compression.stages import Prune, Train

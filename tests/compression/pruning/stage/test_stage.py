@@ -7,9 +7,9 @@ from torch.nn.utils import prune as torch_prune
 
 from slimtune.compression.pruning import FPGM, L1, NM, PRUNING, L1Unstructured
 from slimtune.compression.pruning.protocol import ChannelGroup, ChannelPruning
-from slimtune.compression.pruning.ranking import keep_count
-from slimtune.compression.pruning.stage import channel_groups, prune
-from slimtune.compression.pruning.surgery import find_groups
+from slimtune.compression.pruning.stage.ranking import keep_count
+from slimtune.compression.pruning.stage.stage import channel_groups, prune
+from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.compression.stages import Prune
 from slimtune.errors import PruningError
 from slimtune.workload.shortcut import materialize_shortcuts

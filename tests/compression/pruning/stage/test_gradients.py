@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slimtune.compression.pruning.gradients import clear_gradients, mean_gradients
+from slimtune.compression.pruning.stage.gradients import clear_gradients, mean_gradients
 
 IMAGES = torch.randn(150, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(150) % 4

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimtune.compression.network.copies import cloned
-from slimtune.compression.pruning.graph import (
+from slimtune.compression.pruning.protocol import ChannelGroup
+from slimtune.compression.pruning.stage.graph import (
     OUTPUT,
     Found,
     Trace,
@@ -20,7 +21,6 @@ from slimtune.compression.pruning.graph import (
     trace,
     undisturbed,
 )
-from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.errors import PruningError, did_you_mean, shortened
 
 _KNOWN = "_cannot_be_cut"

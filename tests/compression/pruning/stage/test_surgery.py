@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.surgery import check_prunable, find_groups, remove_channels
+from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, remove_channels
 from slimtune.errors import PruningError
 from slimtune.workload.shortcut import SelectionConv2d, materialize_shortcuts
 from slimtune.workload.zoo.cifar_resnet import CifarResNet

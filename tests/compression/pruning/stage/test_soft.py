@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.pipeline import copied
 from slimtune.compression.pruning import FPGM, L1, PRUNING
-from slimtune.compression.pruning.ranking import keep_count
-from slimtune.compression.pruning.schedules import cubic, ramp_epochs
-from slimtune.compression.pruning.soft import SoftPruning
-from slimtune.compression.pruning.surgery import find_groups
+from slimtune.compression.pruning.stage.ranking import keep_count
+from slimtune.compression.pruning.stage.schedules import cubic, ramp_epochs
+from slimtune.compression.pruning.stage.soft import SoftPruning
+from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.layers import fake_quantized
 from slimtune.compression.stages import Prune, Train

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from slimtune.compression.pruning import FPGM, L1Unstructured
-from slimtune.compression.pruning.masks import keep_zeros, removes_weights, zero
-from slimtune.compression.pruning.stage import prune
+from slimtune.compression.pruning.stage.masks import keep_zeros, removes_weights, zero
+from slimtune.compression.pruning.stage.stage import prune
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.optimizers import Learner
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimtune.compression.pruning.schedules import (
+from slimtune.compression.pruning.stage.schedules import (
     cubic,
     gone_after,
     linear_targets,
