@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 import slimtune as st
 from slimtune.compression.network.layers import weight_layers
-from slimtune.compression.quantization.fit import fit_scale, round_to_grid
-from slimtune.compression.quantization.layer_bits import Bits, CalibrationImages
 from slimtune.compression.quantization.protocol import (
     QUANTIZATION,
     Activations,
     Quantizer,
     StoredWeight,
 )
+from slimtune.compression.quantization.rounding.fit import fit_scale, round_to_grid
+from slimtune.compression.quantization.rounding.layer_bits import Bits, CalibrationImages
 from slimtune.compression.settings import settings
 from slimtune.spaces.domains import Choice
 from slimtune.spaces.space import METHODS

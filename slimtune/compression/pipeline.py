@@ -19,8 +19,13 @@ from slimtune.compression.network.layout import laid_out, laid_out_like
 from slimtune.compression.pruning.stage.masks import keep_zeros, removes_weights
 from slimtune.compression.pruning.stage.per_epoch import while_training
 from slimtune.compression.pruning.stage.stage import channel_groups, prune
-from slimtune.compression.quantization.baking import as_in_file, bake, halved, one_a_weight
-from slimtune.compression.quantization.own_forward import prepared
+from slimtune.compression.quantization.fake_quantizers.baking import (
+    as_in_file,
+    bake,
+    halved,
+    one_a_weight,
+)
+from slimtune.compression.quantization.fake_quantizers.own_forward import prepared
 from slimtune.compression.quantization.protocol import method_of
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Train

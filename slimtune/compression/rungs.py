@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression.network.copies import cloned
-from slimtune.compression.quantization.baking import as_in_file
-from slimtune.compression.quantization.own_forward import prepared
+from slimtune.compression.quantization.fake_quantizers.baking import as_in_file
+from slimtune.compression.quantization.fake_quantizers.own_forward import prepared
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import Epoch, network_accuracy

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from slimtune.compression.network.rebuild import resize_to
-from slimtune.compression.quantization.input_ranges import set_input_ranges
-from slimtune.compression.quantization.own_forward import set_held_weights
+from slimtune.compression.quantization.fake_quantizers.input_ranges import set_input_ranges
+from slimtune.compression.quantization.fake_quantizers.own_forward import set_held_weights
 from slimtune.errors import ModelError, RunError
 from slimtune.results.store.files import read_json
 from slimtune.results.store.integrity import WEIGHTS, fault_in, recorded_in

@@ -15,7 +15,7 @@ from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.quantization.baking import bake
+from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.compression.recipe import Recipe
 from slimtune.registry import Registry
 from slimtune.spaces.space import METHODS

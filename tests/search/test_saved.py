@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimtune.compression.quantization.input_ranges import RangedConv2d, RangedLinear
+from slimtune.compression.quantization.fake_quantizers.input_ranges import (
+    RangedConv2d,
+    RangedLinear,
+)
 from slimtune.compression.training.loop import network_accuracy, network_logits
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.accuracy import top1_agreement

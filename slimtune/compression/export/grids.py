@@ -9,8 +9,8 @@ from onnx import NodeProto
 from slimtune.compression.export.graph import Graph
 from slimtune.compression.export.trace import LOGITS
 from slimtune.compression.export.weights import is_selection
-from slimtune.compression.quantization.fit import SMALLEST_SCALE
 from slimtune.compression.quantization.protocol import StoredWeight
+from slimtune.compression.quantization.rounding.fit import SMALLEST_SCALE
 
 Range = tuple[float, float]
 _POOLS_AND_JOINS = ("Add", "Concat", "AveragePool", "GlobalAveragePool", "MaxPool")

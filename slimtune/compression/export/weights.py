@@ -7,8 +7,8 @@ import numpy as np
 from onnx import NodeProto
 
 from slimtune.compression.export.graph import Graph, attributes
-from slimtune.compression.quantization.fit import SMALLEST_SCALE
 from slimtune.compression.quantization.protocol import StoredWeight
+from slimtune.compression.quantization.rounding.fit import SMALLEST_SCALE
 from slimtune.errors import TrialError
 
 

@@ -6,12 +6,20 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.apot_grid import apot_levels
-from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
-from slimtune.compression.quantization.fake_quant import Levels, fake_quantize
-from slimtune.compression.quantization.layers import InputQuantizer, WeightQuantizer, keep_zeros
-from slimtune.compression.quantization.learned import LearnedQuantizer, MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
+from slimtune.compression.quantization.fake_quantizers.fake_quant import Levels, fake_quantize
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    InputQuantizer,
+    WeightQuantizer,
+    keep_zeros,
+)
+from slimtune.compression.quantization.fake_quantizers.learned import (
+    LearnedQuantizer,
+    MaxWeight,
+    Seen,
+)
 from slimtune.compression.quantization.protocol import QUANTIZATION
+from slimtune.compression.quantization.rounding.apot_grid import apot_levels
 from slimtune.compression.settings import settings
 
 LARGEST_BITS = 6

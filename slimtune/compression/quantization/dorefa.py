@@ -6,9 +6,16 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
-from slimtune.compression.quantization.layers import InputQuantizer, WeightQuantizer
-from slimtune.compression.quantization.learned import LearnedQuantizer, MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    InputQuantizer,
+    WeightQuantizer,
+)
+from slimtune.compression.quantization.fake_quantizers.learned import (
+    LearnedQuantizer,
+    MaxWeight,
+    Seen,
+)
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
 

@@ -11,8 +11,25 @@ from torch import Tensor, nn
 
 from slimtune.compression.network.copies import cloned
 from slimtune.compression.network.layers import WeightLayer, weight_layers
-from slimtune.compression.quantization.fit import fit_scale, largest_integer, round_to_grid
-from slimtune.compression.quantization.layer_bits import (
+from slimtune.compression.quantization.fake_quantizers.own_forward import (
+    Kernel,
+    has_own_forward,
+    kernel_of,
+    own_kernels,
+    uses_its_weight,
+)
+from slimtune.compression.quantization.protocol import (
+    QUANTIZATION,
+    Activations,
+    Quantizer,
+    StoredWeight,
+)
+from slimtune.compression.quantization.rounding.fit import (
+    fit_scale,
+    largest_integer,
+    round_to_grid,
+)
+from slimtune.compression.quantization.rounding.layer_bits import (
     ActivationBits,
     Bits,
     CalibrationImages,
@@ -21,21 +38,8 @@ from slimtune.compression.quantization.layer_bits import (
     StageBits,
     layer_bits,
 )
-from slimtune.compression.quantization.own_forward import (
-    Kernel,
-    has_own_forward,
-    kernel_of,
-    own_kernels,
-    uses_its_weight,
-)
-from slimtune.compression.quantization.patches import second_moments
-from slimtune.compression.quantization.path_following import follow_path, strongest_first
-from slimtune.compression.quantization.protocol import (
-    QUANTIZATION,
-    Activations,
-    Quantizer,
-    StoredWeight,
-)
+from slimtune.compression.quantization.rounding.patches import second_moments
+from slimtune.compression.quantization.rounding.path_following import follow_path, strongest_first
 from slimtune.compression.settings import settings
 
 _SEED = 0

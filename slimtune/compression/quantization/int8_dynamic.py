@@ -3,13 +3,13 @@
 from torch import Tensor, nn
 
 from slimtune.compression.network.layers import weight_layers
-from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import (
     QUANTIZATION,
     Activations,
     Quantizer,
     StoredWeight,
 )
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.compression.settings import settings
 
 

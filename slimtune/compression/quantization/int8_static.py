@@ -6,13 +6,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from slimtune.compression.network.layers import weight_layers
-from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import (
     QUANTIZATION,
     Activations,
     Quantizer,
     StoredWeight,
 )
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.compression.settings import settings
 
 

@@ -5,10 +5,17 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.clipping import uniform_levels
-from slimtune.compression.quantization.fake_quant import SMALLEST_STEP, Levels, fake_quantize
-from slimtune.compression.quantization.layers import InputQuantizer, WeightQuantizer
-from slimtune.compression.quantization.learned import LearnedQuantizer, Seen
+from slimtune.compression.quantization.fake_quantizers.clipping import uniform_levels
+from slimtune.compression.quantization.fake_quantizers.fake_quant import (
+    SMALLEST_STEP,
+    Levels,
+    fake_quantize,
+)
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    InputQuantizer,
+    WeightQuantizer,
+)
+from slimtune.compression.quantization.fake_quantizers.learned import LearnedQuantizer, Seen
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
 

@@ -2,10 +2,17 @@
 
 from torch import Tensor
 
-from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
 from slimtune.compression.quantization.dorefa import DoReFaBits, DoReFaWeight
-from slimtune.compression.quantization.layers import InputQuantizer, WeightQuantizer
-from slimtune.compression.quantization.learned import LearnedQuantizer, MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    InputQuantizer,
+    WeightQuantizer,
+)
+from slimtune.compression.quantization.fake_quantizers.learned import (
+    LearnedQuantizer,
+    MaxWeight,
+    Seen,
+)
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
 

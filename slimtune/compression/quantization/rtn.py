@@ -3,8 +3,14 @@
 from torch import Tensor, nn
 
 from slimtune.compression.network.layers import weight_layers
-from slimtune.compression.quantization.fit import fit_scale, round_to_grid
-from slimtune.compression.quantization.layer_bits import (
+from slimtune.compression.quantization.protocol import (
+    QUANTIZATION,
+    Activations,
+    Quantizer,
+    StoredWeight,
+)
+from slimtune.compression.quantization.rounding.fit import fit_scale, round_to_grid
+from slimtune.compression.quantization.rounding.layer_bits import (
     ActivationBits,
     Bits,
     CalibrationImages,
@@ -12,12 +18,6 @@ from slimtune.compression.quantization.layer_bits import (
     Granularity,
     StageBits,
     layer_bits,
-)
-from slimtune.compression.quantization.protocol import (
-    QUANTIZATION,
-    Activations,
-    Quantizer,
-    StoredWeight,
 )
 from slimtune.compression.settings import settings
 

@@ -20,8 +20,8 @@ from slimtune.compression.pipeline import (
     keep_nothing,
     report_nothing,
 )
-from slimtune.compression.quantization.input_ranges import input_ranges
-from slimtune.compression.quantization.own_forward import held_weights
+from slimtune.compression.quantization.fake_quantizers.input_ranges import input_ranges
+from slimtune.compression.quantization.fake_quantizers.own_forward import held_weights
 from slimtune.compression.quantization.protocol import ranges_from
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import history_csv, network_logits

@@ -7,7 +7,11 @@ from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from slimtune.compression.distillation.taps import evaluating, find_stages
-from slimtune.compression.quantization.layers import InputQuantizer, WeightQuantizer, insert
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    InputQuantizer,
+    WeightQuantizer,
+    insert,
+)
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build

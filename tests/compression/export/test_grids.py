@@ -15,8 +15,8 @@ from slimtune.compression.export.graph import (
 from slimtune.compression.export.grids import Grid, clipped_inputs, fit_grids, values_on_grids
 from slimtune.compression.export.trace import trace
 from slimtune.compression.export.weights import fold_into_scales, kernel_weights
-from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import StoredWeight
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.workload.shortcut import PadShortcut
 
 SHAPE = (3, 16, 16)

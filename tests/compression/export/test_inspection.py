@@ -18,9 +18,9 @@ from torch import nn
 
 from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization.baking import bake, halved
-from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.fake_quantizers.baking import bake, halved
 from slimtune.compression.quantization.protocol import Activations, StoredWeight
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges

@@ -7,7 +7,7 @@ from torch import nn
 from slimtune.compression.export.graph import Graph, open_graph
 from slimtune.compression.export.kernels import half_weights, insert_dynamic, store_floats
 from slimtune.compression.export.trace import LOGITS, NETWORK_INPUT, trace
-from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.rounding.fit import fit_max
 
 SHAPE = (3, 6, 6)
 

@@ -33,9 +33,9 @@ from torchvision.models.resnet import BasicBlock
 from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.quantization import Int8Dynamic, Int8Static, NoQuantization
-from slimtune.compression.quantization.baking import bake, halved
-from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.fake_quantizers.baking import bake, halved
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.errors import ModelError, TrialError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.cost import count_cost
@@ -203,7 +203,7 @@ import numpy as np
 import torch
 from slimtune.compression.export.inspection import inspect_file
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 

@@ -13,7 +13,7 @@ from torch import nn
 from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.compression.export.versions import OLDEST_TRIED, lower, oldest_runtime
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.quantization.baking import bake
+from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 

@@ -16,8 +16,8 @@ from slimtune.compression.export.weights import (
     nearest,
     other_weights,
 )
-from slimtune.compression.quantization.fit import fit_max
 from slimtune.compression.quantization.protocol import StoredWeight
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.errors import TrialError
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
 

@@ -9,7 +9,7 @@ from slimtune.compression.quantization.apot import (
     statistics,
     unsigned_levels,
 )
-from slimtune.compression.quantization.learned import MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.learned import MaxWeight, Seen
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.baking import bake
+from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.compression.quantization.gpfq import Gpfq
-from slimtune.compression.quantization.layer_bits import Granularity
 from slimtune.compression.quantization.protocol import Quantizer
+from slimtune.compression.quantization.rounding.layer_bits import Granularity
 from slimtune.compression.quantization.rtn import RoundToNearest
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict

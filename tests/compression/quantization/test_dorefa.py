@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from slimtune.compression.quantization.dorefa import DoReFa, DoReFaWeight
-from slimtune.compression.quantization.learned import MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.learned import MaxWeight, Seen
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError
 

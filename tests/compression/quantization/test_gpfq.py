@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from slimtune.compression.network.layers import weight_layers
-from slimtune.compression.quantization.baking import bake
+from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.compression.quantization.gpfq import Gpfq
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.quantization.rtn import RoundToNearest

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from slimtune.compression.quantization.learned import Seen
+from slimtune.compression.quantization.fake_quantizers.learned import Seen
 from slimtune.compression.quantization.lsq import LsqInput, LsqWeight
 
 

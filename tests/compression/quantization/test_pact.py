@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from slimtune.compression.quantization.dorefa import DoReFaWeight
-from slimtune.compression.quantization.learned import Seen
+from slimtune.compression.quantization.fake_quantizers.learned import Seen
 from slimtune.compression.quantization.pact import Pact
 
 

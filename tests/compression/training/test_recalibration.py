@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.baking import bake
+from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.compression.quantization.rtn import RoundToNearest
 from slimtune.compression.training import recalibration
 from slimtune.compression.training.recalibration import recalibrate, settle

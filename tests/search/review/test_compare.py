@@ -6,8 +6,8 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from slimtune.compression.export.onnx_file import export_onnx
-from slimtune.compression.quantization.baking import bake
-from slimtune.compression.quantization.fit import fit_max
+from slimtune.compression.quantization.fake_quantizers.baking import bake
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges

@@ -11,7 +11,7 @@ from slimtune.compression.pruning.stage.masks import zero
 from slimtune.compression.pruning.stage.schedules import cubic, ramp_epochs
 from slimtune.compression.pruning.stage.stage import Kept, channel_groups, channels_to_remove
 from slimtune.compression.pruning.stage.surgery import remove_channels
-from slimtune.compression.quantization.layers import quantizers_off, strip
+from slimtune.compression.quantization.fake_quantizers.layers import quantizers_off, strip
 from slimtune.compression.stages import Prune
 from slimtune.compression.training.loop import Hooks
 

@@ -15,7 +15,7 @@ from slimtune.compression.pruning.stage.schedules import cubic, ramp_epochs
 from slimtune.compression.pruning.stage.soft import SoftPruning
 from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.quantization.layers import fake_quantized
+from slimtune.compression.quantization.fake_quantizers.layers import fake_quantized
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.loop import (
     Hooks,

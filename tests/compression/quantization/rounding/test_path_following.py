@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimtune.compression.quantization.path_following import follow_path, strongest_first
+from slimtune.compression.quantization.rounding.path_following import follow_path, strongest_first
 
 Array = np.ndarray
 

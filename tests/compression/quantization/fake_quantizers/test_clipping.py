@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
+from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
 
 
 def test_a_uniform_grid_of_n_bits_has_all_values_or_with_a_sign_all_but_one() -> None:

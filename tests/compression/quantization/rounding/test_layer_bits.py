@@ -5,7 +5,7 @@ from torch import nn
 
 from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.quantization.gpfq import Gpfq
-from slimtune.compression.quantization.layer_bits import layer_bits
+from slimtune.compression.quantization.rounding.layer_bits import layer_bits
 from slimtune.compression.quantization.rtn import RoundToNearest
 
 

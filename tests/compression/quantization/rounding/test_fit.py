@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from slimtune.compression.quantization.fit import (
+from slimtune.compression.quantization.rounding.fit import (
     SMALLEST_SCALE,
     fit_max,
     fit_scale,

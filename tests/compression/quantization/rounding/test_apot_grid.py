@@ -1,6 +1,6 @@
 import pytest
 
-from slimtune.compression.quantization.apot_grid import apot_levels
+from slimtune.compression.quantization.rounding.apot_grid import apot_levels
 
 # Oracle 12: the level sets of algorithms.md 4.1.1, up to 6 bits those of the authors' code.
 PUBLISHED = {

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.quantization.baking import as_in_file, bake, halved
+from slimtune.compression.quantization.fake_quantizers.baking import as_in_file, bake, halved
 from slimtune.compression.quantization.lsq import Lsq
 from slimtune.compression.quantization.protocol import StoredWeight
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slimtune.compression.quantization.apot_grid import apot_levels
-from slimtune.compression.quantization.fake_quant import Levels, fake_quantize
+from slimtune.compression.quantization.fake_quantizers.fake_quant import Levels, fake_quantize
+from slimtune.compression.quantization.rounding.apot_grid import apot_levels
 
 
 def with_gradients(

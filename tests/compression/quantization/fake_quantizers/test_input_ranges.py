@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.quantization.baking import as_in_file, bake
-from slimtune.compression.quantization.input_ranges import (
+from slimtune.compression.quantization.fake_quantizers.baking import as_in_file, bake
+from slimtune.compression.quantization.fake_quantizers.input_ranges import (
     RangedConv2d,
     RangedLinear,
     input_ranges,

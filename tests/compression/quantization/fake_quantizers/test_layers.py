@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, remove_channels
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.quantization.layers import (
+from slimtune.compression.quantization.fake_quantizers.layers import (
     FakeQuantConv2d,
     WeightQuantizer,
     can_be_fake_quantized,

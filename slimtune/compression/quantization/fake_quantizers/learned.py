@@ -9,28 +9,28 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from slimtune.compression.network.layers import WeightLayer, weight_layers
-from slimtune.compression.quantization.fit import SMALLEST_SCALE
-from slimtune.compression.quantization.layer_bits import (
-    Bits,
-    CalibrationImages,
-    FirstLastBits,
-    StageBits,
-    layer_bits,
-)
-from slimtune.compression.quantization.layers import (
+from slimtune.compression.quantization.fake_quantizers.layers import (
     InputQuantizer,
     WeightQuantizer,
     can_be_fake_quantized,
     fake_quantized,
     insert,
 )
-from slimtune.compression.quantization.own_forward import (
+from slimtune.compression.quantization.fake_quantizers.own_forward import (
     Kernel,
     kernel_of,
     own_kernels,
     uses_its_weight,
 )
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
+from slimtune.compression.quantization.rounding.fit import SMALLEST_SCALE
+from slimtune.compression.quantization.rounding.layer_bits import (
+    Bits,
+    CalibrationImages,
+    FirstLastBits,
+    StageBits,
+    layer_bits,
+)
 from slimtune.compression.settings import settings
 from slimtune.errors import TrialError
 

@@ -10,8 +10,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.layers import fake_quantized
-from slimtune.compression.quantization.own_forward import AtKernel, derived, has_own_forward
+from slimtune.compression.quantization.fake_quantizers.layers import fake_quantized
+from slimtune.compression.quantization.fake_quantizers.own_forward import (
+    AtKernel,
+    derived,
+    has_own_forward,
+)
 
 _Range = tuple[float, float]
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from slimtune.compression.network.copies import cloned
 from slimtune.compression.quantization import Gpfq, Lsq
-from slimtune.compression.quantization.baking import as_in_file, bake
-from slimtune.compression.quantization.layers import fake_quantized, strip
-from slimtune.compression.quantization.own_forward import (
+from slimtune.compression.quantization.fake_quantizers.baking import as_in_file, bake
+from slimtune.compression.quantization.fake_quantizers.layers import fake_quantized, strip
+from slimtune.compression.quantization.fake_quantizers.own_forward import (
     has_own_forward,
     held_weights,
     hold_weights,

@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.fake_quant import SMALLEST_STEP, Levels, fake_quantize
-from slimtune.compression.quantization.layers import InputQuantizer
+from slimtune.compression.quantization.fake_quantizers.fake_quant import (
+    SMALLEST_STEP,
+    Levels,
+    fake_quantize,
+)
+from slimtune.compression.quantization.fake_quantizers.layers import InputQuantizer
 
 
 class ClippedInput(InputQuantizer):

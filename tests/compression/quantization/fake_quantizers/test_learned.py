@@ -7,11 +7,14 @@ import torch
 from torch import nn
 
 from slimtune.compression.quantization import QUANTIZATION
-from slimtune.compression.quantization.baking import bake
-from slimtune.compression.quantization.fit import fit_max
-from slimtune.compression.quantization.layers import fake_quantized, quantized_weight
-from slimtune.compression.quantization.learned import LearnedQuantizer, MaxWeight
+from slimtune.compression.quantization.fake_quantizers.baking import bake
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    fake_quantized,
+    quantized_weight,
+)
+from slimtune.compression.quantization.fake_quantizers.learned import LearnedQuantizer, MaxWeight
 from slimtune.compression.quantization.lsq import Lsq
+from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build

@@ -13,7 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.own_forward import AtKernel, derived, has_own_forward
+from slimtune.compression.quantization.fake_quantizers.own_forward import (
+    AtKernel,
+    derived,
+    has_own_forward,
+)
 from slimtune.compression.quantization.protocol import StoredWeight
 
 

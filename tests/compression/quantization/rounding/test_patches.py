@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.quantization.patches import second_moments
+from slimtune.compression.quantization.rounding.patches import second_moments
 from slimtune.errors import TrialError
 
 LAYERS = [

@@ -6,8 +6,12 @@ import torch
 from torch import nn
 
 from slimtune.compression.network.copies import cloned
-from slimtune.compression.quantization.clipping import ClippedInput, uniform_levels
-from slimtune.compression.quantization.layers import InputQuantizer, fake_quantized, strip
+from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
+from slimtune.compression.quantization.fake_quantizers.layers import (
+    InputQuantizer,
+    fake_quantized,
+    strip,
+)
 from slimtune.compression.quantization.protocol import StoredWeight
 
 

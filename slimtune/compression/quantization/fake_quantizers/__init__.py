@@ -1,0 +1,1 @@
+"""Fake quantizers for training, and the plain layers that the file computes."""
