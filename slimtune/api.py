@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from slimtune.cli.compress import carried_out, read_recipe
-from slimtune.cli.progress import Progress
+from slimtune.cli.screen.progress import Progress
+from slimtune.cli.verbs.compress import carried_out, read_recipe
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
 from slimtune.results.run import Run

@@ -10,16 +10,16 @@ from importlib import import_module
 import click
 
 from slimtune import __version__
-from slimtune.cli.interrupted import (
+from slimtune.cli.screen.interrupted import (
     INTERRUPTED,
     interrupted_line,
     leave_at_once,
     sigterm_interrupts,
 )
+from slimtune.cli.screen.streams import failing_softly
+from slimtune.cli.screen.terminal import echo
+from slimtune.cli.screen.told_warnings import told_warnings
 from slimtune.cli.state import State
-from slimtune.cli.streams import failing_softly
-from slimtune.cli.terminal import echo
-from slimtune.cli.told_warnings import told_warnings
 from slimtune.errors import (
     PickledWeightsError,
     RunChangedError,
@@ -35,14 +35,17 @@ from slimtune.workload.own_code import consent_ends
 # in a folder of their own, so that their help imports none of that.
 VERBS: dict[str, tuple[str, str]] = {
     "search": ("slimtune.cli.options.search", "Search for small, fast versions of a model."),
-    "watch": ("slimtune.cli.watch", "Watch a search that runs, from another terminal."),
+    "watch": ("slimtune.cli.verbs.watch", "Watch a search that runs, from another terminal."),
     "front": (
-        "slimtune.cli.front",
+        "slimtune.cli.verbs.front",
         "Show the Pareto front, or only the members within your limits.",
     ),
-    "report": ("slimtune.cli.report", "Write one HTML file to understand a run."),
-    "summary": ("slimtune.cli.summary", "Show every pipeline of a run, averaged over seeds."),
-    "export": ("slimtune.cli.export", "Copy one member of the front, ready to deploy."),
+    "report": ("slimtune.cli.verbs.report", "Write one HTML file to understand a run."),
+    "summary": (
+        "slimtune.cli.verbs.summary",
+        "Show every pipeline of a run, averaged over seeds.",
+    ),
+    "export": ("slimtune.cli.verbs.export", "Copy one member of the front, ready to deploy."),
     "rerun": ("slimtune.cli.options.rerun", "Repeat one trial alone, to debug or to prove it."),
     "compress": ("slimtune.cli.options.compress", "Carry out one recipe, without a search."),
     "evaluate": ("slimtune.cli.options.evaluate", "Measure an ONNX file or a checkpoint."),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from slimtune.cli.interrupted import resume_command
 from slimtune.cli.main import main
+from slimtune.cli.screen.interrupted import resume_command
 from slimtune.errors import ConfigError
 from slimtune.results.run import open_run
 from slimtune.search.saved import load_model

@@ -151,9 +151,9 @@ def _run(block: Block, namespace: dict[str, Any]) -> None:
 
 def _load_yaml(file: Path) -> None:
     if file.name.startswith("recipe"):
-        import_module("slimtune.cli.compress").read_recipe(file)
+        import_module("slimtune.cli.verbs.compress").read_recipe(file)
     else:
-        import_module("slimtune.cli.settings").search_config({}, file=file)
+        import_module("slimtune.cli.config.settings").search_config({}, file=file)
 
 
 def _run_command(words: list[str], where: str) -> None:

@@ -28,7 +28,12 @@ code = main({arguments!r})
 sys.stdout.flush()
 os._exit(code)
 """
-PRELOADED = ["slimtune.cli.main", "slimtune.cli.search", "sklearn.datasets", "alembic.command"]
+PRELOADED = [
+    "slimtune.cli.main",
+    "slimtune.cli.verbs.search",
+    "sklearn.datasets",
+    "alembic.command",
+]
 SMALL = ["search", "--model", "resnet8", "--data", "digits", "--epochs", "0"]
 SMALL += ["--set", "baseline.epochs=1", "--set", "space.quantize.method=none"]
 

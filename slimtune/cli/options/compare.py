@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from slimtune.cli.allow_code import allow_code_option
-from slimtune.cli.console import style_option
+from slimtune.cli.options.allow_code import allow_code_option
+from slimtune.cli.screen.console import style_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data cifar10"
@@ -30,4 +30,4 @@ def command(state: State, /, **given: Any) -> None:
     inside a run folder are measured on that run's test split if neither --data nor --run is
     given; without any data, accuracy is left out.
     """
-    import_module("slimtune.cli.compare").carry_out(state, **given)
+    import_module("slimtune.cli.verbs.compare").carry_out(state, **given)

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from slimtune.cli.allow_code import allow_code_option
-from slimtune.cli.networks import network_options
-from slimtune.cli.per_trial import precision_option
+from slimtune.cli.options.allow_code import allow_code_option
+from slimtune.cli.options.networks import network_options
+from slimtune.cli.options.per_trial import precision_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small"
@@ -39,4 +39,4 @@ def command(state: State, /, **given: Any) -> None:
     order; `slimtune methods` shows what each can be. The network is saved after the stages
     prune and train, to try another end from there.
     """
-    import_module("slimtune.cli.compress").carry_out(state, **given)
+    import_module("slimtune.cli.verbs.compress").carry_out(state, **given)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from slimtune.cli.console import json_option
+from slimtune.cli.screen.console import json_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune doctor --model ./net.py:make --data folder:shapes"
@@ -29,4 +29,4 @@ def command(state: State, /, **given: Any) -> None:
     Nothing is written, and nothing is trained but a few steps. The last line is a search that
     leaves out what does not work.
     """
-    import_module("slimtune.cli.doctor").carry_out(state, **given)
+    import_module("slimtune.cli.verbs.doctor").carry_out(state, **given)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from slimtune.cli.allow_code import allow_code_option
-from slimtune.cli.console import style_option
+from slimtune.cli.options.allow_code import allow_code_option
+from slimtune.cli.screen.console import style_option
 
 EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
 
@@ -29,4 +29,4 @@ def command(**given: Any) -> None:
     A file inside a run folder is measured on that run's splits if neither --data nor --run is
     given.
     """
-    import_module("slimtune.cli.evaluate").carry_out(**given)
+    import_module("slimtune.cli.verbs.evaluate").carry_out(**given)

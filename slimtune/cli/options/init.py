@@ -20,4 +20,4 @@ def command(**given: Any) -> None:
     Edit what you want to change, delete what you do not care for, and hand it to
     `slimtune search -c FILE`.
     """
-    import_module("slimtune.cli.init").carry_out(**given)
+    import_module("slimtune.cli.verbs.init").carry_out(**given)

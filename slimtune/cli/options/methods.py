@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from slimtune.cli.console import style_option
+from slimtune.cli.screen.console import style_option
 
 EPILOG = "Example: slimtune methods fpgm"
 
@@ -15,4 +15,4 @@ EPILOG = "Example: slimtune methods fpgm"
 @style_option(["table", "json"], "Text for people, or JSON with every setting and its range.")
 def command(**given: Any) -> None:
     """List methods, models, data sources and presets; NAME shows one of them in full."""
-    import_module("slimtune.cli.methods").carry_out(**given)
+    import_module("slimtune.cli.verbs.methods").carry_out(**given)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from slimtune.cli.allow_code import allow_code_option
+from slimtune.cli.options.allow_code import allow_code_option
 from slimtune.cli.state import State
 
 EPILOG = "Example: slimtune rerun runs/demo --trial 5 --pdb"
@@ -45,4 +45,4 @@ def command(state: State, /, **given: Any) -> int:
     Nothing is written. Latency is measured again and shown, but never compared: it is the
     machine's, not the recipe's.
     """
-    return int(import_module("slimtune.cli.rerun").carry_out(state, **given))
+    return int(import_module("slimtune.cli.verbs.rerun").carry_out(state, **given))

@@ -7,13 +7,13 @@ from typing import Any
 import click
 from click import IntRange
 
-from slimtune.cli.allow_code import allow_code_option
-from slimtune.cli.console import json_option
-from slimtune.cli.early import check_early
-from slimtune.cli.networks import network_options
-from slimtune.cli.per_trial import per_trial_options
+from slimtune.cli.config.early import check_early
+from slimtune.cli.options.allow_code import allow_code_option
+from slimtune.cli.options.networks import network_options
+from slimtune.cli.options.per_trial import per_trial_options
+from slimtune.cli.options.steering import steering_options
+from slimtune.cli.screen.console import json_option
 from slimtune.cli.state import State
-from slimtune.cli.steering import steering_options
 
 EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parquet:DIR --out runs/a"
 
@@ -82,4 +82,4 @@ def command(state: State, /, **given: Any) -> None:
     """
     run = None if given["resume"] is None else Path(given["resume"] or given["out"] or "")
     check_early(given["file"], run, given)
-    import_module("slimtune.cli.search").carry_out(state, **given)
+    import_module("slimtune.cli.verbs.search").carry_out(state, **given)

@@ -1,5 +1,5 @@
-from slimtune.cli.compare import carry_out
 from slimtune.cli.options.compare import command
+from slimtune.cli.verbs.compare import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

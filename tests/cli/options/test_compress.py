@@ -1,5 +1,5 @@
-from slimtune.cli.compress import carry_out
 from slimtune.cli.options.compress import command
+from slimtune.cli.verbs.compress import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

@@ -1,5 +1,5 @@
-from slimtune.cli.doctor import carry_out
 from slimtune.cli.options.doctor import command
+from slimtune.cli.verbs.doctor import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

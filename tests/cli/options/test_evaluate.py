@@ -1,5 +1,5 @@
-from slimtune.cli.evaluate import carry_out
 from slimtune.cli.options.evaluate import command
+from slimtune.cli.verbs.evaluate import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

@@ -1,5 +1,5 @@
-from slimtune.cli.init import carry_out
 from slimtune.cli.options.init import command
+from slimtune.cli.verbs.init import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

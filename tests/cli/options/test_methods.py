@@ -1,5 +1,5 @@
-from slimtune.cli.methods import carry_out
 from slimtune.cli.options.methods import command
+from slimtune.cli.verbs.methods import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

@@ -1,5 +1,5 @@
 from slimtune.cli.options.rerun import STAGES, command
-from slimtune.cli.rerun import carry_out
+from slimtune.cli.verbs.rerun import carry_out
 from slimtune.search.review.single import BEFORE
 from tests.cli.options.agreement import check_agreement
 

@@ -1,5 +1,5 @@
 from slimtune.cli.options.search import command
-from slimtune.cli.search import carry_out
+from slimtune.cli.verbs.search import carry_out
 from tests.cli.options.agreement import check_agreement
 
 

@@ -1,0 +1,1 @@
+"""Config files and what is typed, read strictly."""

@@ -1,0 +1,41 @@
+"""Whose code may run: what is typed may, what a file says may not without ``--allow-code``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slimtune.cli.config.config_file import located
+from slimtune.errors import ConfigError, did_you_mean
+from slimtune.search.settings.references import code_in
+from slimtune.workload.own_code import allow_code, is_allowed, names_nothing
+from slimtune.workload.sources import SOURCES
+from slimtune.workload.zoo.build import FAMILIES
+
+
+def consent_to(settings: Mapping[str, Any]) -> None:
+    """Allow the code that settings name which were typed on this command line."""
+    allow_code(*(reference for _, reference in code_in(settings)))
+
+
+def check_consent(settings: Mapping[str, Any], file: Path, lines: dict[str, int]) -> None:
+    """Refuse code that a file names and nobody allowed.
+
+    Args:
+        settings: read from the file.
+        file: for the message.
+        lines: line of every dotted key.
+
+    Raises:
+        ConfigError: names file, line and reference.
+    """
+    for key, reference in code_in(settings):
+        if not is_allowed(reference):
+            guess = ""
+            if names_nothing(reference):
+                head, _, rest = reference.partition(":")
+                known = [f"{family}:{rest}" for family in (*FAMILIES, *SOURCES.names())]
+                guess = did_you_mean(f"{head}:{rest}", known)
+            error = ConfigError(
+                f"{key}: code reference '{reference}' in a config needs --allow-code.{guess}"
+            )
+            raise located(error, file, lines)

@@ -1,0 +1,83 @@
+"""The last words of a command that was interrupted."""
+
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from slimtune.cli.screen.terminal import echo
+from slimtune.cli.screen.words import program
+from slimtune.cli.state import State
+from slimtune.errors import RunError
+from slimtune.results.store.files import read_json
+from slimtune.search.listeners.last_words import hush
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def sigterm_interrupts() -> None:
+    """Let SIGTERM end this program as Ctrl-C does, also before and after a search hears it."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def leave_at_once() -> None:
+    """From here on, let a further signal end this program with the code of the first.
+
+    Its last words are all that is left to do, and the end of Python takes a second or more.
+    """
+    for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+
+
+def interrupted_line(state: State) -> str:
+    """Return what was kept and the command that goes on; only of a search is either known."""
+    if state.run is None:
+        return "interrupted"
+    if (state.run / "run.json").is_file():
+        return f"interrupted; finished trials are kept; go on with: {resume_command(state.run)}"
+    return "interrupted; nothing was written"
+
+
+def resume_command(run: Path) -> str:
+    """Return what goes on with a run: with consent, if it names code or a cluster."""
+    command = f"{program()} search --resume {shlex.quote(str(run))}"
+    return f"{command} --allow-code" if _needs_consent(run) else command
+
+
+def _needs_consent(run: Path) -> bool:
+    """Return whether run.json names code or a cluster, without importing torch to ask for it."""
+    try:
+        manifest = read_json(run / "run.json")
+        settings = manifest.get("config", {})
+        joins = settings.get("ray_address") is not None and settings.get("executor") != "inline"
+        return joins or bool(manifest["workload"]["code"])
+    except (RunError, KeyError, TypeError, AttributeError):  # no reason to keep the words back
+        return False
+
+
+def leaving_when_stuck(state: State, listener: _Listener) -> _Listener:
+    """Return the listener of a search whose process ends if an interrupt finds it stuck.
+
+    Nothing is lost by that: every trial is written down when it finishes, and the lock of a
+    process that is gone holds nobody up.
+    """
+
+    def heard(event: str, values: Mapping[str, Any]) -> None:
+        listener(event, values)
+        if event == "stuck":
+            echo(interrupted_line(state), err=True)
+            hush()
+            os._exit(INTERRUPTED)
+
+    return heard

@@ -1,0 +1,51 @@
+"""What happens in a search, one JSON object a line: for programs that watch."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slimtune.cli.screen.terminal import echo
+from slimtune.results.store.record import TrialRecord
+
+
+def told(event: str, values: Mapping[str, Any]) -> str:
+    """Return one line of JSON: ``event``, and what it is about.
+
+    Args:
+        event: its name, as listeners of `run_search` hear it.
+        values: with it. A record is told without its recipe, artifacts and host, which are in
+            the trial's result.json.
+    """
+    plain = {name: _plain(value) for name, value in values.items()}
+    return json.dumps({"event": event, **plain}, ensure_ascii=False, allow_nan=False)
+
+
+_TOLD = ("number", "status", "pipeline", "seed", "objectives", "metrics", "error", "seconds")
+
+
+class JsonEvents:
+    """A listener of `run_search` that writes `told` to standard output.
+
+    Args:
+        write: takes a line.
+    """
+
+    def __init__(self, write: Callable[[str], None] = echo) -> None:
+        self._write = write
+
+    def __call__(self, event: str, values: Mapping[str, Any]) -> None:
+        """Write one event."""
+        self._write(told(event, values))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, TrialRecord):
+        return {name: _plain(one) for name, one in value.to_dict().items() if name in _TOLD}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)

@@ -1,0 +1,29 @@
+"""Warnings of slimtune's own as lines on standard error, each once."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from slimtune.cli.screen.terminal import echo
+from slimtune.cli.state import State
+from slimtune.errors import SlimtuneWarning
+
+
+@contextmanager
+def told_warnings(state: State) -> Iterator[None]:
+    """Within the block, print each `SlimtuneWarning` in one line, unless asked to be quiet."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SlimtuneWarning)
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *rest: Any) -> None:
+            if not issubclass(category, SlimtuneWarning):
+                others(message, category, *rest)
+            elif str(message) not in told and state.verbosity >= 0:
+                told.add(str(message))
+                echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

@@ -1,0 +1,178 @@
+"""``slimtune compress``: one recipe on one model, without a search."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slimtune.cli.config.config_file import dump_yaml, load_yaml, located
+from slimtune.cli.config.consent import check_consent
+from slimtune.cli.config.settings import search_config
+from slimtune.cli.screen import words
+from slimtune.cli.screen.console import log_console, plain_table, result_console
+from slimtune.cli.state import State
+from slimtune.compression.recipe import Recipe
+from slimtune.compression.stages import Train
+from slimtune.errors import TrialError, UserError
+from slimtune.results.store.files import publish_tree, sha256_bytes
+from slimtune.results.store.record import TrialRecord
+from slimtune.results.store.sealed import sealed
+from slimtune.results.store.stage_cache import summed
+from slimtune.results.units import UNSTABLE
+from slimtune.search.forecast.checks import check_recipe
+from slimtune.search.forecast.given_weights import looked_at
+from slimtune.search.review.once import compress_once
+from slimtune.search.settings.config import SearchConfig
+from slimtune.search.setup import load_workload, train_missing
+from slimtune.search.trial.spec import Outcome
+from slimtune.search.trial.stage_files import StageFiles, check_origin, read_stage, stage_origin
+from slimtune.workload.datasets import load_dataset
+from slimtune.workload.types import Workload
+
+
+def carry_out(
+    state: State,
+    /,
+    file: Path,
+    output: Path,
+    preset: str | None,
+    stage: Path | None,
+    precision: str | None,
+    **options: Any,
+) -> None:
+    """Carry out a recipe and write what it made to a new folder."""
+    settings = {**options, "per_trial.precision": precision}
+    config = search_config(settings, preset=preset).anchored()
+    log = log_console(state)
+
+    def tell(text: str) -> None:
+        log.print(text, markup=False, soft_wrap=True)
+
+    baseline, made = carried_out(config, read_recipe(file), output, stage, tell)
+    _show(state, baseline, made)
+    log.print(f"written to {output}", markup=False, soft_wrap=True)
+
+
+def carried_out(
+    config: SearchConfig,
+    recipe: Recipe,
+    output: Path,
+    stage: Path | None,
+    tell: Callable[[str], None],
+) -> tuple[TrialRecord, TrialRecord]:
+    """Carry out a recipe, write what it made to a new folder, and return both records.
+
+    Args:
+        config: of model, data and training.
+        recipe: what to do.
+        output: the folder.
+        stage: a folder to go on from, if any.
+        tell: told what the data left out, and what takes long.
+
+    Returns:
+        The baseline's record, and that of what was made.
+
+    Raises:
+        UserError: bad input; nothing has been trained then.
+        TrialError: the recipe cannot be carried out.
+    """
+    _refuse_existing(output)
+    saved = read_stage(stage, recipe) if stage is not None else None
+
+    def warn(text: str) -> None:
+        tell(f"warning: {text}")
+
+    workload = load_workload(config, load_dataset(config.data), warn)
+    for line in words.notes(workload.notes):
+        tell(line)
+    check_recipe(recipe, workload)
+    for check in looked_at(config, workload):
+        if text := check.advice():
+            warn(text)
+    baseline = _baseline(tell, workload, config)
+    origin = stage_origin(workload, config.seed)
+    if stage is not None:
+        check_origin(stage, origin)
+    stages = StageFiles(recipe, origin)
+    made = compress_once(
+        workload,
+        recipe.to_dict(),
+        config.seed,
+        start=saved,
+        keep=stages.keep,
+        precision=config.per_trial.trains_in(workload.image_shape),
+        views=config.per_trial.teacher_views,
+    )
+    made = _finished(made, "the recipe")
+    if not publish_tree(output, _files(made, recipe, stages).items()):
+        _refuse_existing(output)
+    return baseline.payload, made.payload
+
+
+def _files(made: Outcome, recipe: Recipe, stages: StageFiles) -> dict[str, bytes]:
+    hashes = {name: sha256_bytes(data) for name, data in made.files.items()}
+    saved = {
+        f"stages/{stage}/{name}": data
+        for stage, files in stages.folders.items()
+        for name, data in summed(files).items()
+    }
+    return {
+        **made.files,
+        "recipe.yaml": dump_yaml(recipe.to_dict()).encode(),
+        "result.json": sealed({**made.payload.to_dict(), "artifacts": hashes}),
+        **saved,
+    }
+
+
+def read_recipe(file: Path) -> Recipe:
+    """Return the recipe that a YAML file holds.
+
+    Raises:
+        UserError: no such file, or no such recipe; the message names file and line.
+    """
+    data, lines = load_yaml(file)
+    check_consent(data, file, lines)
+    try:
+        return Recipe.from_dict(data)
+    except UserError as error:
+        raise located(error, file, lines) from None
+
+
+def _baseline(tell: Callable[[str], None], workload: Workload, config: SearchConfig) -> Outcome:
+    """Train what has no weights, and measure the baseline as a trial would be."""
+    for name, weights in (
+        (config.model, config.weights),
+        (config.teacher, config.teacher_weights),
+    ):
+        if name is not None and weights is None:
+            text = f"training {name} on {config.data}: {config.baseline.epochs} epochs"
+            tell(text)
+    train_missing(workload, config, lambda what, epoch: None)
+    untouched = Recipe(train=Train(epochs=0)).to_dict()
+    return _finished(compress_once(workload, untouched, config.seed), "the baseline")
+
+
+def _finished(outcome: Outcome, what: str) -> Outcome:
+    if outcome.status == "failed":
+        raise TrialError(f"{what} cannot be carried out: {outcome.payload.error}")
+    return outcome
+
+
+def _refuse_existing(output: Path) -> None:
+    if output.exists() or output.is_symlink():
+        raise UserError(f"{output} already exists; choose another --output")
+
+
+def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
+    console = result_console(state)
+    console.print(made.pipeline, markup=False, soft_wrap=True)
+    table = plain_table("", "", "baseline", "compressed", "ratio")
+    for name, before in baseline.objectives.items():
+        after = made.objectives[name]
+        ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"
+        if name == "latency_ms" and not (baseline.stable and made.stable):
+            ratio = ""
+            table.caption = UNSTABLE
+        title = "validation accuracy" if name == "accuracy" else name
+        was, now = (words.value(name, r.objectives[name], r.stable) for r in (baseline, made))
+        table.add_row(title, was, now, ratio)
+    console.print(table)

@@ -1,0 +1,101 @@
+"""``slimtune doctor``: what a search can do with a model and data, before it is begun."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from slimtune.cli.config.settings import search_config
+from slimtune.cli.screen import words
+from slimtune.cli.screen.console import log_console, result_console
+from slimtune.cli.screen.steps import Steps
+from slimtune.cli.screen.terminal import echo
+from slimtune.cli.state import State
+from slimtune.search.forecast.checkup import Checkup, check_up
+from slimtune.search.forecast.doctor import Finding
+from slimtune.search.forecast.given_weights import WeightsCheck
+from slimtune.search.forecast.steadiness import words as steadiness_words
+
+
+def carry_out(
+    state: State,
+    /,
+    preset: str | None,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Try what works and print what was found."""
+    config = search_config(options, assignments, preset=preset)
+    log = log_console(state)
+    with Steps(log, "loading the data and the network") as steps:
+        found = check_up(config, lambda what: steps(f"trying: {what}"), preset, assignments)
+    if state.json:
+        echo(json.dumps(found.to_dict(), indent=2))
+        return
+    console = result_console(state)
+    for line in _facts(found):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(_findings(found.findings))
+    for line in [*_costs(found), *(f"training  {doubt}" for doubt in found.doubts)]:
+        console.print(line, markup=False, soft_wrap=True)
+    command = found.command.replace("slimtune", words.program(), 1)
+    console.print(f"next      {command}", markup=False, soft_wrap=True)
+
+
+def _facts(found: Checkup) -> list[str]:
+    channels, height, width = found.image_shape
+    images = ", ".join(f"{name} {count}" for name, count in found.images.items())
+    mirrored = "mirrored in training" if found.mirrored else "not mirrored in training"
+    told = found.baseline
+    return [
+        f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
+        f"{images} · {mirrored}",
+        *words.notes(found.notes),
+        f"network   {found.model} · {words.count(told['params'])} params · "
+        f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
+        f"{words.latency(told['latency_ms'], bool(told['latency_stable']))}",
+        f"pixels    {found.normalisation}",
+        *(f"warning: {text}" for text in found.warnings),
+        *_weights(found.weights),
+    ]
+
+
+def _weights(checks: Sequence[WeightsCheck]) -> list[str]:
+    """Return what given weights do, normalised as they are and in the best other ways."""
+    lines = []
+    for check in checks:
+        tried = (check.as_it_is, *check.others[:3])
+        shares = ", ".join(f"{each.right / check.images:.1%} by {each.option}" for each in tried)
+        lines.append(f"{check.what:<9} {shares} (of {check.images} images)")
+        if text := check.warning():
+            lines.append(f"warning: {text}")
+    return lines
+
+
+def _findings(findings: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("stage", "what", "works", "because"):
+        table.add_column(title, overflow="fold", no_wrap=title != "because")
+    stage = ""
+    for found in findings:
+        shown = found.stage if found.stage != stage else ""
+        stage = found.stage
+        verdict = Text("yes", style="green") if found.works else Text("no", style="red")
+        table.add_row(shown, found.what, verdict, Text(found.detail))
+        for method, reason in found.unfit.items():
+            table.add_row("", f"  {method}", Text("no", style="red"), Text(reason))
+    return table
+
+
+def _costs(found: Checkup) -> list[str]:
+    trial, host = found.trial, found.host
+    memory = f"{host['memory_bytes'] / 2**30:.1f} GiB" if host["memory_bytes"] else "unknown"
+    gpus = ", ".join(host["gpus"]) or "none"
+    return [
+        f"a trial   about {words.duration(trial['seconds'])} (min:s): {trial['how']}",
+        f"host      {host['cpu']} · {host['cores']} cores · {memory} · GPUs: {gpus} · "
+        f"ray {host['ray']} · torch {host['torch']}",
+        *(f"latency   {line}" for line in steadiness_words(host)),
+    ]

@@ -1,0 +1,158 @@
+"""``slimtune front``: a run's Pareto front, or its members within limits, to read or to parse."""
+
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from slimtune.cli.options.choosing import PICKS, given, limit_options
+from slimtune.cli.screen.console import json_option, log_console, result_console, write_or_echo
+from slimtune.cli.state import State
+from slimtune.results.limit_words import conditions
+from slimtune.results.pareto.limit_view import asked_for, resolved
+from slimtune.results.pareto.limits import LIMITED
+from slimtune.results.pareto.selection import matching
+from slimtune.results.run import Run, open_run
+from slimtune.results.store.output import write_output
+from slimtune.results.units import plural
+from slimtune.results.views.tables import front_csv, front_json, front_parquet, front_table
+
+EPILOG = "Example: slimtune front runs/demo --max-latency 0.5x --pick size"
+OPTIONS = {quantity: f"--{name.replace('_', '-')}" for name, quantity in LIMITED.items()}
+"""A measured quantity -> the option that limits it."""
+STYLES = ("table", "json", "csv", "parquet")
+
+
+@click.command("front", epilog=EPILOG)
+@click.argument("run", type=Path)
+@limit_options
+@click.option("--pick", type=click.Choice(PICKS), help="Show one member: the knee, or the best.")
+@click.option("--all", "everything", is_flag=True, help="Show dominated trials as well.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(STYLES),
+    help="A table for people, or every column; default: by the name of FILE, else a table.",
+)
+@click.option("-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead.")
+@json_option
+@click.pass_obj
+def command(
+    state: State,
+    run: Path,
+    min_accuracy: str | None,
+    max_latency: str | None,
+    max_size: str | None,
+    pick: str | None,
+    everything: bool,
+    style: str | None,
+    output: Path | None,
+) -> None:
+    """Show the Pareto front of RUN, or only the members within your limits.
+
+    A limit that you give replaces the search's own, tighter or looser; none removes it. When no
+    trial keeps the limits, the nearest miss is named and the exit code is 3. Accuracies are of
+    validation images, with their standard errors.
+    """
+    if pick and everything:
+        raise click.UsageError("--pick shows one member and --all shows all; give one.")
+    style = style or _style_of(output) or ("json" if state.json else "table")
+    if style == "parquet" and output is None:
+        raise click.UsageError("--format parquet is no text: give -o FILE.parquet as well.")
+    opened = open_run(run)
+    opened = opened.at(opened.records)
+    limits = given(
+        {"min_accuracy": min_accuracy, "max_latency": max_latency, "max_size": max_size}
+    )
+    view = opened.within(limits)
+    if everything:
+        table = _all_rows(opened, limits, complete=style == "table")
+    else:
+        table = _members(view, pick)
+    if style == "table" and output is None:
+        result_console(state).print(front_table(opened, table))
+        if everything:
+            _tell_others(state, opened)
+        else:
+            _tell_limits(state, opened, view)
+    elif style == "parquet" and output is not None:
+        write_output(output, front_parquet(opened, table))
+    else:
+        write_or_echo(_text(state, opened, style, table), output)
+
+
+def _members(run: Run, how: str | None) -> pd.DataFrame:
+    """Return the front, or its one member that is picked.
+
+    Raises:
+        NothingMatchesError: no trial keeps the limits that the run is seen with.
+    """
+    front = run.front()
+    if how is not None or front.empty:
+        number = run.pick(how or "knee").number  # tells of an empty front why it is
+        front = front[front["trial"] == number].reset_index(drop=True)
+    return front
+
+
+def _all_rows(run: Run, limits: dict[str, str], complete: bool) -> pd.DataFrame:
+    """Return all trials that keep the limits that were typed; those of the search are no matter.
+
+    Raises:
+        NothingMatchesError: there is none.
+    """
+    trials = run.trials()
+    if complete or limits:
+        trials = trials[trials["status"] == "complete"].reset_index(drop=True)
+    asked = asked_for(limits)
+    texts = {LIMITED[name]: text for name, text in asked.items() if text is not None}
+    kept = matching(trials, resolved(asked, run.baseline_values(trials)), texts)
+    return trials[kept].reset_index(drop=True)
+
+
+def _style_of(output: Path | None) -> str | None:
+    """Return the format that a file's name asks for, if any."""
+    suffix = "" if output is None else output.suffix.lower().lstrip(".")
+    return suffix if suffix in STYLES else None
+
+
+def _tell_others(state: State, run: Run) -> None:
+    """Say on standard error what became of the trials that the table leaves out."""
+    counts = {"failed": 0, "stopped": 0}
+    for record in run.records:
+        if record.status in counts:
+            counts[record.status] += 1
+    told = [f"{count} {status}" for status, count in counts.items() if count]
+    if told:
+        text = f"not shown: {', '.join(told)}; --format json lists them, and why"
+        log_console(state).print(text, markup=False, soft_wrap=True)
+
+
+def _tell_limits(state: State, run: Run, view: Run) -> None:
+    """Say on standard error which limits the table keeps, and how the search's are changed."""
+    lines = []
+    if view.limits:
+        options = ", ".join(OPTIONS[name] for name in view.limits)
+        hint = f" · of the search; {options} with another value replaces it, with none removes it"
+        own = view.view is None
+        lines.append(f"limits    {conditions(view.limits, view.limit_texts)}" + hint * own)
+    entered = {record.number for record in run.candidates()}
+    more = [record.number for record in view.candidates() if record.number not in entered]
+    if more and run.finals():
+        numbers = ", ".join(map(str, more))
+        lines.append(
+            f"not shown: {plural(len(more), 'trial')} within these limits but without a final "
+            f"({numbers}): this front is of finals; --all shows all trials"
+        )
+    for line in lines:
+        log_console(state).print(line, markup=False, soft_wrap=True)
+
+
+def _text(state: State, run: Run, style: str, table: pd.DataFrame) -> str:
+    if style == "json":
+        return front_json(run, table)
+    if style == "csv":
+        return front_csv(run, table)
+    console = result_console(state)
+    with console.capture() as capture:
+        console.print(front_table(run, table))
+    return click.unstyle(capture.get())

@@ -1,0 +1,70 @@
+"""``slimtune report``: one HTML file, and static figures, to understand a run by."""
+
+import json
+from pathlib import Path
+
+import click
+
+from slimtune.cli.options.choosing import given, limit_options
+from slimtune.cli.screen.console import json_option, log_console
+from slimtune.cli.screen.terminal import echo
+from slimtune.cli.state import State
+from slimtune.errors import UserError
+from slimtune.results.run import Run, open_run
+from slimtune.results.store.output import write_output
+from slimtune.results.views.plots import front_figure, growth_figure, importance_figure
+
+EPILOG = "Example: slimtune report runs/demo --png figures/"
+_FIGURES = {
+    "front.png": front_figure,
+    "hypervolume.png": growth_figure,
+    "importance.png": importance_figure,
+}
+
+
+@click.command("report", epilog=EPILOG)
+@click.argument("run", type=Path)
+@click.option(
+    "-o", "--output", type=Path, metavar="FILE", help="The page; default RUN/report.html."
+)
+@click.option(
+    "--png", "figures", type=Path, metavar="DIR", help="Draw static figures into DIR as well."
+)
+@limit_options
+@json_option
+@click.pass_obj
+def command(
+    state: State, /, run: Path, output: Path | None, figures: Path | None, **limits: str | None
+) -> None:
+    """Write one HTML file with everything there is to understand of RUN.
+
+    It opens from disk and fetches nothing: the front in linked charts, hypervolume over the
+    trials, what decided each objective, what each technique bought, failures, how it was
+    measured. RUN may still be running. A limit that you give replaces the search's own.
+    """
+    opened = open_run(run)
+    opened = opened.at(opened.records).within(given(limits))
+    page = opened.report(output)
+    drawn = [] if figures is None else _draw(state, opened, figures)
+    if state.json:
+        echo(json.dumps({"report": str(page), "figures": [str(file) for file in drawn]}))
+        return
+    for file in (page, *drawn):
+        echo(file)
+
+
+def _draw(state: State, run: Run, folder: Path) -> list[Path]:
+    """Write the figures that the run has enough trials for, and say which it has not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}; name another") from None
+    drawn = []
+    for name, draw in _FIGURES.items():
+        png = draw(run)
+        if png is None:
+            log_console(state).print(f"too few trials for {name}", markup=False)
+            continue
+        write_output(folder / name, png)
+        drawn.append(folder / name)
+    return drawn

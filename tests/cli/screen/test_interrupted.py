@@ -1,0 +1,68 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slimtune.cli.screen.interrupted import interrupted_line, leaving_when_stuck, resume_command
+from slimtune.cli.state import State
+
+STUCK = """
+import sys
+from pathlib import Path
+from slimtune.cli.screen.interrupted import leaving_when_stuck
+from slimtune.cli.state import State
+state = State()
+state.run = Path(sys.argv[1])
+hear = leaving_when_stuck(state, lambda event, values: print(event, flush=True))
+hear("stopping", {})
+hear("stuck", {})
+print("still there")
+"""
+
+
+def test_the_line_names_the_command_that_goes_on_once_there_is_a_run(tmp_path: Path) -> None:
+    state = State()
+    state.run = tmp_path / "a run"
+    assert interrupted_line(state) == "interrupted; nothing was written"
+    state.run.mkdir()
+    (state.run / "run.json").touch()
+    assert interrupted_line(state).endswith(f"search --resume '{state.run}'")
+
+
+def test_of_a_verb_that_is_no_search_nobody_knows_what_was_written() -> None:
+    assert interrupted_line(State()) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "consent"),
+    [
+        ('{"workload": {"code": {"/a/net.py:make": "abc"}}}', " --allow-code"),
+        ('{"workload": {"code": {}}}', ""),
+        ('{"workload": {}}', ""),
+        ('{"workload": [1]}', ""),
+        ('{"wor', ""),
+    ],
+)
+def test_a_run_with_code_of_the_users_own_goes_on_with_consent(
+    tmp_path: Path, manifest: str, consent: str
+) -> None:
+    (tmp_path / "run.json").write_text(manifest)
+    assert resume_command(tmp_path).endswith(f"search --resume {tmp_path}{consent}")
+    assert interrupted_line(State(run=tmp_path)).endswith(resume_command(tmp_path))
+
+
+def test_a_stuck_process_ends_with_that_line(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "stopping\nstuck\n")
+    assert done.stderr.endswith(f"search --resume {tmp_path}\n")
+
+
+@pytest.mark.parametrize("event", ["stopping", "finished"])
+def test_other_events_only_pass(event: str) -> None:
+    heard = []
+    leaving_when_stuck(State(), lambda *told: heard.append(told))(event, {"a": 1})
+    assert heard == [(event, {"a": 1})]
