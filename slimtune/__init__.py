@@ -28,7 +28,7 @@ _HOMES = {
     "doctor": "slimtune.api",
     "evaluate": "slimtune.api",
     "Recipe": "slimtune.compression.recipe",
-    "Run": "slimtune.results.run",
+    "Run": "slimtune.search.opened",
     "SlimtuneError": "slimtune.errors",
     "UserError": "slimtune.errors",
     "load_model": "slimtune.search.saved",

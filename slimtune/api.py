@@ -16,12 +16,12 @@ from slimtune.cli.screen.progress import Progress
 from slimtune.cli.verbs.compress import carried_out, read_recipe
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
-from slimtune.results.run import Run
 from slimtune.results.shown import record_words
 from slimtune.results.store.folder import find_run
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.api import search as search_silently
 from slimtune.search.forecast.checkup import Checkup, check_up
+from slimtune.search.opened import Run
 from slimtune.search.review.compare import compare_models
 from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.saved import load_model

@@ -1,8 +1,7 @@
-"""The object that users hold: a finished, or a still running, search, opened for reading."""
+"""A finished, or a still running, search, opened for reading; users hold `search.opened.Run`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -337,25 +336,6 @@ class Run(ShownRun):
         table["on_front"] = table["trial"].isin(self.front()["trial"])
         table["error"] = pd.Series([record.error for record in records], dtype=object)
         return table
-
-    def report(self, path: str | Path | None = None) -> Path:
-        """Write everything there is to understand of this run into one HTML file.
-
-        Args:
-            path: of the file, replaced if it exists; ``report.html`` in the run folder if not
-                given.
-
-        Returns:
-            The file.
-
-        Raises:
-            UserError: the folder of the file does not exist.
-            RunError: a record is damaged, or the disk refuses.
-        """
-        # Loaded here, for opening a run must not wait for what a report is made with.
-        page = import_module("slimtune.results.views.report.page")
-        written: Path = page.write_report(self, Path(path or self.path / "report.html"))
-        return written
 
 
 def open_run(path: str | Path, loader: Loader | None = None) -> Run:

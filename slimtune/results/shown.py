@@ -3,14 +3,13 @@
 import html
 from collections import Counter
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from slimtune.errors import SlimtuneError
 from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.units import plural
-from slimtune.results.views.report.words import quantity
+from slimtune.results.words import quantity
 
 
 class ShownRun:
@@ -19,19 +18,9 @@ class ShownRun:
     def __repr__(self) -> str:
         """Return the run in one line."""
         try:
-            return f"<Run {_run_words(self)}>"
+            return f"<Run {run_words(self)}>"
         except SlimtuneError as error:
             return f"<Run {getattr(self, 'path', '?')}: cannot be read: {error}>"
-
-    def _repr_html_(self) -> str:
-        """Return the run's line and its front, for a notebook."""
-        # Loaded here, for the table is made of a run.
-        tables = import_module("slimtune.results.views.tables")
-        try:
-            line = f"<p><b>Run</b> {html.escape(_run_words(self))}</p>"
-            return line + str(tables.front_table(self)._repr_html_())
-        except SlimtuneError:
-            return f"<p>{html.escape(repr(self))}</p>"
 
 
 class ShownMember:
@@ -76,7 +65,8 @@ class ShownRecord:
         )
 
 
-def _run_words(run: Any) -> str:
+def run_words(run: Any) -> str:
+    """Return a run in a few words: its trials, its front, its limits."""
     records = run.records
     counts = Counter(record.status for record in records)
     told = ", ".join(

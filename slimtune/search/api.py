@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from slimtune.results.run import Run
-from slimtune.search.opened import open_run
+from slimtune.search.opened import Run, open_run
 from slimtune.search.resuming.resume import recorded_settings
 from slimtune.search.session import Listener, ignore_events, run_search
 from slimtune.search.settings.config import make_config

@@ -1,11 +1,55 @@
-"""A run opened for its users: one whose members become torch modules."""
+"""A run opened for its users: it writes its report, and its members become torch modules."""
 
+import html
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from slimtune.results.run import Run
-from slimtune.results.run import open_run as open_light
+from slimtune.errors import SlimtuneError
+from slimtune.results import run as runs
+from slimtune.results.shown import run_words
+from slimtune.results.store.folder import RunFolder
+from slimtune.results.views.tables import front_table
+
+
+@dataclass(frozen=True, repr=False)
+class Run(runs.Run):
+    """A run folder opened for reading. Every call reads the folder as it is now.
+
+    Attributes:
+        folder: the files.
+        known: the records, if they have been read; see `at`.
+        loader: how its members become torch modules.
+        view: the limits that it is seen with, and their texts, if not its own; see `within`.
+    """
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write everything there is to understand of this run into one HTML file.
+
+        Args:
+            path: of the file, replaced if it exists; ``report.html`` in the run folder if not
+                given.
+
+        Returns:
+            The file.
+
+        Raises:
+            UserError: the folder of the file does not exist.
+            RunError: a record is damaged, or the disk refuses.
+        """
+        # Loaded here, for opening a run must not wait for what a report is made with.
+        page = import_module("slimtune.results.views.report.page")
+        written: Path = page.write_report(self, Path(path or self.path / "report.html"))
+        return written
+
+    def _repr_html_(self) -> str:
+        """Return the run's line and its front, for a notebook."""
+        try:
+            line = f"<p><b>Run</b> {html.escape(run_words(self))}</p>"
+            return line + str(front_table(self)._repr_html_())
+        except SlimtuneError:
+            return f"<p>{html.escape(repr(self))}</p>"
 
 
 def open_run(path: str | Path) -> Run:
@@ -16,7 +60,7 @@ def open_run(path: str | Path) -> Run:
     Raises:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
-    return open_light(path, _load)
+    return Run(RunFolder.open(path), loader=_load)
 
 
 def _load(folder: Path) -> Any:

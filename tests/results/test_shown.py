@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from slimtune.results.run import Run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.opened import Run
 
 OBJECTIVES = {"accuracy": 0.0, "size_bytes": 9000.0, "latency_ms": 3.0}
 PIPELINE = "l1 <b>50 %</b> → int8"

@@ -13,6 +13,7 @@ from slimtune.errors import UserError
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.output import write_output
 from slimtune.results.views.plots import front_figure, growth_figure, importance_figure
+from slimtune.results.views.report.page import write_report
 
 EPILOG = "Example: slimtune report runs/demo --png figures/"
 _FIGURES = {
@@ -44,7 +45,7 @@ def command(
     """
     opened = open_run(run)
     opened = opened.at(opened.records).within(given(limits))
-    page = opened.report(output)
+    page = write_report(opened, output or opened.path / "report.html")
     drawn = [] if figures is None else _draw(state, opened, figures)
     if state.json:
         echo(json.dumps({"report": str(page), "figures": [str(file) for file in drawn]}))

@@ -17,8 +17,8 @@ from slimtune.results.pareto.selection import sound
 from slimtune.results.run import Run
 from slimtune.results.views.report.charts import axes as front_axes
 from slimtune.results.views.report.importance import importances
-from slimtune.results.views.report.words import scaled, unit
 from slimtune.results.views.summary import repeats
+from slimtune.results.words import scaled, unit
 
 _INCHES_A_ROW = 0.32
 

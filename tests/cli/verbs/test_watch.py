@@ -118,7 +118,7 @@ from pathlib import Path
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.status import write_status
-from tests.cli.test_watch import write
+from tests.cli.verbs.test_watch import write
 folder = RunFolder.open(Path(sys.argv[1]))
 with RunLock(folder.path):
     write_status(folder.path, total=4)

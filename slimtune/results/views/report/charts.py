@@ -14,7 +14,7 @@ import pandas as pd
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.selection import sound
 from slimtune.results.views.report.importance import Importance
-from slimtune.results.views.report.words import quantity, scaled, unit
+from slimtune.results.words import quantity, scaled, unit
 
 Figure = dict[str, Any]
 

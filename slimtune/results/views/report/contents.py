@@ -18,7 +18,7 @@ from slimtune.results.stop_reason import group_of
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.status import Status
 from slimtune.results.views.report.attribution import Bought
-from slimtune.results.views.report.words import change, duration, quantity, spread, times
+from slimtune.results.words import change, duration, quantity, spread, times
 
 _RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 _MOST_REASONS = 30

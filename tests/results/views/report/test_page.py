@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import pytest
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.run import open_run
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.status import write_status
 from slimtune.results.views.report.page import render, write_report
+from slimtune.search.opened import Run, open_run
 from tests.results.views.report.conftest import recipe, record
 
 NAMES = ("accuracy", "size_bytes", "latency_ms")
@@ -158,8 +158,9 @@ def test_latencies_measured_together_are_told(make_run):
 
 def test_the_file_is_written_where_it_is_wanted(make_run, tmp_path):
     run = make_run([record(0)])
-    assert run.report() == run.path / "report.html"
-    assert run.report(tmp_path / "other.html").read_text().startswith("<!doctype html>")
+    opened = Run(run.folder)
+    assert opened.report() == run.path / "report.html"
+    assert opened.report(tmp_path / "other.html").read_text().startswith("<!doctype html>")
     with pytest.raises(UserError, match="parent folder does not exist"):
         write_report(run, tmp_path / "no" / "report.html")
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.views.report.words import (
+from slimtune.results.words import (
     change,
     duration,
     quantity,
