@@ -14,13 +14,9 @@ help need no torch.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-try:
-    __version__ = version("slimtune")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+source"
+from slimtune.version import __version__
 
 _HOMES = {
     "compare": "slimtune.api",

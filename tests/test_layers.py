@@ -31,9 +31,24 @@ DOORS = {
     "torch_pruning": ["slimtune/compression/pruning/stage/graph.py"],
     "onnx": ["slimtune/compression/export/"],
     "onnxruntime": ["slimtune/measurement/"],
-    "ray": ["slimtune/search/"],
-    "optuna": ["slimtune/search/", "slimtune/spaces/"],
+    "ray": ["slimtune/search/executors/"],
+    "optuna": ["slimtune/search/proposing/"],
 }
+CLOSED = {
+    "slimtune.search.trial": {"ray", "optuna"},
+    "slimtune.compression": {"ray", "optuna", "onnxruntime"},
+    "slimtune.results": {"torch", "torchvision", "ray", "optuna", "onnx", "onnxruntime"},
+}
+"""Package -> what no module of it may import, by itself or through others."""
+FLOORS = {
+    "slimtune.search": [
+        "settings", "trial", "resuming", "listeners", "proposing", "executors", "forecast",
+        "review", "finals",
+    ],
+    "slimtune.results": ["store", "pareto", "delivery", "views"],
+}  # fmt: skip
+"""Package -> its folders from the ground up: imports go down only."""
+MOST_ENTRIES = 17
 LIGHT = {"torch", "torchvision", "ray", "optuna", "onnx", "onnxruntime", "torch_pruning"}
 
 
@@ -45,6 +60,27 @@ def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
             yield node.module or "", node
+
+
+def ours(path: Path) -> set[str]:
+    """Return the modules of ours that a file needs, also those that it names in a string."""
+    tree = ast.parse(path.read_text())
+    found = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value in NAMES and "." in node.value  # "slimtune" alone is what people type
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & NAMES.keys()
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            inside = whole & NAMES.keys()
+            found |= inside
+            if len(inside) < len(whole) and node.module in NAMES:
+                found.add(node.module)
+    return found - {module_name(path)}
 
 
 def unit_of(module: str) -> str:
@@ -59,6 +95,33 @@ def module_name(path: Path) -> str:
 
 def identify(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+NAMES = {module_name(path): path for path in FILES}
+NEEDS = {name: ours(path) for name, path in NAMES.items()}
+
+
+def closure(name: str) -> set[str]:
+    """Return all modules that are imported with one, itself too. Strings load later, if at all."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        parents = [module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)]
+        waiting += [m for m in {*parents, *(m for m, _ in imports(NAMES[module]))} if m in NAMES]
+        waiting += NEEDS[module] - strings(NAMES[module])
+    return seen
+
+
+def strings(path: Path) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=identify)
@@ -91,19 +154,51 @@ def test_results_open_a_run_without_torch() -> None:
 
 
 def test_there_is_no_import_ring() -> None:
-    names = {module_name(path) for path in FILES}
-    below = {module_name(path): {m for m, _ in imports(path) if m in names} for path in FILES}
     finished: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
         assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
         if name not in finished:
-            for other in below[name]:
+            for other in sorted(NEEDS[name]):
                 visit(other, (*trail, name))
             finished.add(name)
 
-    for name in names:
+    for name in NAMES:
         visit(name, ())
+
+
+@pytest.mark.parametrize("package", CLOSED)
+def test_a_package_is_closed_to_what_it_must_not_know(package: str) -> None:
+    for name in NAMES:
+        if name == package or name.startswith(f"{package}."):
+            for module in closure(name):
+                known = {m.split(".")[0] for m, _ in imports(NAMES[module])} & CLOSED[package]
+                assert not known, f"{name} imports {module}, which imports {known}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_the_folders_of_a_package_lie_on_floors(package: str) -> None:
+    floors = FLOORS[package]
+    folders = {path.name for path in NAMES[package].parent.iterdir() if path.is_dir()}
+    assert folders - {"__pycache__"} == set(floors)
+
+    def floor(module: str) -> int | None:
+        inside = module.removeprefix(f"{package}.").split(".")[0]
+        return floors.index(inside) if inside in floors else None
+
+    for name in NAMES:
+        here = floor(name) if name.startswith(f"{package}.") else None
+        if here is not None:
+            for other in NEEDS[name]:
+                there = floor(other) if other.startswith(f"{package}.") else None
+                assert there is None or there <= here, f"{name} imports {other}, a floor above"
+
+
+def test_few_entries_lie_side_by_side() -> None:
+    for top in (PACKAGE, ROOT / "tests"):
+        for folder in [top, *(path for path in top.rglob("*") if path.is_dir())]:
+            entries = [path.name for path in folder.iterdir() if path.name != "__pycache__"]
+            assert len(entries) <= MOST_ENTRIES, f"{identify(folder)} holds {len(entries)}"
 
 
 def test_no_import_hides_in_a_function() -> None:

@@ -9,7 +9,6 @@ from importlib import import_module
 
 import click
 
-from slimtune import __version__
 from slimtune.cli.screen.interrupted import (
     INTERRUPTED,
     interrupted_line,
@@ -27,6 +26,7 @@ from slimtune.errors import (
     UserError,
     did_you_mean,
 )
+from slimtune.version import __version__
 from slimtune.workload import load_progress
 from slimtune.workload.own_code import consent_ends
 

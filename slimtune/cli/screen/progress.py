@@ -9,7 +9,6 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from slimtune import __version__
 from slimtune.cli.screen import words
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.errors import SlimtuneError
@@ -18,6 +17,7 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import plural
+from slimtune.version import __version__
 
 _SILENCE = 10.0
 
