@@ -59,6 +59,39 @@ class Shuffle(Base):
         return nn.functional.channel_shuffle(x, 4)
 
 
+class ShuffledBlocks(Base):
+    """ShuffleNet v2: half of the channels pass, and all are shuffled by view and transpose."""
+
+    def make(self) -> None:
+        self.branches = nn.ModuleList(self.branch() for _ in range(3))
+
+    def branch(self) -> nn.Module:
+        deep = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        return nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU(), deep, nn.Conv2d(8, 8, 1))
+
+    def middle(self, x: Tensor) -> Tensor:
+        for branch in self.branches:
+            passed, worked = x.chunk(2, dim=1)
+            joined = torch.cat((passed, branch(worked)), 1)
+            n, c, h, w = joined.shape
+            x = joined.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        return x
+
+
+class JoinedBehindManySteps(Base):
+    """Swin: torch-pruning gives up counting channels after 500 steps."""
+
+    def make(self) -> None:
+        self.wide = nn.Conv2d(16, 32, 1)
+        self.narrow = nn.Conv2d(64, 16, 1)
+
+    def middle(self, x: Tensor) -> Tensor:
+        x = self.wide(x)
+        for _ in range(520):
+            x = x * 1.01
+        return self.narrow(torch.cat((x, x), 1))
+
+
 class PixelShuffle(Base):
     def make(self) -> None:
         self.up = nn.Conv2d(16, 64, 1)
@@ -141,6 +174,12 @@ class BehindAZeroScale(Base):
     [
         (OwnFunction(), ["tail"], {"stem"}),
         (Shuffle(), ["tail"], {"stem"}),
+        (
+            ShuffledBlocks(),
+            ["branches.0.0", "branches.1.0", "branches.2.0", "tail"],
+            {"stem", "branches.0.3", "branches.1.3", "branches.2.3"},
+        ),
+        (JoinedBehindManySteps(), ["stem", "narrow", "tail"], {"wide"}),
         (PixelShuffle(), ["stem", "tail"], {"up"}),
         (Attention(), ["tail"], {"stem", "qkv", "out"}),
         (ZeroedInPlace(), ["tail"], {"stem"}),
@@ -194,6 +233,39 @@ def test_where_nothing_can_be_removed_the_network_stays_as_it_was() -> None:
         remove_channels(network, IMAGE, {"stem": [15]})
     assert network.state_dict().keys() == before.keys()
     assert torch.equal(network(IMAGE), logits)
+
+
+class KeepsResults(Base):
+    """As LeViT keeps its attention biases between two passes of evaluation."""
+
+    def make(self) -> None:
+        self.bias = nn.Parameter(torch.rand(8, 8))
+        self.kept: dict[str, Tensor] = {}
+        self.last = torch.zeros(())
+
+    def middle(self, x: Tensor) -> Tensor:
+        if "bias" not in self.kept:
+            self.kept["bias"] = self.bias.exp()
+        self.last = self.kept["bias"].sum()
+        return x + self.kept["bias"]
+
+
+def test_a_network_that_keeps_results_of_a_pass_can_still_be_copied_and_cut() -> None:
+    network = KeepsResults().eval()
+    assert "tail" in [group.name for group in find_groups(network, IMAGE)]
+    assert remove_channels(network, IMAGE, {"tail": [0, 1]}) == {"tail": [0, 1]}
+    assert copy.deepcopy(network)(IMAGE).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("network", "operation"),
+    [(ShuffledBlocks(), "reshape"), (JoinedBehindManySteps(), "concatenation")],
+)
+def test_an_operation_at_which_the_graph_fails_is_named(
+    network: nn.Module, operation: str
+) -> None:
+    reasons = left_whole(network.eval(), IMAGE).values()
+    assert f"goes through a {operation} that cannot be followed" in reasons
 
 
 def test_copies_remember_what_was_tried() -> None:

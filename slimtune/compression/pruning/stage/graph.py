@@ -4,7 +4,9 @@ Two things of it are used: the dependency graph, and the slicing of layers. A la
 graph cannot follow, and all that is tied to it, is named with the reason and left whole.
 """
 
+import copy
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ finally:
     for _name in _hidden:
         del sys.modules[_name]
 
-index_mapping = tp.dependency.index_mapping
+index_mapping, shape_infer = tp.dependency.index_mapping, tp.dependency.shape_infer
 
 _CUTTABLE = (_ConvNd, nn.Linear, _BatchNorm, nn.PReLU)
 _ROOM = 4
@@ -56,6 +58,7 @@ class Trace:
         output_shape: of the model's output.
         shared: modules that hold a parameter which another module holds as well.
         widest: channels or features of the widest layer.
+        lost: nodes at which torch-pruning fails, see `_one_by_one`.
     """
 
     graph: Any
@@ -65,11 +68,13 @@ class Trace:
     output_shape: torch.Size
     shared: frozenset[nn.Module]
     widest: int
+    lost: set[Any]
 
     def coupled(self, root: nn.Module, indices: Sequence[int]) -> Any:
         """Return torch-pruning's group of everything tied to output channels of ``root``."""
         cut = self.graph.get_pruner_of_module(root).prune_out_channels
-        with _bounded(_ROOM * self.widest):
+        # Sizes change with a cut alone: to work them out before every group takes longest.
+        with _instead((index_mapping, "update_index_mapping", lambda graph: None)):
             return guarded(self.graph.get_pruning_group, root, cut, list(indices))
 
     def cut(self, root: nn.Module, indices: Sequence[int]) -> None:
@@ -85,7 +90,11 @@ class Trace:
             made = module in self.names and _produces(module) and _cuts_outputs(self, item.dep)
             if made and set(item.idxs) != set(indices):
                 raise PruningError("its channels are tied to each other")
+            if item.dep.target in self.lost:
+                raise PruningError(_lost(item.dep.target))
         guarded(group.prune, None, False)
+        with _one_by_one(self.lost, self.widest):
+            index_mapping.update_index_mapping(self.graph)
 
     def readers(
         self, root: nn.Module, indices: Sequence[int]
@@ -151,13 +160,65 @@ class _Bounded(index_mapping._FlattenIndexMapping):  # type: ignore[name-defined
 
 
 @contextmanager
-def _bounded(most: int) -> Iterator[None]:
-    usual = index_mapping._FlattenIndexMapping
-    index_mapping._FlattenIndexMapping = type("_Bounded", (_Bounded,), {"most": most})
+def _instead(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """Let modules of torch-pruning use something of ours under a name."""
+    usual = [getattr(module, name) for module, name, _ in changes]
     try:
+        for module, name, ours in changes:
+            setattr(module, name, ours)
         yield
     finally:
-        index_mapping._FlattenIndexMapping = usual
+        for (module, name, _), theirs in zip(changes, usual, strict=True):
+            setattr(module, name, theirs)
+
+
+@contextmanager
+def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
+    """Let torch-pruning work out sizes and indices node by node, and go on where it fails.
+
+    The nodes where it does are added to ``lost``. Nothing is followed through them: whatever
+    reaches one ends there.
+    """
+
+    def each(step: Callable[[Any], None]) -> Callable[[Any], None]:
+        def run(graph: Any) -> None:
+            view = copy.copy(graph)
+            for module, node in graph.module2node.items():
+                view.module2node = {module: node}
+                try:
+                    step(view)
+                except Exception:
+                    lost.add(node)
+                    node.dependencies.clear()
+
+        return run
+
+    bounded = type("_Bounded", (_Bounded,), {"most": _ROOM * widest})
+    sizes, update = shape_infer.init_shape_information, index_mapping.update_index_mapping
+    with (
+        warnings.catch_warnings(),
+        _instead(
+            (index_mapping, "_FlattenIndexMapping", bounded),
+            (shape_infer, "init_shape_information", each(sizes)),
+            (index_mapping, "update_index_mapping", each(update)),
+        ),
+    ):
+        warnings.filterwarnings("ignore", message="Maximum recursive depth reached")
+        yield
+
+
+def _lost(node: Any) -> str:
+    return (
+        f"goes through a {_OPERATIONS.get(type(node.module), 'operation')} that cannot be followed"
+    )
+
+
+_OPERATIONS = {
+    tp.ops._ConcatOp: "concatenation",
+    tp.ops._SplitOp: "split",
+    tp.ops._SliceOp: "slice",
+    tp.ops._ReshapeOp: "reshape",
+}
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:
@@ -183,16 +244,29 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         raise PruningError(
             f"the network must return one differentiable tensor, but got {shortened(output)}"
         )
-    graph = tp.DependencyGraph()
-    guarded(
-        lambda: graph.build_dependency(
-            model, image, forward_fn=lambda network, batch: network(batch), verbose=False
-        )
-    )
-    names = {module: name for name, module in model.named_modules()}
+    graph, lost = tp.DependencyGraph(), set[Any]()
     widest = max((max(p.shape, default=1) for p in model.parameters()), default=1)
+    with _one_by_one(lost, widest):
+        guarded(
+            lambda: graph.build_dependency(
+                model, image, forward_fn=lambda network, batch: network(batch), verbose=False
+            )
+        )
+    _forget_results(model)
+    names = {module: name for name, module in model.named_modules()}
     shared = _sharing(model)
-    return Trace(graph, names, list(calls), image.grad_fn, output.shape, shared, widest)
+    return Trace(graph, names, list(calls), image.grad_fn, output.shape, shared, widest, lost)
+
+
+def _forget_results(model: nn.Module) -> None:
+    """Drop what layers keep of a pass (LeViT: its biases): with gradients it cannot be copied."""
+    for module in model.modules():
+        for name, held in list(vars(module).items()):
+            if isinstance(held, Tensor) and not held.is_leaf:
+                setattr(module, name, held.detach())
+            elif isinstance(held, dict) and name not in ("_parameters", "_buffers", "_modules"):
+                for key in [k for k, v in held.items() if isinstance(v, Tensor) and not v.is_leaf]:
+                    del held[key]
 
 
 def _sharing(model: nn.Module) -> frozenset[nn.Module]:
@@ -253,6 +327,8 @@ def _cuts_outputs(trace: Trace, dep: Any) -> bool:
 def _obstacle(traced: Trace, dep: Any, indices: Sequence[int], channels: int) -> str | None:
     """Return why this member of a group cannot be cut exactly; None if it can."""
     node, module = dep.target, dep.target.module
+    if node in traced.lost:
+        return _lost(node)
     if node.grad_fn is traced.entry:
         return "tied to the image"
     if isinstance(module, nn.Parameter):
