@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from slimtune.search.finals import final_measurement
 from slimtune.search.review import compare, evaluate
@@ -49,6 +51,12 @@ def make(num_classes, in_channels):
 def wrong():
     return {"a": 1}
 """
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis_settings.register_profile(
+    "slimtune", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("slimtune")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -38,7 +38,7 @@ def test_without_padding_and_flip_nothing_changes():
     assert torch.equal(augment(images, Augmentation(0, False), seeded(0)), images)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes, sizes, st.sampled_from([1, 3]), st.integers(0, 3), st.booleans(), st.integers(0, 99))
 def test_every_output_is_a_crop_out_of_a_black_border(height, width, channels, pad, flip, seed):
     images = pixels(4, height, width, channels, seed)

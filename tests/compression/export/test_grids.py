@@ -56,7 +56,7 @@ def grid_of(low: float, high: float) -> Grid:
     return fit_grids(Graph([], {}, 20), {}, {"x": (low, high)})["x"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
 def test_a_grid_holds_0_exactly_and_covers_its_range(low: float, width: float) -> None:
     grid = grid_of(low, low + width)

@@ -59,7 +59,7 @@ def test_every_width_comes_back_as_it_was(bits: int, dtype: type[np.generic]) ->
         assert np.array_equal(found[name], one.values)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 7), st.integers(1, 70), st.integers(0, 2**16), st.booleans())
 def test_any_2_to_the_b_values_come_back(bits: int, size: int, seed: int, sparse: bool) -> None:
     draw = np.random.default_rng(seed)

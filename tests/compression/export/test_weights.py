@@ -84,7 +84,7 @@ def test_linear_layers_on_tokens_are_stored_and_have_no_integer_kernel() -> None
     assert other_weights(graph, {"elsewhere": stored["mix.weight"]}) == {}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=4, max_size=4))
 def test_folding_multiplies_the_weight_and_keeps_scales_above_0(factor: list[float]) -> None:
     stored = fit_max(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), 8)

@@ -65,7 +65,7 @@ def test_the_distances_of_near_equal_filters_are_not_lost_in_rounding() -> None:
     assert ((by_product - exact).abs() / exact).max() > 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(filter_banks(), st.floats(0.1, 10), st.integers(0, 1000))
 def test_it_ignores_translation_and_rotation_and_follows_permutation_and_scale(
     filters: Tensor, scale: float, seed: int
@@ -81,7 +81,7 @@ def test_it_ignores_translation_and_rotation_and_follows_permutation_and_scale(
     torch.testing.assert_close(scores(filters * scale), base * scale, rtol=1e-4, atol=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(filter_banks())
 def test_a_duplicate_scores_the_same_as_its_original(filters: Tensor) -> None:
     got = scores(torch.cat([filters, filters[:1]]))

@@ -23,7 +23,7 @@ def test_weights_1_2_3_score_1_14th_4_13ths_and_1() -> None:
     torch.testing.assert_close(got, torch.tensor([1 / 14, 4 / 13, 1]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(0, 10_000), st.floats(0.01, 100))
 def test_shares_follow_the_formula_whatever_the_scale_and_order(
     count: int, seed: int, scale: float

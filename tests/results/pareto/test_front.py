@@ -115,7 +115,6 @@ def test_shapes_that_do_not_fit_and_unknown_directions_are_refused():
         hypervolume(np.zeros((3, 2)), [1.0, math.inf], ["minimize", "minimize"])
 
 
-@settings(deadline=None)
 @given(clouds(nan=False))
 def test_points_gain_exactly_when_the_hypervolume_with_them_is_larger(cloud):
     values, directions = cloud

@@ -279,7 +279,7 @@ def test_the_number_of_objectives_must_be_the_studys():
         Proposer(new_study(), suggest, objectives=["accuracy"], trials=1, seed=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(["complete", "failed", "nan", "leave"]), max_size=12))
 def test_whatever_happens_every_told_trial_is_finished_and_every_other_can_run_again(fates):
     study = new_study()

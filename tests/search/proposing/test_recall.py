@@ -21,7 +21,7 @@ WIDE = {
 SPACES = [{}, WIDE, *(PRESETS[name].get("space", {}) for name in PRESETS)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31 - 1), st.sampled_from(range(len(SPACES))))
 def test_what_a_recipe_was_drawn_from_draws_the_same_recipe(seed, index):
     space = Space.restricted(SPACES[index], listed=index > 1)
@@ -68,7 +68,7 @@ def test_a_value_that_the_dimension_does_not_have_is_not_noted(draw, value):
     assert recalled.params == {} and recalled.distributions == {}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31 - 1), st.sampled_from(range(len(SPACES))))
 def test_of_a_flat_space_every_dimension_is_recalled_or_drawn_once(seed, index):
     space = Space.restricted(SPACES[index], listed=index > 1)

@@ -193,7 +193,7 @@ def test_the_ceiling_is_the_best_networks_accuracy_and_a_bit_but_never_above_1()
 POINT = st.tuples(st.integers(0, 4), st.integers(1, 4), st.integers(1, 4))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(POINT, st.integers(0, 2)), min_size=1, max_size=14))
 def test_a_trial_that_none_of_its_peers_dominates_is_never_stopped(points) -> None:
     judge = rule(ceiling=1.0)
@@ -206,7 +206,7 @@ def test_a_trial_that_none_of_its_peers_dominates_is_never_stopped(points) -> No
         assert not (free and why)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(POINT, min_size=PEERS + 1, max_size=12))
 def test_whoever_is_stopped_has_more_better_placed_peers_than_others(points) -> None:
     judge = rule(ceiling=1.0, images=50)

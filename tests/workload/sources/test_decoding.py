@@ -82,7 +82,7 @@ def test_a_truncated_image_is_refused_with_its_origin(kind, kept):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(["PNG", "JPEG", "BMP"]), st.integers(0, 200), st.binary(min_size=1))
 def test_damaged_bytes_are_refused_or_decoded_and_raise_nothing_else(kind, start, damage):
     content = bytearray(encoded(picture(size=(8, 8)), kind).content)

@@ -36,7 +36,6 @@ def test_the_minimum_is_kept_unless_the_group_is_smaller() -> None:
     assert keep_count(3, 0.99, 1, minimum=5) == 3
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2048), hundredths)
 def test_without_rounding_the_count_is_the_decimal_one(channels: int, percent: int) -> None:
     exact = Decimal(channels) * (100 - percent) / 100
@@ -44,7 +43,6 @@ def test_without_rounding_the_count_is_the_decimal_one(channels: int, percent: i
     assert keep_count(channels, percent / 100, 1) == expected
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2048), hundredths, hundredths, st.sampled_from([1, 2, 4, 8, 16, 64]))
 def test_more_pruning_never_keeps_more(channels: int, a: int, b: int, round_to: int) -> None:
     low, high = sorted((a, b))
@@ -103,7 +101,7 @@ def test_the_global_scope_never_empties_a_group() -> None:
     assert 15 not in got["spiky"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=5),
     hundredths,
@@ -125,7 +123,7 @@ def test_whatever_goes_scored_no_higher_than_what_stays(
             assert scores[name][indices].max() <= scores[name][stay].min()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=5),
     hundredths,

@@ -104,7 +104,7 @@ def test_a_look_up_gives_the_nearest_level(bits: int, signed: bool) -> None:
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20),
     st.floats(0.0625, 2, width=32),

@@ -20,7 +20,7 @@ weights = hnp.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weights, st.integers(2, 8))
 def test_the_error_is_at_most_half_a_step(weight: np.ndarray, bits: int) -> None:
     stored = fit_max(torch.from_numpy(weight), bits)
@@ -29,7 +29,7 @@ def test_the_error_is_at_most_half_a_step(weight: np.ndarray, bits: int) -> None
     assert (error <= scale * (0.5 + 1e-4)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weights, st.integers(2, 8))
 def test_integers_are_symmetric_and_scales_are_normal_numbers(
     weight: np.ndarray, bits: int

@@ -73,7 +73,7 @@ def test_oracle_14_iii_with_orthonormal_inputs_every_weight_goes_to_the_nearest(
     assert np.array_equal(ours(weight, x, x, 0.4, 3), nearest(weight, 0.4, 3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 2))
 def test_oracle_14_iv_equal_columns_make_first_order_sigma_delta(seed: int, step: float) -> None:
     rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def test_oracle_14_vi_the_worked_example() -> None:
     assert rounded == pytest.approx([-0.8, -0.8]) and rounded @ rounded == pytest.approx(1.28)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 127), st.floats(1e-3, 10))
 def test_oracle_14_vii_every_choice_is_a_whole_number_within_the_alphabet(
     seed: int, largest: int, step: float
