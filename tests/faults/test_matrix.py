@@ -30,7 +30,7 @@ MATRIX = {
         (KILLED, "test_twenty_kills_of_one_search_lose_nothing"),
     ],
     "F2 a worker is killed": [
-        ("search/test_ray_executor.py", "test_a_killed_worker_is_replaced"),
+        ("search/executors/test_ray_tune.py", "test_a_killed_worker_is_replaced"),
         (KILLED, "test_killed_workers_cost_no_trial"),
     ],
     "F3 Ctrl-C once and twice": [
@@ -40,61 +40,76 @@ MATRIX = {
     "F4 SIGTERM": [(SIGNALS, "test_one_sigterm_lets_the_trial_end_and_says_how_to_go_on")],
     "F5 a node is removed": [
         ("faults/test_cluster.py", "test_nodes_that_are_killed_cost_no_trial"),
-        ("search/test_watch.py", "test_the_death_of_a_node_is_not_blamed_on_its_trials"),
+        (
+            "search/executors/test_deaths.py",
+            "test_the_death_of_a_node_is_not_blamed_on_its_trials",
+        ),
     ],
     "F6 a trial raises": [
-        ("search/test_ray_executor.py", "test_a_trial_that_raises_fails_with_its_traceback"),
+        ("search/executors/test_ray_tune.py", "test_a_trial_that_raises_fails_with_its_traceback"),
         (HERE, "test_each_faulty_trial_is_one_failure_with_its_reason"),
     ],
     "F7 out of memory": [
-        ("search/test_executors.py", "test_what_ran_out_of_memory_runs_once_more"),
-        ("search/test_watch.py", "test_a_process_that_ray_killed_for_memory"),
+        ("search/executors/test_run_all.py", "test_what_ran_out_of_memory_runs_once_more"),
+        ("search/executors/test_deaths.py", "test_a_process_that_ray_killed_for_memory"),
     ],
     "F8 a trial hangs": [
-        ("search/test_timeouts.py", "test_a_trial_that_takes_too_long_fails"),
-        ("search/test_watch.py", "test_a_trial_that_hangs_in_python_fails"),
-        ("search/test_watch.py", "test_a_trial_that_hangs_in_native_code_fails"),
+        ("search/trial/test_timeouts.py", "test_a_trial_that_takes_too_long_fails"),
+        ("search/executors/test_deaths.py", "test_a_trial_that_hangs_in_python_fails"),
+        ("search/executors/test_deaths.py", "test_a_trial_that_hangs_in_native_code_fails"),
     ],
     "F9 NaN": [(HERE, "test_each_faulty_trial_is_one_failure_with_its_reason")],
     "F10 a metric out of range": [(HERE, "test_each_faulty_trial_is_one_failure_with_its_reason")],
     "F11 an outcome told twice": [
-        ("search/test_proposer.py", "test_of_two_outcomes_of_one_trial_the_first_stands")
+        ("search/proposing/test_proposer.py", "test_of_two_outcomes_of_one_trial_the_first_stands")
     ],
     "F12 an outcome told too late": [
-        ("search/test_proposer.py", "test_of_two_outcomes_of_one_trial_the_first_stands"),
-        ("results/test_folder.py", "test_a_finished_trial_is_never_overwritten"),
+        (
+            "search/proposing/test_proposer.py",
+            "test_of_two_outcomes_of_one_trial_the_first_stands",
+        ),
+        ("results/store/test_folder.py", "test_a_finished_trial_is_never_overwritten"),
     ],
     "F13 no room for a trial": [
-        ("search/test_recorder.py", "test_a_trial_that_does_not_fit_on_the_disk_is_one_failure"),
-        ("search/test_recorder.py", "test_three_in_a_row_end_the_search"),
+        (
+            "search/trial/test_recorder.py",
+            "test_a_trial_that_does_not_fit_on_the_disk_is_one_failure",
+        ),
+        ("search/trial/test_recorder.py", "test_three_in_a_row_end_the_search"),
     ],
     "F14 no room for the study": [
-        ("search/test_proposer.py", "test_a_database_that_cannot_be_written"),
-        ("search/test_recorder.py", "test_a_disk_without_room_for_the_failure_ends_the_search"),
+        ("search/proposing/test_proposer.py", "test_a_database_that_cannot_be_written"),
+        (
+            "search/trial/test_recorder.py",
+            "test_a_disk_without_room_for_the_failure_ends_the_search",
+        ),
     ],
     "F16 a damaged file": [
-        ("search/test_reconcile.py", "test_a_study_that_is_lost_is_made_again_from_the_trials"),
-        ("search/test_reconcile.py", "test_a_trial_with_a_damaged_record_is_set_aside"),
-        ("results/test_files.py", "test_damaged_json_is_refused_in_one_line"),
+        (
+            "search/proposing/test_reconcile.py",
+            "test_a_study_that_is_lost_is_made_again_from_the_trials",
+        ),
+        ("search/proposing/test_reconcile.py", "test_a_trial_with_a_damaged_record_is_set_aside"),
+        ("results/store/test_files.py", "test_damaged_json_is_refused_in_one_line"),
     ],
     "F17 a flipped bit": [
-        ("results/test_folder.py", "test_one_flipped_bit_is_found"),
-        ("results/test_delivery.py", "test_a_changed_file_is_not_delivered"),
+        ("results/store/test_folder.py", "test_one_flipped_bit_is_found"),
+        ("results/delivery/test_delivery.py", "test_a_changed_file_is_not_delivered"),
     ],
-    "F18 a stale lock": [("results/test_lock.py", "test_a_killed_writer_holds_nothing")],
+    "F18 a stale lock": [("results/store/test_lock.py", "test_a_killed_writer_holds_nothing")],
     "F19 two searches, one folder": [
-        ("results/test_lock.py", "test_a_second_writer_is_refused"),
-        ("search/test_search.py", "test_a_run_that_another_process_writes_is_refused"),
+        ("results/store/test_lock.py", "test_a_second_writer_is_refused"),
+        ("search/test_session.py", "test_a_run_that_another_process_writes_is_refused"),
     ],
     "F20 a resume with other settings": [
-        ("search/test_resume.py", "test_anything_else_is_refused_with_a_line_a_change")
+        ("search/resuming/test_resume.py", "test_anything_else_is_refused_with_a_line_a_change")
     ],
     "F21 a run of another version": [
-        ("results/test_folder.py", "test_another_schema_or_a_broken_manifest_is_refused")
+        ("results/store/test_folder.py", "test_another_schema_or_a_broken_manifest_is_refused")
     ],
     "F22 the data vanish": [
-        ("search/test_search.py", "test_a_rerun_on_changed_data_is_refused"),
-        ("search/test_search.py", "test_a_resume_with_another_setting_or_other_data"),
+        ("search/test_session.py", "test_a_rerun_on_changed_data_is_refused"),
+        ("search/test_session.py", "test_a_resume_with_another_setting_or_other_data"),
     ],
     "F23 the file is not the network": [
         ("measurement/test_accuracy.py", "test_a_float_file_that_is_off_by_a_percent_is_refused"),
@@ -111,8 +126,11 @@ MATRIX = {
     "F26 no home": [(HERE, "test_ray_starts_without_a_home_to_write_to")],
     "F27 Ray cannot start": [(HERE, "test_a_ray_that_cannot_start_is_one_line")],
     "F28 a kill while a trial is written": [
-        ("results/test_folder.py", "test_whatever_moment_the_writer_is_killed_every_trial"),
-        ("search/test_reconcile.py", "test_a_trial_that_was_written_but_not_told_is_told"),
+        ("results/store/test_folder.py", "test_whatever_moment_the_writer_is_killed_every_trial"),
+        (
+            "search/proposing/test_reconcile.py",
+            "test_a_trial_that_was_written_but_not_told_is_told",
+        ),
     ],
 }
 
@@ -190,8 +208,8 @@ def test_no_duration_is_taken_from_the_wall_clock() -> None:
         if "time.time()" in file.read_text()
     }
     # Points in time for other programs, `slimtune watch` and MLflow; and the age of a folder.
-    points = {"search/status_file.py", "search/trackers/mlflow.py"}
-    assert asking == {*points, "search/ray_folder.py"}
+    points = {"search/listeners/status_file.py", "search/listeners/trackers/mlflow.py"}
+    assert asking == {*points, "search/executors/ray_folder.py"}
 
 
 START = """

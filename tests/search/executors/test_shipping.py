@@ -6,5 +6,5 @@ from slimtune.search.executors.shipping import runtime_env
 def test_this_package_travels_without_its_caches() -> None:
     environment = runtime_env()
     (package,) = environment["py_modules"]
-    assert (Path(package) / "search" / "shipping.py").is_file()
+    assert (Path(package) / "search" / "executors" / "shipping.py").is_file()
     assert "**/__pycache__" in environment["excludes"]

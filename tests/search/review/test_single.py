@@ -12,6 +12,7 @@ from slimtune.errors import ConfigError, UserError
 from slimtune.results.run import Run
 from slimtune.results.store.files import read_json, to_json
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.sealed import read_sealed
 from slimtune.search.review.single import run_in_worker, stored_beginning
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
@@ -38,7 +39,7 @@ def folder(searched: Run, tmp_path: Path) -> RunFolder:
 
 
 def spec_of(folder: RunFolder) -> TrialSpec:
-    return TrialSpec.from_dict(read_json(folder.trial_path(0) / "spec.json"))
+    return TrialSpec.from_dict(read_sealed(folder.trial_path(0) / "spec.json"))
 
 
 def begin(folder: RunFolder, stage: str, spec: TrialSpec | None = None) -> tuple[str, list[str]]:
