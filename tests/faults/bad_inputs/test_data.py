@@ -135,8 +135,14 @@ def test_a_network_that_cannot_be_pruned_is_refused_before_any_trial(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "data", tmp_path / "run"
-    write_dataset(folder, size=32)
-    arguments = ["--model", "torchvision:shufflenet_v2_x0_5", "--data", f"folder:{folder}"]
+    write_dataset(folder, size=8)
+    net = tmp_path / "flat.py"
+    net.write_text(
+        "from torch import nn\n\n"
+        "def make(num_classes, in_channels):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))\n"
+    )
+    arguments = ["--model", f"{net}:make", "--data", f"folder:{folder}"]
     assert main(["search", *arguments, "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert "--set space.prune.method=none" in error and error.count("\n") == 1
