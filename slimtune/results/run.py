@@ -338,14 +338,10 @@ class Run(ShownRun):
         return table
 
 
-def open_run(path: str | Path, loader: Loader | None = None) -> Run:
-    """Open a run folder for reading, also while a search writes to it.
-
-    Args:
-        path: the folder.
-        loader: for `Member.load`; `slimtune.open_run` gives one.
+def open_run(path: str | Path) -> Run:
+    """Open a run folder for reading, also while a search writes to it, without what loads models.
 
     Raises:
         RunError: it is not a slimtune run, is damaged, or has another schema.
     """
-    return Run(RunFolder.open(path), loader=loader)
+    return Run(RunFolder.open(path))

@@ -43,7 +43,7 @@ from slimtune.results.store.lock import NAME as LOCK
 from slimtune.results.store.lock import holder_of, in_use
 from slimtune.results.store.manifest import SCHEMA, check_manifest, complete_manifest
 from slimtune.results.store.record import TrialRecord, checked
-from slimtune.results.store.sealed import KEY, check_seal, read_sealed, sealed
+from slimtune.results.store.sealed import check_seal, read_sealed, sealed
 from slimtune.results.store.shapes import check_baseline
 from slimtune.results.store.stage_cache import StageStore
 
@@ -126,8 +126,7 @@ class RunFolder:
                 f"{path}/run.json: has schema {shortened(manifest.get('schema'))}, this slimtune "
                 f"reads schema {SCHEMA}; open it with the version that wrote it"
             )
-        check_seal(manifest, file)
-        manifest.pop(KEY, None)
+        manifest = check_seal(manifest, file)
         try:
             check_manifest(manifest)
         except UserError as error:

@@ -34,13 +34,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
     Raises:
         RunError: as `read_json`, or the content is not what the hash is of.
     """
-    value = read_json(path)
-    check_seal(value, path)
-    return {key: part for key, part in value.items() if key != KEY}
+    return check_seal(read_json(path), path)
 
 
-def check_seal(value: Mapping[str, Any], path: Path) -> None:
-    """Check an object that was read with its hash, if it has one.
+def check_seal(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return an object without its hash, once it is checked against that, if it has one.
 
     Args:
         value: the whole content of the file.
@@ -55,6 +53,7 @@ def check_seal(value: Mapping[str, Any], path: Path) -> None:
             f"{path}: damaged, its content is not what was written (SHA-256 mismatch); put the "
             f'file back from a copy, or, if you changed it yourself, remove its "{KEY}"'
         )
+    return content
 
 
 def _hash_of(content: Mapping[str, Any]) -> str:
