@@ -32,6 +32,7 @@ from slimtune.search.setup import teacher_as_baseline
 from slimtune.search.trial.spec import Outcome
 from slimtune.workload.types import Split, Workload
 
+Clock = Callable[[], float]
 TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")
 PART_SECONDS = 1.5
 """Of training in one measured trial: as long as it takes for a steady pace."""
@@ -111,6 +112,7 @@ def estimate_search(
     samples: int = 8,
     seconds: float = 60.0,
     on_sample: Callable[[Measured], None] = lambda sample: None,
+    clock: Clock = time.perf_counter,
 ) -> Estimate:
     """Measure some trials on a part of the data, and scale them to a search.
 
@@ -127,20 +129,21 @@ def estimate_search(
         samples: how many to measure at most, at least 1.
         seconds: measure no further one after so long, but at least two.
         on_sample: called after each.
+        clock: the time in seconds, for the pace and for ``seconds``; a trial times itself.
 
     Raises:
         TrialError: the network itself cannot be trained.
     """
     torch.set_num_threads(1)
-    pace = measure_pace(workload.baseline, workload)
+    pace = measure_pace(workload.baseline, workload, clock=clock)
     part = _part(workload, pace)
     trials = ShortTrials(config, part)
     # The first of a process imports for seconds, and the first that asks the teacher asks for all.
     trials.carry_out(max(recipes, key=lambda recipe: questions_of(shortened_recipe(recipe))), 0)
-    began = time.monotonic()
+    began = clock()
     measured: list[Measured] = []
     for number, recipe in enumerate(recipes[:samples]):
-        if len(measured) >= 2 and time.monotonic() - began > seconds:
+        if len(measured) >= 2 and clock() - began > seconds:
             break
         outcome = trials.carry_out(recipe, number)
         measured.append(_scaled(outcome, recipe, part, workload, pace))
@@ -156,7 +159,9 @@ class Pace:
     infer: float
 
 
-def measure_pace(network: nn.Module, workload: Workload, batch: int = 128) -> Pace:
+def measure_pace(
+    network: nn.Module, workload: Workload, batch: int = 128, clock: Clock = time.perf_counter
+) -> Pace:
     """Return how fast a network is trained and run on this workload, on one thread of the CPU.
 
     The median of three steps on a copy, after one that is not counted.
@@ -165,6 +170,7 @@ def measure_pace(network: nn.Module, workload: Workload, batch: int = 128) -> Pa
         network: not modified.
         workload: gives the images.
         batch: images a step.
+        clock: the time in seconds.
     """
     torch.set_num_threads(1)
     images = _spread(workload.train, batch)
@@ -172,7 +178,7 @@ def measure_pace(network: nn.Module, workload: Workload, batch: int = 128) -> Pa
     copied = copy.deepcopy(network)
     steps, runs = [], []
     for _ in range(4):
-        began = time.perf_counter()
+        began = clock()
         train_network(
             copied,
             small,
@@ -182,10 +188,10 @@ def measure_pace(network: nn.Module, workload: Workload, batch: int = 128) -> Pa
             generator=torch.Generator().manual_seed(0),
             on_epoch=lambda epoch: None,
         )
-        steps.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        steps.append(clock() - began)
+        began = clock()
         network_logits(copied, images.images, workload)
-        runs.append(time.perf_counter() - began)
+        runs.append(clock() - began)
     train, infer = (float(np.median(times[1:])) / len(images) for times in (steps, runs))
     return Pace(train, infer)
 

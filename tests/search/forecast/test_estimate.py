@@ -1,4 +1,5 @@
-import dataclasses
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,10 +15,15 @@ from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
 
+def ticking(step: float) -> Callable[[], float]:
+    """Return a clock that is ``step`` seconds later each time it is read."""
+    return map(float, itertools.count(0, step)).__next__
+
+
 def test_the_pace_is_measured_on_a_copy(digits: Workload) -> None:
     before = {k: v.clone() for k, v in digits.baseline.state_dict().items()}
-    pace = measure_pace(digits.baseline, digits, batch=32)
-    assert pace.train > 0 and pace.infer > 0
+    pace = measure_pace(digits.baseline, digits, batch=32, clock=ticking(0.5))
+    assert (pace.train, pace.infer) == (0.5 / 32, 0.5 / 32)
     after = digits.baseline.state_dict()
     assert all((before[name] == after[name]).all() for name in before)
     assert isinstance(digits.baseline, nn.Module) and not digits.baseline.training
@@ -54,9 +60,24 @@ def test_a_large_training_split_is_measured_in_part(
 ) -> None:
     monkeypatch.setattr("slimtune.search.forecast.estimate.LEAST_IMAGES", 200)
     monkeypatch.setattr("slimtune.search.forecast.estimate.PART_SECONDS", 0.0)
-    small = dataclasses.replace(digits)
-    cost = estimate_search(digits_config, small, [{"train": {"epochs": 2}}], samples=1)
+    recipes = [{"train": {"epochs": 2}}]
+    cost = estimate_search(digits_config, digits, recipes, samples=1)
     assert cost.images == 200 < cost.of_images
+    monkeypatch.setattr("slimtune.search.forecast.estimate.PART_SECONDS", 3.0)
+    clock = ticking(1.28)  # 128 images a step: 0.01 seconds each
+    cost = estimate_search(digits_config, digits, recipes, samples=1, clock=clock)
+    assert cost.images == 300
+
+
+def test_no_further_trial_is_measured_when_the_time_is_over(
+    digits: Workload, digits_config: SearchConfig
+) -> None:
+    recipes = [{"prune": "none", "train": {"epochs": 0}}] * 4
+    counts = []
+    for step in (30.0, 60.0):  # from the third on, each asks the clock once
+        options = {"samples": 4, "seconds": 50.0, "clock": ticking(step)}
+        counts.append(len(estimate_search(digits_config, digits, recipes, **options).samples))
+    assert counts == [3, 2]
 
 
 @pytest.mark.parametrize("stopping", [True, False])
@@ -90,7 +111,8 @@ def test_distilling_is_measured_with_a_teacher_that_is_asked_once(
 
     monkeypatch.setattr("slimtune.compression.training.teaching.network_logits", answer)
     taught = {"distill": {"method": "base"}, "train": {"epochs": 5, "batch_size": 64}}
-    cost = estimate_search(digits_config, digits, [taught] * 3, samples=3)
+    clock = ticking(1e-3)  # fast: all images are measured, however busy the machine is
+    cost = estimate_search(digits_config, digits, [taught] * 3, samples=3, clock=clock)
     assert not any(m.failed for m in cost.samples)
     assert sum(asked) == len(digits.train)
 
