@@ -47,7 +47,7 @@ class Formats(click.ParamType):
     "--pick",
     "how",
     type=click.Choice(["knee", "accuracy", "size", "latency"]),
-    help="Export the knee of the front, or its best member in one objective.",
+    help="Export the knee of the front, or the best member in one objective.",
 )
 @click.option("--all", "whole", is_flag=True, help="Export every member, one folder each.")
 @limit_options
@@ -58,10 +58,10 @@ class Formats(click.ParamType):
     default="onnx,torch",
     show_default=True,
     metavar="LIST",
-    help="What to deliver the model as.",
+    help="Formats of the model, separated by commas.",
 )
 @click.option(
-    "--verify", is_flag=True, help="Measure what was exported again; exit 1 if it differs."
+    "--verify", is_flag=True, help="Measure the exported files again; exit 1 if they differ."
 )
 @click.option(
     "-o", "--output", type=Path, required=True, metavar="DIR", help="New or empty folder."
@@ -80,11 +80,11 @@ def command(
     output: Path,
     **options: str | None,
 ) -> int:
-    """Copy members of RUN's front into a new folder, checked against their recorded hashes.
+    """Copy members of RUN's front into a new folder, and check them against their hashes.
 
     Give --trial, or --pick with limits, or --all with limits; limits alone mean --pick knee. A
-    limit that you give replaces the search's own; none removes it.
-    The folder has the model, a model card, and a predict.py that needs no slimtune.
+    limit that you give replaces the search's own; none removes it. The folder holds the model, a
+    model card, and a predict.py that works without slimtune.
     """
     limited = any(limit is not None for limit in options.values())
     picked = how is not None or limited

@@ -26,15 +26,21 @@ STYLES = ("table", "json", "csv", "parquet")
 @click.command("front", epilog=EPILOG)
 @click.argument("run", type=Path)
 @limit_options
-@click.option("--pick", type=click.Choice(PICKS), help="Show one member: the knee, or the best.")
-@click.option("--all", "everything", is_flag=True, help="Show dominated trials as well.")
+@click.option(
+    "--pick",
+    type=click.Choice(PICKS),
+    help="Show one member: the knee, or the best in one objective.",
+)
+@click.option("--all", "everything", is_flag=True, help="Also show dominated trials.")
 @click.option(
     "--format",
     "style",
     type=click.Choice(STYLES),
-    help="A table for people, or every column; default: by the name of FILE, else a table.",
+    help="A table to read, or every column; default: by the name of FILE, else a table.",
 )
-@click.option("-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead.")
+@click.option(
+    "-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead of the terminal."
+)
 @json_option
 @click.pass_obj
 def command(
@@ -50,9 +56,9 @@ def command(
 ) -> None:
     """Show the Pareto front of RUN, or only the members within your limits.
 
-    A limit that you give replaces the search's own, tighter or looser; none removes it. When no
-    trial keeps the limits, the nearest miss is named and the exit code is 3. Accuracies are of
-    validation images, with their standard errors.
+    A limit that you give replaces the search's own, whether tighter or looser; none removes it.
+    If no trial is within the limits, slimtune names the nearest miss and exits with code 3.
+    Accuracies are those on validation images, with their standard errors.
     """
     if pick and everything:
         raise click.UsageError("--pick shows one member and --all shows all; give one.")

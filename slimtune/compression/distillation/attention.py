@@ -27,7 +27,7 @@ class AttentionTransfer(BaseDistillation):
     """
 
     alpha: Annotated[
-        float, Field(ge=0, le=1, description="weight of logit distillation beside it, 0..1")
+        float, Field(ge=0, le=1, description="weight of additional distillation of logits, 0..1")
     ] = 0.0
     attention_weight: Annotated[
         float, Field(ge=0, le=100000, description="w, weight of the attention term")

@@ -32,7 +32,7 @@ class DistDistillation(Distiller):
         float, Field(ge=0, le=100, description="c, weight of the relations within a class")
     ] = 2.0
     temperature: Annotated[
-        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+        float, Field(gt=0, le=100, description="T, which softens both distributions")
     ] = 4.0
 
     reference = "Huang et al., NeurIPS 2022, arXiv:2205.10536"

@@ -27,16 +27,17 @@ class DecoupledDistillation(Distiller):
     """
 
     target_weight: Annotated[
-        float, Field(ge=0, le=100, description="a, weight of the target's term")
+        float, Field(ge=0, le=100, description="a, weight of the term of the target class")
     ] = 1.0
     rest_weight: Annotated[
-        float, Field(ge=0, le=100, description="b, weight of the other classes' term")
+        float, Field(ge=0, le=100, description="b, weight of the term of the other classes")
     ] = 2.0
     temperature: Annotated[
-        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+        float, Field(gt=0, le=100, description="T, which softens both distributions")
     ] = 4.0
     warm_up: Annotated[
-        float, Field(ge=0, le=1, description="share of the fine-tune in which both grow from 0")
+        float,
+        Field(ge=0, le=1, description="share of the fine-tune in which both weights grow from 0"),
     ] = 0.1
 
     hard_labels = True

@@ -25,7 +25,7 @@ class MutualLearning(Distiller):
     """
 
     peer_weight: Annotated[
-        float, Field(ge=0, le=100, description="w, weight of the peer's opinion")
+        float, Field(ge=0, le=100, description="w, weight of the divergence from the peer")
     ] = 1.0
 
     mutual = True

@@ -70,18 +70,19 @@ class LearnedQuantizer(Quantizer):
         Field(
             ge=2,
             le=8,
-            description="of a layer's input in training; the file has 8 on the learned range",
+            description="bits of a layer's input in training; the file uses 8 bits",
         ),
     ] = 8
     first_last_bits: FirstLastBits = 8
     stage_bits: StageBits = ""
     calibration_images: CalibrationImages = 256
     epochs: Annotated[
-        int, Field(ge=0, le=1000, description="of training with the fake quantizers in place")
+        int,
+        Field(ge=0, le=1000, description="epochs of training with the fake quantizers in place"),
     ] = 3
-    lr: Annotated[float, Field(gt=0, le=10, description="first learning rate of these epochs")] = (
-        0.01
-    )
+    lr: Annotated[
+        float, Field(gt=0, le=10, description="initial learning rate of these epochs")
+    ] = 0.01
 
     trains = True
 
