@@ -175,7 +175,7 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
             leave_at_once()
         return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
     except SystemExit as error:  # code of the user's own, for click raises none here
-        text = f"code that was run ended the program by sys.exit({error.code!r}); mend it"
+        text = f"your code ended the program with sys.exit({error.code!r}); remove that call"
         return _report(state, text, UserError.exit_code)
     except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
         kind = type(error).__name__

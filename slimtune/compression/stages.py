@@ -26,7 +26,7 @@ class Student:
 
 @settings
 class Prune:
-    """The pruning stage: what goes, how much of it, and when."""
+    """The pruning stage: what is removed, how much, and when."""
 
     method: Annotated[Any, Field(description="how channels or weights are scored")]
     amount: Annotated[
@@ -72,7 +72,7 @@ class Prune:
 
 @settings
 class Train:
-    """Fine-tuning: after pruning with these epochs, and with a quantizer's own epochs after it."""
+    """Fine-tuning after pruning; a quantizer that learns has epochs of its own."""
 
     epochs: Annotated[int, Field(ge=0, le=1000, description="passes over the training split")] = 3
     lr: Annotated[float, Field(gt=0, le=10, description="initial learning rate")] = 0.01

@@ -119,8 +119,8 @@ def _check_consent(run: Run) -> None:
     for reference in run.manifest["workload"].get("code", {}):
         if not is_allowed(reference):
             raise ConfigError(
-                f"--verify: to measure again, the run's code '{reference}' must run, which needs "
-                "--allow-code; or leave --verify out"
+                f"--verify: measuring again runs the run's code '{reference}', which needs "
+                "--allow-code; add it, or leave --verify out"
             )
 
 
@@ -160,7 +160,7 @@ def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:
     echo(target)
-    text = f"{members} members of {run.path}, one folder each; begin with {target / 'README.md'}"
+    text = f"{members} members of {run.path}, one folder each; start with {target / 'README.md'}"
     log_console(state).print(text, markup=False, soft_wrap=True)
 
 

@@ -64,7 +64,7 @@ def command(
         raise click.UsageError("--pick shows one member and --all shows all; give one.")
     style = style or _style_of(output) or ("json" if state.json else "table")
     if style == "parquet" and output is None:
-        raise click.UsageError("--format parquet is no text: give -o FILE.parquet as well.")
+        raise click.UsageError("--format parquet is not text: add -o FILE.parquet.")
     opened = open_run(run)
     opened = opened.at(opened.records)
     limits = given(
@@ -129,7 +129,7 @@ def _tell_others(state: State, run: Run) -> None:
             counts[record.status] += 1
     told = [f"{count} {status}" for status, count in counts.items() if count]
     if told:
-        text = f"not shown: {', '.join(told)}; --format json lists them, and why"
+        text = f"not shown: {', '.join(told)}; --format json lists them with their reasons"
         log_console(state).print(text, markup=False, soft_wrap=True)
 
 
@@ -138,7 +138,7 @@ def _tell_limits(state: State, run: Run, view: Run) -> None:
     lines = []
     if view.limits:
         options = ", ".join(OPTIONS[name] for name in view.limits)
-        hint = f" · of the search; {options} with another value replaces it, with none removes it"
+        hint = f" · set by the search; {options} VALUE replaces it, and none removes it"
         own = view.view is None
         lines.append(f"limits    {conditions(view.limits, view.limit_texts)}" + hint * own)
     entered = {record.number for record in run.candidates()}
@@ -147,7 +147,7 @@ def _tell_limits(state: State, run: Run, view: Run) -> None:
         numbers = ", ".join(map(str, more))
         lines.append(
             f"not shown: {plural(len(more), 'trial')} within these limits but without a final "
-            f"({numbers}): this front is of finals; --all shows all trials"
+            f"({numbers}), because this front holds finals only; --all shows all trials"
         )
     for line in lines:
         log_console(state).print(line, markup=False, soft_wrap=True)

@@ -60,7 +60,9 @@ def _draw(state: State, run: Run, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made: {error.strerror}; name another") from None
+        raise UserError(
+            f"cannot create {folder}: {error.strerror}; choose another folder"
+        ) from None
     drawn = []
     for name, draw in _FIGURES.items():
         png = draw(run)

@@ -110,7 +110,7 @@ class Watcher:
             why = f": {self.status.reason}" if self.status.reason else ""
             return f"finished{why} · {done}"
         if self.status.state == "interrupted":
-            return f"interrupted · {done} · go on with: {resume_command(self.path)}"
+            return f"interrupted · {done} · continue with: {resume_command(self.path)}"
         return f"{self.status.state} ({self.status.holder}) · {done}"
 
 

@@ -14,7 +14,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("dkd")
 @settings
 class DecoupledDistillation(Distiller):
-    """Logit distillation, split into what it says of the target class and of all others.
+    """Logit distillation, split into a term for the target class and one for all others.
 
     With p_y the probability of the target at temperature T and q the softmax over the other
     classes alone: ``target = KL((p_y, 1 - p_y)_t || (p_y, 1 - p_y)_s)``, ``rest = KL(q_t ||

@@ -239,7 +239,9 @@ class SearchConfig(_Settings):
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
         if self.teacher_weights is not None and self.teacher is None:
-            raise ValueError("teacher_weights: whose? name the network with teacher as well")
+            raise ValueError(
+                "teacher_weights: the teacher's network is missing; name it with teacher"
+            )
         if self.seeds and self.sampler != "grid":
             raise ValueError(
                 f"seeds: only a grid runs each recipe with given seeds, but sampler is "
@@ -247,8 +249,9 @@ class SearchConfig(_Settings):
             )
         if self.stopping is True and not can_foresee(self.objectives):
             raise ValueError(
-                "stopping: needs accuracy, and beside it only costs such as size_bytes, as "
-                f"objectives, but they are {', '.join(self.objectives)}; leave stopping at auto"
+                "stopping: needs accuracy as an objective, and otherwise only costs such as "
+                "size_bytes, but the objectives are {', '.join(self.objectives)}; leave stopping "
+                "at auto"
             )
         if isinstance(self.start, tuple) and self.sampler == "grid":
             raise ValueError(

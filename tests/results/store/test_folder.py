@@ -325,7 +325,7 @@ def test_another_config_is_written_down_and_the_rest_of_run_json_stays(folder):
 
 
 def test_a_run_that_exists_is_refused_with_the_way_to_go_on(folder):
-    with pytest.raises(UserError, match="already exists: go on with it by --resume, choose"):
+    with pytest.raises(UserError, match="already exists: continue it with --resume, choose"):
         RunFolder.create(folder.path, MANIFEST)
     with RunLock(folder.path), pytest.raises(RunError, match="is in use by process"):
         RunFolder.create(folder.path, MANIFEST)

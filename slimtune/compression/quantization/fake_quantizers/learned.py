@@ -181,7 +181,8 @@ def _check_apart(layers: list[WeightLayer]) -> None:
         if other != layer.weight_name:
             raise TrialError(
                 f"a learned quantizer needs a weight for each layer, but {other} and "
-                f"{layer.weight_name} are one; use rtn, gpfq or int8_static, or one module twice"
+                f"{layer.weight_name} share one; use rtn, gpfq or int8_static, or call one module "
+                "twice"
             )
 
 
