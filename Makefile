@@ -14,8 +14,8 @@ help:
 	@echo "make test-all  the slow tests too"
 	@echo "make bench     the short benchmarks in one table: ten minutes, on a quiet machine"
 	@echo "make check     ruff, mypy, the layer test"
-	@echo "make docs      docs/api.md again, from the docstrings"
-	@echo "make lock      resolve the dependencies again into requirements.lock"
+	@echo "make docs      write docs/api.md from the docstrings"
+	@echo "make lock      update requirements.lock"
 	@echo "make clean     remove .venv, .tools and caches; runs/ stays"
 
 setup: $(VENV)/.ready

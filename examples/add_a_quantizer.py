@@ -1,10 +1,10 @@
-"""Bring a quantizer of your own, search with it, and export what it has found.
+"""Define a quantizer of your own, search with it, and export the result.
 
     python examples/add_a_quantizer.py --out runs/power-of-two
 
 The quantizer rounds weights to integers whose scales are powers of two, so that hardware without
 a multiplier can rescale by shifting. It is registered from outside the package. The same file is
-a pytest plugin, by which slimtune's own conformance tests run over it, from the repository:
+a pytest plugin: from the repository, this runs slimtune's conformance tests on the quantizer:
 
     PYTHONPATH=examples python -m pytest -p add_a_quantizer \
         tests/compression/test_conformance.py -k power_of_two

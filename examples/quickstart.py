@@ -1,8 +1,8 @@
 # %% [markdown]
 # # slimtune in one sitting
 #
-# Search for small, fast versions of a classifier of handwritten digits, look at what was found,
-# and use one. Open this file as a notebook (VS Code and Jupytext do), or run it:
+# Search for small, fast versions of a classifier of handwritten digits, look at the result, and use
+# one. Open this file as a notebook (VS Code and Jupytext do), or run it:
 # `python examples/quickstart.py`. It takes some minutes on two cores.
 
 # %%
@@ -24,7 +24,7 @@ folder = Path(tempfile.mkdtemp(prefix="slimtune-"))
 run = st.search(preset="demo", trials=40, out=folder / "run")
 
 # %% [markdown]
-# The answer is the front: the trials that no other beats in everything. `accuracy` is on images
+# The answer is the front: the trials that no other trial dominates. `accuracy` is measured on images
 # that the search selected on, `test_accuracy` on images that nothing was selected on.
 
 # %%
@@ -39,8 +39,8 @@ axes.set_title(f"{len(front)} ways to make it smaller")
 axes.figure.savefig(folder / "front.png")
 
 # %% [markdown]
-# The knee is the default answer; limits make it yours. Where nothing keeps them, slimtune says
-# which trial comes nearest.
+# The knee is the default choice. With limits you choose by your own needs. If no member is within
+# them, slimtune names the trial that comes nearest.
 
 # %%
 knee = run.pick("knee")

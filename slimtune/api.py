@@ -228,7 +228,7 @@ def evaluate(
         return evaluate_file(Path(file), data, threads)
     place = find_run(Path(file)) if run is None else Path(run)
     if place is None:
-        raise UserError(f"{file} lies in no run folder; give data or run")
+        raise UserError(f"{file} is in no run folder; give data or run")
     return evaluate_in_run(Path(file), place, threads)
 
 

@@ -69,7 +69,7 @@ def test_compare_has_a_row_a_model_and_evaluate_the_same_numbers(
         ({}, "give an ONNX file, or model, weights and data"),
         ({"file": "a.onnx", "model": "resnet8"}, "not both"),
         ({"file": "a.onnx", "data": "digits", "run": "b"}, "give data or run, not both"),
-        ({"file": "nowhere/a.onnx"}, "lies in no run folder"),
+        ({"file": "nowhere/a.onnx"}, "is in no run folder"),
     ],
 )
 def test_evaluate_says_what_is_missing(arguments: dict, message: str) -> None:

@@ -35,23 +35,29 @@ from slimtune.workload.own_code import consent_ends
 # in a folder of their own, so that their help imports none of that.
 VERBS: dict[str, tuple[str, str]] = {
     "search": ("slimtune.cli.options.search", "Search for small, fast versions of a model."),
-    "watch": ("slimtune.cli.verbs.watch", "Watch a search that runs, from another terminal."),
+    "watch": ("slimtune.cli.verbs.watch", "Watch a running search from another terminal."),
     "front": (
         "slimtune.cli.verbs.front",
         "Show the Pareto front, or only the members within your limits.",
     ),
-    "report": ("slimtune.cli.verbs.report", "Write one HTML file to understand a run."),
+    "report": ("slimtune.cli.verbs.report", "Write an HTML page that explains a run."),
     "summary": (
         "slimtune.cli.verbs.summary",
         "Show every pipeline of a run, averaged over seeds.",
     ),
-    "export": ("slimtune.cli.verbs.export", "Copy one member of the front, ready to deploy."),
-    "rerun": ("slimtune.cli.options.rerun", "Repeat one trial alone, to debug or to prove it."),
+    "export": ("slimtune.cli.verbs.export", "Copy members of the front, ready to deploy."),
+    "rerun": ("slimtune.cli.options.rerun", "Repeat one trial alone, to debug it or to check it."),
     "compress": ("slimtune.cli.options.compress", "Carry out one recipe, without a search."),
     "evaluate": ("slimtune.cli.options.evaluate", "Measure an ONNX file or a checkpoint."),
-    "compare": ("slimtune.cli.options.compare", "Put models side by side, ours and others'."),
-    "doctor": ("slimtune.cli.options.doctor", "Say what a search can do with a model and data."),
-    "init": ("slimtune.cli.options.init", "Print a config file with every setting, to be edited."),
+    "compare": (
+        "slimtune.cli.options.compare",
+        "Compare models in one table, from slimtune or other tools.",
+    ),
+    "doctor": ("slimtune.cli.options.doctor", "Check what a search can do with a model and data."),
+    "init": (
+        "slimtune.cli.options.init",
+        "Print a config file with every setting, for you to edit.",
+    ),
     "methods": ("slimtune.cli.options.methods", "List methods, models, data sources and presets."),
 }
 
@@ -98,7 +104,7 @@ class VerbGroup(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every epoch and every started trial.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and results as JSON.")
-@click.option("--no-color", is_flag=True, help="Print without colours; so does NO_COLOR=1.")
+@click.option("--no-color", is_flag=True, help="Print without colours, like NO_COLOR=1.")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
 @click.pass_context
 def cli(
@@ -107,8 +113,8 @@ def cli(
     """Find small, fast versions of a trained image classifier.
 
     Results go to standard output, progress and errors to standard error. Exit codes: 0 done,
-    1 internal error or failed check, 2 bad input, 3 nothing matches, 4 no trial finished,
-    5 unusable run folder, 130 interrupted.
+    1 internal error or failed check, 2 bad input, 3 nothing within the limits, 4 no trial
+    finished, 5 unusable run folder, 130 interrupted.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other; give one.")
@@ -169,7 +175,7 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
             leave_at_once()
         return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
     except SystemExit as error:  # code of the user's own, for click raises none here
-        text = f"code that was run ended the program by sys.exit({error.code!r}); mend it"
+        text = f"your code ended the program with sys.exit({error.code!r}); remove that call"
         return _report(state, text, UserError.exit_code)
     except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
         kind = type(error).__name__

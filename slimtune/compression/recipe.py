@@ -35,8 +35,8 @@ Order = Literal["ppq", "spq"]
 DURING_TRAINING = ("soft", "per_epoch")
 """Schedules of pruning that go on while the network is trained."""
 NO_AMOUNT = (
-    "prune.amount: with schedule per_epoch, prune.rate and train.epochs say how much goes; "
-    "leave amount out"
+    "prune.amount: with schedule per_epoch, prune.rate and train.epochs decide how much is "
+    "removed; leave amount out"
 )
 _STAGES = ("student", "prune", "quantize", "distill", "train", "order")
 

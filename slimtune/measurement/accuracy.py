@@ -131,6 +131,6 @@ def _check_quantized(
         raise ExportMismatchError(
             f"a quantized file must agree with its network on {QUANTIZED_AGREEMENT:.0%} of top-1 "
             f"classes or differ by less than the logits' spread ({signal:.3g}), but agrees on "
-            f"{agreement:.1%} and differs by {noise:.3g}: its rounding drowns what it computes; "
+            f"{agreement:.1%} and differs by {noise:.3g}: its rounding error drowns the signal; "
             "use more bits, or float16, or train the network for longer"
         )

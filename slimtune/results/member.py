@@ -53,7 +53,7 @@ class Member(ShownMember):
         """
         if self.loader is None:
             raise UserError(
-                "this run was opened by results alone, which knows no torch; open it with "
+                "this run was opened without torch; open it with "
                 "slimtune.open_run, or load the folder with slimtune.load_model"
             )
         for name in FORMATS["torch"]:

@@ -128,7 +128,7 @@ def objective(name: str) -> Objective:
         return OBJECTIVES[key]
     if ".py:" in key or ("." in key.partition(":")[0] and ":" in key):
         raise UserError(
-            f"objectives: say which way of {shortened(name)} is better: {name}:maximize or "
+            f"objectives: {shortened(name)} needs a direction; write {name}:maximize or "
             f"{name}:minimize"
         )
     # People type the word ("latency", "lat"), not the key with its unit: match on both.

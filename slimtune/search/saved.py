@@ -55,7 +55,7 @@ def load_model(
             raise TypeError
     except (KeyError, TypeError):
         raise ModelError(
-            f"{folder / 'model.json'}: names no architecture; make the trial again with rerun"
+            f"{folder / 'model.json'}: names no architecture; restore the file from a copy"
         ) from None
     if model is not None:
         architecture = dataclasses.replace(architecture, name=model)
@@ -72,4 +72,4 @@ def _as_described(network: nn.Module, description: Mapping[str, Any], where: Pat
         network = set_held_weights(network, held)
         return set_input_ranges(network, {name: (a, b) for name, (a, b) in ranges.items()})
     except (AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{where}: damaged ({error}); make the trial again with rerun") from None
+        raise ModelError(f"{where}: damaged ({error}); restore the file from a copy") from None

@@ -374,5 +374,5 @@ def _tell_workload(
     for text in training_doubts(config, workload):
         listener("warning", {"text": text})
     if (config.concurrency or 0) > workers(config):
-        text = f"{config.concurrency} trials at a time asked for, {workers(config)} can run"
+        text = f"{config.concurrency} trials at a time asked for, only {workers(config)} can run"
         listener("warning", {"text": text})

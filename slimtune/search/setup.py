@@ -191,7 +191,7 @@ def train_baseline(
         )
     except NonFiniteError as error:
         name = workload.architecture.name
-        raise ConfigError(f"training {name} to begin with: {error}: baseline.lr") from error
+        raise ConfigError(f"training {name} before the search: {error}: baseline.lr") from error
 
 
 def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
@@ -220,7 +220,7 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     if found != recorded["fingerprint"]:
         raise RunError(
             f"the data of {config.data} has changed since {folder.path} was written, or is read "
-            f"otherwise than then (fingerprint {found[:12]}, recorded "
+            f"differently now (fingerprint {found[:12]}, recorded "
             f"{recorded['fingerprint'][:12]}); restore the data or start a new search"
         )
     return workload

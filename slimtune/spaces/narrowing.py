@@ -28,8 +28,8 @@ def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
     values = tuple(value for value in domain.values if value not in unfit)
     if not values:
         raise ConfigError(
-            f"space.prune.{name}: {method} removes single weights, which cannot be with "
-            f"{domain.values[0]}; give another value beside it, or leave the method out"
+            f"space.prune.{name}: {method} removes single weights, which does not work with "
+            f"{domain.values[0]}; add another value, or leave the method out"
         )
     return Choice(values)
 

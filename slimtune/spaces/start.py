@@ -82,8 +82,8 @@ def _check_fixed(reader: "_Reader", made: dict[str, Any]) -> None:
             way_out = "leave it out, or widen the space"
             if (stage, key, found) == ("train", "epochs", 0):
                 way_out = (
-                    "what is neither pruned nor distilled is not fine-tuned (a quantizer that "
-                    "learns has quantize.epochs); leave it out"
+                    "a recipe that neither prunes nor distills is not fine-tuned (a quantizer "
+                    "that learns has quantize.epochs); leave it out"
                 )
             raise ConfigError(
                 f"{stage}.{key}".rstrip(".") + f": must be {shortened(found)} in the search "

@@ -140,8 +140,8 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
         if "weights_only" in reason or reason.isdigit():
             reason = "torch.save did not write it"
     return ModelError(
-        f"{path}: cannot be read as weights ({shortened(reason, 100)}); it may be incomplete, "
-        "get it again"
+        f"{path}: cannot be read as weights ({shortened(reason, 100)}); it may be incomplete: "
+        "download or copy it again"
     )
 
 
@@ -189,8 +189,8 @@ def _chosen(
     if not all(_same(fit, best[0]) for fit in best):
         places = ", ".join(f"'{fit.place}'" for fit in best)
         raise ModelError(
-            f"{path}: holds {len(best)} sets of weights that fit the model ({places}); save the "
-            "one you mean alone"
+            f"{path}: holds {len(best)} sets of weights that fit the model ({places}); save only "
+            "the one that you mean"
         )
     return best[0], _taken(best[0], alike or fits)
 

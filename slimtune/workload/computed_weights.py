@@ -109,5 +109,5 @@ def _computes(network: nn.Module) -> bool:
 def _unknown(layer: str, reason: str) -> ModelError:
     return ModelError(
         f"the weight of layer '{layer}' is computed in a way that cannot be folded ({reason}); "
-        "let the network hold it as a parameter"
+        "make it a parameter of the network"
     )

@@ -115,8 +115,8 @@ def load_code(reference: str, kind: type[UserError] = ConfigError) -> Any:
     reference = anchored_code(reference)
     if not is_allowed(reference):
         raise ConfigError(
-            f"code reference '{reference}' in a config or a stored run needs --allow-code: "
-            "to load it is to run that code"
+            f"code reference '{reference}' in a config or a stored run needs --allow-code, "
+            "because loading it runs that code"
         )
     if reference not in _loaded:
         match = _REFERENCE.fullmatch(reference)
@@ -223,7 +223,7 @@ def _failed(
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     where = f"{what}:{line}" if line else what
     words = (str(error).splitlines() or [""])[0]
-    return kind(f"{where}: cannot be imported: {type(error).__name__}: {words}; mend the code")
+    return kind(f"{where}: cannot be imported: {type(error).__name__}: {words}; fix the code")
 
 
 def _named(module: ModuleType, name: str, file: str | None, kind: type[UserError]) -> Any:

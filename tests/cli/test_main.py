@@ -142,7 +142,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     done = boom("KeyboardInterrupt", run=str(tmp_path))
     assert done.returncode == 130
     line = done.stderr.strip()
-    assert line.startswith("interrupted; finished trials are kept; go on with: ")
+    assert line.startswith("interrupted; finished trials are kept; continue with: ")
     assert line.endswith(f"search --resume {tmp_path}")
 
 
@@ -156,7 +156,7 @@ def test_a_bug_is_one_line_that_names_the_way_to_the_traceback() -> None:
 def test_code_of_the_users_own_that_exits_is_one_line_and_bad_input() -> None:
     done = boom("SystemExit(0)")
     assert done.returncode == 2
-    assert done.stderr == "error: code that was run ended the program by sys.exit(0); mend it\n"
+    assert done.stderr == "error: your code ended the program with sys.exit(0); remove that call\n"
 
 
 def test_a_bug_with_debug_shows_its_traceback() -> None:

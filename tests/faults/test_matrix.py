@@ -239,4 +239,4 @@ def test_a_ray_that_cannot_start_is_one_line_with_the_way_out() -> None:
     done = started_with(RAY_TMPDIR="/proc/1/none")
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("slimtune.errors.SlimtuneError: cannot start Ray on this host: ")
-    assert last.endswith("; the inline executor needs none (--no-ray)")
+    assert last.endswith("; --no-ray runs without Ray")

@@ -17,7 +17,7 @@ def test_one_sigterm_lets_the_trial_end_and_says_how_to_go_on(
     assert process.until(lambda: process.says("started"))
     process.signal(signal.SIGTERM)
     assert process.wait() == 130
-    assert process.says("stopping: no new trials; those that run have 10 s to end")
+    assert process.says("stopping: no new trial starts; running trials have 10 s to finish")
     assert process.says(f"search --resume {run}")
     assert [record.number for record in open_run(run).records] == [0]
     assert searching("--resume", str(run)).wait() == 0

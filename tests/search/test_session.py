@@ -413,7 +413,7 @@ def test_constraints_start_points_and_a_flat_end_of_a_whole_search(
     assert run.limits == {"size_bytes": half, "accuracy": 0.0}
     assert (run.front()["size_bytes"] <= half).all() and 1 in run.front()["trial"].tolist()
     told = {name: values for name, values in events}
-    assert told["stopped"]["reason"] == "the last 2 trials gained no hypervolume"
+    assert told["stopped"]["reason"] == "the last 2 trials added no hypervolume"
     study = open_study(run.folder.study_path, ["maximize", "minimize"], run.path.name)
     assert study.user_attrs["stopped"] == told["stopped"]["reason"]
     assert study.trials[0].constraints["size_bytes"] == pytest.approx(1.0, abs=0.05)

@@ -99,7 +99,7 @@ def test_a_baseline_whose_training_diverges_names_the_network_and_the_setting(
     broken = copy.deepcopy(digits.baseline)
     next(broken.parameters()).data.fill_(float("nan"))
     few = replace(digits, baseline=broken, train=digits.train.take(np.arange(8)))
-    told = r"training resnet8 to begin with: the loss became nan in epoch 1 .*: baseline\.lr$"
+    told = r"training resnet8 before the search: the loss became nan in epoch 1 .*: baseline\.lr$"
     with pytest.raises(ConfigError, match=told):
         train_baseline(few, digits_config, lambda epoch: None)
 

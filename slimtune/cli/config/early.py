@@ -39,8 +39,8 @@ def check_early(file: Path | None, run: Path | None, typed: Mapping[str, Any]) -
         replaced = typed.get("objectives") or reference in known
         if _is_file(reference) and not replaced and not is_allowed(reference):
             raise ConfigError(
-                f"code reference '{reference}' in a config or a stored run needs --allow-code: "
-                "to load it is to run that code"
+                f"code reference '{reference}' in a config or a stored run needs --allow-code, "
+                "because loading it runs that code"
             )
 
 

@@ -26,12 +26,12 @@ from slimtune.spaces.space import METHODS, Space
 
 _WIDTH = 96
 _HEAD = """\
-Settings of a search: slimtune search -c FILE. An option counts before --set, --set before this
-file, this file before a preset. A line that is deleted takes the preset's value, or its default;
-null means that nothing is set."""
+Settings of a search: slimtune search -c FILE. An option wins over --set, --set over this file,
+and this file over a preset. If you delete a line, the preset's value or the default is used; null
+means unset."""
 _SPACE = """\
 Every dimension is a value, a list of values, or a range: [low, high] or {low: , high: , step: ,
-log: }. `slimtune methods` tells more of each method."""
+log: }. `slimtune methods NAME` describes a method."""
 _REGISTRIES: dict[str, Registry[Any]] = {
     "prune": PRUNING,
     "quantize": QUANTIZATION,
@@ -81,7 +81,7 @@ def _space_lines(space: Space, restriction: Mapping[str, Any]) -> Iterator[str]:
         given = restriction.get(stage, {})
         yield f"  {stage}:"
         if stage in METHODS:
-            yield from _comment(f"of {', '.join(METHODS[stage])}; or all", "    ")
+            yield from _comment(f"any of {', '.join(METHODS[stage])}; or all", "    ")
             chosen = given.get("method", list(space.methods[stage]))
             yield f"    method: {dump_value(chosen)}"
         for name, domain in space.stages.get(stage, {}).items():
@@ -91,7 +91,7 @@ def _space_lines(space: Space, restriction: Mapping[str, Any]) -> Iterator[str]:
             yield from _own_lines(stage, space.methods[stage], given)
             for method in METHODS[stage]:
                 if method in given:
-                    yield from _comment(f"of {method} alone", "    ")
+                    yield from _comment(f"only {method} has these", "    ")
                     yield f"    {method}: {dump_value(given[method])}"
     yield from _comment("ppq: prune, recover, quantize; spq: quantize, prune in training", "  ")
     yield f"  order: {dump_value(restriction.get('order', _domain_value(space.order)))}"
@@ -111,7 +111,7 @@ def _own_lines(
             owners.setdefault(name, []).append(method)
     for name, methods in owners.items():
         cls = _REGISTRIES[stage][methods[0]]
-        about = f"of {', '.join(methods)}: {_about_dimension(cls, name)}"
+        about = f"for {', '.join(methods)}: {_about_dimension(cls, name)}"
         yield from _comment(about.rstrip(": "), "    ")
         if name in given:
             yield f"    {name}: {dump_value(given[name])}"

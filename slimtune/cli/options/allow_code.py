@@ -23,7 +23,7 @@ def allow_code_option(command: _Command) -> _Command:
         expose_value=False,
         is_eager=True,
         callback=_allow,
-        help="Run code of yours (FILE.py:NAME) that a config, recipe or run names, and connect to "
-        "the Ray that it names.",
+        help="Run your own code (FILE.py:NAME) if a config, recipe or run names it, and connect "
+        "to the Ray cluster that it names.",
     )
     return option(command)

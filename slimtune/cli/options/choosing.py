@@ -38,19 +38,19 @@ _OPTIONS = (
         "--min-accuracy",
         type=LimitType("min_accuracy", "accuracy"),
         metavar="X",
-        help="On validation: 0.9, -1% for one point below the baseline, or none.",
+        help="Lowest validation accuracy: 0.9, -1% for one point below the baseline, or none.",
     ),
     click.option(
         "--max-latency",
         type=LimitType("max_latency", "time"),
         metavar="TIME",
-        help="At most this slow: 2ms, 0.5x of the baseline, -20%, or none.",
+        help="Highest latency: 2ms, 0.5x of the baseline, -20%, or none.",
     ),
     click.option(
         "--max-size",
         type=LimitType("max_size", "size"),
         metavar="SIZE",
-        help="At most this large: 500KiB, 0.25x of the baseline, -20%, or none.",
+        help="Largest file: 500KiB, 0.25x of the baseline, -20%, or none.",
     ),
 )
 

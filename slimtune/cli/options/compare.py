@@ -18,16 +18,20 @@ EPILOG = "Example: slimtune compare resnet20=weights.th deploy/model.onnx --data
 @click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME...")
 @click.option("--run", type=Path, metavar="RUN", help="Use the data and the splits of this run.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Threads of the runtime; default 1.",
 )
-@style_option(["text", "json", "csv"], "A table for people, or every number in JSON or CSV.")
+@style_option(["text", "json", "csv"], "A table to read, or every number as JSON or CSV.")
 @allow_code_option
 @click.pass_obj
 def command(state: State, /, **given: Any) -> None:
-    """Compare models: bytes, parameters, operations, accuracy and latency side by side.
+    """Compare models in one table: bytes, parameters, operations, accuracy and latency.
 
-    A MODEL is an ONNX file, a trial's or an export's folder, or a checkpoint as NAME=FILE. Files
-    inside a run folder are measured on that run's test split if neither --data nor --run is
-    given; without any data, accuracy is left out.
+    A MODEL is an ONNX file, the folder of a trial or of an export, or a checkpoint as NAME=FILE.
+    Without --data and --run, files inside a run folder are measured on that run's test split.
+    Without any data, accuracy is left out.
     """
     import_module("slimtune.cli.verbs.compare").carry_out(state, **given)

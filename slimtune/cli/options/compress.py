@@ -20,14 +20,16 @@ EPILOG = "Example: slimtune compress --recipe recipe.yaml --preset demo -o small
 )
 @network_options
 @click.option("--preset", metavar="NAME", help="Take model, data and training from a preset.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Fixes every random choice.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every random choice."
+)
 @precision_option
 @click.option(
     "--from-stage",
     "stage",
     type=Path,
     metavar="DIR",
-    help="Go on from a stage that an earlier compress saved, such as small/stages/prune.",
+    help="Continue from a stage that an earlier compress saved, such as small/stages/prune.",
 )
 @click.option("-o", "--output", type=Path, required=True, metavar="DIR", help="New folder.")
 @allow_code_option
@@ -36,7 +38,7 @@ def command(state: State, /, **given: Any) -> None:
     """Prune, fine-tune, quantize, distill and export one model as a recipe says.
 
     The recipe file holds the stages student, prune, quantize, distill and train, and their
-    order; `slimtune methods` shows what each can be. The network is saved after the stages
-    prune and train, to try another end from there.
+    order. `slimtune methods` shows what each stage can be. The network is saved after the stages
+    prune and train, so that you can try another ending from there.
     """
     import_module("slimtune.cli.verbs.compress").carry_out(state, **given)

@@ -19,14 +19,17 @@ EPILOG = "Example: slimtune evaluate deploy/model.onnx --data digits"
 @click.option("--model", metavar="REF", help="Evaluate a checkpoint of this network instead.")
 @click.option("--weights", metavar="FILE", help="The checkpoint, with --model.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, metavar="N", help="Of the runtime."
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Threads of the runtime; default 1.",
 )
-@style_option(["text", "json"], "Lines for people, or one JSON object.")
+@style_option(["text", "json"], "Lines to read, or one JSON object.")
 @allow_code_option
 def command(**given: Any) -> None:
-    """Measure an ONNX file, ours or another's, or a checkpoint on a test set.
+    """Measure an ONNX file, from slimtune or another tool, or a checkpoint on a test set.
 
-    A file inside a run folder is measured on that run's splits if neither --data nor --run is
-    given.
+    Without --data and --run, a file inside a run folder is measured on that run's splits.
     """
     import_module("slimtune.cli.verbs.evaluate").carry_out(**given)

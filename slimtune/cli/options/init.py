@@ -17,7 +17,7 @@ EPILOG = "Example: slimtune init --preset demo -o search.yaml"
 def command(**given: Any) -> None:
     """Print a config file with every setting, its meaning, range and value.
 
-    Edit what you want to change, delete what you do not care for, and hand it to
+    Edit what you want to change, delete what you do not need, and start the search with
     `slimtune search -c FILE`.
     """
     import_module("slimtune.cli.verbs.init").carry_out(**given)

@@ -12,7 +12,7 @@ EPILOG = "Example: slimtune methods fpgm"
 
 @click.command("methods", epilog=EPILOG)
 @click.argument("name", required=False)
-@style_option(["table", "json"], "Text for people, or JSON with every setting and its range.")
+@style_option(["table", "json"], "Text to read, or JSON with every setting and its range.")
 def command(**given: Any) -> None:
-    """List methods, models, data sources and presets; NAME shows one of them in full."""
+    """List methods, models, data sources and presets. NAME shows one of them in full."""
     import_module("slimtune.cli.verbs.methods").carry_out(**given)

@@ -11,11 +11,21 @@ _OPTIONS = (
         "--model", metavar="REF", help="Network: a zoo name, torchvision:NAME, FILE.py:NAME..."
     ),
     click.option(
-        "--weights", metavar="FILE", help="Trained weights; without, the model is trained."
+        "--weights",
+        metavar="FILE",
+        help="Trained weights; without them, slimtune trains the model first.",
     ),
     click.option("--data", metavar="REF", help="digits, folder:DIR, npz:FILE, FILE.py:NAME..."),
-    click.option("--teacher", metavar="REF", help="Network that teaches; default: the baseline."),
-    click.option("--teacher-weights", metavar="FILE", help="Its weights; without, it is trained."),
+    click.option(
+        "--teacher",
+        metavar="REF",
+        help="Network that distillation learns from; default: the baseline.",
+    ),
+    click.option(
+        "--teacher-weights",
+        metavar="FILE",
+        help="Weights of the teacher; without them, slimtune trains it first.",
+    ),
 )
 
 

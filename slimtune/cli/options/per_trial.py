@@ -17,20 +17,20 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 precision_option = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    help="Train in these numbers; auto, the default: bfloat16 where the machine gains by it.",
+    help="Number format of training. Default auto: bfloat16 where the machine gains from it.",
 )
 _OPTIONS = (
     click.option(
         "--cpus-per-trial",
         type=click.IntRange(min=1),
         metavar="N",
-        help="CPUs, and threads, of one trial; default 1, the fastest if trials run side by side.",
+        help="CPUs and threads of one trial; default 1, the fastest if trials run in parallel.",
     ),
     click.option(
         "--gpus-per-trial",
         type=click.FloatRange(min=0, max=1),
         metavar="X",
-        help="Train on a GPU, or on a share of one: with 0.25, four trials use one. Default 0.",
+        help="GPU, or share of one, per trial: with 0.25, four trials share a GPU. Default 0.",
     ),
     click.option(
         "--trial-timeout",

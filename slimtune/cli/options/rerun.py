@@ -17,8 +17,8 @@ STAGES = ("train", "quantize")
 
 @click.command("rerun", epilog=EPILOG)
 @click.argument("run", type=Path)
-@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="Which one.")
-@click.option("--final", metavar="NAME", help="A final instead, such as 0017-e30-r0.")
+@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="Number of the trial.")
+@click.option("--final", metavar="NAME", help="Repeat a final instead, such as 0017-e30-r0.")
 @click.option(
     "--check", is_flag=True, help="Compare its files bit for bit; exit 1 if any differs."
 )
@@ -27,7 +27,7 @@ STAGES = ("train", "quantize")
 @click.option(
     "--from-stage",
     type=click.Choice(STAGES),
-    help="Begin there; what comes before is taken from the run's stage store.",
+    help="Start at this stage; the result of the earlier ones comes from the run's stage store.",
 )
 @click.option(
     "--set",
@@ -41,8 +41,8 @@ STAGES = ("train", "quantize")
 def command(state: State, /, **given: Any) -> int:
     """Repeat one trial, or one final, of RUN as it was recorded: recipe, seeds, device.
 
-    Everything is done again, in this process, unless --ray or --from-stage says otherwise.
-    Nothing is written. Latency is measured again and shown, but never compared: it is the
-    machine's, not the recipe's.
+    Every stage runs again in this process, unless --ray or --from-stage says otherwise. Nothing
+    is written. Latency is measured again and shown, but never compared, because it depends on
+    the machine.
     """
     return int(import_module("slimtune.cli.verbs.rerun").carry_out(state, **given))

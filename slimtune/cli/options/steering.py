@@ -26,36 +26,48 @@ _OPTIONS = (
     click.option(
         "--sampler",
         type=click.Choice(SAMPLERS),
-        help="Who proposes recipes: a model of the results (tpe), a genetic algorithm, chance "
-        "(qmc: spread evenly), or a full list.",
+        help="What proposes recipes: a model of the results (tpe), a genetic algorithm (nsga2, "
+        "nsga3), chance (random, or qmc, which spreads evenly), or the full list (grid).",
     ),
-    click.option("--max-latency", metavar="TIME", help="Of every answer: 2ms, 0.5x or -20%."),
-    click.option("--min-accuracy", metavar="X", help="On validation: 0.9, or -1% for a point."),
-    click.option("--max-size", metavar="SIZE", help="Of every answer: 500KiB, 0.25x or -20%."),
-    click.option("--time-budget", metavar="TIME", help="Begin no trial after it, such as 10m."),
+    click.option(
+        "--max-latency", metavar="TIME", help="Highest latency of an answer: 2ms, 0.5x or -20%."
+    ),
+    click.option(
+        "--min-accuracy",
+        metavar="X",
+        help="Lowest validation accuracy of an answer: 0.9, or -1% for one point less.",
+    ),
+    click.option(
+        "--max-size", metavar="SIZE", help="Largest file of an answer: 500KiB, 0.25x or -20%."
+    ),
+    click.option(
+        "--time-budget",
+        metavar="TIME",
+        help="Start no trial after this time, such as 10m; running trials finish.",
+    ),
     click.option(
         "--stop-when-flat",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Stop when N trials in a row gained no hypervolume.",
+        help="Stop when N trials in a row added no hypervolume.",
     ),
     click.option(
         "--stopping/--no-stopping",
         default=None,
-        help="End trials early that cannot join the front; default: yes, but not in a grid.",
+        help="Stop trials that cannot join the front; default: yes, but not in a grid.",
     ),
     click.option(
         "--final-epochs",
         type=click.IntRange(min=1),
         metavar="N",
-        help="At the end, run the front's members again with all fine-tuning lengthened from "
-        "--epochs to N; they are what ships.",
+        help="At the end, run the members of the front again with every fine-tune lengthened from "
+        "--epochs to N; the results are what ships.",
     ),
     click.option(
         "--repeats",
         type=click.IntRange(min=1),
         metavar="K",
-        help="Run them again with K seeds each, and show mean and spread; the median ships.",
+        help="Run the members again with K seeds each, show mean and spread; the median ships.",
     ),
 )
 

@@ -84,7 +84,7 @@ def json_option(command: _Command) -> _Command:
         ctx.obj.json = ctx.obj.json or value
 
     option = click.option(
-        "--json", is_flag=True, expose_value=False, callback=note, help="Print JSON instead."
+        "--json", is_flag=True, expose_value=False, callback=note, help="Print JSON."
     )
     return option(command)
 

@@ -99,7 +99,7 @@ def dry_run_facts(config: SearchConfig, found: DryRun) -> dict[str, Any]:
 def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
     seconds = sorted(sample.seconds for sample in cost.samples)
     part = "all" if cost.images == cost.of_images else f"{cost.images} of {cost.of_images}"
-    side = f" (side by side: {TOGETHER:g} times that)" if cost.workers > 1 else ""
+    side = f" ({TOGETHER:g} times that if trials run in parallel)" if cost.workers > 1 else ""
     finals = ""
     if cost.finals:
         finals = (
@@ -108,19 +108,19 @@ def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
         )
     lines = [
         f"trial     about {_seconds(cost.trial)}, from {_seconds(seconds[0])} to "
-        f"{_seconds(seconds[-1])}: {len(seconds)} drawn recipes carried out with 1 epoch a stage "
-        f"on {part} training images, scaled to all epochs and images{side}",
+        f"{_seconds(seconds[-1])}: measured on {len(seconds)} drawn recipes with 1 epoch "
+        f"per stage on {part} training images, scaled to all epochs and images{side}",
         f"time      about {words.duration(cost.search)}, of which {words.duration(cost.baseline)} "
-        f"for the baseline{finals}; a machine that is busier or quieter than now changes it",
+        f"for the baseline{finals}; it changes when the machine gets busier or quieter",
         f"disk      about {cost.size / 2**20:.1f} MiB",
     ]
     if cost.device != (wanted := config.per_trial.device):
         lines.append(
-            f"device    times are of this machine's {cost.device.upper()}: trials ask for "
-            f"{wanted}, which is not here"
+            f"device    times are those of this machine's {cost.device.upper()}: trials ask for "
+            f"{wanted}, which this machine lacks"
         )
     if config.time_budget is not None:
-        lines.append(f"budget    no trial begins after {config.time_budget}")
+        lines.append(f"budget    no trial starts after {config.time_budget}")
     failed = [sample.failed for sample in cost.samples if sample.failed]
     if failed:
         lines.append(f"failed    {len(failed)} of these {len(seconds)}; the first: {failed[0]}")

@@ -45,7 +45,7 @@ def interrupted_line(state: State) -> str:
     if state.run is None:
         return "interrupted"
     if (state.run / "run.json").is_file():
-        return f"interrupted; finished trials are kept; go on with: {resume_command(state.run)}"
+        return f"interrupted; finished trials are kept; continue with: {resume_command(state.run)}"
     return "interrupted; nothing was written"
 
 

@@ -153,8 +153,8 @@ class Progress:
 
     def _on_stopping(self, values: Mapping[str, Any]) -> None:
         self._line(
-            f"stopping: no new trials; those that run have {values['grace']:g} s to end "
-            "(once more: at once)"
+            f"stopping: no new trial starts; running trials have {values['grace']:g} s to finish "
+            "(repeat to stop at once)"
         )
 
     def _on_stuck(self, values: Mapping[str, Any]) -> None:
@@ -215,7 +215,7 @@ class Progress:
         if left := values["left"]:
             trials = "trial" if len(left) == 1 else "trials"
             numbers = ", ".join(map(str, left))
-            self._line(f"finals    at full length off the front: {trials} {numbers}")
+            self._line(f"finals    no longer on the front at full length: {trials} {numbers}")
 
     def _on_final(self, values: Mapping[str, Any]) -> None:
         volume = values.get("share", values["hypervolume"])

@@ -78,8 +78,8 @@ def failing_softly() -> Iterator[None]:
     if error is not None and error.errno != errno.EPIPE:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise (DiskFullError if full else RunError)(
-            f"standard output cannot be written ({error.strerror}): what was to be shown is "
-            "lost, and nothing else; make room, or send it elsewhere"
+            f"cannot write to standard output ({error.strerror}): only this output is lost; free "
+            "some space, or redirect it"
         )
 
 

@@ -49,7 +49,7 @@ def _file(file: Path, data: str | None, run: Path | None, threads: int) -> dict[
         return evaluate_file(file, data, threads)
     run = run if run is not None else find_run(file)
     if run is None:
-        raise click.UsageError(f"{file} lies in no run folder; give --data or --run.")
+        raise click.UsageError(f"{file} is in no run folder; give --data or --run.")
     return evaluate_in_run(file, run, threads)
 
 

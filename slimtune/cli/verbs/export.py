@@ -47,7 +47,7 @@ class Formats(click.ParamType):
     "--pick",
     "how",
     type=click.Choice(["knee", "accuracy", "size", "latency"]),
-    help="Export the knee of the front, or its best member in one objective.",
+    help="Export the knee of the front, or the best member in one objective.",
 )
 @click.option("--all", "whole", is_flag=True, help="Export every member, one folder each.")
 @limit_options
@@ -58,10 +58,10 @@ class Formats(click.ParamType):
     default="onnx,torch",
     show_default=True,
     metavar="LIST",
-    help="What to deliver the model as.",
+    help="Formats of the model, separated by commas.",
 )
 @click.option(
-    "--verify", is_flag=True, help="Measure what was exported again; exit 1 if it differs."
+    "--verify", is_flag=True, help="Measure the exported files again; exit 1 if they differ."
 )
 @click.option(
     "-o", "--output", type=Path, required=True, metavar="DIR", help="New or empty folder."
@@ -80,11 +80,11 @@ def command(
     output: Path,
     **options: str | None,
 ) -> int:
-    """Copy members of RUN's front into a new folder, checked against their recorded hashes.
+    """Copy members of RUN's front into a new folder, and check them against their hashes.
 
     Give --trial, or --pick with limits, or --all with limits; limits alone mean --pick knee. A
-    limit that you give replaces the search's own; none removes it.
-    The folder has the model, a model card, and a predict.py that needs no slimtune.
+    limit that you give replaces the search's own; none removes it. The folder holds the model, a
+    model card, and a predict.py that works without slimtune.
     """
     limited = any(limit is not None for limit in options.values())
     picked = how is not None or limited
@@ -119,8 +119,8 @@ def _check_consent(run: Run) -> None:
     for reference in run.manifest["workload"].get("code", {}):
         if not is_allowed(reference):
             raise ConfigError(
-                f"--verify: to measure again, the run's code '{reference}' must run, which needs "
-                "--allow-code; or leave --verify out"
+                f"--verify: measuring again runs the run's code '{reference}', which needs "
+                "--allow-code; add it, or leave --verify out"
             )
 
 
@@ -160,7 +160,7 @@ def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:
     echo(target)
-    text = f"{members} members of {run.path}, one folder each; begin with {target / 'README.md'}"
+    text = f"{members} members of {run.path}, one folder each; start with {target / 'README.md'}"
     log_console(state).print(text, markup=False, soft_wrap=True)
 
 

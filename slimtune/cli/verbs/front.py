@@ -26,15 +26,21 @@ STYLES = ("table", "json", "csv", "parquet")
 @click.command("front", epilog=EPILOG)
 @click.argument("run", type=Path)
 @limit_options
-@click.option("--pick", type=click.Choice(PICKS), help="Show one member: the knee, or the best.")
-@click.option("--all", "everything", is_flag=True, help="Show dominated trials as well.")
+@click.option(
+    "--pick",
+    type=click.Choice(PICKS),
+    help="Show one member: the knee, or the best in one objective.",
+)
+@click.option("--all", "everything", is_flag=True, help="Also show dominated trials.")
 @click.option(
     "--format",
     "style",
     type=click.Choice(STYLES),
-    help="A table for people, or every column; default: by the name of FILE, else a table.",
+    help="A table to read, or every column; default: by the name of FILE, else a table.",
 )
-@click.option("-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead.")
+@click.option(
+    "-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead of the terminal."
+)
 @json_option
 @click.pass_obj
 def command(
@@ -50,15 +56,15 @@ def command(
 ) -> None:
     """Show the Pareto front of RUN, or only the members within your limits.
 
-    A limit that you give replaces the search's own, tighter or looser; none removes it. When no
-    trial keeps the limits, the nearest miss is named and the exit code is 3. Accuracies are of
-    validation images, with their standard errors.
+    A limit that you give replaces the search's own, whether tighter or looser; none removes it.
+    If no trial is within the limits, slimtune names the nearest miss and exits with code 3.
+    Accuracies are those on validation images, with their standard errors.
     """
     if pick and everything:
         raise click.UsageError("--pick shows one member and --all shows all; give one.")
     style = style or _style_of(output) or ("json" if state.json else "table")
     if style == "parquet" and output is None:
-        raise click.UsageError("--format parquet is no text: give -o FILE.parquet as well.")
+        raise click.UsageError("--format parquet is not text: add -o FILE.parquet.")
     opened = open_run(run)
     opened = opened.at(opened.records)
     limits = given(
@@ -123,7 +129,7 @@ def _tell_others(state: State, run: Run) -> None:
             counts[record.status] += 1
     told = [f"{count} {status}" for status, count in counts.items() if count]
     if told:
-        text = f"not shown: {', '.join(told)}; --format json lists them, and why"
+        text = f"not shown: {', '.join(told)}; --format json lists them with their reasons"
         log_console(state).print(text, markup=False, soft_wrap=True)
 
 
@@ -132,7 +138,7 @@ def _tell_limits(state: State, run: Run, view: Run) -> None:
     lines = []
     if view.limits:
         options = ", ".join(OPTIONS[name] for name in view.limits)
-        hint = f" · of the search; {options} with another value replaces it, with none removes it"
+        hint = f" · set by the search; {options} VALUE replaces it, and none removes it"
         own = view.view is None
         lines.append(f"limits    {conditions(view.limits, view.limit_texts)}" + hint * own)
     entered = {record.number for record in run.candidates()}
@@ -141,7 +147,7 @@ def _tell_limits(state: State, run: Run, view: Run) -> None:
         numbers = ", ".join(map(str, more))
         lines.append(
             f"not shown: {plural(len(more), 'trial')} within these limits but without a final "
-            f"({numbers}): this front is of finals; --all shows all trials"
+            f"({numbers}), because this front holds finals only; --all shows all trials"
         )
     for line in lines:
         log_console(state).print(line, markup=False, soft_wrap=True)

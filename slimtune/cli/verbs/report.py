@@ -26,10 +26,10 @@ _FIGURES = {
 @click.command("report", epilog=EPILOG)
 @click.argument("run", type=Path)
 @click.option(
-    "-o", "--output", type=Path, metavar="FILE", help="The page; default RUN/report.html."
+    "-o", "--output", type=Path, metavar="FILE", help="File of the page; default RUN/report.html."
 )
 @click.option(
-    "--png", "figures", type=Path, metavar="DIR", help="Draw static figures into DIR as well."
+    "--png", "figures", type=Path, metavar="DIR", help="Also draw static figures into DIR."
 )
 @limit_options
 @json_option
@@ -37,11 +37,12 @@ _FIGURES = {
 def command(
     state: State, /, run: Path, output: Path | None, figures: Path | None, **limits: str | None
 ) -> None:
-    """Write one HTML file with everything there is to understand of RUN.
+    """Write one HTML page that explains RUN.
 
-    It opens from disk and fetches nothing: the front in linked charts, hypervolume over the
-    trials, what decided each objective, what each technique bought, failures, how it was
-    measured. RUN may still be running. A limit that you give replaces the search's own.
+    It shows the front in linked charts, the hypervolume over the trials, what decided each
+    objective, what each technique gained, failures, and how everything was measured. It opens
+    from disk and fetches nothing. RUN may still be running. A limit that you give replaces the
+    search's own.
     """
     opened = open_run(run)
     opened = opened.at(opened.records).within(given(limits))
@@ -59,7 +60,9 @@ def _draw(state: State, run: Run, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made: {error.strerror}; name another") from None
+        raise UserError(
+            f"cannot create {folder}: {error.strerror}; choose another folder"
+        ) from None
     drawn = []
     for name, draw in _FIGURES.items():
         png = draw(run)

@@ -52,8 +52,8 @@ def carry_out(
     config = search_config(_dotted(options), assignments, file, preset, recorded)
     if config.executor == "inline" and options["ray_address"] is not None:
         raise click.UsageError(
-            "--ray-address needs Ray, but the executor is inline: leave --no-ray out, or say "
-            "--set executor=ray where a file or a run has it inline."
+            "--ray-address needs Ray, but the executor is inline: leave --no-ray out, or add "
+            "--set executor=ray if a config or a run sets inline."
         )
     if config.executor != "inline":
         check_address(config.ray_address, {**options, **parse_assignments(assignments)})
@@ -83,8 +83,8 @@ def _run_to_resume(out: Path | None, resume: str | None) -> Path | None:
     run = Path(resume) if resume else out
     if resume and not (Path(resume) / "run.json").is_file():
         raise RunError(
-            f"{resume!r} is not a slimtune run (no run.json); to start it, or one that was "
-            f"stopped before it had a baseline, give all settings, --out {resume} and --resume"
+            f"{resume!r} is not a slimtune run (no run.json); to start it, or to restart one "
+            f"that has no baseline yet, give all settings, --out {resume} and --resume"
         )
     return run
 
@@ -178,7 +178,7 @@ def _summary(run: Run, seconds: float) -> str:
         file = run.path / "trials" / f"{failed[0].number:04d}" / "error.txt"
         text += f", {len(failed)} failed (see {file})"
     if reused := sum(bool(record.reused) for record in records):
-        text += f" · {reused} began with a stage of another trial"
+        text += f" · {reused} reused a stage of another trial"
     return text + _finals_words(run)
 
 

@@ -21,11 +21,13 @@ EPILOG = "Example: slimtune summary runs/pruning-kd --columns prune.method,disti
 @click.option(
     "--columns",
     metavar="A,B,...",
-    help="Recipe settings such as prune.amount, and measured values; default: the run's own.",
+    help="Recipe settings such as prune.amount, and measured values; default: those of the run.",
 )
-@style_option(["table", "json", "csv"], "A table for people, or the numbers in JSON or CSV.")
-@click.option("--figure", type=Path, metavar="FILE.png", help="Draw mean and spread as well.")
-@click.option("-o", "--output", type=Path, metavar="FILE", help="Write the text to FILE instead.")
+@style_option(["table", "json", "csv"], "A table to read, or the numbers as JSON or CSV.")
+@click.option("--figure", type=Path, metavar="FILE.png", help="Also draw mean and spread.")
+@click.option(
+    "-o", "--output", type=Path, metavar="FILE", help="Write to FILE instead of the terminal."
+)
 @click.pass_obj
 def command(
     state: State,
@@ -35,7 +37,7 @@ def command(
     figure: Path | None,
     output: Path | None,
 ) -> None:
-    """Show every pipeline of RUN in one row, averaged over the trials that repeat it.
+    """Show one row per pipeline of RUN, averaged over the trials that repeat it.
 
     The front shows what to ship; the summary shows what was compared.
     """

@@ -36,16 +36,17 @@ EPILOG = "Example: slimtune watch runs/demo"
     type=click.FloatRange(min=0.1),
     default=2.0,
     metavar="SECONDS",
-    help="Between two looks at the folder; default 2.",
+    help="Time between two looks at the folder; default 2.",
 )
-@click.option("--once", is_flag=True, help="Show how it stands now, and leave.")
+@click.option("--once", is_flag=True, help="Show the current state and exit.")
 @json_option
 @click.pass_obj
 def command(state: State, run: Path, interval: float, once: bool) -> None:
-    """Watch RUN: how far it is, the front so far, which trial is in which stage.
+    """Watch RUN: its progress, the front so far and the stage of each running trial.
 
-    Of a run that is finished or interrupted, it says so, shows the front and ends. q or Ctrl-C
-    leaves at any time; the search goes on. Without a terminal, one line a finished trial.
+    If the run is finished or interrupted, watch says so, shows the front and exits. q or Ctrl-C
+    exits at any time, and the search goes on. Without a terminal, watch prints one line per
+    finished trial.
     """
     try:
         _watch(Watcher(run), state, interval, once)
@@ -109,7 +110,7 @@ class Watcher:
             why = f": {self.status.reason}" if self.status.reason else ""
             return f"finished{why} · {done}"
         if self.status.state == "interrupted":
-            return f"interrupted · {done} · go on with: {resume_command(self.path)}"
+            return f"interrupted · {done} · continue with: {resume_command(self.path)}"
         return f"{self.status.state} ({self.status.holder}) · {done}"
 
 

@@ -14,7 +14,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("attention")
 @settings
 class AttentionTransfer(BaseDistillation):
-    """The loss on the labels plus the distance of the attention maps of each stage.
+    """The loss on the labels plus the distance of the attention maps at each resolution.
 
     ``Q = vec(mean over channels of F^2)``, divided by its length, of each stage's output F, and
     ``loss = hard + w * sum over stages of mean((Q_s - Q_t)^2)``, the mean over images and
@@ -27,7 +27,7 @@ class AttentionTransfer(BaseDistillation):
     """
 
     alpha: Annotated[
-        float, Field(ge=0, le=1, description="weight of logit distillation beside it, 0..1")
+        float, Field(ge=0, le=1, description="weight of additional distillation of logits, 0..1")
     ] = 0.0
     attention_weight: Annotated[
         float, Field(ge=0, le=100000, description="w, weight of the attention term")

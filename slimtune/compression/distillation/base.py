@@ -27,7 +27,7 @@ class BaseDistillation(Distiller):
         float, Field(ge=0, le=1, description="weight of the distillation term, 0..1")
     ] = 0.9
     temperature: Annotated[
-        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+        float, Field(gt=0, le=100, description="T, which softens both distributions")
     ] = 4.0
 
     reference = "Hinton et al., 2015, arXiv:1503.02531"

@@ -14,7 +14,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("dist")
 @settings
 class DistDistillation(Distiller):
-    """Cross entropy plus how little the probabilities correlate with the teacher's.
+    """Cross entropy plus a penalty for low correlation with the teacher's probabilities.
 
     With p = softmax(logits / T) and r Pearson's correlation, ``loss = hard + T^2 * (b * (1 - mean
     over images of r(p_s, p_t)) + c * (1 - mean over classes of r(p_s, p_t)))``: an image's classes
@@ -32,7 +32,7 @@ class DistDistillation(Distiller):
         float, Field(ge=0, le=100, description="c, weight of the relations within a class")
     ] = 2.0
     temperature: Annotated[
-        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+        float, Field(gt=0, le=100, description="T, which softens both distributions")
     ] = 4.0
 
     reference = "Huang et al., NeurIPS 2022, arXiv:2205.10536"

@@ -14,7 +14,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("dkd")
 @settings
 class DecoupledDistillation(Distiller):
-    """Logit distillation, split into what it says of the target class and of all others.
+    """Logit distillation, split into a term for the target class and one for all others.
 
     With p_y the probability of the target at temperature T and q the softmax over the other
     classes alone: ``target = KL((p_y, 1 - p_y)_t || (p_y, 1 - p_y)_s)``, ``rest = KL(q_t ||
@@ -27,16 +27,17 @@ class DecoupledDistillation(Distiller):
     """
 
     target_weight: Annotated[
-        float, Field(ge=0, le=100, description="a, weight of the target's term")
+        float, Field(ge=0, le=100, description="a, weight of the term of the target class")
     ] = 1.0
     rest_weight: Annotated[
-        float, Field(ge=0, le=100, description="b, weight of the other classes' term")
+        float, Field(ge=0, le=100, description="b, weight of the term of the other classes")
     ] = 2.0
     temperature: Annotated[
-        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+        float, Field(gt=0, le=100, description="T, which softens both distributions")
     ] = 4.0
     warm_up: Annotated[
-        float, Field(ge=0, le=1, description="share of the fine-tune in which both grow from 0")
+        float,
+        Field(ge=0, le=1, description="share of the fine-tune in which both weights grow from 0"),
     ] = 0.1
 
     hard_labels = True

@@ -13,7 +13,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("dml")
 @settings
 class MutualLearning(Distiller):
-    """Cross entropy plus the divergence from a peer that is trained along.
+    """Cross entropy plus the divergence from a peer that trains at the same time.
 
     ``loss = hard + w * KL(softmax(peer) || softmax(student))``; the peer, a copy of the teacher,
     minimises the same with the roles swapped. Each takes the other's probabilities of the step as
@@ -25,7 +25,7 @@ class MutualLearning(Distiller):
     """
 
     peer_weight: Annotated[
-        float, Field(ge=0, le=100, description="w, weight of the peer's opinion")
+        float, Field(ge=0, le=100, description="w, weight of the divergence from the peer")
     ] = 1.0
 
     mutual = True

@@ -14,7 +14,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("fmse")
 @settings
 class FeatureMse(BaseDistillation):
-    """Logit distillation plus the squared distance of the feature maps, stage by stage.
+    """Logit distillation plus the squared distance of the feature maps at each resolution.
 
     ``loss = base + w * mean over stages of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
     a stage, and sigma the standard deviation of each channel of F_t in the batch, so that

@@ -15,7 +15,7 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("gram")
 @settings
 class GramDistillation(BaseDistillation):
-    """Logit distillation plus the distance of the FSP matrices of each stage.
+    """Logit distillation plus the distance of the FSP matrices at each resolution.
 
     ``G_ij = sum over positions of A_i * B_j / (height * width)`` for what a stage reads (A) and
     what it gives (B), per image; the larger of the two is max-pooled to the other's size.

@@ -32,7 +32,7 @@ class LogitStandardization(Distiller):
         float, Field(ge=0, le=100, description="w, weight of the distillation term")
     ] = 9.0
     temperature: Annotated[
-        float, Field(gt=0, le=100, description="T, softens both distributions; above 0")
+        float, Field(gt=0, le=100, description="T, which softens both distributions")
     ] = 2.0
 
     reference = "Sun et al., CVPR 2024, arXiv:2403.01427"

@@ -63,8 +63,8 @@ def _check_alone(network: nn.Module, images: Tensor, name: str) -> None:
     together = network(images)
     if _far(network(images), together) > _ROUNDING:
         raise ModelError(
-            f"{name} gives other logits each time it sees the same images in evaluation; let what "
-            "is random, such as dropout, depend on self.training"
+            f"{name} gives other logits each time it sees the same images in evaluation; make "
+            "random parts, such as dropout, depend on self.training"
         )
     alone = _one_by_one(network, images, name)
     far = _far(alone, together)
@@ -95,7 +95,7 @@ def _depends(name: str, reason: str, norm: bool = False) -> ModelError:
     way_out = (
         "build it with running statistics"
         if norm
-        else "let forward treat each image alone (no statistics over the batch, no squeeze())"
+        else "make forward treat each image alone (no statistics over the batch, no squeeze())"
     )
     return ModelError(
         f"the logits {name} gives an image in evaluation depend on the rest of its batch: "
@@ -139,4 +139,4 @@ def _tried(call: Callable[[], Tensor], name: str) -> Tensor:
         return call()
     except Exception as error:  # whatever foreign code raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{name} cannot run in training: {reason}; mend its forward") from None
+        raise ModelError(f"{name} cannot run in training: {reason}; fix its forward") from None

@@ -39,7 +39,7 @@ class BNScale(ChannelPruning):
         float, Field(ge=0, le=0.1, description="lambda, the weight of sum |gamma| in the loss")
     ] = 1e-2
     sparsity_epochs: Annotated[
-        int, Field(ge=0, le=1000, description="training with the penalty before channels go")
+        int, Field(ge=0, le=1000, description="epochs of training with the penalty before pruning")
     ] = 1
 
     def check(self, groups: Sequence[ChannelGroup]) -> None:

@@ -29,10 +29,10 @@ class GroupNorm(ChannelPruning):
     reference = "Fang et al., CVPR 2023, arXiv:2301.12900"
 
     sparsity: Annotated[
-        float, Field(ge=0, le=0.1, description="weight of the penalty of sparse learning")
+        float, Field(ge=0, le=0.1, description="weight of the penalty in sparse training")
     ] = 5e-4
     sparsity_epochs: Annotated[
-        int, Field(ge=0, le=1000, description="sparse learning before channels go; 0: none")
+        int, Field(ge=0, le=1000, description="epochs of sparse training before pruning; 0: none")
     ] = 0
 
     def scores(self, group: ChannelGroup) -> Tensor:

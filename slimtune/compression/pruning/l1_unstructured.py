@@ -15,7 +15,7 @@ from slimtune.errors import PruningError
 @PRUNING.register("l1_unstructured")
 @settings
 class L1Unstructured(WeightPruning):
-    """Remove the weights that are nearest to zero: score ``s_w = |w|``, the lowest go.
+    """Remove the weights that are nearest to zero: those with the lowest ``s_w = |w|``.
 
     Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural
     Networks", NeurIPS 2015, arXiv:1506.02626. Exactly ``round(amount * n)`` of the n weights of

@@ -27,8 +27,10 @@ class NM(WeightPruning):
     uses_amount = False
     reference = "Mishra et al., 2021, arXiv:2104.08378"
 
-    n: Annotated[int, Field(ge=1, le=15, description="weights kept of each m; below m")] = 2
-    m: Annotated[int, Field(ge=2, le=16, description="consecutive input channels a block")] = 4
+    n: Annotated[
+        int, Field(ge=1, le=15, description="weights kept in each block of m; less than m")
+    ] = 2
+    m: Annotated[int, Field(ge=2, le=16, description="consecutive input channels per block")] = 4
 
     def __post_init__(self) -> None:
         if self.n >= self.m:

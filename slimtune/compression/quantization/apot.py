@@ -73,7 +73,7 @@ class Apot(LearnedQuantizer):
 
     bits: Annotated[
         int,
-        Field(ge=2, le=LARGEST_BITS, description="of a weight in the file"),
+        Field(ge=2, le=LARGEST_BITS, description="bits of a weight in the file"),
         BeforeValidator(refuse_7_and_8_bits),
     ] = 4
 

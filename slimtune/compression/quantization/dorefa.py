@@ -36,7 +36,7 @@ def refuse_8_bits(bits: object) -> object:
 
 DoReFaBits = Annotated[
     int,
-    Field(ge=2, le=7, description="of a weight in the file"),
+    Field(ge=2, le=7, description="bits of a weight in the file"),
     BeforeValidator(refuse_8_bits),
 ]
 

@@ -69,13 +69,17 @@ class Gpfq(Quantizer):
 
     bits: Bits = 4
     granularity: Granularity = "channel"
-    c: Annotated[float, Field(ge=0.1, le=4, description="how far the grid reaches, times R")] = 0.9
+    c: Annotated[
+        float, Field(ge=0.1, le=4, description="reach of the grid, as a multiple of R")
+    ] = 0.9
     patches: Annotated[
         int, Field(ge=64, le=1_000_000, description="input patches drawn for each layer")
     ] = 8192
     order: Annotated[
         Literal["strongest_first", "as_stored"],
-        Field(description="of a layer's columns: by the energy of their inputs, or by index"),
+        Field(
+            description="order of a layer's columns: by the energy of their inputs, or by index"
+        ),
     ] = "strongest_first"
     first_last_bits: FirstLastBits = 8
     stage_bits: StageBits = ""

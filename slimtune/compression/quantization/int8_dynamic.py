@@ -16,7 +16,7 @@ from slimtune.compression.settings import settings
 @QUANTIZATION.register("int8_dynamic")
 @settings
 class Int8Dynamic(Quantizer):
-    """Weights int8, activations uint8 on a grid that is found anew for every batch.
+    """Weights int8, activations uint8 with ranges that are measured for every batch.
 
     Weights: one symmetric scale an output channel, ``max|w| / 127``, integers in [-127, 127].
     Activations: scale and zero point from the smallest and largest value of the tensor at run

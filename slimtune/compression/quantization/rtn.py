@@ -25,7 +25,7 @@ from slimtune.compression.settings import settings
 @QUANTIZATION.register("rtn")
 @settings
 class RoundToNearest(Quantizer):
-    """Each weight goes to the nearest point of a symmetric uniform grid, by itself.
+    """Each weight is rounded by itself to the nearest point of a symmetric uniform grid.
 
     ``w' = s * clip(round(w / s), -K, K)`` with ``K = 2^(bits-1) - 1`` and ``s = R / K``; R is the
     largest ``|w|`` of the output channel, or the mean of these over the layer's channels with

@@ -101,8 +101,9 @@ def _use(facts: CardFacts) -> str:
     if shape and "model.onnx" in facts.files:
         parts.append(
             f"`model.onnx` takes `images`, uint8 (n, {', '.join(map(str, shape))}): pixels 0..255 "
-            f"as they are, it normalises them by itself{_normalised(facts)}. It gives `logits`, "
-            "float32, one a class in the order of `labels.txt`.\n"
+            f"as they are; the model normalises them itself{_normalised(facts)}. It gives "
+            "`logits`, "
+            "float32, one per class in the order of `labels.txt`.\n"
         )
     if "model.safetensors" in facts.files:
         parts.append(_use_in_torch(facts, shape))
@@ -125,7 +126,7 @@ def _use_in_torch(facts: CardFacts, shape: Sequence[int] | None) -> str:
     if own:
         text += (
             f"The network is built by {code(own)}, which is not in this folder: have it in the "
-            'current folder, or name it with `model="FILE.py:NAME"`. To load it is to run it.\n\n'
+            'current folder, or name it with `model="FILE.py:NAME"`. Loading it runs it.\n\n'
         )
     size = f" (n, {', '.join(map(str, shape))})" if shape else ""
     return text + (
@@ -185,12 +186,13 @@ def _order(recipe: Mapping[str, Any]) -> list[str]:
 def _limits(facts: CardFacts) -> str:
     lines = [
         "- Probabilities are the softmax of the logits and have not been calibrated.",
-        "- Images unlike the training images (other cameras, other classes) get a class as well, "
-        "and often a high probability.",
+        "- Images unlike the training images (other cameras, other classes) also get a class, "
+        "often with a high probability.",
         "- Latency on another processor differs, and so may the ranking against the baseline.",
         f"- How accurate the model is on {'' if classes_part(facts) else 'single classes, or on '}"
-        "groups of images is not told here; errors may gather in one.",
-        "- No licence is stated here: that of the baseline's weights and of the data holds.",
+        "groups of images is not stated here; errors may concentrate in one.",
+        "- No licence is stated here: the licences of the baseline's weights and of the data "
+        "apply.",
     ]
     if facts.rounds_activations:
         lines.insert(

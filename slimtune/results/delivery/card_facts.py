@@ -91,7 +91,7 @@ class CardFacts:
         if known.get("layers_float32"):
             share = self.of_model("weights_float32") or 0.0
             lines.append(
-                f"- left in float32, because the quantizer does not take them: {share:.1%} of the "
+                f"- kept in float32, because the quantizer cannot handle them: {share:.1%} of the "
                 f"weights, in {code(known['layers_float32'])}"
             )
         if known.get("activation_ranges"):

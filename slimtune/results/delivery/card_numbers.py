@@ -32,8 +32,8 @@ def numbers_table(facts: CardFacts) -> str:
     if any("[" in after for _, _, after in rows):
         text += (
             "\n\nIn brackets, the 95 % score interval (Wilson) of that many images. The model was "
-            "chosen by its accuracy on the validation images, which therefore flatters it a "
-            "little; on the test images nothing was chosen."
+            "chosen by its accuracy on the validation images, so that number is a little "
+            "optimistic. Nothing was chosen on the test images."
         )
     return text + "\n"
 

@@ -70,8 +70,8 @@ def _repeats(facts: CardFacts) -> list[str]:
     spread = "" if deviation is None else f" ± {deviation:.4f} (standard deviation)"
     return [
         f"- The recipe was run with {final.repeats} seeds: validation accuracy "
-        f"{final.accuracy_mean:.4f}{spread}. This file is the median of them, of an even number "
-        "the lower one in the middle."
+        f"{final.accuracy_mean:.4f}{spread}. This file is the median one (with an even number, "
+        "the lower of the two in the middle)."
     ]
 
 

@@ -271,8 +271,8 @@ def raise_unwritable(path: Path, error: OSError) -> NoReturn:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     reason = f"disk full ({error.strerror})" if full else error.strerror
     raise (DiskFullError if full else RunError)(
-        f"{path} cannot be written: {reason}; nothing finished is lost, "
-        "make room or fix the permissions and run again"
+        f"{path} cannot be written: {reason}; nothing finished is lost; free some space or fix "
+        "the permissions, and run again"
     ) from None
 
 

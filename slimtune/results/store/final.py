@@ -104,8 +104,8 @@ def read_final(folder: Path) -> list[FinalRow]:
         return check_final(folder)
     except RunError as error:
         warnings.warn(
-            f"{error}; shown is what the trials themselves measured, and finals are left out: "
-            f"slimtune search --resume {folder} measures the front again",
+            f"{error}; the table shows what the trials measured, without finals; slimtune search "
+            f"--resume {folder} measures the front again",
             SlimtuneWarning,
             stacklevel=2,
         )

@@ -197,7 +197,7 @@ class RunFolder:
             content["error.txt"] = ("\n\n".join(parts) + "\n").encode()
         content["result.json"] = sealed(record.to_dict())
         if not publish_folder(path, content) and not (path / "result.json").is_file():
-            raise RunError(f"{path}: holds no result.json, so it is no trial; move it away")
+            raise RunError(f"{path}: has no result.json, so it is not a trial; move it away")
         return True
 
     def numbers(self) -> list[int]:
@@ -276,8 +276,8 @@ class RunFolder:
             which = f"trial {record.number}" if own else f"final {path.parent.name}"
             raise RunError(
                 f"{path}: SHA-256 mismatch for {which} "
-                f"({found[:12]}…, recorded {recorded[:12]}…); make it again with "
-                f"slimtune rerun {self.path} --{which}"
+                f"({found[:12]}…, recorded {recorded[:12]}…); restore the file from a "
+                f"copy (slimtune search --resume {self.path} repeats a damaged trial of the front)"
             )
 
     def write_baseline(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
@@ -366,19 +366,23 @@ def refuse_existing(path: Path) -> None:
         raise _taken(path)
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError(f"{path} cannot be made: {parent} is no folder that you may write to")
+        raise UserError(
+            f"{path} cannot be created: {parent} is not a folder that you may write to"
+        )
 
 
 def _taken(path: Path) -> UserError:
     ours = (path / "run.json").is_file() or (path / LOCK).is_file()
-    resume = "go on with it by --resume, " if ours else ""
+    resume = "continue it with --resume, " if ours else ""
     return UserError(f"{path} already exists: {resume}choose another --out, or move it away")
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
     for name in files:
         if name in _OURS:
-            raise RunError(f"{name}: is written by the run folder itself; name the file otherwise")
+            raise RunError(
+                f"{name}: is a file that the run folder writes itself; choose another name"
+            )
     return {plain_name(name): sha256_bytes(data) for name, data in files.items()}
 
 

@@ -69,7 +69,7 @@ def check_stored(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
     """
     if fault := fault_in(run / name, recorded_in(run / name), names, gone=True):
         raise RunError(
-            f"{fault}: the {name} of this run is damaged; put the file back from a copy, or start "
+            f"{fault}: the {name} of this run is damaged; restore the file from a copy, or start "
             "a new search with another --out"
         )
 

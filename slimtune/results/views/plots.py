@@ -37,7 +37,7 @@ def spread_figure(run: Run) -> bytes:
     groups = [[_accuracy(r.to_dict()) for r in records] for records in pipelines]
     labels = [_short(records[0].pipeline) for records in pipelines]
     if not groups:
-        raise UserError(f"{run.path}: has no complete trial to draw; let the search go on")
+        raise UserError(f"{run.path}: has no complete trial to draw; let the search continue")
     order = sorted(range(len(groups)), key=lambda index: statistics.mean(groups[index]))
     figure = Figure(figsize=(8, 1.4 + _INCHES_A_ROW * len(groups)), layout="constrained")
     axes = figure.subplots()

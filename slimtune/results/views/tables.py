@@ -80,7 +80,7 @@ def footnotes(
         )
     if "collapsed" in front and front["collapsed"].any():
         notes.append(
-            "✗ keeps less than half of the baseline's accuracy above chance: never the knee, "
+            "✗ accuracy less than half as far above chance as the baseline's: never the knee, "
             "picked only with a minimum accuracy"
         )
     images = workload.get("validation")

@@ -122,4 +122,4 @@ def lost_words(error: Exception) -> str:
     """
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     why = cause_of(str(error)).reason or (first if len(first) <= 200 else f"{first[:199]}…")
-    return f"the process that collects outcomes has died: {why}; --resume goes on with the search"
+    return f"the process that collects outcomes has died: {why}; --resume continues the search"

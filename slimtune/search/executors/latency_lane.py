@@ -122,7 +122,7 @@ def _options(warn: Callable[[str], None] | None) -> dict[str, Any]:
         names = ", ".join(sorted(node["NodeManagerHostname"] for node in declaring))
         raise ConfigError(
             f"{len(declaring)} nodes of the cluster declare the resource {RESOURCE} ({names}), "
-            "but latencies of two hosts do not compare; declare it on one"
+            "but latencies of two hosts cannot be compared; declare it on one"
         )
     if declaring:
         return {**options, "resources": {RESOURCE: 1}}

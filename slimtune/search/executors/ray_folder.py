@@ -82,7 +82,7 @@ def _parent() -> Path:
     raise SlimtuneError(
         f"cannot start Ray on this host: {wanted} is no folder for its sockets, which must be "
         f"writable and have a path of at most {most} bytes; set {'RAY_' * bool(asked)}TMPDIR to "
-        "such a one; the inline executor needs none (--no-ray)"
+        "such a folder; --no-ray runs without Ray"
     )
 
 

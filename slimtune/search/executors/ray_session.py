@@ -153,8 +153,7 @@ def _start(cpus: int, object_store_bytes: int) -> None:
             if attempt + 1 < STARTS and "timed out" in str(error):
                 continue
             raise SlimtuneError(
-                f"cannot start Ray on this host: {_first_line(error)}; the inline executor needs "
-                "none (--no-ray)"
+                f"cannot start Ray on this host: {_first_line(error)}; --no-ray runs without Ray"
             ) from error
 
 
@@ -176,8 +175,8 @@ def _join(address: str) -> None:
     except Exception as error:
         ray.shutdown()
         raise ConfigError(
-            f"ray_address: cannot reach Ray at {address}: {_cause(error)}; begin a cluster with "
-            "`ray start --head` and give its address, or give none: Ray then runs on this host"
+            f"ray_address: cannot reach Ray at {address}: {_cause(error)}; start a cluster with "
+            "`ray start --head` and give its address, or give no address to run Ray on this host"
         ) from error
 
 
@@ -301,7 +300,7 @@ def _cause(error: Exception) -> str:
     if "Version mismatch" not in str(error) or len(found) != 4:
         return _first_line(error)
     cluster, here = (" ".join(" ".join(pair) for pair in part) for part in (found[:2], found[2:]))
-    return f"the cluster runs {cluster}, here is {here}; install the same versions"
+    return f"the cluster runs {cluster}, this host {here}; install the same versions"
 
 
 def _first_line(error: Exception) -> str:

@@ -159,7 +159,7 @@ def _fit(
     if search.error is not None:  # of `ask` or `tell`: more precise than what Tune makes of it
         raise search.error
     if failure is not None:
-        raise SlimtuneError(f"Ray Tune broke down: {str(failure).splitlines()[0]}") from failure
+        raise SlimtuneError(f"Ray Tune failed: {str(failure).splitlines()[0]}") from failure
     if search.at_work():  # on SIGINT, Tune stops and returns as if all was well
         raise KeyboardInterrupt
 

@@ -47,7 +47,7 @@ def measure_front(
         warn(
             f"trial {number}: {why}: it is left out of the joint measurement and "
             f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
-            "tells whether it can be made again"
+            "shows whether it can be repeated"
         )
     rows = _together(folder, workload, files)
     run = open_run(folder.path)
@@ -71,9 +71,9 @@ def _tell_unstable(rows: Sequence[FinalRow], warn: Callable[[str], None]) -> Non
     ]
     if names:
         warn(
-            f"the host was too busy for a stable latency of {', '.join(names)}: marked ~, it may "
-            "be too high, and it breaks no limit; search --resume, when the host is quiet, "
-            "measures again"
+            f"the host was too busy for a stable latency of {', '.join(names)}: it is marked ~, "
+            "may be too high, and breaks no limit; to measure again, run search --resume when the "
+            "host is quiet"
         )
 
 

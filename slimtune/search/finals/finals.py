@@ -172,7 +172,9 @@ def _finished(
                 raise RunError(fault)
             if for_want_of_disk(record):
                 why = "failed"
-                raise RunError(f"final {key.name} failed for want of disk space ({record.error})")
+                raise RunError(
+                    f"final {key.name} failed because the disk was full ({record.error})"
+                )
             found[key] = record
         except RunError as error:
             aside = set_aside(place(folder, key), why)
@@ -235,8 +237,8 @@ def _lost(done: Mapping[FinalKey, TrialRecord], members: list[int]) -> list[str]
     if not completed:
         first = errors[members[0]]
         raise SearchFailedError(
-            f"no final could be completed; the first failed with: {first}; the trials are as they "
-            "were, and their front is shown by slimtune front"
+            f"no final could be completed; the first failed with: {first}; the trials are "
+            "unchanged, and slimtune front shows their front"
         )
     return [
         f"trial {number} leaves the front: at full length it failed with: {errors[number]}"

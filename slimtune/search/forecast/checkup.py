@@ -187,7 +187,7 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
         "seconds": sum(parts.values()),
         **parts,
         "how": f"{step * 1000:.3g} ms an image in training (timed over {images} images) x "
-        f"{len(workload.train)} images x {epochs:g} epochs on 1 thread, and export and "
+        f"{len(workload.train)} images x {epochs:g} epochs on 1 thread, plus export and "
         "measurement, timed once; a teacher adds up to half, a learned quantizer its own epochs",
     }
 

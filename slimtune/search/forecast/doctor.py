@@ -210,7 +210,8 @@ def _prune_channels(workload: Workload) -> str:
     before = count_cost(network, workload.image_shape).macs
     after = count_cost(made.model, workload.image_shape).macs
     return (
-        f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; {AMOUNT:.0%} less "
+        f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; removing "
+        f"{AMOUNT:.0%} "
         f"leaves {after / before:.0%} of the MACs{_whole_words(left_whole(network, example))}"
     )
 
@@ -221,7 +222,7 @@ def _whole_words(whole: Mapping[str, str]) -> str:
     for name, why in whole.items():
         reasons.setdefault(why, []).append(name)
     return "".join(
-        f"; left whole: {', '.join(names[:4])}{', …' if len(names) > 4 else ''} ({why})"
+        f"; not pruned: {', '.join(names[:4])}{', …' if len(names) > 4 else ''} ({why})"
         for why, names in reasons.items()
     )
 

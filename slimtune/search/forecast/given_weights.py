@@ -109,9 +109,9 @@ class WeightsCheck:
         if self.what != "baseline":
             way_out = f"give a {self.what.split()[0]} that was trained with the baseline's"
         return (
-            f"normalised by {self.better.option} the {self.what} has "
-            f"{self.better.right / self.images:.1%} of {self.images} images right, by "
-            f"{self.words} {self.as_it_is.right / self.images:.1%}: {way_out}"
+            f"normalised by {self.better.option}, the {self.what} has "
+            f"{self.better.right / self.images:.1%} of {self.images} images right; by "
+            f"{self.words}, {self.as_it_is.right / self.images:.1%}: {way_out}"
         )
 
     def warning(self) -> str:
@@ -124,8 +124,8 @@ class WeightsCheck:
         )
         return (
             f"the {self.what} is near chance: it has {self.as_it_is.right} of {self.images} "
-            f"images right ({self.as_it_is.right / self.images:.1%}), guessing "
-            f"{self.chance:.1%}, and guessing does as well with probability {self.p_value:.2g}; "
+            f"images right ({self.as_it_is.right / self.images:.1%}), guessing has "
+            f"{self.chance:.1%}, and guessing is as good with probability {self.p_value:.2g}; "
             f"{ways}"
         )
 
@@ -151,9 +151,7 @@ def check_given_weights(
     for check in (*looked_at(config, workload), *_students(config, workload)):
         refused = given.get(check.what) is not None and not config.allow_weak_baseline
         if check.is_near_chance and refused:
-            raise ModelError(
-                f"{check.warning()}; or go on all the same with --allow-weak-baseline"
-            )
+            raise ModelError(f"{check.warning()}; or continue anyway with --allow-weak-baseline")
         if text := check.warning():
             warn(text)
 

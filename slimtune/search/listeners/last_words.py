@@ -9,8 +9,7 @@ from contextlib import suppress
 
 WORDS = (
     "error: the process ended at once: it was killed, or Ray on this host was (`ray stop` ends "
-    "every Ray here); what had finished is kept: run the same command again, a search with "
-    "--resume"
+    "every Ray here); finished work is kept: run the same command again, a search with --resume"
 )
 _SCRIPT = 'read -r _ || printf "%s\\n" "$1" >&2'
 

@@ -54,7 +54,7 @@ class Budget:
             if seconds is not None and self.clock() - self.started >= seconds:
                 return f"the time budget of {self.duration} is spent"
             if self.flat is not None and is_flat(history, self.flat, objectives, corner):
-                return f"the last {self.flat} trials gained no hypervolume"
+                return f"the last {self.flat} trials added no hypervolume"
             return ""
 
         return enough

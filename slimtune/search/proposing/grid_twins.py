@@ -39,7 +39,7 @@ def grid_twins(
     pairs = [f"{recipes[i].describe()} = {recipes[first[i]].describe()}" for i in twins]
     more = f", and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
     return twins, (
-        f"of the grid's {plural(len(points), 'recipe')} {len(twins)} "
+        f"{len(twins)} of the grid's {plural(len(points), 'recipe')} "
         f"keep exactly the channels of another one and are left out: "
         f"{'; '.join(pairs[:MOST_NAMED])}{more} (with space.prune.round_to=1 they would differ)"
     )

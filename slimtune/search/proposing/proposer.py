@@ -126,7 +126,7 @@ class Proposer:
             return None
         drawn = self._draw(history)
         if self._is_known(drawn[1], history):
-            self._stop(f"{DRAWS} draws in a row made no recipe that was not tried before")
+            self._stop(f"{DRAWS} draws in a row gave only recipes that had been tried before")
             return None
         return self._propose(history, drawn)
 

@@ -151,7 +151,7 @@ def _set_aside(path: Path, text: str, warn: Warn) -> None:
     for extra in _SQLITE_EXTRAS:
         if (beside := path.with_name(path.name + extra)).exists():
             set_aside(beside, "damaged")
-    warn(f"{text}; kept as {aside.name}, made again from the trials")
+    warn(f"{text}; kept as {aside.name}, rebuilt from the trials")
 
 
 def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:

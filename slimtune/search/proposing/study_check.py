@@ -67,7 +67,7 @@ class StudyCheck:
         if spec.number != number or (spec.seed, spec.prefix_seed) != self._seeds(number):
             return "has another number or seed than it was given"
         if not _sound(spec):
-            return "has a spec that no trial of ours can have"
+            return "has a spec that slimtune never writes"
         if self._key is not None and trial.user_attrs["key"] != self._key(spec.recipe):
             return "has another key than its recipe"
         wanted = recall(spec.recipe, self._suggest).params
@@ -80,11 +80,11 @@ class StudyCheck:
     ) -> str:
         state, values = trial.state, trial.values
         if state not in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL):
-            return f"is {state.name}, which no trial of ours can be"
+            return f"is {state.name}, a state that slimtune never sets"
         if record is None:
             return "failed, and runs again" if state is TrialState.FAIL else ""
         if any(getattr(spec, name) != getattr(record, name) for name in _SAME):
-            return "was to be run otherwise than its folder says"
+            return "has other conditions than its folder"
         if state is not TrialState.RUNNING and (state, values) != self._told(record):
             return "has other values than its folder"
         return ""

@@ -64,7 +64,7 @@ def sound_trials(folder: RunFolder, warn: Warn) -> Trials:
             record = None
             _set_aside(folder, number, found, "damaged", str(error), warn)
         if record is not None and for_want_of_disk(record):
-            text = f"trial {number} failed for want of disk space ({record.error})"
+            text = f"trial {number} failed because the disk was full ({record.error})"
             record = None
             _set_aside(folder, number, found, "failed", text, warn)
         found.records[number] = record

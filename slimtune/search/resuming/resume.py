@@ -75,8 +75,8 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
     if changes:
         lines = [f"  {name}: {old} in the run, {new} now" for name, old, new in changes]
         raise RunChangedError(
-            f"{folder.path} was started with other settings; go on without them, or give another "
-            f"--out (what may change: {', '.join(MAY_CHANGE)})\n" + "\n".join(lines)
+            f"{folder.path} was started with other settings; resume without them, or give another "
+            f"--out (you may change: {', '.join(MAY_CHANGE)})\n" + "\n".join(lines)
         )
 
 

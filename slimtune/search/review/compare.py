@@ -173,7 +173,7 @@ def _subject(text: str, dataset: Dataset | None) -> _Subject:
     if not _is_checkpoint(text):
         return _Subject(text, path, None, path, dataset)
     if dataset is None:
-        raise ConfigError(f"{text}: a checkpoint needs --data or --run, which tell its classes")
+        raise ConfigError(f"{text}: a checkpoint needs --data or --run, which define its classes")
     config = SearchConfig(model=text.partition("=")[0], weights=str(path))
     network = load_network(config, dataset)
     dataset = normalised_for(dataset, config.model, network)

@@ -90,7 +90,10 @@ def rerun_trial(
     config = run_config(folder)
     here = moved_here(spec, exact)
     if here != spec:
-        note(f"trial {number} was trained on {spec.device}, which is not here: it runs on the CPU")
+        note(
+            f"trial {number} was trained on {spec.device}, which this machine lacks: it runs on "
+            "the CPU"
+        )
     if text := other_numbers(record):
         note(text)
     spec = changed(here, changes or {})
@@ -106,7 +109,7 @@ def rerun_trial(
     if not ray:
         return work(workload, spec)
     if config.ray_address is not None:
-        note(f"the search ran at {config.ray_address}; this runs in a Ray of this machine")
+        note(f"the search ran at {config.ray_address}; this rerun uses a Ray on this machine")
     for _, reference in code_in(spec.recipe):  # a worker cannot load what only it would need
         load_code(reference)
     return run_in_worker(with_own_code(work, config, spec.recipe), workload, spec)
@@ -120,12 +123,11 @@ def other_numbers(record: TrialRecord) -> str:
     if record.precision == "bfloat16" and not is_native("cpu"):
         return (
             f"trial {record.number} was trained in bfloat16 on {there}; {here} has no "
-            "instructions for it: this takes longer, and other bits may come out"
+            "instructions for it: this takes longer, and may give other bits"
         )
     if there != here:
         return (
-            f"trial {record.number} was trained on {there}, this is {here}: "
-            "other bits may come out"
+            f"trial {record.number} was trained on {there}, this is {here}: it may give other bits"
         )
     return ""
 

@@ -78,8 +78,8 @@ def stored_beginning(
         others = [name for name, needed in BEFORE.items() if needed in held]
         kept = f"--from-stage {', '.join(others)}" if others else "its whole recipe"
         raise UserError(
-            f"trial {record.number} cannot begin with {stage}: {folder.path}/stages does not hold "
-            f"it after {done} (what is not trained, or was unused for long, is not kept); "
+            f"trial {record.number} cannot start at {stage}: {folder.path}/stages does not hold "
+            f"it after {done} (untrained or long unused stages are not kept); "
             f"possible is {kept}"
         )
     path = store.path / record.stages[done]
@@ -95,5 +95,5 @@ def _tell_differences(files: dict[str, bytes], folder: Path, device: str, note: 
     if other:
         note(
             f"the stored stage was made with other {' and '.join(other)}; "
-            "a whole trial may come out otherwise here"
+            "a rerun of the whole trial may differ here"
         )

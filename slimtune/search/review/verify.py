@@ -10,7 +10,6 @@ from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.results.store.files import read_json
 from slimtune.results.store.final import read_final
-from slimtune.results.store.finals import FOLDER as FINALS
 from slimtune.results.store.finals import what_ships
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -81,12 +80,10 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
 def _file_of_the_run(run_folder: RunFolder, record: TrialRecord, place: Path) -> bytes:
     """Return what the run holds of a trial that was exported without its model.onnx."""
     if not (place / "model.onnx").is_file():
-        final = place.parent.name == FINALS
-        which = f"--final {place.name}" if final else f"--trial {record.number}"
         raise UserError(
             f"trial {record.number}: {place / 'model.onnx'} is gone, and a torch module is "
-            "verified against it; export without --verify, or make the trial again: "
-            f"slimtune rerun {run_folder.path} {which} --check"
+            "verified against it; restore the file from a copy, or "
+            "export without --verify"
         )
     return run_folder.read_artifact(record, "model.onnx", place)
 

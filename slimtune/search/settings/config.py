@@ -60,13 +60,13 @@ class ValidationSettings(_Settings):
 
     source: Annotated[
         Literal["auto", "train", "test"],
-        Field(
-            description="auto: train if slimtune trains the baseline, test if weights are given"
-        ),
+        Field(description="auto: train if slimtune trains the baseline, test with given weights"),
     ] = "auto"
     fraction: Annotated[
         float | None,
-        Field(gt=0, lt=1, description="share taken; 0.2 of train or 0.5 of test if not given"),
+        Field(
+            gt=0, lt=1, description="share that is taken; if unset, 0.2 of train or 0.5 of test"
+        ),
     ] = None
 
 
@@ -74,11 +74,16 @@ class BaselineSettings(_Settings):
     """How the baseline is trained when no weights are given."""
 
     epochs: Annotated[
-        int, Field(ge=0, le=1000, description="passes over train; 0: the network comes trained")
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="passes over train; 0: the network is already trained",
+        ),
     ] = 30
-    lr: Annotated[float, Field(gt=0, le=10, description="first learning rate")] = 0.1
-    batch_size: Annotated[int, Field(ge=2, le=65536, description="images a step")] = 128
-    weight_decay: Annotated[float, Field(ge=0, le=1, description="on weights")] = 5e-4
+    lr: Annotated[float, Field(gt=0, le=10, description="initial learning rate")] = 0.1
+    batch_size: Annotated[int, Field(ge=2, le=65536, description="images per step")] = 128
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="applies to weights")] = 5e-4
 
     def train(self) -> Train:
         """Return the same as the training loop's settings."""
@@ -97,7 +102,9 @@ class ConstraintSettings(_Settings):
     """What every answer must keep, absolute or relative to the baseline."""
 
     max_latency: Annotated[_Text, Field(description="such as 2ms, 0.5x or -20%")] = None
-    min_accuracy: Annotated[_Text, Field(description="validation: 0.9, or -1% for a point")] = None
+    min_accuracy: Annotated[
+        _Text, Field(description="on validation images: 0.9, or -1% for one point less")
+    ] = None
     max_size: Annotated[_Text, Field(description="such as 500KiB, 0.25x or -20%")] = None
 
     @field_validator("*")
@@ -132,80 +139,86 @@ class SearchConfig(_Settings):
 
     model: Annotated[str, Field(description=MODELS)] = "resnet20"
     weights: Annotated[
-        str | None, Field(description="checkpoint of the baseline; trained here if not given")
+        str | None, Field(description="checkpoint of the baseline; if unset, it is trained here")
     ] = None
     data: Annotated[str, Field(description=DATA)] = DEFAULT_DATA
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     teacher: Annotated[
         str | None,
-        Field(description="network that students learn from, else the baseline"),
+        Field(description="network that students learn from; if unset, the baseline"),
     ] = None
     teacher_weights: Annotated[
-        str | None, Field(description="checkpoint of the teacher; trained here if not given")
+        str | None, Field(description="checkpoint of the teacher; if unset, it is trained here")
     ] = None
     trials: Annotated[
         int | None,
-        Field(ge=1, le=1_000_000, description="how many to run; default 20, or all of a grid"),
+        Field(ge=1, le=1_000_000, description="how many to run; if unset, 20, or all of a grid"),
     ] = None
     sampler: Annotated[
         SamplerName,
-        Field(description="who proposes: a model, a genetic algorithm, chance or a full list"),
+        Field(
+            description="what proposes recipes: a model, genetic algorithms, chance or a full list"
+        ),
     ] = "tpe"
     start: Annotated[
         Any,  # Literal["auto", "none"] | tuple[dict[str, Any], ...], which would not read well
         PlainValidator(_start),
-        Field(description="first recipes; auto: baseline, what needs no training, one technique"),
+        Field(
+            description="first recipes; auto: the baseline, then untrained and single techniques"
+        ),
     ] = "auto"
     constraints: ConstraintSettings = ConstraintSettings()
     time_budget: Annotated[
-        str | None, Field(description="no new trial after it, such as 10m or 1h30m")
+        str | None, Field(description="no trial starts after this time, such as 10m or 1h30m")
     ] = None
     stop_when_flat: Annotated[
         int | None,
-        Field(ge=1, description="stop when so many trials in a row gained no hypervolume"),
+        Field(ge=1, description="stop when this many trials in a row added no hypervolume"),
     ] = None
     stopping: Annotated[
         bool | Literal["auto"],
         PlainValidator(_stopping),
-        Field(description="end hopeless trials early; auto: yes, but not in a grid"),
+        Field(description="stop hopeless trials early; auto: yes, but not in a grid"),
     ] = "auto"
     final: FinalSettings = FinalSettings()
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
-        Field(description="a grid is run once with each; with none, each trial has its own"),
+        Field(description="a grid runs once with each seed; if empty, each trial has its own"),
     ] = ()
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes every random choice")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of every random choice")] = 0
     concurrency: Annotated[
-        int | None, Field(ge=1, description="trials at a time; as many as fit if not given")
+        int | None, Field(ge=1, description="number of trials at a time; if unset, as many as fit")
     ] = None
     executor: Annotated[
-        Literal["ray", "inline"], Field(description="inline: one after another, in this process")
+        Literal["ray", "inline"],
+        Field(description="ray: in parallel; inline: one after another, in this process"),
     ] = "ray"
     ray_address: Annotated[
-        str | None, Field(description="a running cluster, such as auto; a local one if not given")
+        str | None,
+        Field(description="a running cluster, such as auto; if unset, a local Ray is started"),
     ] = None
     per_trial: PerTrialSettings = PerTrialSettings()
     stage_store: StageRoom = "1GiB"
     objectives: Annotated[
         tuple[str, ...],
-        Field(description="two or more measured quantities; own: FILE.py:NAME:maximize"),
+        Field(description="two or more measured quantities; your own: FILE.py:NAME:maximize"),
     ] = ("accuracy", "size_bytes", "latency_ms")
     validation: ValidationSettings = ValidationSettings()
     baseline: BaselineSettings = BaselineSettings()
     allow_weak_baseline: Annotated[
-        bool, Field(description="go on with given weights that do no better than guessing")
+        bool, Field(description="continue even if the given weights are no better than guessing")
     ] = False
     space: Annotated[
-        dict[str, Any], Field(description="restriction of the default space, stage by stage")
+        dict[str, Any], Field(description="what to change in the default space, stage by stage")
     ] = {}
     summary: Annotated[
         tuple[str, ...],
-        Field(description="columns of the table of all trials at the end"),
+        Field(description="columns of the table of all trials, printed at the end"),
     ] = ()
 
     log_to: Annotated[
         tuple[Literal["tensorboard", "mlflow", "wandb"], ...],
-        Field(description="trackers that finished trials are logged to, besides the run folder"),
+        Field(description="trackers that finished trials are also logged to"),
     ] = ()
 
     @model_validator(mode="before")
@@ -226,7 +239,9 @@ class SearchConfig(_Settings):
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
         if self.teacher_weights is not None and self.teacher is None:
-            raise ValueError("teacher_weights: whose? name the network with teacher as well")
+            raise ValueError(
+                "teacher_weights: the teacher's network is missing; name it with teacher"
+            )
         if self.seeds and self.sampler != "grid":
             raise ValueError(
                 f"seeds: only a grid runs each recipe with given seeds, but sampler is "
@@ -234,8 +249,9 @@ class SearchConfig(_Settings):
             )
         if self.stopping is True and not can_foresee(self.objectives):
             raise ValueError(
-                "stopping: needs accuracy, and beside it only costs such as size_bytes, as "
-                f"objectives, but they are {', '.join(self.objectives)}; leave stopping at auto"
+                "stopping: needs accuracy as an objective, and otherwise only costs such as "
+                "size_bytes, but the objectives are {', '.join(self.objectives)}; leave stopping "
+                "at auto"
             )
         if isinstance(self.start, tuple) and self.sampler == "grid":
             raise ValueError(

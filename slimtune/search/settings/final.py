@@ -11,17 +11,25 @@ MAY_CHANGE = ("final.epochs", "final.repeats")
 
 
 class FinalSettings(BaseModel):
-    """Cheap first, full for the few: the front's members again, longer and with other seeds."""
+    """At the end, the members of the front run again: longer, and with other seeds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: Annotated[
         int | None,
-        Field(ge=1, le=1000, description="of the front's members, run again with it at the end"),
+        Field(
+            ge=1,
+            le=1000,
+            description="fine-tuning epochs of the front's members, which run again at the end",
+        ),
     ] = None
     repeats: Annotated[
         int | None,
-        Field(ge=1, le=100, description="seeds that each of them is run again with; default 1"),
+        Field(
+            ge=1,
+            le=100,
+            description="number of seeds that each member runs again with; if unset, 1",
+        ),
     ] = None
 
     @property

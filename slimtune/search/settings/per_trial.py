@@ -10,24 +10,28 @@ from slimtune.results.units import parse_duration
 
 
 class PerTrialSettings(BaseModel):
-    """The group ``per_trial`` of a search's settings. None of them changes what is searched."""
+    """What each trial may use. None of these settings changes what is searched."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     cpus: Annotated[
-        int, Field(ge=1, description="whole CPUs, and as many threads; other bits than with 1")
+        int,
+        Field(
+            ge=1, description="whole CPUs, and as many threads; changes the last bits of weights"
+        ),
     ] = 1
     gpus: Annotated[
         float, Field(ge=0, le=1, description="0 trains on the CPU; 0.25 lets four share a GPU")
     ] = 0.0
     timeout: Annotated[
-        str | None, Field(description="a trial that takes longer is ended and fails, such as 10m")
+        str | None,
+        Field(description="time after which a trial is ended and counts as failed, such as 10m"),
     ] = None
     precision: Annotated[
         Wanted,
         Field(
-            description="of convolutions in training; auto: bfloat16 where the machine has "
-            "instructions for it and images at least 16 pixels, else float32"
+            description="number format of convolutions in training; auto: bfloat16 if the "
+            "machine has instructions for it and images have at least 16 pixels, else float32"
         ),
     ] = "auto"
     teacher_views: Annotated[
@@ -35,8 +39,8 @@ class PerTrialSettings(BaseModel):
         Field(
             ge=0,
             le=1000,
-            description="augmented views of each image for which a teacher's logits are kept "
-            "and shared by all trials; 0: it is run in every step",
+            description="number of augmented views of each image whose teacher logits are kept "
+            "and shared by all trials; 0: the teacher runs at every step",
         ),
     ] = 8
 

@@ -15,7 +15,7 @@ from slimtune.workload.sources.fit import parse_fit, split_options, with_options
 
 
 class PreprocessingSettings(BaseModel):
-    """How images become the input of the network; each may be an option of ``data`` as well."""
+    """How images become the input of the network; options of ``data`` can say the same."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -23,10 +23,10 @@ class PreprocessingSettings(BaseModel):
         Any,
         Field(
             description="per channel, of pixels scaled to 0..1: numbers, or imagenet, cifar10, "
-            "cifar100, half, none; the network's own if not given, else ImageNet's for colour"
+            "cifar100, half, none; if unset, the network's own, else ImageNet's for colour"
         ),
     ] = None
-    std: Annotated[Any, Field(description="likewise, the deviation")] = None
+    std: Annotated[Any, Field(description="like mean, for the standard deviation")] = None
 
 
 def with_preprocessing(settings: Any, default: str) -> Any:

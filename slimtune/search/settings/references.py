@@ -74,8 +74,8 @@ def check_address(address: str | None, typed: Mapping[str, Any]) -> None:
     if address is not None and typed.get("ray_address") != address and not is_all_allowed():
         raise ConfigError(
             f"ray_address: {shortened(address)} in a config or a stored run needs --allow-code, "
-            "or typing: --ray-address; to connect there is to trust who runs it (--no-ray, or "
-            "--set ray_address=null, stays on this host)"
+            "or --ray-address on the command line, because connecting there means trusting "
+            "whoever runs it (to stay on this host: --no-ray, or --set ray_address=null)"
         )
 
 

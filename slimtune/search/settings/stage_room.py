@@ -23,7 +23,7 @@ def _room(value: object) -> str:
 StageRoom = Annotated[
     str,
     BeforeValidator(_room),
-    Field(description="disk for stages that trials share, such as 4GiB; 0: each does its own"),
+    Field(description="disk space for stages that trials share, such as 4GiB; 0: no sharing"),
 ]
 
 

@@ -47,8 +47,9 @@ def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
         return spec
     if exact:
         raise UserError(
-            f"trial {spec.number} was trained on {spec.device}, which is not here, and another "
-            "device gives other bits; check it where there is one, or repeat it without --check"
+            f"trial {spec.number} was trained on {spec.device}, which this machine lacks, and "
+            "another device gives other bits; check it on a machine that has one, or leave "
+            "--check out"
         )
     return dataclasses.replace(spec, device="cpu")
 

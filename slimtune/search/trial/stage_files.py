@@ -108,7 +108,7 @@ def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -
     except (KeyError, TypeError):
         raise ModelError(f"{file}: describes no stage; save it again with compress") from None
     if recipe.order != "ppq":
-        raise ConfigError("order: spq has no stages to go on from; use order ppq")
+        raise ConfigError("order: spq has no stages to continue from; use order ppq")
     _check_same(carried_out(recipe.effective(), done), known, file)
     weights = parse_weights(files.get("model.safetensors", b""), folder / "model.safetensors")
     model = resize_to(fold_computed_weights(build(architecture)), weights).eval()

@@ -72,7 +72,7 @@ class RunStages:
             self._store.add(stages)
         except RunError as error:
             self._open = False
-            self._warn(f"trials share no more stages: {error}")
+            self._warn(f"trials no longer share stages: {error}")
 
 
 class Beginning:

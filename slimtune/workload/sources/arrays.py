@@ -43,7 +43,7 @@ def from_arrays(name: str, arrays: Mapping[str, object], fit: Fit) -> Dataset:
     notes = []
     if test is None:
         train, test = set_apart(train, name)
-        notes = [f"no x_test is there: a fixed {TEST_SHARE:.0%} of x_train are the test images"]
+        notes = [f"there is no x_test: a fixed {TEST_SHARE:.0%} of x_train are the test images"]
     for other in (test, validation):
         if other is not None and other.images.shape[1:] != train.images.shape[1:]:
             raise DataError(

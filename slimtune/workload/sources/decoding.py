@@ -116,7 +116,7 @@ def _mode_and_size(encoded: EncodedImage) -> tuple[str, tuple[int, int]]:
 def _read(encoded: EncodedImage, use: Callable[[Image.Image], Result]) -> Result:
     content = encoded.content
     if isinstance(content, Path) and not content.is_file():
-        raise DataError(f"{encoded.origin}: is no regular file; replace or remove it")
+        raise DataError(f"{encoded.origin}: is not a regular file; replace or remove it")
     try:
         with Image.open(
             BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS

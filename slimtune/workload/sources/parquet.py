@@ -105,8 +105,8 @@ def _check_alike(name: str, parts: dict[str, _Rows]) -> None:
             train.classes != rows.columns.classes
         ):
             raise DataError(
-                f"'{name}': the shards of train and {part} number the classes otherwise, by their "
-                "metadata; write them again from one dataset"
+                f"'{name}': the shards of train and {part} number the classes differently in "
+                "their metadata; write them again from one dataset"
             )
         if train.label != rows.columns.label:
             raise DataError(

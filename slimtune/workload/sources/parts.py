@@ -66,8 +66,12 @@ def assign_roles(
     if "test" in found:
         return found["test"], found.get("val"), []
     if "val" in found:
-        return found["val"], None, [f"'{called['val']}' is the test part: no other is there"]
-    note = "no test part is there: a fixed 20 % of the training images are the test images"
+        return (
+            found["val"],
+            None,
+            [f"'{called['val']}' is the test part, because there is no other"],
+        )
+    note = "there is no test part: a fixed 20 % of the training images are the test images"
     return None, None, [note]
 
 

@@ -34,7 +34,7 @@ and for selecting where it has a part for that. Those that fit into memory and l
 with one class."""
 
 _NOT_USED = {
-    "Imagenette": "'val' is the test part: no other is there",
+    "Imagenette": "'val' is the test part, because there is no other",
     "STL10": "left out its part 'unlabeled': 100000 images without labels",
     "SVHN": "left out its part 'extra': 531131 images",
 }

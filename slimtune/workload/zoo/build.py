@@ -75,6 +75,6 @@ def _check_word(name: str) -> None:
         raise ModelError(f"'{name}' needs a network after its name, such as {name}:resnet18")
     if name.endswith(".py") or "/" in name:
         raise ModelError(
-            f"{shortened(name)} names no network; a function of yours that makes one is "
-            "FILE.py:NAME, such as ./net.py:make, and weights are given by --weights"
+            f"{shortened(name)} names no network; name a function of yours as FILE.py:NAME, such "
+            "as ./net.py:make, and give weights with --weights"
         )

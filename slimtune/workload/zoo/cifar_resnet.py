@@ -16,7 +16,7 @@ from slimtune.workload.zoo.protocol import ZOO
 
 
 class CifarResNet(nn.Module):
-    """He et al. 2016 (arXiv:1512.03385), section 4.2, for images of any size and channels.
+    """The CIFAR ResNet of He et al. 2016 (arXiv:1512.03385) for images of any size and channels.
 
     Args:
         num_classes: width of the last layer.

@@ -56,7 +56,7 @@ def test_every_setting_is_there_with_a_comment() -> None:
             assert info.description.split()[0] in words
     assert max(map(len, lines)) <= 99
     assert "amount: {low: 0.1, high: 0.8, step: 0.05}" in text
-    assert "    # bits: [4, 3]" in text and "of gpfq, apot: of a weight in the file" in text
+    assert "    # bits: [4, 3]" in text and "for gpfq, apot: bits of a weight in the file" in text
     assert "range" not in yaml.safe_load(text)
 
 

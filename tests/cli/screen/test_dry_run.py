@@ -21,7 +21,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(
     starts = [line.partition(" ")[0] for line in captured.out.splitlines()]
     assert starts == ["data", "search", "space", "first", "", "trial", "time", "disk", "nothing"]
     assert "continuous in train.lr; besides, " in captured.out
-    assert "drawn recipes carried out with 1 epoch a stage" in captured.out
+    assert "drawn recipes with 1 epoch per stage" in captured.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -71,4 +71,7 @@ def test_finals_and_a_device_that_is_not_here_are_told() -> None:
     assert "this machine" not in told
     on_gpu = make_config({"final": {"repeats": 5}, "per_trial": {"gpus": 0.5}})
     told = "\n".join(_cost_lines(on_gpu, cost))
-    assert "times are of this machine's CPU: trials ask for cuda:0, which is not here" in told
+    assert (
+        "times are those of this machine's CPU: trials ask for cuda:0, which this machine lacks"
+        in told
+    )

@@ -103,7 +103,7 @@ def test_a_resumed_run_counts_on_from_what_is_finished() -> None:
     lines = file.getvalue().splitlines()[3:]
     assert lines[0] == "resumed   2 of 4 trials are finished, 1 will run again"
     assert lines[1].startswith("trial    1      3/4  ")
-    assert lines[2].startswith("stopping: no new trials; those that run have 10 s to end")
+    assert lines[2].startswith("stopping: no new trial starts; running trials have 10 s to finish")
 
 
 def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
@@ -172,8 +172,8 @@ def test_a_stopped_trial_says_why() -> None:
 
 def test_members_that_are_dominated_at_full_length_are_named() -> None:
     line = shown_finals(left=[7]).splitlines()[-1]
-    assert line == "finals    at full length off the front: trial 7"
-    assert shown_finals(left=[7, 12]).endswith("off the front: trials 7, 12\n")
+    assert line == "finals    no longer on the front at full length: trial 7"
+    assert shown_finals(left=[7, 12]).endswith("at full length: trials 7, 12\n")
 
 
 def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:

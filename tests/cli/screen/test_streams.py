@@ -38,7 +38,7 @@ def test_a_failed_standard_output_is_told_at_the_end(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Broken(number))
     done = []
-    with pytest.raises(kind, match="standard output cannot be written"):
+    with pytest.raises(kind, match="cannot write to standard output"):
         with streams.failing_softly():
             sys.stdout.write("abc")
             assert streams.failed()
@@ -74,7 +74,7 @@ def test_a_full_disk_behind_standard_output_is_one_true_line(
 ) -> None:
     done = shell(f"{' '.join(PYTHON)} {arguments} > /dev/full", tmp_path)
     assert done.returncode == 5
-    assert done.stderr.startswith("error: standard output cannot be written (No space left")
+    assert done.stderr.startswith("error: cannot write to standard output (No space left")
     assert done.stderr.count("\n") == 1
 
 

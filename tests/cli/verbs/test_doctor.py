@@ -54,7 +54,7 @@ def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     given = ["--set", "baseline.epochs=0", "--preset", "demo"]
     assert main(["--json", "doctor", "--model", "resnet8", "--data", data, *given]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["notes"] == ["no x_test is there: a fixed 20% of x_train are the test images"]
+    assert found["notes"] == ["there is no x_test: a fixed 20% of x_train are the test images"]
     assert "search --preset demo --model resnet8" in found["command"]
     assert found["command"].endswith("--set baseline.epochs=0")
     assert {each["stage"] for each in found["findings"]} == {

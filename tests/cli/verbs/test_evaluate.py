@@ -70,7 +70,7 @@ def test_a_checkpoint_scores_the_same_in_words(
         (["--model", "resnet8", "--data", "digits"], 2, "Give an ONNX file, or --model"),
         (["m.onnx", "--model", "resnet8"], 2, "not both"),
         (["m.onnx", "--data", "digits", "--run", "r"], 2, "Give --data or --run, not both."),
-        (["m.onnx"], 2, "lies in no run folder"),
+        (["m.onnx"], 2, "is in no run folder"),
         (["m.onnx", "--run", "r"], 5, "is not a slimtune run"),
         (["m.onnx", "--data", "digits"], 2, "m.onnx"),
         (["m.onnx", "--data", "didgits"], 2, "Did you mean 'digits'?"),

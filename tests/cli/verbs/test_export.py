@@ -103,7 +103,7 @@ def test_all_members_that_keep_the_limits_get_a_folder_each(
     ]  # fmt: skip
     captured = capsys.readouterr()
     assert captured.out == f"{out}\n"
-    assert captured.err.startswith(f"2 members of {run}, one folder each; begin with")
+    assert captured.err.startswith(f"2 members of {run}, one folder each; start with")
     again = main(["export", str(run), "--all", "-o", str(out)])
     assert again == 2 and "not an empty folder" in capsys.readouterr().err
 

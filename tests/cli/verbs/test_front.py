@@ -156,7 +156,7 @@ def test_the_format_is_that_of_the_file_name(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--format", "parquet"], "give -o FILE.parquet as well"),
+        (["--format", "parquet"], "add -o FILE.parquet"),
         (["--pick", "knee", "--all"], "give one"),
         (["--max-latency", "2ms"], "latency_ms is not an objective of this run"),
         (["--max-size", "5"], "give a unit"),
@@ -213,7 +213,9 @@ def test_the_limits_that_a_table_keeps_are_said(
     with_limits(run, size_bytes=2000.0, accuracy=0.75)
     assert main(["front", str(run)]) == 0
     told = capsys.readouterr().err
-    assert told.startswith("limits    size <= 2 kB, accuracy >= 0.75 · of the search; --max-size,")
+    assert told.startswith(
+        "limits    size <= 2 kB, accuracy >= 0.75 · set by the search; --max-size,"
+    )
     assert main(["front", str(run), "--max-size", "1x", "--min-accuracy", "none"]) == 0
     assert capsys.readouterr().err == "limits    size <= 4.395 KiB (1x)\n"
 

@@ -39,7 +39,7 @@ def test_what_cannot_be_reported_is_refused(
     (tmp_path / "file").write_text("")
     page = ["-o", str(tmp_path / "x.html")]
     assert main(["report", str(digits_run), *page, "--png", str(tmp_path / "file")]) == 2
-    assert "cannot be made" in capsys.readouterr().err
+    assert "cannot create" in capsys.readouterr().err
     manifest = {
         "config": {},
         "objectives": ["accuracy", "size_bytes"],

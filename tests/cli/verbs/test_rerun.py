@@ -175,7 +175,8 @@ def test_a_trial_runs_in_a_worker_of_this_machine_without_the_searchs_cluster(
     assert main(["rerun", str(failed), "--trial", "0", "--ray"]) == 0
     captured = capsys.readouterr()
     assert (
-        "the search ran at 10.255.255.1:6379; this runs in a Ray of this machine" in captured.err
+        "the search ran at 10.255.255.1:6379; this rerun uses a Ray on this machine"
+        in captured.err
     )
     assert "accuracy" in captured.out
 
@@ -239,8 +240,11 @@ def test_a_trial_from_a_device_that_is_not_here_runs_on_the_cpu_and_says_so(
         file = far / "trials" / "0000" / name
         file.write_bytes(sealed({**json.loads(file.read_text()), "device": "cuda:99"}))
     assert main(["rerun", str(far), "--trial", "0"]) == 0
-    assert "trained on cuda:99, which is not here: it runs on the CPU" in capsys.readouterr().err
+    assert (
+        "trained on cuda:99, which this machine lacks: it runs on the CPU"
+        in capsys.readouterr().err
+    )
     assert main(["rerun", str(far), "--trial", "0", "--check"]) == 2
     error = capsys.readouterr().err
-    assert "cuda:99, which is not here, and another device gives other bits" in error
+    assert "cuda:99, which this machine lacks, and another device gives other bits" in error
     assert error.count("\n") == 1

@@ -60,7 +60,7 @@ def test_of_an_interrupted_run_it_says_how_to_go_on(
     write_status(folder.path, total=9, running=[AT_WORK])
     assert main(["watch", str(folder.path)]) == 0
     told = capsys.readouterr().err
-    assert told.startswith("interrupted · 2 of 9 trials · go on with: ")
+    assert told.startswith("interrupted · 2 of 9 trials · continue with: ")
     assert told.endswith(f"search --resume {folder.path}\n")
 
 

@@ -229,7 +229,7 @@ def test_a_removal_that_comes_out_wrong_is_taken_back_and_the_rest_is_carried_ou
 def test_where_nothing_can_be_removed_the_network_stays_as_it_was() -> None:
     network = OnlySomeIndices().eval()
     before, logits = dict(network.state_dict()), network(IMAGE)
-    with pytest.raises(PruningError, match="nothing of what was asked for can be removed"):
+    with pytest.raises(PruningError, match="none of the requested channels can be removed"):
         remove_channels(network, IMAGE, {"stem": [15]})
     assert network.state_dict().keys() == before.keys()
     assert torch.equal(network(IMAGE), logits)

@@ -74,7 +74,7 @@ def refused(capsys: pytest.CaptureFixture[str], out: Path, *arguments: str) -> s
         ("gone.mod:make", "no module named 'gone'"),
         (
             "./net.py",
-            "'./net.py' names no network; a function of yours that makes one is FILE.py:",
+            "'./net.py' names no network; name a function of yours as FILE.py:",
         ),
         ("timm", "'timm' needs a network after its name, such as timm:resnet18"),
     ],
@@ -118,7 +118,7 @@ def test_the_way_out_of_wrong_channels_works(
     [
         ("--data", "no_data", "returned int, expected arrays by name"),
         ("--objective", "nan:maximize", "nan:maximize must return a finite number, but got nan"),
-        ("--objective", "nan", "say which way of"),
+        ("--objective", "nan", "needs a direction; write"),
         ("--objective", "none:maximize", "my.py has no 'none'"),
     ],
 )

@@ -206,4 +206,4 @@ def test_the_card_names_the_normalisation_that_the_file_holds() -> None:
     words = "half: mean 0.5, std 0.5 (as given)"
     manifest = {**MANIFEST, "workload": {**MANIFEST["workload"], "normalisation": words}}
     assert card(manifest=manifest).count(f"by `{words}`") == 2
-    assert "by itself. It gives" in card()  # of a run that does not tell
+    assert "the model normalises them itself. It gives" in card()  # of a run that does not tell

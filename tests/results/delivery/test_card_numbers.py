@@ -27,7 +27,7 @@ def test_the_model_stands_beside_its_baseline_with_intervals_and_ratios() -> Non
     assert "0.8900 [0.8391, 0.9262], n = 200 |" in table
     assert "| size of model.onnx | 4.0 KiB | 2.0 KiB (2.0× less) |" in table
     assert "| latency, one image, one thread | not measured | not measured |" in table
-    assert "Wilson" in table and "flatters" in table
+    assert "Wilson" in table and "a little optimistic" in table
 
 
 def test_without_the_number_of_images_there_is_no_interval() -> None:

@@ -127,7 +127,7 @@ def test_something_else_in_a_trials_place_is_neither_overwritten_nor_taken_for_o
     path = folder.path / "trials" / "0001"
     path.mkdir(parents=True)
     (path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds no result.json"):
+    with pytest.raises(RunError, match="has no result.json"):
         folder.write_trial(make_record(1), {}, {})
     assert os.listdir(path) == ["notes.txt"]
     with pytest.raises(RunError, match="trials/0001/result.json"):
@@ -191,7 +191,7 @@ def test_one_flipped_bit_is_found_and_names_the_file_and_the_way_out(folder):
     ):
         with pytest.raises(RunError, match="model.onnx: SHA-256 mismatch for trial 4") as caught:
             check()
-        assert f"slimtune rerun {folder.path} --trial 4" in str(caught.value)
+        assert f"slimtune search --resume {folder.path}" in str(caught.value)
 
 
 def test_a_linked_or_missing_artifact_is_refused(folder, tmp_path):
@@ -325,7 +325,7 @@ def test_another_config_is_written_down_and_the_rest_of_run_json_stays(folder):
 
 
 def test_a_run_that_exists_is_refused_with_the_way_to_go_on(folder):
-    with pytest.raises(UserError, match="already exists: go on with it by --resume, choose"):
+    with pytest.raises(UserError, match="already exists: continue it with --resume, choose"):
         RunFolder.create(folder.path, MANIFEST)
     with RunLock(folder.path), pytest.raises(RunError, match="is in use by process"):
         RunFolder.create(folder.path, MANIFEST)

@@ -46,7 +46,7 @@ def test_any_other_content_is_named(place, tmp_path, name, change):
     fault = fault_in(place, HASHES)
     assert str(path) in fault and "\n" not in fault
     if name != "model.onnx":
-        with pytest.raises(RunError, match="put the file back from a copy, or start a new search"):
+        with pytest.raises(RunError, match="restore the file from a copy, or start a new search"):
             check_stored(place.parent, "baseline")
 
 

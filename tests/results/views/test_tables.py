@@ -158,7 +158,7 @@ def test_error_bars_and_marks_are_explained_below_the_table(run):
     run.folder.manifest["workload"] |= {"classes": list("0123456789"), "validation": 400}
     text = shown(run)
     assert "0.9000 ± 0.0150" in text
-    assert "✗ 0" in text and "keeps less than half of the baseline's accuracy" in text
+    assert "✗ 0" in text and "accuracy less than half as far above chance" in text
     assert "≈" not in text
     run.folder.manifest["workload"]["validation"] = 10
     assert "no measurable loss against the baseline (10 images): 1" in shown(run)

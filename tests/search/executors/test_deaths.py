@@ -152,7 +152,7 @@ def test_a_collector_that_died_is_said_in_one_line_with_memory_named():
         f"192.0.2.2) was 2.12GB used / 23.54GB limit{' (0.089992)' * 100}"
     )
     words = lost_words(RuntimeError(ray_says))
-    assert "short of memory on its host; --resume goes on" in words
+    assert "short of memory on its host; --resume continues" in words
     for text in ("", "x" * 5000, "one\ntwo"):
         words = lost_words(RuntimeError(text))
-        assert "\n" not in words and len(words) < 350 and words.endswith("with the search")
+        assert "\n" not in words and len(words) < 350 and words.endswith("continues the search")

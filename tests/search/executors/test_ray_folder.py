@@ -48,7 +48,7 @@ def test_without_any_short_path_the_way_out_is_named(
     short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_folder, "SOCKET_PATH", 60)
-    with pytest.raises(SlimtuneError, match="at most .* bytes; set TMPDIR to such a one"):
+    with pytest.raises(SlimtuneError, match="at most .* bytes; set TMPDIR to such a folder"):
         check_folder()
 
 
@@ -78,5 +78,5 @@ def test_a_folder_that_the_user_names_for_ray_is_used_or_refused(
     made.remove()
     for name in ("/proc/1/none", str(short / ("long" * 20))):
         monkeypatch.setenv("RAY_TMPDIR", name)
-        with pytest.raises(SlimtuneError, match="set RAY_TMPDIR to such a one"):
+        with pytest.raises(SlimtuneError, match="set RAY_TMPDIR to such a folder"):
             check_folder()

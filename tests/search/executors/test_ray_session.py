@@ -151,7 +151,7 @@ def test_a_cluster_of_another_version_is_told_in_one_line():
     with pytest.raises(RuntimeError) as caught:
         check_version_info(other, "here")
     words = _cause(caught.value)
-    assert words.startswith("the cluster runs Ray 2.55.0 Python 3.9.1, here is Ray ")
+    assert words.startswith("the cluster runs Ray 2.55.0 Python 3.9.1, this host Ray ")
     assert words.endswith("; install the same versions") and "\n" not in words
 
 

@@ -235,7 +235,7 @@ def test_a_final_that_failed_for_want_of_disk_runs_again_and_the_others_stay(
     )
     assert [v["name"] for n, v in events if n == "final_started"] == [no_room.name]
     (text,) = (v["text"] for n, v in events if n == "warning" and no_room.name in v["text"])
-    assert "failed for want of disk space" in text and "No space left on device" in text
+    assert "failed because the disk was full" in text and "No space left on device" in text
     assert f"kept as finals/{no_room.name}.failed-1, the final runs again" in text
     aside = folder.path / "finals" / f"{no_room.name}.failed-1"
     assert "No space left" in (aside / "error.txt").read_text()

@@ -91,7 +91,7 @@ def test_the_config_says_what_the_budget_is() -> None:
     budget = Budget.of(make_config({"stop_when_flat": 1}))
     enough = budget.judge(OBJECTIVES, {"accuracy": 0.0, "size_bytes": 100.0})
     assert enough([FIRST]) == ""
-    assert enough([FIRST, FIRST]) == "the last 1 trials gained no hypervolume"
+    assert enough([FIRST, FIRST]) == "the last 1 trials added no hypervolume"
     never = Budget.of(make_config({})).judge(OBJECTIVES, {"accuracy": 0, "size_bytes": math.inf})
     assert never([FIRST] * 100) == ""
 

@@ -30,7 +30,7 @@ def test_twins_are_left_out_and_named() -> None:
     twins, line = grid_twins(grid(), by_method_and_half)
     assert twins == [2]
     assert line.startswith(
-        "of the grid's 4 recipes 1 keep exactly the channels of another one and are left out: "
+        "1 of the grid's 4 recipes keep exactly the channels of another one and are left out: "
         "l1 25% = l1 20%"
     )
     assert "round_to=1" in line and "\n" not in line

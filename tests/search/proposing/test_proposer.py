@@ -183,7 +183,7 @@ def test_a_space_that_is_used_up_ends_the_search_and_says_so():
     own = proposer(study, trials=7, suggest=suggest_one_of_four, key=lambda r: str(r["bits"]))
     assert {spec.recipe["bits"] for spec in run_all(own)} == {2, 4, 8, 32}
     assert len(study.trials) == 4
-    assert own.stopped == "60 draws in a row made no recipe that was not tried before"
+    assert own.stopped == "60 draws in a row gave only recipes that had been tried before"
 
 
 def test_keys_are_remembered_by_the_study(tmp_path):

@@ -308,7 +308,7 @@ def test_a_study_in_which_one_cell_is_damaged_is_made_again(tmp_path, statement)
     assert history(again) == before
     assert (tmp_path / "run" / "study.db.damaged-1").is_file()
     [warning] = again.warnings
-    assert "kept as study.db.damaged-1, made again from the trials" in warning
+    assert "kept as study.db.damaged-1, rebuilt from the trials" in warning
     assert "\n" not in warning
     assert [spec.number for spec in again.run()] == [5, 6, 7]
 

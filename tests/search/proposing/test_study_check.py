@@ -103,5 +103,5 @@ def test_a_changed_spec_is_named_even_of_a_trial_that_runs(name: str) -> None:
 
 def test_a_record_of_another_recipe_is_named_and_a_failure_that_runs_again() -> None:
     other = record_of(1, recipe={"prune": {"method": "none", "amount": 0.0}})
-    assert "otherwise than its folder" in CHECK.fault(study_of(), {1: other})
+    assert "other conditions than its folder" in CHECK.fault(study_of(), {1: other})
     assert "runs again" in CHECK.fault(study_of(TrialState.FAIL), {0: record_of(0), 1: None})

@@ -56,7 +56,7 @@ def test_one_bit_of_the_baseline_ends_a_resume_with_the_way_out(
 ) -> None:
     flip(run.path / "baseline" / name)
     more = digits_config.model_copy(update={"trials": 5})
-    with pytest.raises(RunError, match=f"{name}: SHA-256 mismatch.*put the file back") as caught:
+    with pytest.raises(RunError, match=f"{name}: SHA-256 mismatch.*restore the file") as caught:
         run_search(more, run.path, resume=True)
     assert caught.value.exit_code == 5
     assert len(open_run(run.path).records) == 4

@@ -56,7 +56,7 @@ def test_each_stage_begins_after_the_one_before_it(folder: RunFolder) -> None:
 def test_a_stage_that_is_not_kept_is_refused_with_what_there_is(folder: RunFolder) -> None:
     keys = folder.record(0).stages
     (folder.stages().path / keys["train"] / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(UserError, match="cannot begin with quantize.*is --from-stage train$"):
+    with pytest.raises(UserError, match="cannot start at quantize.*is --from-stage train$"):
         begin(folder, "quantize")
     shutil.rmtree(folder.stages().path)
     with pytest.raises(UserError, match="cannot begin with train.*possible is its whole recipe$"):

@@ -93,7 +93,7 @@ def test_a_grid_has_as_many_trials_as_points_times_seeds() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"teacher_weights": "a.th"}, "teacher_weights: whose\\? name the network"),
+        ({"teacher_weights": "a.th"}, "teacher_weights: the teacher's network is missing"),
         ({"seeds": [1, 2]}, "seeds: only a grid .* but sampler is tpe; use sampler grid"),
         ({"seeds": [-1], "sampler": "grid"}, "seeds.0: must be greater than or equal to 0"),
         (

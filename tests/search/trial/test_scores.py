@@ -86,5 +86,5 @@ def test_a_bare_name_has_no_code() -> None:
 
 
 def test_the_direction_must_be_said() -> None:
-    with pytest.raises(UserError, match="say which way of 'm.py:f1' is better: m.py:f1:maximize"):
+    with pytest.raises(UserError, match="'m.py:f1' needs a direction; write m.py:f1:maximize"):
         parse_objectives(("m.py:f1", "size_bytes"))

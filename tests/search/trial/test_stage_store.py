@@ -399,7 +399,7 @@ def test_a_disk_that_refuses_a_stage_is_told_once_and_costs_no_trial(
     (tmp_path / "stages").write_text("in the way")
     for key in ("a" * 64, "b" * 64):
         stages.add({key: {"stage.json": b"{}"}})
-    assert len(told) == 1 and told[0].startswith("trials share no more stages: ")
+    assert len(told) == 1 and told[0].startswith("trials no longer share stages: ")
 
 
 @pytest.mark.slow

@@ -126,4 +126,4 @@ def test_two_arrays_for_one_part_are_refused() -> None:
 def test_test_images_taken_from_train_are_told() -> None:
     x, y = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
     notes = from_arrays("data", {"x_train": x, "y_train": y}, AS_IT_IS).notes
-    assert notes == ("no x_test is there: a fixed 20% of x_train are the test images",)
+    assert notes == ("there is no x_test: a fixed 20% of x_train are the test images",)

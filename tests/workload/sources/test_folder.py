@@ -152,7 +152,7 @@ def test_a_validation_part_has_several_words_in_any_case(pets, word):
         folder.rmdir()
     dataset = load_dataset(f"folder:{pets}")
     assert dataset.validation is None and dataset.test.images[0, 0, 0, 0] == 99
-    assert dataset.notes == (f"'{word}' is the test part: no other is there",)
+    assert dataset.notes == (f"'{word}' is the test part, because there is no other",)
 
 
 def test_training_and_testing_are_parts_too(pets):
@@ -203,4 +203,4 @@ def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(pets, mo
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/nowhere")])
 def test_what_is_called_an_image_and_is_no_file_is_refused(pets, make):
     make(pets / "train" / "cat" / "9.png")
-    assert "9.png: is no regular file; replace or remove it" in refusal(pets)
+    assert "9.png: is not a regular file; replace or remove it" in refusal(pets)

@@ -212,7 +212,7 @@ def test_a_test_part_without_labels_is_left_out_and_counted(shards):
     dataset = load_dataset(f"parquet:{shards}")
     assert levels(dataset.test) == [9] and dataset.validation is None
     assert dataset.notes == (
-        "'valid.parquet' is the test part: no other is there",
+        "'valid.parquet' is the test part, because there is no other",
         "left out 2 images of test with label -1 (none)",
     )
 

@@ -50,7 +50,9 @@ def test_a_validation_part_alone_is_tested_on_and_that_is_told() -> None:
     assert assign_roles({"train": 1, "val": 2, "test": 3}, called) == (3, 2, [])
     assert assign_roles({"train": 1, "test": 3}, called) == (3, None, [])
     test, selected, notes = assign_roles({"train": 1, "val": 2}, called)
-    assert (test, selected) == (2, None) and notes == ["'dev' is the test part: no other is there"]
+    assert (test, selected) == (2, None) and notes == [
+        "'dev' is the test part, because there is no other"
+    ]
     test, selected, notes = assign_roles({"train": 1}, called)
     assert (test, selected) == (None, None) and "20 % of the training images" in notes[0]
 

@@ -111,7 +111,7 @@ def remove_channels(
         left = {name: [] if name in bad else indices for name, indices in wanted.items()}
         if not any(left.values()) or _cut(model, example, left, trace(model, example)):
             _restore(model, backup)
-            raise PruningError(f"nothing of what was asked for can be removed: {fault}")
+            raise PruningError(f"none of the requested channels can be removed: {fault}")
         return left
 
 

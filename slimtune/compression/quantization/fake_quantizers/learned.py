@@ -70,18 +70,19 @@ class LearnedQuantizer(Quantizer):
         Field(
             ge=2,
             le=8,
-            description="of a layer's input in training; the file has 8 on the learned range",
+            description="bits of a layer's input in training; the file uses 8 bits",
         ),
     ] = 8
     first_last_bits: FirstLastBits = 8
     stage_bits: StageBits = ""
     calibration_images: CalibrationImages = 256
     epochs: Annotated[
-        int, Field(ge=0, le=1000, description="of training with the fake quantizers in place")
+        int,
+        Field(ge=0, le=1000, description="epochs of training with the fake quantizers in place"),
     ] = 3
-    lr: Annotated[float, Field(gt=0, le=10, description="first learning rate of these epochs")] = (
-        0.01
-    )
+    lr: Annotated[
+        float, Field(gt=0, le=10, description="initial learning rate of these epochs")
+    ] = 0.01
 
     trains = True
 
@@ -180,7 +181,8 @@ def _check_apart(layers: list[WeightLayer]) -> None:
         if other != layer.weight_name:
             raise TrialError(
                 f"a learned quantizer needs a weight for each layer, but {other} and "
-                f"{layer.weight_name} are one; use rtn, gpfq or int8_static, or one module twice"
+                f"{layer.weight_name} share one; use rtn, gpfq or int8_static, or call one module "
+                "twice"
             )
 
 

@@ -7,16 +7,16 @@ from pydantic import Field
 
 from slimtune.compression.network.layers import WeightLayer
 
-Bits = Annotated[int, Field(ge=2, le=8, description="of a weight in the file")]
+Bits = Annotated[int, Field(ge=2, le=8, description="bits of a weight in the file")]
 FirstLastBits = Annotated[
-    int, Field(ge=2, le=8, description="of a weight in the first and in the last layer")
+    int, Field(ge=2, le=8, description="bits of a weight in the first and the last layer")
 ]
 StageBits = Annotated[
     str,
     Field(
         pattern=r"^([2-8](-[2-8])*)?$",
-        description="bits of each resolution stage, such as 8-4-2; the last holds for later "
-        "stages; empty: the same everywhere",
+        description="bits at each resolution, such as 8-4-2; the last also holds for later "
+        "ones; empty: the same everywhere",
     ),
 ]
 CalibrationImages = Annotated[

@@ -46,7 +46,7 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
     ]
     of = f" of {status.total}" if status.total and status.total > len(records) else ""
     state = {
-        "running": "the search is still running: this report is of this moment",
+        "running": "the search is still running: this report shows its current state",
         "interrupted": "the search was interrupted before its end",
     }.get(status.state, status.reason)
     return f"{len(records)}{of} trials: {', '.join(told)}" + (f"; {state}" if state else "")
@@ -198,15 +198,18 @@ def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
         number = _knee(front)
         choice = "--pick knee" if run.view is None else f"--trial {number}"
         told += [
-            ("take the knee away", f"slimtune export {path} {choice} -o deploy/"),
+            ("export the knee", f"slimtune export {path} {choice} -o deploy/"),
             (
-                "prove it: the same trial again, byte for byte",
+                "check it: repeat the trial, byte for byte",
                 f"slimtune rerun {path} --trial {number} --check",
             ),
         ]
     told += [
-        ("go on with more trials", f"slimtune search --resume {path} --trials {more}"),
-        ("all of it again, from the settings below", "slimtune search -c search.yaml --out NEW"),
+        ("continue with more trials", f"slimtune search --resume {path} --trials {more}"),
+        (
+            "repeat the whole search, from the settings below",
+            "slimtune search -c search.yaml --out NEW",
+        ),
     ]
     return told
 
