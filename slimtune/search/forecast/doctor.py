@@ -25,7 +25,8 @@ from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.search.trial.trial import build_student, check_file
+from slimtune.search.trial.students import build_student
+from slimtune.search.trial.trial import check_file
 from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Split, Workload
 

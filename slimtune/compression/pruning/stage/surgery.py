@@ -64,10 +64,21 @@ def left_whole(model: nn.Module, example: Tensor) -> dict[str, str]:
     return {n: why for n, why in _examined(model, example)[1].items() if why != OUTPUT}
 
 
-def remember_groups(network: nn.Module, tried: nn.Module) -> None:
-    """Let ``network`` know what trials on its copy ``tried`` showed: trials take seconds."""
-    if _KNOWN in tried.__dict__:
-        network.__dict__[_KNOWN] = dict(tried.__dict__[_KNOWN])
+def whole_groups(model: nn.Module) -> dict[str, str] | None:
+    """Return why groups must stay whole, as trial cuts showed; None if nothing was tried yet."""
+    reasons: dict[str, str] | None = model.__dict__.get(_KNOWN)
+    return None if reasons is None else dict(reasons)
+
+
+def remember_groups(model: nn.Module, reasons: Mapping[str, str] | None) -> None:
+    """Spare ``model`` trial cuts, which take seconds, where a copy of it has been tried.
+
+    Args:
+        model: not tried yet; its copies remember the result as well.
+        reasons: `whole_groups` of the copy; None changes nothing.
+    """
+    if reasons is not None:
+        model.__dict__[_KNOWN] = dict(reasons)
 
 
 def remove_channels(
