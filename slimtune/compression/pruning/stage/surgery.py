@@ -12,14 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimtune.compression.network.copies import cloned
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.stage.graph import (
+from slimtune.compression.pruning.stage.graph import Trace, trace, undisturbed
+from slimtune.compression.pruning.stage.groups import candidates
+from slimtune.compression.pruning.stage.reasons import (
+    MIXED,
+    ONLY_TRAINING,
     OUTPUT,
-    Found,
-    Trace,
-    candidates,
-    guarded,
-    trace,
-    undisturbed,
+    passes_through,
+    run_cut,
 )
 from slimtune.errors import PruningError, did_you_mean, shortened
 
@@ -108,8 +108,8 @@ def remove_channels(
     with undisturbed(model, example):
         traced = trace(model, example)
         known = model.__dict__.get(_KNOWN, {})
-        found = {f.group.name: f for f in candidates(traced)[0] if f.group.name not in known}
-        wanted = _valid(removals, found)
+        groups = {g.name: g for g in candidates(traced)[0] if g.name not in known}
+        wanted = {name: _indices(name, each, groups) for name, each in removals.items()}
         backup = cloned(model) if numbers else None
         fault = _cut(model, example, wanted, traced, numbers)
         if fault is None:
@@ -149,16 +149,16 @@ def check_prunable(model: nn.Module, example: Tensor) -> None:
 def _examined(model: nn.Module, example: Tensor) -> tuple[list[ChannelGroup], dict[str, str]]:
     with undisturbed(model, example):
         try:
-            found, whole = candidates(trace(model, example))
+            groups, whole = candidates(trace(model, example))
         except PruningError as error:
             raise PruningError(f"the network cannot be pruned: {error}") from error
         known = model.__dict__.get(_KNOWN)
         if known is None:
-            sizes = {each.group.name: each.group.channels for each in found}
+            sizes = {group.name: group.channels for group in groups}
             names = [name for name, channels in sizes.items() if channels > 1]
             known = _unsound(_shaken(model), example, names, _patterns(sizes))
             model.__dict__[_KNOWN] = known
-    return [each.group for each in found if each.group.name not in known], {**whole, **known}
+    return [group for group in groups if group.name not in known], {**whole, **known}
 
 
 def _patterns(sizes: Mapping[str, int]) -> list[Removals]:
@@ -191,7 +191,7 @@ def _unsound(
             if reason := _cut(tried, example, removals, trace(tried, example)):
                 return reason
             if trains and not _trains(tried, example):
-                return "training uses it in a way that evaluation does not show"
+                return ONLY_TRAINING
         return None
 
     def search(among: Sequence[str]) -> dict[str, str]:
@@ -230,21 +230,22 @@ def _cut(
                     for weight, axis, where in traced.readers(roots[name], indices):
                         at = torch.tensor(where, device=weight.device)
                         weight.data.index_fill_(axis, at, 0.0)
-                expected = guarded(model, example)
+                expected = run_cut(model, example)
             for name, indices in wanted.items():
                 traced.cut(roots[name], indices)
-            got = guarded(model, example)
+            got = run_cut(model, example)
     except PruningError as error:
         return str(error)
-    except (KeyError, IndexError) as error:  # of torch-pruning's indices, or a group that went
-        return f"its channels cannot be followed ({type(error).__name__}: {error})"
+    except (KeyError, IndexError):  # of torch-pruning's indices, or a group that went
+        return passes_through([])
     if got.shape != traced.output_shape:
         return (
             f"the output shape changed from {tuple(traced.output_shape)} to {tuple(got.shape)}: "
             "forward must not contain fixed channel counts"
         )
     if expected is not None and not _equal(got, expected):
-        return "its channels are mixed in a way that cannot be followed"
+        # Of several groups any may be the one that mixes.
+        return traced.way_out(roots[next(iter(wanted))]) if len(wanted) == 1 else MIXED
     return None
 
 
@@ -303,14 +304,10 @@ def _restore(model: nn.Module, backup: nn.Module) -> None:
                 module.__dict__[name] = value
 
 
-def _valid(removals: Removals, groups: Mapping[str, Found]) -> dict[str, list[int]]:
-    return {name: _indices(name, wanted, groups) for name, wanted in removals.items()}
-
-
-def _indices(name: str, indices: Sequence[int], groups: Mapping[str, Found]) -> list[int]:
+def _indices(name: str, indices: Sequence[int], groups: Mapping[str, ChannelGroup]) -> list[int]:
     if name not in groups:
         raise PruningError(f"no group of channels is called '{name}'.{did_you_mean(name, groups)}")
-    channels = groups[name].group.channels
+    channels = groups[name].channels
     unique = sorted({int(index) for index in indices})
     if unique and not 0 <= unique[0] <= unique[-1] < channels:
         raise PruningError(
