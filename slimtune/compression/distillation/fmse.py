@@ -6,14 +6,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.base import BaseDistillation
-from slimtune.compression.distillation.protocol import DISTILLATION, Batch
+from slimtune.compression.distillation.base import FeatureDistillation
+from slimtune.compression.distillation.protocol import DISTILLATION, Stage
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("fmse")
 @settings
-class FeatureMse(BaseDistillation):
+class FeatureMse(FeatureDistillation):
     """Logit distillation plus the squared distance of the feature maps, stage by stage.
 
     ``loss = base + w * mean over stages of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
@@ -32,18 +32,9 @@ class FeatureMse(BaseDistillation):
     features = "channels"
     reference = "Romero et al., FitNets, ICLR 2015, arXiv:1412.6550"
 
-    @property
-    def needs_teacher(self) -> bool:
-        """True, unless both weights are 0."""
-        return self.alpha > 0 or self.feature_weight > 0
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mixed loss, a scalar."""
-        logits = BaseDistillation.loss(self, batch)
-        if not batch.stages:
-            return logits
-        distances = [feature_distance(s.student_out, s.teacher_out) for s in batch.stages]
-        return logits + self.feature_weight * torch.stack(distances).mean()
+    def distance(self, stage: Stage) -> Tensor:
+        """Return the FitNets distance of one level, a scalar."""
+        return feature_distance(stage.student_out, stage.teacher_out)
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:

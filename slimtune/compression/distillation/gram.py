@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.base import BaseDistillation
-from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Stage
+from slimtune.compression.distillation.base import FeatureDistillation
+from slimtune.compression.distillation.protocol import DISTILLATION, Stage
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("gram")
 @settings
-class GramDistillation(BaseDistillation):
+class GramDistillation(FeatureDistillation):
     """Logit distillation plus the distance of the FSP matrices of each stage.
 
     ``G_ij = sum over positions of A_i * B_j / (height * width)`` for what a stage reads (A) and
@@ -36,18 +36,9 @@ class GramDistillation(BaseDistillation):
     features = "channels"
     reference = "Yim et al., A Gift from Knowledge Distillation, CVPR 2017"
 
-    @property
-    def needs_teacher(self) -> bool:
-        """True, unless both weights are 0."""
-        return self.alpha > 0 or self.feature_weight > 0
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mixed loss, a scalar."""
-        logits = BaseDistillation.loss(self, batch)
-        if not batch.stages:
-            return logits
-        distances = [flow_distance(stage) for stage in batch.stages]
-        return logits + self.feature_weight * torch.stack(distances).mean()
+    def distance(self, stage: Stage) -> Tensor:
+        """Return the FSP distance of one level, a scalar."""
+        return flow_distance(stage)
 
 
 def flow_distance(stage: Stage) -> Tensor:

@@ -41,9 +41,24 @@ DoReFaBits = Annotated[
 ]
 
 
+@settings
+class TanhWeights(LearnedQuantizer):
+    """What `DoReFa` and `Pact` share: DoReFa's weights between the first and the last layer."""
+
+    bits: DoReFaBits = 4
+
+    def weight_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
+        """Return the paper's for up to 7 bits, a symmetric one for 8."""
+        return DoReFaWeight(weight, bits) if bits < 8 else MaxWeight(bits)
+
+    def end_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
+        """Return a symmetric quantizer."""
+        return MaxWeight(bits)
+
+
 @QUANTIZATION.register("dorefa")
 @settings
-class DoReFa(LearnedQuantizer):
+class DoReFa(TanhWeights):
     """Weights squeezed by tanh onto a uniform grid; inputs clipped at a constant.
 
     ``q = 2 Q_b(tanh(w) / (2 max|tanh w|) + 1/2) - 1`` with ``Q_b`` rounding to multiples of
@@ -62,17 +77,7 @@ class DoReFa(LearnedQuantizer):
     Networks with Low Bitwidth Gradients", 2016, arXiv:1606.06160.
     """
 
-    bits: DoReFaBits = 4
-
     reference = "Zhou et al., 2016, arXiv:1606.06160"
-
-    def weight_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
-        """Return the paper's for up to 7 bits, a symmetric one for 8."""
-        return DoReFaWeight(weight, bits) if bits < 8 else MaxWeight(bits)
-
-    def end_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
-        """Return a symmetric quantizer."""
-        return MaxWeight(bits)
 
     def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
         """Return a constant clip at the 99.9th percentile."""

@@ -27,7 +27,7 @@ from slimtune.compression.quantization.protocol import (
 from slimtune.compression.quantization.rounding.fit import (
     fit_scale,
     largest_integer,
-    round_to_grid,
+    round_layers,
 )
 from slimtune.compression.quantization.rounding.layer_bits import (
     ActivationBits,
@@ -126,14 +126,9 @@ class Rounded(Gpfq):
         """Return the nearest integers of 2-d convolutions and linear layers."""
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
-        stored, own = {}, own_kernels(model, images[:2])
-        for layer in layers:
-            if not _is_followed(layer.module, own):
-                continue
-            width = bits[layer.weight_name]
-            scale = fit_scale(layer.weight, width, self.granularity, self.c)
-            stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
-        return stored
+        own = own_kernels(model, images[:2])
+        followed = [layer for layer in layers if _is_followed(layer.module, own)]
+        return round_layers(followed, bits, self.granularity, self.c)
 
 
 def _is_followed(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bool:

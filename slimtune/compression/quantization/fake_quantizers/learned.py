@@ -31,7 +31,7 @@ from slimtune.compression.quantization.rounding.layer_bits import (
     StageBits,
     layer_bits,
 )
-from slimtune.compression.settings import settings
+from slimtune.compression.settings import MOST_EPOCHS, settings
 from slimtune.errors import TrialError
 
 _CHUNK = 64
@@ -77,7 +77,8 @@ class LearnedQuantizer(Quantizer):
     stage_bits: StageBits = ""
     calibration_images: CalibrationImages = 256
     epochs: Annotated[
-        int, Field(ge=0, le=1000, description="of training with the fake quantizers in place")
+        int,
+        Field(ge=0, le=MOST_EPOCHS, description="of training with the fake quantizers in place"),
     ] = 3
     lr: Annotated[float, Field(gt=0, le=10, description="first learning rate of these epochs")] = (
         0.01
