@@ -35,7 +35,7 @@ class Prune:
     ] = 0.5
     scope: Annotated[
         Literal["local", "stage", "global"],
-        Field(description="where the fraction holds: each group, each resolution, or all"),
+        Field(description="where the fraction holds: each group, each resolution level, or all"),
     ] = "local"
     round_to: Annotated[
         int,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Distiller, Stage
+from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Distiller, Level
 from slimtune.compression.settings import settings
 
 
@@ -57,16 +57,16 @@ class FeatureDistillation(BaseDistillation):
         """True, unless both weights are 0."""
         return self.alpha > 0 or self.feature_weight > 0
 
-    def distance(self, stage: Stage) -> Tensor:
+    def distance(self, level: Level) -> Tensor:
         """Return how far the student is from the teacher at one level, a scalar."""
         raise NotImplementedError
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mixed loss, a scalar."""
         logits = super().loss(batch)
-        if not batch.stages:
+        if not batch.levels:
             return logits
-        distances = [self.distance(stage) for stage in batch.stages]
+        distances = [self.distance(level) for level in batch.levels]
         return logits + self.feature_weight * torch.stack(distances).mean()
 
 

@@ -1,4 +1,4 @@
-"""Feature MSE: stage outputs of the student against the teacher's."""
+"""Feature MSE: level outputs of the student against the teacher's."""
 
 from typing import Annotated
 
@@ -7,21 +7,21 @@ from pydantic import Field
 from torch import Tensor
 
 from slimtune.compression.distillation.base import FeatureDistillation
-from slimtune.compression.distillation.protocol import DISTILLATION, Stage
+from slimtune.compression.distillation.protocol import DISTILLATION, Level
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("fmse")
 @settings
 class FeatureMse(FeatureDistillation):
-    """Logit distillation plus the squared distance of the feature maps, stage by stage.
+    """Logit distillation plus the squared distance of the feature maps, level by level.
 
-    ``loss = base + w * mean over stages of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
-    a stage, and sigma the standard deviation of each channel of F_t in the batch, so that
-    channels and stages of any scale weigh alike. r is the identity: for a pruned copy of the
+    ``loss = base + w * mean over levels of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
+    a level, and sigma the standard deviation of each channel of F_t in the batch, so that
+    channels and levels of any scale weigh alike. r is the identity: for a pruned copy of the
     teacher, F_t has the surviving channels only; else r is a learned 1x1 convolution.
 
-    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550; in one stage
+    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550; in one training
     instead of two, as benchmarks do.
     """
 
@@ -32,9 +32,9 @@ class FeatureMse(FeatureDistillation):
     features = "channels"
     reference = "Romero et al., FitNets, ICLR 2015, arXiv:1412.6550"
 
-    def distance(self, stage: Stage) -> Tensor:
+    def distance(self, level: Level) -> Tensor:
         """Return the FitNets distance of one level, a scalar."""
-        return feature_distance(stage.student_out, stage.teacher_out)
+        return feature_distance(level.student_out, level.teacher_out)
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:

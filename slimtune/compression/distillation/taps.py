@@ -1,4 +1,4 @@
-"""Where a network's resolution stages end: found by running it once, in any architecture."""
+"""Where a network's resolution levels end: found by running it once, in any architecture."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +42,11 @@ class Tap:
 
 @dataclass(frozen=True)
 class Span:
-    """One resolution stage.
+    """One resolution level.
 
     Attributes:
         first: what its module reads; where that module is a lone layer, such as the last ReLU
-            of a VGG stage, the output of the network's first convolution.
+            of a VGG level, the output of the network's first convolution.
         last: what its module gives.
     """
 
@@ -54,13 +54,13 @@ class Span:
     last: Tap
 
 
-def find_stages(network: nn.Module, example: Tensor) -> dict[Size, Span]:
-    """Return the stage that ends at each resolution, from the largest to the smallest.
+def find_levels(network: nn.Module, example: Tensor) -> dict[Size, Span]:
+    """Return the level that ends at each resolution, from the largest to the smallest.
 
     Of all modules with outputs of one height and width, that is the last of the outermost ones:
     inside the block that halves a map there are whole maps too, but its neighbours before it lie
     further out. The network itself, and a backbone that contains the first convolution, are no
-    stages; nor is anything of a size that no convolution gives, or of one pixel.
+    levels; nor is anything of a size that no convolution gives, or of one pixel.
 
     Args:
         network: run once in eval mode without gradient; otherwise left as it is.

@@ -70,7 +70,7 @@ class DoReFa(TanhWeights):
 
     Inputs are clipped to [0, c] and rounded to 2^k - 1 steps. The paper has c = 1 for networks
     trained so from the start; here c is the 99.9th percentile that calibration images show.
-    Inputs with a sign are clipped to [-c, c]. The first and the last layer, and stages of 8
+    Inputs with a sign are clipped to [-c, c]. The first and the last layer, and levels of 8
     bits, have symmetric weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
 
     Zhou, Wu, Ni, Zhou, Wen, Zou, "DoReFa-Net: Training Low Bitwidth Convolutional Neural

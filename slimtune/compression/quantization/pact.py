@@ -17,7 +17,7 @@ class Pact(TanhWeights):
     99.9th percentile that calibration images show; inputs with a sign are clipped to [-a, a].
     The paper also decays a, which only matters where it starts too high.
 
-    Weights are those of `dorefa`, as in the paper. The first and the last layer, and stages of
+    Weights are those of `dorefa`, as in the paper. The first and the last layer, and levels of
     8 bits, have symmetric weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
 
     Choi, Wang, Venkataramani, Chuang, Srinivasan, Gopalakrishnan, "PACT: Parameterized Clipping

@@ -73,7 +73,7 @@ class Quantizer:
         Args:
             model: plain float network; may be changed in place.
             images: normalised calibration images, float32 (n, channels, height, width), on the
-                model's device; to find first and last layer, stages and first ranges.
+                model's device; to find first and last layer, levels and first ranges.
         """
         return model
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.distillation.features import StageFollower, follow_stages
-from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.distillation.features import LevelFollower, follow_levels
+from slimtune.compression.distillation.protocol import Batch, Distiller, Level
 from slimtune.compression.network.layout import laid_out
 from slimtune.compression.stages import Train
 from slimtune.compression.training.lessons import Lessons, View
@@ -108,7 +108,7 @@ def train_network(
     history = []
     with (
         dropping_out(model, settings.dropout, example),
-        follow_stages(model, teacher, example, distiller.features, kept or {}) as follower,
+        follow_levels(model, teacher, example, distiller.features, kept or {}) as follower,
     ):
         steps = math.ceil(len(workload.train) / settings.batch_size) * settings.epochs
         student = Learner(model, settings, steps, follower.adapters)
@@ -161,7 +161,7 @@ class _Classroom:
     peer: Learner | None
     settings: Train
     distiller: Distiller
-    follower: StageFollower
+    follower: LevelFollower
     hooks: Hooks
     precision: Precision
 
@@ -170,9 +170,9 @@ class _Classroom:
         with computing_in(self.precision, batch.images.device):
             theirs = self._heard(batch)
             ours = self.student.model(batch.images).float()
-            stages = tuple(_in_float32(stage) for stage in self.follower.stages())
+            levels = tuple(_in_float32(level) for level in self.follower.levels())
         fixed = None if theirs is None else theirs.detach()
-        loss = self.distiller.loss(_seen(batch, ours, fixed, self.settings, stages))
+        loss = self.distiller.loss(_seen(batch, ours, fixed, self.settings, levels))
         if self.peer is not None and theirs is not None:
             seen = _seen(batch, theirs, ours.detach(), self.settings, ())
             self.peer.step(self.distiller.loss(seen))
@@ -193,12 +193,12 @@ class _Classroom:
             return self.teacher(batch.images).float()
 
 
-def _in_float32(stage: Stage) -> Stage:
-    return Stage(
-        stage.student_in.float(),
-        stage.student_out.float(),
-        stage.teacher_in.float(),
-        stage.teacher_out.float(),
+def _in_float32(level: Level) -> Level:
+    return Level(
+        level.student_in.float(),
+        level.student_out.float(),
+        level.teacher_in.float(),
+        level.teacher_out.float(),
     )
 
 
@@ -207,7 +207,7 @@ def _seen(
     student: Tensor,
     teacher: Tensor | None,
     settings: Train,
-    stages: tuple[Stage, ...],
+    levels: tuple[Level, ...],
 ) -> Batch:
     """Return what a distiller sees of one step."""
     smoothing = settings.label_smoothing
@@ -222,7 +222,7 @@ def _seen(
         labels=batch.labels,
         mixed_labels=batch.mixed_labels,
         share=batch.share,
-        stages=stages,
+        levels=levels,
         progress=batch.progress,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from slimtune.compression.distillation import DISTILLATION
-from slimtune.compression.distillation.taps import find_stages
+from slimtune.compression.distillation.taps import find_levels
 from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.pruning import PRUNING
@@ -273,9 +273,9 @@ def _distill(workload: Workload, method: str) -> str:
     made_by(workload, {"distill": {"method": method}, "train": train})
     if method == "base":
         return "two steps ran"
-    stages = find_stages(copied(workload.baseline, workload.image_shape), _example(workload))
-    sizes = ", ".join(f"{h}x{w} after {span.last.name}" for (h, w), span in stages.items())
-    return f"{len(stages)} taps found: {sizes}"
+    levels = find_levels(copied(workload.baseline, workload.image_shape), _example(workload))
+    sizes = ", ".join(f"{h}x{w} after {span.last.name}" for (h, w), span in levels.items())
+    return f"{len(levels)} taps found: {sizes}"
 
 
 def _distillers(needs_features: bool) -> tuple[str, ...]:

@@ -69,16 +69,16 @@ def prune(
 
 
 def channel_groups(model: nn.Module, example: Tensor, seed: int) -> list[ChannelGroup]:
-    """Return the prunable groups of ``model`` with their stage and the trial's seed.
+    """Return the prunable groups of ``model`` with their level and the trial's seed.
 
     Args:
         model: the network, with option-A shortcuts materialised; not changed.
         example: one batch, (n, channels, height, width), on the model's device.
         seed: of the trial.
     """
-    stages = {layer.name: layer.stage for layer in weight_layers(model, example)}
+    levels = {layer.name: layer.level for layer in weight_layers(model, example)}
     return [
-        dataclasses.replace(group, stage=stages.get(group.name, 0), seed=seed)
+        dataclasses.replace(group, level=levels.get(group.name, 0), seed=seed)
         for group in find_groups(model, example)
     ]
 
@@ -159,7 +159,7 @@ def chosen(
         settings.scope,
         settings.round_to,
         comparable=settings.method.comparable,
-        stages={group.name: group.stage for group in groups},
+        levels={group.name: group.level for group in groups},
         originals=originals,
     )
 
