@@ -124,18 +124,18 @@ class _Watch:
         # A frozen 0/1 selection moves channels; the keep lists are those of layers that learn.
         if isinstance(module, nn.Conv2d) and not isinstance(module, SelectionConv2d):
             self._producer = (self._names[module], module.out_channels)
-        given = self._tap(module, False, output, self._producer)
+        output_tap = self._tap(module, False, output, self._producer)
         if isinstance(module, nn.Conv2d):
-            self.sizes.add(given.size)
-            self._first = self._first or given
-        best = self.spans.get(given.size)
-        if module in self._around_first or (best and best.last.depth < given.depth):
+            self.sizes.add(output_tap.size)
+            self._first = self._first or output_tap
+        best = self.spans.get(output_tap.size)
+        if module in self._around_first or (best and best.last.depth < output_tap.depth):
             return
-        begin = self._first or given
+        begin = self._first or output_tap
         inside = list(module.modules())[1:]
         if _is_maps(*inputs[:1]) and any(isinstance(m, nn.Conv2d) for m in inside):
             begin = self._tap(module, True, inputs[0], self._at_entry[module])
-        self.spans[given.size] = Span(begin, given)
+        self.spans[output_tap.size] = Span(begin, output_tap)
 
     def _tap(self, module: nn.Module, reads: bool, maps: Tensor, producer: tuple[str, int]) -> Tap:
         size = (maps.shape[2], maps.shape[3])

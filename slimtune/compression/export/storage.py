@@ -142,8 +142,8 @@ def _place(streams: list[_Stream], name: str, one: Numbers, sparse: bool) -> Non
     streams.append(_Stream(one.bits, sparse, one.values.dtype, {name: one.values}, alphabet))
 
 
-def _alphabet(known: np.ndarray, one: Numbers) -> np.ndarray:
-    return np.union1d(known, one.values).astype(np.int8) if one.bits < 8 else known
+def _alphabet(alphabet: np.ndarray, one: Numbers) -> np.ndarray:
+    return np.union1d(alphabet, one.values).astype(np.int8) if one.bits < 8 else alphabet
 
 
 @dataclass
@@ -154,7 +154,7 @@ class _Unpacking:
     dtype: np.dtype[np.generic]
     prefix: str
     nodes: list[NodeProto] = field(default_factory=list)
-    made: int = 0
+    count: int = 0
 
     def of(self, stream: _Stream) -> list[NodeProto]:
         """Return the nodes from the stored bytes to each member under its name and shape."""
@@ -227,8 +227,8 @@ class _Unpacking:
         return str(node.output[0])
 
     def _name(self) -> str:
-        self.made += 1
-        return f"{self.prefix}:{self.made}"
+        self.count += 1
+        return f"{self.prefix}:{self.count}"
 
     def _constant(self, label: str, value: np.ndarray) -> str:
         self.constants[f"{self.prefix}:{label}"] = value

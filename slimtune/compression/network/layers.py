@@ -68,15 +68,15 @@ def weight_layers(model: nn.Module, example: Tensor) -> list[WeightLayer]:
         for module, mode in modes.items():
             module.training = mode
     names = {module: name for name, module in model.named_modules()}
-    found, level, smallest = [], 0, 0
+    layers_in_order, level, smallest = [], 0, 0
     for index, (module, pixels) in enumerate(sizes.items()):
         if pixels and smallest and pixels < smallest:
             level += 1
         smallest = min(smallest, pixels) if smallest and pixels else smallest or pixels
-        found.append(
+        layers_in_order.append(
             WeightLayer(names[module], module, level, index == 0, index == len(sizes) - 1)
         )
-    return found
+    return layers_in_order
 
 
 def is_weight_layer(module: nn.Module) -> bool:

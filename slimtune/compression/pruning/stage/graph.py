@@ -126,8 +126,8 @@ class Trace:
             raise
         except Exception as error:
             steps, _ = self._way(root)
-            known = [operation(node) for node in steps if type(node.module) in _OPERATIONS]
-            raise PruningError(passes_through(known)) from error
+            names = [operation(node) for node in steps if type(node.module) in _OPERATIONS]
+            raise PruningError(passes_through(names)) from error
 
     def _way(self, root: nn.Module) -> tuple[list[Any], list[nn.Module]]:
         """Return the nodes between a layer and its readers, the nearest first, and the readers."""

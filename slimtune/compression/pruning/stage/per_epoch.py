@@ -94,6 +94,6 @@ def _joined(
 ) -> dict[str, list[int]]:
     """Return all that is gone; ``chosen`` counts among those that were left."""
     return {
-        name: sorted([*gone, *(left[name][index] for index in chosen.get(name, ()))])
-        for name, gone in removed.items()
+        name: sorted([*earlier, *(left[name][index] for index in chosen.get(name, ()))])
+        for name, earlier in removed.items()
     }

@@ -181,8 +181,8 @@ class _Left:
 
     def remove(self, name: str, indices: Sequence[int]) -> None:
         """Note that channels went; ``indices`` count among those that were left."""
-        gone = set(indices)
-        self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in gone]
+        removed = set(indices)
+        self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in removed]
 
     def kept(self) -> Kept:
         """Return the original channels left of each layer that lost some."""

@@ -23,7 +23,7 @@ from slimtune.compression.pruning.stage.reasons import (
 )
 from slimtune.errors import PruningError, did_you_mean, shortened
 
-_KNOWN = "_cannot_be_cut"
+_WHOLE = "_cannot_be_cut"
 """Attribute of a network that was tried: group -> reason; copies and pickles take it along."""
 _TOLERANCE = 1e-3
 
@@ -66,7 +66,7 @@ def left_whole(model: nn.Module, example: Tensor) -> dict[str, str]:
 
 def whole_groups(model: nn.Module) -> dict[str, str] | None:
     """Return why groups must stay whole, as trial cuts showed; None if nothing was tried yet."""
-    reasons: dict[str, str] | None = model.__dict__.get(_KNOWN)
+    reasons: dict[str, str] | None = model.__dict__.get(_WHOLE)
     return None if reasons is None else dict(reasons)
 
 
@@ -78,7 +78,7 @@ def remember_groups(model: nn.Module, reasons: Mapping[str, str] | None) -> None
         reasons: `whole_groups` of the copy; None changes nothing.
     """
     if reasons is not None:
-        model.__dict__[_KNOWN] = dict(reasons)
+        model.__dict__[_WHOLE] = dict(reasons)
 
 
 def remove_channels(
@@ -107,8 +107,8 @@ def remove_channels(
     """
     with undisturbed(model, example):
         traced = trace(model, example)
-        known = model.__dict__.get(_KNOWN, {})
-        groups = {g.name: g for g in candidates(traced)[0] if g.name not in known}
+        reasons = model.__dict__.get(_WHOLE, {})
+        groups = {g.name: g for g in candidates(traced)[0] if g.name not in reasons}
         wanted = {name: _indices(name, each, groups) for name, each in removals.items()}
         backup = cloned(model) if numbers else None
         fault = _cut(model, example, wanted, traced, numbers)
@@ -117,7 +117,7 @@ def remove_channels(
         if backup is None:
             raise PruningError(fault)
         bad = _unsound(backup, example, [n for n in wanted if wanted[n]], [wanted])
-        model.__dict__[_KNOWN] = {**model.__dict__.get(_KNOWN, {}), **bad}
+        model.__dict__[_WHOLE] = {**model.__dict__.get(_WHOLE, {}), **bad}
         _restore(model, cloned(backup))
         left = {name: [] if name in bad else indices for name, indices in wanted.items()}
         if not any(left.values()) or _cut(model, example, left, trace(model, example)):
@@ -152,13 +152,13 @@ def _examined(model: nn.Module, example: Tensor) -> tuple[list[ChannelGroup], di
             groups, whole = candidates(trace(model, example))
         except PruningError as error:
             raise PruningError(f"the network cannot be pruned: {error}") from error
-        known = model.__dict__.get(_KNOWN)
-        if known is None:
+        reasons = model.__dict__.get(_WHOLE)
+        if reasons is None:
             sizes = {group.name: group.channels for group in groups}
             names = [name for name, channels in sizes.items() if channels > 1]
-            known = _unsound(_shaken(model), example, names, _patterns(sizes))
-            model.__dict__[_KNOWN] = known
-    return [group for group in groups if group.name not in known], {**whole, **known}
+            reasons = _unsound(_shaken(model), example, names, _patterns(sizes))
+            model.__dict__[_WHOLE] = reasons
+    return [group for group in groups if group.name not in reasons], {**whole, **reasons}
 
 
 def _patterns(sizes: Mapping[str, int]) -> list[Removals]:
@@ -273,24 +273,24 @@ def _shaken(model: nn.Module) -> nn.Module:
 
     A norm whose scale begins at 0 hides what is wrong before it.
     """
-    made = cloned(model)
+    network = cloned(model)
     generator = torch.Generator().manual_seed(0)
 
     def near(tensor: Tensor, center: float) -> Tensor:
         return (center + 0.2 * torch.randn(tensor.shape, generator=generator)).to(tensor)
 
     with torch.no_grad():
-        for module in made.modules():
+        for module in network.modules():
             if isinstance(module, _BatchNorm):
                 for name, center in _CENTERS.items():
                     if (tensor := getattr(module, name)) is not None:
                         tensor.copy_(near(tensor, center).abs() if center else near(tensor, 0.0))
-        for parameter in made.parameters():
+        for parameter in network.parameters():
             if parameter.is_floating_point() and bool(
                 (parameter == parameter.flatten()[:1]).all()
             ):
                 parameter.add_(near(parameter, 0.0))
-    return made
+    return network
 
 
 _CENTERS = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
@@ -300,7 +300,7 @@ def _restore(model: nn.Module, backup: nn.Module) -> None:
     """Give every module of ``model`` back what its copy has; surgery exchanges no modules."""
     for module, saved in zip(model.modules(), backup.modules(), strict=True):
         for name, value in saved.__dict__.items():
-            if name not in ("_modules", _KNOWN) and not name.endswith(("_hooks", "_pre_hooks")):
+            if name not in ("_modules", _WHOLE) and not name.endswith(("_hooks", "_pre_hooks")):
                 module.__dict__[name] = value
 
 

@@ -189,14 +189,14 @@ def _inputs(
     model: nn.Module, images: Tensor, layers: list[WeightLayer], own: _OwnKernels
 ) -> dict[str, Seen]:
     """Return what each layer's kernel reads when ``model`` sees ``images`` in eval mode."""
-    found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    summaries: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     features: dict[str, int] = {}
 
     def watch(layer: WeightLayer) -> torch.utils.hooks.RemovableHandle:
         def note(_: nn.Module, args: tuple[Tensor, ...]) -> None:
             kernel = kernel_of(layer.module, args[0]) if layer.module in own else None
             value = args[0] if kernel is None else kernel.value
-            found[layer.name].append(_summary(value))
+            summaries[layer.name].append(_summary(value))
             features[layer.name] = value[0].numel()
 
         return layer.module.register_forward_pre_hook(note)
@@ -210,7 +210,7 @@ def _inputs(
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: _merged(parts, features[name]) for name, parts in found.items()}
+    return {name: _merged(parts, features[name]) for name, parts in summaries.items()}
 
 
 def _summary(x: Tensor) -> Tensor:
