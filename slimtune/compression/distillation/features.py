@@ -89,6 +89,7 @@ def follow_levels(
     student: nn.Module,
     teacher: nn.Module | None,
     example: Tensor,
+    *,
     features: Features,
     kept: Mapping[str, Sequence[int]],
 ) -> Iterator[LevelFollower]:

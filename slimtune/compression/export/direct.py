@@ -121,6 +121,7 @@ class _Writer:
 
     def emit(self, kind: str, inputs: Sequence[str], axes: int, **attributes: Any) -> _Value:
         """Return the output of a node, which is added if there is none like it."""
+        # The exporters merge equal nodes, and files are to be the same whoever wrote the graph.
         node = (kind, *inputs, str(attributes))
         if node not in self.outputs:
             self.outputs[node] = f"value_{len(self.nodes)}"
@@ -160,6 +161,7 @@ class _Writer:
             _require(not self._read(first).shares)
 
     def _finish(self, last: _Value) -> None:
+        # The last node is renamed, so that it must be the one that computes what is returned.
         _require(last.axes == 2 and bool(self.nodes) and self.nodes[-1].output[0] == last.name)
         self.nodes[-1].output[0] = self.give
 

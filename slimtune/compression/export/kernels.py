@@ -23,7 +23,7 @@ def half_weights(graph: Graph) -> dict[str, np.ndarray]:
     """
     halves = {}
     for name, value in _float_weights(graph).items():
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # what becomes infinite is not equal below
             half = value.astype(np.float16)
         if np.array_equal(half.astype(np.float32), value):
             halves[name] = half

@@ -101,7 +101,7 @@ class _Insertion:
 
     def _write_scale(self, name: str, weight: StoredWeight) -> None:
         inputs = [self._with_signs(name, weight), f"{name}:scale"]
-        scale = np.abs(weight.scale)
+        scale = np.abs(weight.scale)  # kernels want scales above 0; the integers take the signs
         axis: dict[str, Any] = {"axis": 0}
         if weight.integers.ndim == 2:
             # ONNX Runtime 1.31 fuses a Gemm only when its weight names a zero point.

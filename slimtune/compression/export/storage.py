@@ -101,6 +101,7 @@ def write_numbers(
 
 def _worth_a_bitmap(numbers: Mapping[str, Numbers]) -> set[str]:
     saved = {n: one.dense_bits - one.sparse_bits for n, one in numbers.items()}
+    # Fewer than 8 zeros would leave `_in_eights` nothing to fill up with.
     chosen = {n for n, one in numbers.items() if saved[n] > 0 and (one.values == 0).sum() >= 8}
     least = max(8 * _STREAM_BYTES, _WORTH * sum(one.dense_bits for one in numbers.values()))
     return chosen if sum(saved[name] for name in chosen) >= least else set()
@@ -134,6 +135,7 @@ def _place(streams: list[_Stream], name: str, one: Numbers, sparse: bool) -> Non
             continue
         if stream.size + one.values.size > MOST_NUMBERS:
             continue
+        # Integers that need a codebook may share one, as long as its index fits into the bits.
         joined = _alphabet(stream.alphabet, one)
         if one.bits >= 8 or len(joined) <= 2**one.bits:
             stream.members[name], stream.alphabet = one.values, joined
@@ -165,7 +167,7 @@ class _Unpacking:
         else:
             name = self._dense(stream, flat)
         sizes = [values.size for values in stream.members.values()]
-        if flat.size % 8:
+        if flat.size % 8:  # planes hold whole bytes: the last part of the split is padding
             sizes.append(8 - flat.size % 8)
         parts = [name]
         if len(sizes) > 1:

@@ -108,7 +108,9 @@ def train_network(
     history = []
     with (
         dropping_out(model, settings.dropout, example),
-        follow_levels(model, teacher, example, distiller.features, kept or {}) as follower,
+        follow_levels(
+            model, teacher, example, features=distiller.features, kept=kept or {}
+        ) as follower,
     ):
         steps = math.ceil(len(workload.train) / settings.batch_size) * settings.epochs
         student = Learner(model, settings, steps, follower.adapters)
@@ -231,6 +233,7 @@ def network_logits(
     model: nn.Module,
     images: np.ndarray,
     workload: Workload | Dataset,
+    *,
     batch: int | None = None,
     precision: Precision = "float32",
 ) -> Tensor:

@@ -74,7 +74,7 @@ def halved(teacher: nn.Module) -> tuple[nn.Module, nn.Module, dict[str, list[int
 
 
 def followed(student: nn.Module, teacher: nn.Module, features: str, kept=None, images=EXAMPLE):
-    with follow_levels(student, teacher, EXAMPLE, features, kept or {}) as follower:
+    with follow_levels(student, teacher, EXAMPLE, features=features, kept=kept or {}) as follower:
         student(images)
         with torch.no_grad():
             teacher(images)
@@ -183,7 +183,7 @@ def test_maps_keep_their_own_channels_where_only_sizes_must_agree() -> None:
 
 def test_the_student_gets_a_gradient_and_the_teacher_none() -> None:
     student, teacher = network("resnet8"), network("resnet20")
-    with follow_levels(student, teacher, EXAMPLE, "channels", {}) as follower:
+    with follow_levels(student, teacher, EXAMPLE, features="channels", kept={}) as follower:
         student(EXAMPLE), teacher(EXAMPLE)
         loss = sum((s.student_out - s.teacher_out).square().mean() for s in follower.levels())
     loss.backward()
@@ -201,7 +201,7 @@ def test_an_in_place_relu_is_followed_too() -> None:
 def test_nothing_is_followed_unless_asked_for_or_without_a_teacher() -> None:
     student = network("resnet8")
     for teacher, features in ((None, "maps"), (network("resnet8"), "none")):
-        with follow_levels(student, teacher, EXAMPLE, features, {}) as follower:
+        with follow_levels(student, teacher, EXAMPLE, features=features, kept={}) as follower:
             student(EXAMPLE)
             assert follower.levels() == () and follower.adapters == ()
 
@@ -210,7 +210,7 @@ def test_hooks_and_maps_are_gone_at_the_end_even_after_an_error() -> None:
     student, teacher = network("resnet8"), network("resnet20")
     with (
         pytest.raises(ZeroDivisionError),
-        follow_levels(student, teacher, EXAMPLE, "channels", {}) as follower,
+        follow_levels(student, teacher, EXAMPLE, features="channels", kept={}) as follower,
     ):
         student(EXAMPLE), teacher(EXAMPLE)
         maps = weakref.ref(follower.levels()[0].student_out)
@@ -269,7 +269,7 @@ def test_networks_without_a_size_in_common_are_refused_with_both_lists_and_the_w
             check_features(student, teacher, EXAMPLE, features)
         with (
             pytest.raises(TrialError, match=message),
-            follow_levels(student, teacher, EXAMPLE, features, {}),
+            follow_levels(student, teacher, EXAMPLE, features=features, kept={}),
         ):
             pass
     check_features(student, teacher, EXAMPLE, "none")

@@ -92,6 +92,7 @@ class Trace:
             if item.dep.target in self.lost:
                 raise PruningError(passes_through([operation(item.dep.target)]))
         self._followed(lambda: group.prune(None, False), root)
+        # Concatenations, splits and reshapes have other sizes now, and the next cut needs them.
         with _one_by_one(self.lost, self.widest):
             index_mapping.update_index_mapping(self.graph)
 
@@ -102,6 +103,7 @@ class Trace:
         for item in self.coupled(root, indices):
             module = item.dep.target.module
             if reads(module) and not self.cuts_outputs(item.dep):
+                # Transposed convolutions hold their inputs first: (in, out/groups, ...).
                 axis = 0 if getattr(module, "transposed", False) else 1
                 yield module.weight, axis, item.idxs
 
@@ -132,7 +134,7 @@ class Trace:
     def _way(self, root: nn.Module) -> tuple[list[Any], list[nn.Module]]:
         """Return the nodes between a layer and its readers, the nearest first, and the readers."""
         nodes, readers = [self.graph.module2node[root]], dict[nn.Module, None]()
-        for node in nodes:  # which grows meanwhile
+        for node in nodes:  # which grows while the loop runs: breadth first
             for following in node.outputs:
                 if reads(following.module):
                     readers[following.module] = None
@@ -204,7 +206,9 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
         def run(graph: Any) -> None:
             view = copy.copy(graph)
             for module, node in graph.module2node.items():
-                view.module2node = {module: node}
+                view.module2node = {
+                    module: node
+                }  # all that torch-pruning's step sees of the graph
                 try:
                     step(view)
                 except Exception:
@@ -213,6 +217,7 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
 
         return run
 
+    # torch-pruning builds the mappings itself, so that the bound must be part of the class.
     bounded = type("_Bounded", (_Bounded,), {"most": _ROOM * widest})
     sizes, update = shape_infer.init_shape_information, index_mapping.update_index_mapping
     with (

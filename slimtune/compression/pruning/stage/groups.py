@@ -43,7 +43,7 @@ def candidates(traced: Trace) -> tuple[list[ChannelGroup], dict[str, str]]:
             whole[traced.names[root]] = str(error)
             continue
         cut = {item.dep.target.module for item in items if traced.cuts_outputs(item.dep)}
-        seen |= cut
+        seen |= cut  # one group is found from each of its producers
         obstacles = (_obstacle(traced, item.dep, _by_channel(item), channels) for item in items)
         reason = next(filter(None, obstacles), None)
         if reason is None:
@@ -79,6 +79,7 @@ def _obstacle(traced: Trace, dep: Any, indices: Sequence[int], channels: int) ->
         return None
     if not node.outputs:
         return OUTPUT
+    # A norm may hold other groups' channels too; a producer must hold these, in this order.
     whole = isinstance(module, (_BatchNorm, nn.PReLU)) or (
         list(indices) == list(range(channels)) and _channels(module) == channels
     )

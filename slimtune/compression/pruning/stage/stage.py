@@ -88,6 +88,7 @@ def channels_to_remove(
     groups: Sequence[ChannelGroup],
     settings: Prune,
     batch: tuple[Tensor, Tensor],
+    *,
     originals: dict[str, int] | None = None,
 ) -> dict[str, list[int]]:
     """Return the channels of each group that the settings' method and amount remove.
@@ -201,7 +202,7 @@ def _cut_channels(
     example = batch[0][:2]
     groups = channel_groups(model, example, seed)
     left.see(groups)
-    removals = channels_to_remove(model, groups, settings, batch, left.originals)
+    removals = channels_to_remove(model, groups, settings, batch, originals=left.originals)
     if any(removals.values()):
         removals = remove_channels(model, example, removals)
     for name, indices in removals.items():

@@ -111,7 +111,7 @@ def remove_channels(
         groups = {g.name: g for g in candidates(traced)[0] if g.name not in reasons}
         wanted = {name: _indices(name, each, groups) for name, each in removals.items()}
         backup = cloned(model) if numbers else None
-        fault = _cut(model, example, wanted, traced, numbers)
+        fault = _cut(model, example, wanted, traced, numbers=numbers)
         if fault is None:
             return wanted
         if backup is None:
@@ -200,6 +200,8 @@ def _unsound(
             return {}
         return search(among[:half]) | search(among[half:]) if half else {among[0]: reason}
 
+    # Most networks have no bad group and others few: all at once, then by halves. Each half may
+    # be sound alone, and so may be all that is left: only then groups are added one by one.
     if (reason := fault(names)) is None:
         return {}
     half = len(names) // 2
@@ -217,7 +219,7 @@ def _unsound(
 
 
 def _cut(
-    model: nn.Module, example: Tensor, removals: Removals, traced: Trace, numbers: bool = True
+    model: nn.Module, example: Tensor, removals: Removals, traced: Trace, *, numbers: bool = True
 ) -> str | None:
     """Remove channels in place; return what is wrong with the result, None if nothing."""
     try:
@@ -226,6 +228,7 @@ def _cut(
         expected = None
         with torch.no_grad():
             if numbers:
+                # What is to come out: the same network, whose readers ignore the channels.
                 for name, indices in wanted.items():
                     for weight, axis, where in traced.readers(roots[name], indices):
                         at = torch.tensor(where, device=weight.device)
@@ -281,6 +284,7 @@ def _shaken(model: nn.Module) -> nn.Module:
 
     with torch.no_grad():
         for module in network.modules():
+            # Statistics that are still 0 and 1 would hide a norm that lost the wrong channels.
             if isinstance(module, _BatchNorm):
                 for name, center in _CENTERS.items():
                     if (tensor := getattr(module, name)) is not None:

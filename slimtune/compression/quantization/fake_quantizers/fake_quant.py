@@ -139,6 +139,8 @@ class _FakeQuantize(torch.autograd.Function):
         products = []
         for g, v, r, into in zip(*map(_pieces, (gradient, x, result, inside)), strict=True):
             g, v, r = _wide(g), _wide(v), _wide(r)
+            # g inside the range, 0 at and beyond its ends. With it, sum g * (q - x) / step inside
+            # and sum g * level outside are (g . r - within . x) / step, in two dot products.
             within = torch.ops.aten.hardtanh_backward(g, v, low, high)
             into.copy_(within)
             if ctx.needs_input_grad[1]:

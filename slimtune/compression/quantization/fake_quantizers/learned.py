@@ -153,7 +153,7 @@ class MaxWeight(WeightQuantizer):
         with torch.no_grad():
             integers, scale = self.integers(weight)
             difference = integers * _by_channel(scale, weight) - weight
-        return weight + difference
+        return weight + difference  # the difference has no gradient, which passes unchanged
 
     def integers(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return integers shaped like ``weight``, as floats, and their scale, (out,)."""

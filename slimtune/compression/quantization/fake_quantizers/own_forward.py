@@ -65,7 +65,7 @@ def kernel_of(layer: nn.Module, x: Tensor) -> Kernel | None:
         x: an input of the layer.
     """
     calls = _calls(layer, x)
-    others = _calls(layer, x.flip(-1) * 0.5 + 0.1)
+    others = _calls(layer, x.flip(-1) * 0.5 + 0.1)  # any other numbers of the same shape
     if len(calls) != 1 or len(others) != 1 or not torch.equal(calls[0].weight, others[0].weight):
         return None
     return calls[0]
@@ -81,7 +81,7 @@ def _calls(layer: nn.Module, x: Tensor) -> list[Kernel]:
         return result
 
     with torch.no_grad(), _AtKernel(layer.get_parameter("weight").shape, note):
-        type(layer).forward(layer, x)
+        type(layer).forward(layer, x)  # not layer(x), whose hooks may be the caller's own
     return calls
 
 
