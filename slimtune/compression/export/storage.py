@@ -101,7 +101,7 @@ def write_numbers(
 
 def _worth_a_bitmap(numbers: Mapping[str, Numbers]) -> set[str]:
     saved = {n: one.dense_bits - one.sparse_bits for n, one in numbers.items()}
-    # Fewer than 8 zeros would leave `_in_eights` nothing to fill up with.
+    # `_in_eights` may need 7 zeros to fill up the last byte.
     chosen = {n for n, one in numbers.items() if saved[n] > 0 and (one.values == 0).sum() >= 8}
     least = max(8 * _STREAM_BYTES, _WORTH * sum(one.dense_bits for one in numbers.values()))
     return chosen if sum(saved[name] for name in chosen) >= least else set()

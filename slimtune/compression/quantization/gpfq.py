@@ -136,20 +136,18 @@ def _is_followed(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bo
     return isinstance(layer, nn.Conv2d | nn.Linear) and uses_its_weight(layer, own)
 
 
+@dataclasses.dataclass
 class _QuantizeWhenReached:
     """A forward hook: the second half of a layer's batch goes through its integers."""
 
-    def __init__(
-        self,
-        method: Gpfq,
-        layer: WeightLayer,
-        bits: int,
-        generator: torch.Generator,
-        stored: dict[str, StoredWeight],
-    ) -> None:
-        self.method, self.layer, self.bits = method, layer, bits
-        self.generator, self.stored = generator, stored
-        self.quantized = cloned(layer.module)
+    method: Gpfq
+    layer: WeightLayer
+    bits: int
+    generator: torch.Generator
+    stored: dict[str, StoredWeight]
+
+    def __post_init__(self) -> None:
+        self.quantized = cloned(self.layer.module)
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         plain, behind_quantized = inputs[0].chunk(2)

@@ -206,9 +206,7 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
         def run(graph: Any) -> None:
             view = copy.copy(graph)
             for module, node in graph.module2node.items():
-                view.module2node = {
-                    module: node
-                }  # all that torch-pruning's step sees of the graph
+                view.module2node = {module: node}  # so that the step sees this one alone
                 try:
                     step(view)
                 except Exception:

@@ -81,7 +81,7 @@ def _calls(layer: nn.Module, x: Tensor) -> list[Kernel]:
         return result
 
     with torch.no_grad(), _AtKernel(layer.get_parameter("weight").shape, note):
-        type(layer).forward(layer, x)  # not layer(x), whose hooks may be the caller's own
+        type(layer).forward(layer, x)  # not layer(x): a hook of it may be what asks
     return calls
 
 
