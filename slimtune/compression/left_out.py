@@ -8,7 +8,7 @@ from slimtune.errors import TrialError
 NEARLY_ALL = 0.9
 """Where more of the weights than this stay float32, the file is not what its name says."""
 
-_TOLD = 3
+_FEW = 3
 _TAKE_MOST = ("rtn", "int8_static", "int8_dynamic")
 
 
@@ -33,9 +33,9 @@ class LeftOut:
     def names(self) -> str:
         """The layers, the largest first, in a few words; empty if there are none."""
         largest = sorted(self.weights, key=lambda name: -self.weights[name])
-        told = ", ".join(name.removesuffix(".weight") for name in largest[:_TOLD])
-        more = len(largest) - _TOLD
-        return f"{told} and {more} more" if more > 0 else told
+        names = ", ".join(name.removesuffix(".weight") for name in largest[:_FEW])
+        more = len(largest) - _FEW
+        return f"{names} and {more} more" if more > 0 else names
 
     def described(self, pipeline: str) -> str:
         """Return the words for a pipeline, with the share if it is 1 % or more."""

@@ -6,12 +6,8 @@ from typing import Any
 
 from slimtune.compression.pruning.stage.schedules import rate_for
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.stages import Prune
-
-MOST_STEP_EPOCHS = 100
-"""The most that `Prune.step_epochs` takes."""
-MOST_EPOCHS = 1000
-"""The most that any other setting of epochs takes."""
+from slimtune.compression.settings import MOST_EPOCHS
+from slimtune.compression.stages import MOST_STEP_EPOCHS, Prune
 
 
 def lengthened(recipe: Recipe, cheap: int, full: int) -> Recipe:

@@ -197,12 +197,12 @@ class _Bench:
 
     def student(self, build: Build) -> Progress:
         """Return a copy of the baseline, or the other network that the recipe names."""
-        wanted, known = self.recipe.student, self.workload.architecture
+        wanted, whole = self.recipe.student, self.workload.architecture
         self._seeded("student")
         own = wanted.model == BASELINE
-        known = known if own else dataclasses.replace(known, name=wanted.model)
-        network = self.workload.baseline if own else build(known, wanted.weights)
-        return Progress("", copied(network, self.workload.image_shape).to(self.device), known)
+        whole = whole if own else dataclasses.replace(whole, name=wanted.model)
+        network = self.workload.baseline if own else build(whole, wanted.weights)
+        return Progress("", copied(network, self.workload.image_shape).to(self.device), whole)
 
     def resumed(self, start: Progress, build: Build) -> Progress:
         """Return a saved student as it was before it was saved: device and layout in memory."""
@@ -225,8 +225,8 @@ class _Bench:
         with rungs.randomness_kept(self.device):
             still = dataclasses.replace(at, model=cloned(at.model))
             still = still if at.done else quick.prune(still)
-            made = quick.export(quick.fake_quantize(still), observe)
-        self.watch.foresee(made, bool(at.done) or rungs.is_certain(self.recipe))
+            preview = quick.export(quick.fake_quantize(still), observe)
+        self.watch.foresee(preview, bool(at.done) or rungs.is_certain(self.recipe))
 
     def sparsify(self, at: Progress) -> Progress:
         """Train with the penalty of a pruning method that wants one."""
@@ -300,7 +300,7 @@ class _Bench:
         if self.recipe.train.recalibrate:
             recalibrate(computed, workload, self._generator("recalibrate"))
         model = bake(computed, stored)
-        made = export_file(
+        file = export_file(
             model,
             image_shape=workload.image_shape,
             mean=workload.mean,
@@ -313,9 +313,9 @@ class _Bench:
             calibration=workload.train.images[self._spread(quantizer.calibration_images)],
             observe=observe,
         )
-        left_out = made.left_out.checked(quantizer.bits, method_of(quantizer))
-        more = at.architecture, at.kept, at.history, made.weight_bits, left_out, made.runtime
-        return Compressed(model, computed, made.onnx, *more)
+        left_out = file.left_out.checked(quantizer.bits, method_of(quantizer))
+        more = at.architecture, at.kept, at.history, file.weight_bits, left_out, file.runtime
+        return Compressed(model, computed, file.onnx, *more)
 
     def _tuned(
         self,

@@ -201,18 +201,19 @@ def _effective_prune(recipe: Recipe) -> Prune | None:
     prune = recipe.prune
     if prune is None or recipe.amount == 0:
         return None
-    idle: dict[str, Any] = {"schedule": "soft"} if recipe.softly else {}
-    idle |= {"schedule": "per_epoch", "amount": 0.5} if prune.schedule == "per_epoch" else {}
-    idle |= {"rate": 0.05} if prune.schedule != "per_epoch" else {}
+    idle = ["amount" if prune.schedule == "per_epoch" else "rate"]
     if not recipe.in_steps:
-        idle |= {"steps": 3, "step_epochs": 1}
+        idle += ["steps", "step_epochs"]
     if prune.method.removes == "weights":
-        idle |= {"round_to": 8}
+        idle += ["round_to"]
     if not prune.method.uses_amount:
-        idle |= {"amount": 0.5, "scope": "local"}
+        idle += ["amount", "scope"]
     if not prune.method.sparsity_epochs:
-        idle |= {"method": _without(prune.method, "sparsity")}
-    return dataclasses.replace(prune, **idle)
+        prune = dataclasses.replace(prune, method=_without(prune.method, "sparsity"))
+    if recipe.softly and prune.schedule != "per_epoch":  # order spq prunes so, whatever it says
+        prune = dataclasses.replace(prune, schedule="soft")
+    effective: Prune = _without(prune, *idle)
+    return effective
 
 
 def _effective_quantizer(quantize: Quantizer) -> Quantizer:
@@ -241,10 +242,14 @@ def _effective_train(recipe: Recipe) -> Train:
     return train
 
 
-def _without(settings: Any, name: str) -> Any:
-    """Return ``settings`` with the one of that name, if there is one, at its default."""
-    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-    return dataclasses.replace(settings, **{name: defaults[name]} if name in defaults else {})
+def _without(settings: Any, *names: str) -> Any:
+    """Return ``settings`` with those of these names that it has at their defaults."""
+    defaults = _defaults(settings)
+    return dataclasses.replace(settings, **{n: defaults[n] for n in names if n in defaults})
+
+
+def _defaults(settings: Any) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(settings)}
 
 
 def check_rules(recipe: Recipe) -> None:
@@ -277,7 +282,7 @@ def check_rules(recipe: Recipe) -> None:
 
 def _check_prune(recipe: Recipe, prune: Prune) -> None:
     name = PRUNING.name_of(prune.method)
-    if prune.schedule == "per_epoch" and prune.amount != 0.5:
+    if prune.schedule == "per_epoch" and prune.amount != _defaults(Prune)["amount"]:
         raise ConfigError(NO_AMOUNT)
     if recipe.softly and recipe.train.epochs == 0:
         raise ConfigError(
@@ -369,6 +374,6 @@ def _prune_to_dict(prune: Prune) -> dict[str, Any]:
     del stage["method"]
     if prune.schedule == "per_epoch":
         del stage["amount"]
-    elif prune.rate == 0.05:  # recipes of before there was a rate are to stay what they were
-        del stage["rate"]
+    elif prune.rate == _defaults(Prune)["rate"]:
+        del stage["rate"]  # recipes older than this setting keep their keys
     return {**_method_to_dict(prune.method, PRUNING), **stage}

@@ -5,6 +5,9 @@ from typing import Any, dataclass_transform
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
+MOST_EPOCHS = 1000
+"""The most that a setting of epochs takes."""
+
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
 

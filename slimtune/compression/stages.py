@@ -4,10 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from slimtune.compression.settings import settings
+from slimtune.compression.settings import MOST_EPOCHS, settings
 
 BASELINE = "baseline"
 """The student that is a copy of the trained network."""
+MOST_STEP_EPOCHS = 100
+"""The most that `Prune.step_epochs` takes."""
 
 
 @settings
@@ -36,7 +38,7 @@ class Prune:
     scope: Annotated[
         Literal["local", "stage", "global"],
         Field(
-            description="where the fraction holds: local: each group; stage: each resolution; "
+            description="where the fraction holds: local: each group; stage: each resolution level; "
             "global: the whole network"
         ),
     ] = "local"
@@ -60,7 +62,12 @@ class Prune:
         int, Field(ge=2, le=20, description="number of steps of the incremental schedule")
     ] = 3
     step_epochs: Annotated[
-        int, Field(ge=0, le=100, description="epochs of recovery after each step but the last")
+        int,
+        Field(
+            ge=0,
+            le=MOST_STEP_EPOCHS,
+            description="epochs of recovery after each step but the last",
+        ),
     ] = 1
     rate: Annotated[
         float,
@@ -74,7 +81,9 @@ class Prune:
 class Train:
     """Fine-tuning after pruning; a quantizer that learns has epochs of its own."""
 
-    epochs: Annotated[int, Field(ge=0, le=1000, description="passes over the training split")] = 3
+    epochs: Annotated[
+        int, Field(ge=0, le=MOST_EPOCHS, description="passes over the training split")
+    ] = 3
     lr: Annotated[float, Field(gt=0, le=10, description="initial learning rate")] = 0.01
     optimizer: Annotated[
         Literal["sgd", "adamw", "shampoo"],

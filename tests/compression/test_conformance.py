@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slimtune.compression.distillation import DISTILLATION
-from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.distillation.protocol import Batch, Distiller, Level
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.compression.quantization import QUANTIZATION
@@ -175,14 +175,14 @@ def distillation_batch(method: Distiller, student: Tensor, teacher: Tensor, **mo
     labels = torch.arange(len(student)) % student.shape[1]
     maps = student[:, :4, None, None] * torch.linspace(0.5, 1, 9).reshape(3, 3)
     fixed = torch.randn(2, *maps.shape)
-    stage = Stage(maps, maps.square(), fixed[0], fixed[1])
+    level = Level(maps, maps.square(), fixed[0], fixed[1])
     values: dict[str, Any] = {"progress": 1.0, "mixed_labels": labels, **more}
     return Batch(
         hard=nn.functional.cross_entropy(student, labels),
         student=student,
         teacher=teacher.detach() if method.needs_teacher else None,
         labels=labels,
-        stages=() if method.features == "none" else (stage, stage),
+        levels=() if method.features == "none" else (level, level),
         **values,
     )
 
@@ -234,4 +234,4 @@ def test_a_distillation_method_without_its_teacher_is_the_loss_on_the_labels(nam
     method = DISTILLATION[name](**weights)
     batch = distillation_batch(method, torch.randn(4, 5), torch.randn(4, 5))
     assert not method.needs_teacher and batch.teacher is None
-    assert method.loss(dataclasses.replace(batch, stages=())).item() == batch.hard.item()
+    assert method.loss(dataclasses.replace(batch, levels=())).item() == batch.hard.item()

@@ -321,7 +321,7 @@ def test_a_wider_teachers_channels_are_not_picked_by_the_students_keep_list(
 
     class Looking(FeatureMse):
         def loss(self, batch: Batch) -> Tensor:
-            widths.append(batch.stages[-1].teacher_out.shape[1])
+            widths.append(batch.levels[-1].teacher_out.shape[1])
             return FeatureMse.loss(self, batch)
 
     torch.manual_seed(0)

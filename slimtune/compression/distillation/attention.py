@@ -14,10 +14,10 @@ from slimtune.compression.settings import settings
 @DISTILLATION.register("attention")
 @settings
 class AttentionTransfer(BaseDistillation):
-    """The loss on the labels plus the distance of the attention maps at each resolution.
+    """The loss on the labels plus the distance of the attention maps of each level.
 
-    ``Q = vec(mean over channels of F^2)``, divided by its length, of each stage's output F, and
-    ``loss = hard + w * sum over stages of mean((Q_s - Q_t)^2)``, the mean over images and
+    ``Q = vec(mean over channels of F^2)``, divided by its length, of each level's output F, and
+    ``loss = hard + w * sum over levels of mean((Q_s - Q_t)^2)``, the mean over images and
     positions, as in the authors' code. No channels are compared, so it fits any pruned student,
     and no scale is, so it fits any quantized one. With ``alpha`` above 0, ``hard`` becomes the
     mixture of ``base``.
@@ -44,8 +44,8 @@ class AttentionTransfer(BaseDistillation):
     def loss(self, batch: Batch) -> Tensor:
         """Return the mixed loss, a scalar."""
         loss = BaseDistillation.loss(self, batch)
-        for stage in batch.stages:
-            ours, theirs = attention_map(stage.student_out), attention_map(stage.teacher_out)
+        for level in batch.levels:
+            ours, theirs = attention_map(level.student_out), attention_map(level.teacher_out)
             loss = loss + self.attention_weight * F.mse_loss(ours, theirs)
         return loss
 

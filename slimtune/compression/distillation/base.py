@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Distiller
+from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Distiller, Level
 from slimtune.compression.settings import settings
 
 
@@ -43,6 +44,30 @@ class BaseDistillation(Distiller):
             return batch.hard
         soft = softened_divergence(batch.student, batch.teacher, self.temperature)
         return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * batch.hard
+
+
+@settings
+class FeatureDistillation(BaseDistillation):
+    """`BaseDistillation` plus the mean distance of what the levels of both networks give."""
+
+    feature_weight: Annotated[float, Field(ge=0, description="weight of the feature term")] = 10.0
+
+    @property
+    def needs_teacher(self) -> bool:
+        """True, unless both weights are 0."""
+        return self.alpha > 0 or self.feature_weight > 0
+
+    def distance(self, level: Level) -> Tensor:
+        """Return how far the student is from the teacher at one level, a scalar."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mixed loss, a scalar."""
+        logits = super().loss(batch)
+        if not batch.levels:
+            return logits
+        distances = [self.distance(level) for level in batch.levels]
+        return logits + self.feature_weight * torch.stack(distances).mean()
 
 
 def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

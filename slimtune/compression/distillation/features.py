@@ -1,4 +1,4 @@
-"""Feature maps of student and teacher, stage by stage, in sizes that compare."""
+"""Feature maps of student and teacher, level by level, in sizes that compare."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.distillation.protocol import Stage
-from slimtune.compression.distillation.taps import Size, Span, Tap, find_stages
+from slimtune.compression.distillation.protocol import Level
+from slimtune.compression.distillation.taps import Size, Span, Tap, find_levels
 from slimtune.errors import TrialError
 
 Features = Literal["none", "maps", "channels"]
@@ -33,10 +33,10 @@ class _Pair:
     theirs: Align
 
 
-class StageFollower:
-    """Holds what the stages of both networks gave in the last forward pass.
+class LevelFollower:
+    """Holds what the levels of both networks gave in the last forward pass.
 
-    A stage reads what the stage before it gave; the first reads what its own module reads.
+    A level reads what the level before it gave; the first reads what its own module reads.
 
     Attributes:
         adapters: modules that bring the student's channels to the teacher's; to be trained along.
@@ -48,14 +48,14 @@ class StageFollower:
         ours = (point.ours for point in self._points)
         self.adapters: tuple[nn.Module, ...] = tuple(a for a in ours if isinstance(a, nn.Module))
 
-    def stages(self) -> tuple[Stage, ...]:
-        """Return the stages of the last forward pass of both networks."""
+    def levels(self) -> tuple[Level, ...]:
+        """Return the levels of the last forward pass of both networks."""
         maps = [
             (point.ours(self._maps["ours", i]), point.theirs(self._maps["theirs", i].detach()))
             for i, point in enumerate(self._points)
         ]
         return tuple(
-            Stage(student_in, student_out, teacher_in, teacher_out)
+            Level(student_in, student_out, teacher_in, teacher_out)
             for (student_in, teacher_in), (student_out, teacher_out) in zip(
                 maps, maps[1:], strict=False
             )
@@ -85,14 +85,15 @@ class StageFollower:
 
 
 @contextmanager
-def follow_stages(
+def follow_levels(
     student: nn.Module,
     teacher: nn.Module | None,
     example: Tensor,
+    *,
     features: Features,
     kept: Mapping[str, Sequence[int]],
-) -> Iterator[StageFollower]:
-    """Follow the stages of both networks for the time of the context.
+) -> Iterator[LevelFollower]:
+    """Follow the levels of both networks for the time of the context.
 
     Where ``features`` is ``"channels"``, the channels of each pair of maps are made to agree. A
     student cut out of the teacher's architecture has its keep list applied to the teacher's map,
@@ -109,17 +110,17 @@ def follow_stages(
         kept: output channels of each pruned layer of the student that stayed.
 
     Raises:
-        TrialError: there are no stages whose maps have the same height and width.
+        TrialError: there are no levels whose maps have the same height and width.
     """
     if features == "none" or teacher is None:
-        yield StageFollower()
+        yield LevelFollower()
         return
     spans = _matching(student, teacher, example)
     lists = kept if _layers(student) == _layers(teacher) else {}
     points = [(spans[0][0].first, spans[0][1].first)]
     points += [(ours.last, theirs.last) for ours, theirs in spans]
     pairs = [_pair(ours, theirs, features, lists, example) for ours, theirs in points]
-    follower = StageFollower(pairs)
+    follower = LevelFollower(pairs)
     with follower.following(student, teacher):
         yield follower
 
@@ -136,15 +137,15 @@ def check_features(
         features: what the distillation method asks for, see `Distiller`.
 
     Raises:
-        TrialError: there are no stages whose maps have the same height and width.
+        TrialError: there are no levels whose maps have the same height and width.
     """
     if features != "none":
         _matching(student, teacher, example)
 
 
 def _matching(student: nn.Module, teacher: nn.Module, example: Tensor) -> list[tuple[Span, Span]]:
-    """Return the stages that end with maps of one size, from the largest maps to the smallest."""
-    ours, theirs = find_stages(student, example), find_stages(teacher, example)
+    """Return the levels that end with maps of one size, from the largest maps to the smallest."""
+    ours, theirs = find_levels(student, example), find_levels(teacher, example)
     if not ours.keys() & theirs.keys():
         raise TrialError(
             "student and teacher need feature maps of the same height and width, but the "

@@ -1,4 +1,4 @@
-"""Feature MSE: stage outputs of the student against the teacher's."""
+"""Feature MSE: level outputs of the student against the teacher's."""
 
 from typing import Annotated
 
@@ -6,22 +6,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.base import BaseDistillation
-from slimtune.compression.distillation.protocol import DISTILLATION, Batch
+from slimtune.compression.distillation.base import FeatureDistillation
+from slimtune.compression.distillation.protocol import DISTILLATION, Level
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("fmse")
 @settings
-class FeatureMse(BaseDistillation):
-    """Logit distillation plus the squared distance of the feature maps at each resolution.
+class FeatureMse(FeatureDistillation):
+    """Logit distillation plus the squared distance of the feature maps, level by level.
 
-    ``loss = base + w * mean over stages of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
-    a stage, and sigma the standard deviation of each channel of F_t in the batch, so that
-    channels and stages of any scale weigh alike. r is the identity: for a pruned copy of the
+    ``loss = base + w * mean over levels of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
+    a level, and sigma the standard deviation of each channel of F_t in the batch, so that
+    channels and levels of any scale weigh alike. r is the identity: for a pruned copy of the
     teacher, F_t has the surviving channels only; else r is a learned 1x1 convolution.
 
-    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550; in one stage
+    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550; in one training
     instead of two, as benchmarks do.
     """
 
@@ -32,18 +32,9 @@ class FeatureMse(BaseDistillation):
     features = "channels"
     reference = "Romero et al., FitNets, ICLR 2015, arXiv:1412.6550"
 
-    @property
-    def needs_teacher(self) -> bool:
-        """True, unless both weights are 0."""
-        return self.alpha > 0 or self.feature_weight > 0
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mixed loss, a scalar."""
-        logits = BaseDistillation.loss(self, batch)
-        if not batch.stages:
-            return logits
-        distances = [feature_distance(s.student_out, s.teacher_out) for s in batch.stages]
-        return logits + self.feature_weight * torch.stack(distances).mean()
+    def distance(self, level: Level) -> Tensor:
+        """Return the FitNets distance of one level, a scalar."""
+        return feature_distance(level.student_out, level.teacher_out)
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:

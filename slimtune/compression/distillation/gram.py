@@ -7,19 +7,19 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.distillation.base import BaseDistillation
-from slimtune.compression.distillation.protocol import DISTILLATION, Batch, Stage
+from slimtune.compression.distillation.base import FeatureDistillation
+from slimtune.compression.distillation.protocol import DISTILLATION, Level
 from slimtune.compression.settings import settings
 
 
 @DISTILLATION.register("gram")
 @settings
-class GramDistillation(BaseDistillation):
-    """Logit distillation plus the distance of the FSP matrices at each resolution.
+class GramDistillation(FeatureDistillation):
+    """Logit distillation plus the distance of the FSP matrices of each level.
 
-    ``G_ij = sum over positions of A_i * B_j / (height * width)`` for what a stage reads (A) and
+    ``G_ij = sum over positions of A_i * B_j / (height * width)`` for what a level reads (A) and
     what it gives (B), per image; the larger of the two is max-pooled to the other's size.
-    ``loss = base + w * mean over stages of mean((G_t - G_s)^2) / mean(G_t^2)``, the means over
+    ``loss = base + w * mean over levels of mean((G_t - G_s)^2) / mean(G_t^2)``, the means over
     images and matrix entries, so that w depends neither on widths nor on the teacher's scale.
     Channels are made to agree as in ``fmse``.
     It is a matrix between two layers; the style Gram matrix of one layer is something else.
@@ -36,24 +36,15 @@ class GramDistillation(BaseDistillation):
     features = "channels"
     reference = "Yim et al., A Gift from Knowledge Distillation, CVPR 2017"
 
-    @property
-    def needs_teacher(self) -> bool:
-        """True, unless both weights are 0."""
-        return self.alpha > 0 or self.feature_weight > 0
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mixed loss, a scalar."""
-        logits = BaseDistillation.loss(self, batch)
-        if not batch.stages:
-            return logits
-        distances = [flow_distance(stage) for stage in batch.stages]
-        return logits + self.feature_weight * torch.stack(distances).mean()
+    def distance(self, level: Level) -> Tensor:
+        """Return the FSP distance of one level, a scalar."""
+        return flow_distance(level)
 
 
-def flow_distance(stage: Stage) -> Tensor:
+def flow_distance(level: Level) -> Tensor:
     """Return ``mean((G_t - G_s)^2) / mean(G_t^2)``, a scalar, over images and matrix entries."""
-    ours = flow_matrix(stage.student_in, stage.student_out)
-    theirs = flow_matrix(stage.teacher_in, stage.teacher_out)
+    ours = flow_matrix(level.student_in, level.student_out)
+    theirs = flow_matrix(level.teacher_in, level.teacher_out)
     energy = theirs.square().mean()
     return F.mse_loss(ours, theirs) / energy.clamp(min=torch.finfo(energy.dtype).eps ** 2)
 

@@ -9,15 +9,15 @@ from slimtune.registry import Registry
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What one resolution stage of both networks reads and gives.
+class Level:
+    """What one resolution level of both networks reads and gives.
 
-    A stage reads what the stage before it gave.
+    A level reads what the level before it gave.
 
     Attributes:
-        student_in: (n, c, h, w), what the stage reads.
+        student_in: (n, c, h, w), what the level reads.
         student_out: (n, c', h', w'), what it gives, after its last activation if that is a module.
-        teacher_in: without gradient; same height and width but perhaps for the first stage; same
+        teacher_in: without gradient; same height and width but perhaps for the first level; same
             channels, where the method asks for ``"channels"``.
         teacher_out: without gradient; same height and width as ``student_out``, and channels.
     """
@@ -39,7 +39,7 @@ class Batch:
         labels: int64, (n,).
         mixed_labels: int64, (n,): labels of the images that were mixed in.
         share: weight of ``labels`` against ``mixed_labels``, in [0, 1]; 1 without mixup.
-        stages: feature maps, early to late; empty unless the method asks for them.
+        levels: feature maps, early to late; empty unless the method asks for them.
         progress: how far the fine-tuning is, 0 at its first step and 1 at its end.
     """
 
@@ -49,7 +49,7 @@ class Batch:
     labels: Tensor
     mixed_labels: Tensor
     share: float = 1.0
-    stages: tuple[Stage, ...] = ()
+    levels: tuple[Level, ...] = ()
     progress: float = 0.0
 
 
@@ -57,7 +57,7 @@ class Distiller:
     """Mixes the loss on the labels with what the teacher says of the same augmented images.
 
     Attributes:
-        features: what `Batch.stages` must hold: ``"none"``; ``"maps"``, where only heights and
+        features: what `Batch.levels` must hold: ``"none"``; ``"maps"``, where only heights and
             widths agree; ``"channels"``, where channels agree too, by teacher channels selected
             with the student's keep list or else by a learned 1x1 convolution on the student that
             never ships.

@@ -1,4 +1,4 @@
-"""Where a network's resolution stages end: found by running it once, in any architecture."""
+"""Where a network's resolution levels end: found by running it once, in any architecture."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +42,11 @@ class Tap:
 
 @dataclass(frozen=True)
 class Span:
-    """One resolution stage.
+    """One resolution level.
 
     Attributes:
         first: what its module reads; where that module is a lone layer, such as the last ReLU
-            of a VGG stage, the output of the network's first convolution.
+            of a VGG level, the output of the network's first convolution.
         last: what its module gives.
     """
 
@@ -54,13 +54,13 @@ class Span:
     last: Tap
 
 
-def find_stages(network: nn.Module, example: Tensor) -> dict[Size, Span]:
-    """Return the stage that ends at each resolution, from the largest to the smallest.
+def find_levels(network: nn.Module, example: Tensor) -> dict[Size, Span]:
+    """Return the level that ends at each resolution, from the largest to the smallest.
 
     Of all modules with outputs of one height and width, that is the last of the outermost ones:
     inside the block that halves a map there are whole maps too, but its neighbours before it lie
     further out. The network itself, and a backbone that contains the first convolution, are no
-    stages; nor is anything of a size that no convolution gives, or of one pixel.
+    levels; nor is anything of a size that no convolution gives, or of one pixel.
 
     Args:
         network: run once in eval mode without gradient; otherwise left as it is.
@@ -124,18 +124,18 @@ class _Watch:
         # A frozen 0/1 selection moves channels; the keep lists are those of layers that learn.
         if isinstance(module, nn.Conv2d) and not isinstance(module, SelectionConv2d):
             self._producer = (self._names[module], module.out_channels)
-        given = self._tap(module, False, output, self._producer)
+        output_tap = self._tap(module, False, output, self._producer)
         if isinstance(module, nn.Conv2d):
-            self.sizes.add(given.size)
-            self._first = self._first or given
-        best = self.spans.get(given.size)
-        if module in self._around_first or (best and best.last.depth < given.depth):
+            self.sizes.add(output_tap.size)
+            self._first = self._first or output_tap
+        best = self.spans.get(output_tap.size)
+        if module in self._around_first or (best and best.last.depth < output_tap.depth):
             return
-        begin = self._first or given
+        begin = self._first or output_tap
         inside = list(module.modules())[1:]
         if _is_maps(*inputs[:1]) and any(isinstance(m, nn.Conv2d) for m in inside):
             begin = self._tap(module, True, inputs[0], self._at_entry[module])
-        self.spans[given.size] = Span(begin, given)
+        self.spans[output_tap.size] = Span(begin, output_tap)
 
     def _tap(self, module: nn.Module, reads: bool, maps: Tensor, producer: tuple[str, int]) -> Tap:
         size = (maps.shape[2], maps.shape[3])

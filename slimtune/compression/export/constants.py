@@ -32,8 +32,8 @@ def carry_out(graph: Graph, model: onnx.ModelProto) -> None:
     if any(node.op_type in ("Shape", "CastLike") for node in graph.nodes):
         _replace_known(graph, model, weights)
     nodes = _foldable(graph, weights)
-    found = _evaluated(nodes, graph)
-    small = {name: value for name, value in found.items() if value.size <= MOST_NUMBERS}
+    values = _evaluated(nodes, graph)
+    small = {name: value for name, value in values.items() if value.size <= MOST_NUMBERS}
     graph.constants |= small
     graph.nodes = [node for node in graph.nodes if not set(node.output) <= small.keys()]
 
@@ -74,15 +74,15 @@ def _shape(
 
 def _foldable(graph: Graph, weights: Collection[str]) -> list[NodeProto]:
     """Return the operators on constants that are no weights, in order."""
-    known = graph.constants.keys() - set(weights)
-    found = []
+    constants = graph.constants.keys() - set(weights)
+    operators = []
     for node in graph.nodes:
         plain = node.domain in ("", "ai.onnx") and not node.op_type.startswith("Random")
         bare = not any(a.HasField("g") or a.graphs for a in node.attribute)
-        if plain and bare and node.input and all(n in known for n in node.input if n):
-            known |= set(node.output)
-            found.append(node)
-    return found
+        if plain and bare and node.input and all(n in constants for n in node.input if n):
+            constants |= set(node.output)
+            operators.append(node)
+    return operators
 
 
 def _evaluated(nodes: list[NodeProto], graph: Graph) -> dict[str, np.ndarray]:

@@ -92,7 +92,7 @@ class _Writer:
     values: dict[torch.fx.Node, _Value] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     used: dict[str, torch.Tensor] = field(default_factory=dict)
-    made: dict[tuple[str, ...], str] = field(default_factory=dict)
+    outputs: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         stored = [*self.network.named_parameters(), *self.network.named_buffers()]
@@ -121,12 +121,13 @@ class _Writer:
 
     def emit(self, kind: str, inputs: Sequence[str], axes: int, **attributes: Any) -> _Value:
         """Return the output of a node, which is added if there is none like it."""
+        # The exporters merge equal nodes, and files are to be the same whoever wrote the graph.
         node = (kind, *inputs, str(attributes))
-        if node not in self.made:
-            self.made[node] = f"value_{len(self.nodes)}"
-            outputs = [self.made[node]]
+        if node not in self.outputs:
+            self.outputs[node] = f"value_{len(self.nodes)}"
+            outputs = [self.outputs[node]]
             self.nodes.append(helper.make_node(kind, list(inputs), outputs, **attributes))
-        return _Value(self.made[node], axes)
+        return _Value(self.outputs[node], axes)
 
     def constant(self, tensor: torch.Tensor) -> str:
         """Return the name of a parameter or buffer: shared ones have one."""
@@ -160,6 +161,7 @@ class _Writer:
             _require(not self._read(first).shares)
 
     def _finish(self, last: _Value) -> None:
+        # The last node is renamed, so that it must be the one that computes what is returned.
         _require(last.axes == 2 and bool(self.nodes) and self.nodes[-1].output[0] == last.name)
         self.nodes[-1].output[0] = self.give
 
@@ -258,8 +260,8 @@ def _call_add(writer: _Writer, node: torch.fx.Node) -> _Value:
 
 def _call_flatten(writer: _Writer, node: torch.fx.Node) -> _Value:
     _require(not set(node.kwargs) - {"start_dim", "end_dim"})
-    value, *given = node.args
-    start, end = [*given, *[node.kwargs.get("start_dim", 0)][len(given) :], -1][:2]
+    value, *ends = node.args
+    start, end = [*ends, *[node.kwargs.get("start_dim", 0)][len(ends) :], -1][:2]
     return _flattened(writer, writer._read(value), start, node.kwargs.get("end_dim", end))
 
 

@@ -74,7 +74,7 @@ def open_graph(model: onnx.ModelProto) -> Graph:
             renamed[node.output[0]] = inputs[0]
         else:
             kept = NodeProto()
-            kept.CopyFrom(node)
+            kept.CopyFrom(node)  # the caller's model stays as it is
             while inputs and not inputs[-1]:  # an input that is left out, as the bias of some
                 inputs.pop()
             kept.input[:] = inputs
@@ -99,6 +99,7 @@ def fold_batch_norms(graph: Graph) -> dict[str, np.ndarray]:
         conv = writers.get(norm.input[0])
         if conv is None or conv.op_type != "Conv" or conv.input[1] not in graph.constants:
             continue
+        # Another reader wants the value before the norm, or the weight without the factor.
         if len(readers[norm.input[0]]) > 1 or len(readers[conv.input[1]]) > 1:
             continue
         if not all(name in graph.constants for name in (*norm.input[1:], *conv.input[2:])):
@@ -183,6 +184,7 @@ def shorten(graph: Graph) -> Graph:
     """
     names = Counter(name for node in graph.nodes for name in (*node.input, *node.output) if name)
     short = {IMAGES: IMAGES, LOGITS: LOGITS}
+    # The most frequent names get the shortest: Python's sort is stable, so files repeat.
     frequent = sorted((n for n in names if n not in short), key=lambda n: -names[n])
     short |= {name: _letters(index) for index, name in enumerate(frequent)}
     nodes = [_bare(node, short) for node in graph.nodes]
@@ -206,7 +208,7 @@ def _bare(node: NodeProto, short: Mapping[str, str]) -> NodeProto:
 def _letters(index: int) -> str:
     alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     text = alphabet[index % 52]
-    while index >= 52:
+    while index >= 52:  # as columns of a spreadsheet: a to Z, then aa
         index = index // 52 - 1
         text = alphabet[index % 52] + text
     return text

@@ -144,6 +144,7 @@ def _agreed(
 ) -> dict[str, Range]:
     """Return the ranges that all readers of a value learned, those behind movers included."""
     readers, agreed = graph.readers(), dict[str, Range]()
+    # From the end, so that what readers behind a pooling or a reshape agreed on is known.
     for writer in reversed(graph.nodes):
         name = writer.output[0]
         wanted = {_wanted(node, name, stored, learned, agreed) for node in readers.get(name, [])}

@@ -142,21 +142,21 @@ class _Inspection:
         nonzero = sum(one.nonzero for one in distinct.values())
         macs = [one.macs for one in layers if one.macs is not None]
         bops = [one.macs * one.bits * one.input_bits for one in layers if one.macs is not None]
-        known = len(macs) == len(layers)
+        countable = len(macs) == len(layers)
         return FileContent(
             params=weights + sum(bias.size for bias in biases),
             nonzero=nonzero + sum(int(np.count_nonzero(bias)) for bias in biases),
             sparsity=1 - nonzero / weights if weights else 0.0,
-            macs=sum(macs) if known else None,
-            bops=sum(bops) if known else None,
+            macs=sum(macs) if countable else None,
+            bops=sum(bops) if countable else None,
             weight_bytes=sum(self._bytes(name) for name in self._sources(distinct)),
             packed_bytes=_packed_bytes(distinct.values(), biases),
             layers=tuple(layers),
         )
 
     def _is_layer(self, node: NodeProto) -> bool:
-        known = node.op_type in _WEIGHT and len(node.input) > _WEIGHT[node.op_type]
-        return known and _weight(node) in self.constant and node.input[0] not in self.constant
+        weighted = node.op_type in _WEIGHT and len(node.input) > _WEIGHT[node.op_type]
+        return weighted and _weight(node) in self.constant and node.input[0] not in self.constant
 
     def _layer(self, node: NodeProto, values: Mapping[str, np.ndarray]) -> FileLayer:
         value, zero = values[_weight(node)], self._zero_point(node)
@@ -179,16 +179,16 @@ class _Inspection:
 
     def _other_numbers(self, layers: Iterable[NodeProto]) -> list[str]:
         """Return the names of biases, and of scale and shift of normalisations."""
-        found: dict[str, None] = {}
+        norms: dict[str, None] = {}
         for node in layers:
             index = _BIAS.get(node.op_type, len(node.input))
             bias = node.input[index] if index < len(node.input) else self._added(node)
             if bias in self.constant:
-                found[bias] = None
+                norms[bias] = None
         for node in self.nodes:
             if node.op_type in ("BatchNormalization", "LayerNormalization"):
-                found |= dict.fromkeys(name for name in node.input[1:3] if name in self.constant)
-        return list(found)
+                norms |= dict.fromkeys(name for name in node.input[1:3] if name in self.constant)
+        return list(norms)
 
     def _added(self, layer: NodeProto) -> str:
         """Return the constant that is added to what ``layer`` gives, after any scaling."""
@@ -214,19 +214,19 @@ class _Inspection:
             [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in wanted],
             [tensor for tensor in self.model.graph.initializer if tensor.name in needed],
         )
-        found = _carried_out(graph, self.model.opset_import)
-        return {name: np.asarray(value) for name, value in zip(wanted, found, strict=True)}
+        results = _carried_out(graph, self.model.opset_import)
+        return {name: np.asarray(value) for name, value in zip(wanted, results, strict=True)}
 
     def _sources(self, names: Iterable[str]) -> set[str]:
         """Return the stored tensors that constants are made from."""
-        found, left = set(), list(names)
+        tensors, left = set(), list(names)
         while left:
             name = left.pop()
             if name in self.stored:
-                found.add(name)
+                tensors.add(name)
             elif name in self.writers:
                 left += [i for i in self.writers[name].input if i]
-        return found
+        return tensors
 
     def _bytes(self, name: str) -> int:
         tensor = self.stored[name]

@@ -21,13 +21,13 @@ def half_weights(graph: Graph) -> dict[str, np.ndarray]:
 
     Must be called before batch normalisations are folded. Biases stay float32: they are few.
     """
-    found = {}
+    halves = {}
     for name, value in _float_weights(graph).items():
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # what becomes infinite is not equal below
             half = value.astype(np.float16)
         if np.array_equal(half.astype(np.float32), value):
-            found[name] = half
-    return found
+            halves[name] = half
+    return halves
 
 
 def store_floats(
@@ -88,14 +88,14 @@ def left_float(
     taken = {name: weight.integers.size for name, weight in stored.items()}
     taken |= {name: half.size for name, half in halves.items()}
     read = {name for node in graph.nodes for name in node.input} & graph.constants.keys()
-    found: dict[str, int] = {}
+    left_float: dict[str, int] = {}
     for name in sorted(read - taken.keys()):
         value = graph.constants[name]
         matrix = value.size >= _FEWEST and sum(length > 1 for length in value.shape) > 1
-        known = name in parameters and value.size == parameters[name]
-        if value.dtype == np.float32 and (known or matrix) and not is_selection(value):
-            found[name] = value.size
-    return LeftOut(found, sum(found.values()) + sum(taken.values()))
+        parameter = name in parameters and value.size == parameters[name]
+        if value.dtype == np.float32 and (parameter or matrix) and not is_selection(value):
+            left_float[name] = value.size
+    return LeftOut(left_float, sum(left_float.values()) + sum(taken.values()))
 
 
 def insert_dynamic(graph: Graph, stored: Mapping[str, StoredWeight]) -> Graph:
@@ -105,8 +105,8 @@ def insert_dynamic(graph: Graph, stored: Mapping[str, StoredWeight]) -> Graph:
     `ConvInteger` and `MatMulInteger` give int32 sums; ``sums * (input scale * weight scale)``
     plus the bias is what the layer computes. Selections keep their float kernel.
     """
-    made = _Dynamic(graph, {n: w for n, w in stored.items() if not is_selection(w.integers)})
-    return made.result()
+    rewriter = _Dynamic(graph, {n: w for n, w in stored.items() if not is_selection(w.integers)})
+    return rewriter.result()
 
 
 class _Dynamic:
@@ -167,10 +167,10 @@ class _Dynamic:
 def _float_weights(graph: Graph) -> dict[str, np.ndarray]:
     """Return the constants that are weights: float32, of two or more axes, read by a node."""
     read = dict.fromkeys(name for node in graph.nodes for name in node.input)
-    found = {name: graph.constants[name] for name in read if name in graph.constants}
+    constants = {name: graph.constants[name] for name in read if name in graph.constants}
     return {
         name: value
-        for name, value in found.items()
+        for name, value in constants.items()
         if value.dtype == np.float32 and value.ndim > 1 and value.size >= _FEWEST
     }
 

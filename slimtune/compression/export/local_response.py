@@ -47,5 +47,5 @@ class _LocalResponse(torch.autograd.Function):
     @staticmethod
     def symbolic(g: Any, x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
         """Return the node that torch's TorchScript exporter writes."""
-        made = g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
-        return made.setType(x.type())
+        node = g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
+        return node.setType(x.type())

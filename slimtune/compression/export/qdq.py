@@ -53,7 +53,7 @@ class _Insertion:
         self.graph, self.stored, self.grids, self.clipped = graph, stored, grids, clipped
         self.constants = dict(graph.constants)
         self.nodes: list[NodeProto] = []
-        self.made: set[str] = set()
+        self.present: set[str] = set()
 
     def result(self) -> Graph:
         relus = [node for node in self.graph.nodes if self._is_dropped(node)]
@@ -82,7 +82,7 @@ class _Insertion:
         if (node.input[0], node.input[1]) in self.clipped:
             grid = self.clipped[node.input[0], node.input[1]]
             name = f"{node.input[0]}:{grid}"
-            if name not in self.made:
+            if name not in self.present:
                 self._round(copy.input[0], name, grid)
             copy.input[0] = f"{name}:dequantized"
         if node.op_type == "Gemm" and len(node.input) > 2:
@@ -101,7 +101,7 @@ class _Insertion:
 
     def _write_scale(self, name: str, weight: StoredWeight) -> None:
         inputs = [self._with_signs(name, weight), f"{name}:scale"]
-        scale = np.abs(weight.scale)
+        scale = np.abs(weight.scale)  # kernels want scales above 0; the integers take the signs
         axis: dict[str, Any] = {"axis": 0}
         if weight.integers.ndim == 2:
             # ONNX Runtime 1.31 fuses a Gemm only when its weight names a zero point.
@@ -131,9 +131,9 @@ class _Insertion:
     def _write_bias(self, gemm: NodeProto, grid: Grid) -> str:
         # A layer that is applied twice rounds its bias to the grid of each input.
         name = f"{gemm.input[2]}:{gemm.input[1]}:{grid.scale!r}"
-        if name in self.made:
+        if name in self.present:
             return f"{name}:dequantized"
-        self.made.add(name)
+        self.present.add(name)
         scale = (grid.scale * np.abs(self.stored[gemm.input[1]].scale)).astype(np.float32)
         self.constants[f"{name}:scale"] = scale
         integers = np.rint(self.constants[gemm.input[2]] / scale).astype(np.int32)
@@ -144,7 +144,7 @@ class _Insertion:
 
     def _round(self, source: str, name: str, grid: Grid) -> None:
         """Put ``source`` onto ``grid``; readers find it under ``name:dequantized``."""
-        self.made.add(name)
+        self.present.add(name)
         scale, zero = f"scale:{grid.scale!r}", f"zero:{grid.zero_point}"
         self.constants[scale] = np.asarray(grid.scale, np.float32)
         self.constants[zero] = np.asarray(grid.zero_point, np.uint8)
@@ -155,5 +155,5 @@ class _Insertion:
         ]
 
     def _dequantized(self, name: str) -> str:
-        known = name in self.stored or name in self.grids
-        return f"{name}:dequantized" if known else name
+        on_a_grid = name in self.stored or name in self.grids
+        return f"{name}:dequantized" if on_a_grid else name

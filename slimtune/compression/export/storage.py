@@ -101,6 +101,7 @@ def write_numbers(
 
 def _worth_a_bitmap(numbers: Mapping[str, Numbers]) -> set[str]:
     saved = {n: one.dense_bits - one.sparse_bits for n, one in numbers.items()}
+    # `_in_eights` may need 7 zeros to fill up the last byte.
     chosen = {n for n, one in numbers.items() if saved[n] > 0 and (one.values == 0).sum() >= 8}
     least = max(8 * _STREAM_BYTES, _WORTH * sum(one.dense_bits for one in numbers.values()))
     return chosen if sum(saved[name] for name in chosen) >= least else set()
@@ -134,6 +135,7 @@ def _place(streams: list[_Stream], name: str, one: Numbers, sparse: bool) -> Non
             continue
         if stream.size + one.values.size > MOST_NUMBERS:
             continue
+        # Integers that need a codebook may share one, as long as its index fits into the bits.
         joined = _alphabet(stream.alphabet, one)
         if one.bits >= 8 or len(joined) <= 2**one.bits:
             stream.members[name], stream.alphabet = one.values, joined
@@ -142,8 +144,8 @@ def _place(streams: list[_Stream], name: str, one: Numbers, sparse: bool) -> Non
     streams.append(_Stream(one.bits, sparse, one.values.dtype, {name: one.values}, alphabet))
 
 
-def _alphabet(known: np.ndarray, one: Numbers) -> np.ndarray:
-    return np.union1d(known, one.values).astype(np.int8) if one.bits < 8 else known
+def _alphabet(alphabet: np.ndarray, one: Numbers) -> np.ndarray:
+    return np.union1d(alphabet, one.values).astype(np.int8) if one.bits < 8 else alphabet
 
 
 @dataclass
@@ -154,7 +156,7 @@ class _Unpacking:
     dtype: np.dtype[np.generic]
     prefix: str
     nodes: list[NodeProto] = field(default_factory=list)
-    made: int = 0
+    count: int = 0
 
     def of(self, stream: _Stream) -> list[NodeProto]:
         """Return the nodes from the stored bytes to each member under its name and shape."""
@@ -165,7 +167,7 @@ class _Unpacking:
         else:
             name = self._dense(stream, flat)
         sizes = [values.size for values in stream.members.values()]
-        if flat.size % 8:
+        if flat.size % 8:  # planes hold whole bytes: the last part of the split is padding
             sizes.append(8 - flat.size % 8)
         parts = [name]
         if len(sizes) > 1:
@@ -227,8 +229,8 @@ class _Unpacking:
         return str(node.output[0])
 
     def _name(self) -> str:
-        self.made += 1
-        return f"{self.prefix}:{self.made}"
+        self.count += 1
+        return f"{self.prefix}:{self.count}"
 
     def _constant(self, label: str, value: np.ndarray) -> str:
         self.constants[f"{self.prefix}:{label}"] = value

@@ -104,8 +104,8 @@ def _by_torch_export(network: nn.Module, example: torch.Tensor) -> onnx.ModelPro
 def _first_names(written: onnx.ModelProto, network: nn.Module) -> onnx.ModelProto:
     """Call every parameter by its first name: torch.export calls shared ones by the last."""
     first: dict[int, str] = {}
-    known = network.named_parameters(remove_duplicate=False)
-    names = {name: first.setdefault(id(tensor), name) for name, tensor in known}
+    parameters = network.named_parameters(remove_duplicate=False)
+    names = {name: first.setdefault(id(tensor), name) for name, tensor in parameters}
     for tensor in written.graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     for node in written.graph.node:

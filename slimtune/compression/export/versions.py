@@ -41,8 +41,8 @@ def oldest_runtime(model: ModelProto) -> str:
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     kinds = {node.op_type for node in model.graph.node}
     later = [version for kind, version in _RUNTIME_OF_OPERATOR.items() if kind in kinds]
-    known = (_RUNTIME_OF_OPSET[opset], OLDEST_TRIED, *later)
-    return max(known, key=lambda version: [int(part) for part in version.split(".")])
+    candidates = (_RUNTIME_OF_OPSET[opset], OLDEST_TRIED, *later)
+    return max(candidates, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def _needed(node: NodeProto, opset: int) -> int:
@@ -51,25 +51,25 @@ def _needed(node: NodeProto, opset: int) -> int:
         a.name == "ceil_mode" and a.i for a in node.attribute
     ):
         return 19  # it counted the padding otherwise before
-    given = {attribute.name for attribute in node.attribute}
+    attributes = {attribute.name for attribute in node.attribute}
     needed = onnx.defs.get_schema(node.op_type, opset)
     while needed.since_version > LOWEST_OPSET:
         try:
             older = onnx.defs.get_schema(node.op_type, needed.since_version - 1)
         except onnx.defs.SchemaError:  # it is new
             break
-        if not _same(needed, older, given):
+        if not _same(needed, older, attributes):
             break
         needed = older
     return int(needed.since_version)
 
 
-def _same(newer: onnx.defs.OpSchema, older: onnx.defs.OpSchema, given: set[str]) -> bool:
-    """Return whether a node with the ``given`` attributes means the same in both versions."""
+def _same(newer: onnx.defs.OpSchema, older: onnx.defs.OpSchema, attributes: set[str]) -> bool:
+    """Return whether a node with these attributes means the same in both versions."""
     return (
         _ports(newer.inputs) == _ports(older.inputs)
         and _ports(newer.outputs) == _ports(older.outputs)
-        and given <= older.attributes.keys()
+        and attributes <= older.attributes.keys()
         and all(_default(newer, name) == _default(older, name) for name in older.attributes)
     )
 

@@ -22,21 +22,21 @@ def kernel_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str
     Raises:
         TrialError: integers that do not fit their bits.
     """
-    found = {}
+    weights = {}
     fewest = min((weight.bits for weight in stored.values()), default=8)
     for node in graph.nodes:
         name = node.input[1] if node.op_type in ("Conv", "Gemm") else ""
-        if name not in graph.constants or name in found or not _can_be_stored(node):
+        if name not in graph.constants or name in weights or not _can_be_stored(node):
             continue
         if not all(bias in graph.constants for bias in node.input[2:]):
             continue
         if name in stored:
             _check_fits(name, stored[name])
-            found[name] = stored[name]
+            weights[name] = stored[name]
         elif stored and is_selection(graph.constants[name]):
             weight = graph.constants[name].astype(np.int8)
-            found[name] = StoredWeight(weight, np.ones(len(weight), np.float32), fewest)
-    return found
+            weights[name] = StoredWeight(weight, np.ones(len(weight), np.float32), fewest)
+    return weights
 
 
 def other_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
@@ -49,13 +49,13 @@ def other_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str,
         TrialError: integers that do not fit their bits.
     """
     read = {name for node in graph.nodes for name in node.input}
-    found = {}
+    weights = {}
     for name, weight in stored.items():
         constant = graph.constants.get(name)
         if name in read and constant is not None and constant.shape == weight.integers.shape:
             _check_fits(name, weight)
-            found[name] = weight
-    return found
+            weights[name] = weight
+    return weights
 
 
 def fold_into_scales(

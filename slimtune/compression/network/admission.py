@@ -103,10 +103,10 @@ def _depends(name: str, reason: str, norm: bool = False) -> ModelError:
     )
 
 
-def _far(found: Tensor, expected: Tensor) -> float:
+def _far(logits: Tensor, expected: Tensor) -> float:
     """Return the largest difference of two logits, as a part of the largest logit."""
     scale = float(expected.abs().max()) or 1.0
-    return float((found - expected).abs().nan_to_num(0.0).max()) / scale
+    return float((logits - expected).abs().nan_to_num(0.0).max()) / scale
 
 
 def _far_in_double(network: nn.Module, images: Tensor) -> float | None:
@@ -124,10 +124,10 @@ def _check_training(network: nn.Module, images: Tensor, name: str) -> None:
     """Check on a copy that training gives logits of the shape that evaluation gives."""
     with torch.random.fork_rng([]), torch.enable_grad():
         learner = copy.deepcopy(network).train()
-        found = _tried(lambda: learner(images), name)
+        output = _tried(lambda: learner(images), name)
         expected = _tried(lambda: copy.deepcopy(network)(images), name)
-    if not isinstance(found, Tensor) or found.shape != expected.shape:
-        what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if not isinstance(output, Tensor) or output.shape != expected.shape:
+        what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ModelError(
             f"in training {name} returns {what}, in evaluation logits of shape "
             f"{tuple(expected.shape)}; return the logits alone, or as the first of several tensors"

@@ -31,9 +31,9 @@ def cloned(network: nn.Module) -> nn.Module:
     hooks. Modules that say themselves how they are copied, and attributes other than modules,
     parameters, buffers and plain values, are left to it.
     """
-    made = _cloned(network, {})
-    assert isinstance(made, nn.Module)
-    return made
+    clone = _cloned(network, {})
+    assert isinstance(clone, nn.Module)
+    return clone
 
 
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device)
@@ -47,19 +47,19 @@ def _cloned(value: Any, memo: dict[int, Any]) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if type(value) in (torch.Tensor, nn.Parameter) and _is_bare(value):
-        made = value.detach().clone()
-        made = nn.Parameter(made) if isinstance(value, nn.Parameter) else made
-        made.requires_grad_(value.requires_grad)
+        clone = value.detach().clone()
+        clone = nn.Parameter(clone) if isinstance(value, nn.Parameter) else clone
+        clone.requires_grad_(value.requires_grad)
     elif isinstance(value, nn.Module) and _copies_as_usual(type(value)):
-        made = value.__class__.__new__(value.__class__)
-        memo[id(value)] = made
+        clone = value.__class__.__new__(value.__class__)
+        memo[id(value)] = clone
         for name, held in value.__dict__.items():
-            made.__dict__[name] = _copied_attribute(name, held, memo)
+            clone.__dict__[name] = _copied_attribute(name, held, memo)
     else:
         return copy.deepcopy(value, memo)
-    memo[id(value)] = made
+    memo[id(value)] = clone
     memo.setdefault(id(memo), []).append(value)  # type: ignore[arg-type]  # keeps the id taken
-    return made
+    return clone
 
 
 def _is_bare(tensor: Tensor) -> bool:

@@ -16,15 +16,15 @@ class WeightLayer:
     Attributes:
         name: qualified name of the module.
         module: the layer itself.
-        stage: how often the image had become smaller before its output, from 0; linear layers
-            belong to the last convolution's stage.
+        level: how often the image had become smaller before its output, from 0; linear layers
+            belong to the last convolution's level.
         first: whether it is the first of the network.
         last: whether it is the last of the network.
     """
 
     name: str
     module: nn.Module
-    stage: int
+    level: int
     first: bool
     last: bool
 
@@ -68,15 +68,15 @@ def weight_layers(model: nn.Module, example: Tensor) -> list[WeightLayer]:
         for module, mode in modes.items():
             module.training = mode
     names = {module: name for name, module in model.named_modules()}
-    found, stage, smallest = [], 0, 0
+    layers_in_order, level, smallest = [], 0, 0
     for index, (module, pixels) in enumerate(sizes.items()):
         if pixels and smallest and pixels < smallest:
-            stage += 1
+            level += 1
         smallest = min(smallest, pixels) if smallest and pixels else smallest or pixels
-        found.append(
-            WeightLayer(names[module], module, stage, index == 0, index == len(sizes) - 1)
+        layers_in_order.append(
+            WeightLayer(names[module], module, level, index == 0, index == len(sizes) - 1)
         )
-    return found
+    return layers_in_order
 
 
 def is_weight_layer(module: nn.Module) -> bool:

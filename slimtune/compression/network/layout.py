@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-_KNOWN = "_runs_channels_last"
+_MEMORY = "_runs_channels_last"
 """Attribute of a network that was tried; copies and pickles take it along."""
 _EXACT = 1e-6
 """Of the largest logit, in float64."""
@@ -24,7 +24,7 @@ def laid_out(network: nn.Module, image_shape: tuple[int, int, int] | None = None
         image_shape: (channels, height, width); needed but for a network that was tried before.
     """
     if image_shape is None:
-        last = bool(network.__dict__[_KNOWN])
+        last = bool(network.__dict__[_MEMORY])
     else:
         last = runs_channels_last(network, image_shape)
     return _lay(network, torch.channels_last if last else torch.contiguous_format)
@@ -42,18 +42,18 @@ def runs_channels_last(network: nn.Module, image_shape: tuple[int, int, int]) ->
         network: not changed, but for what it remembers.
         image_shape: (channels, height, width).
     """
-    known = network.__dict__.get(_KNOWN)
-    if known is None:
-        known = _bears(network, image_shape)
-        network.__dict__[_KNOWN] = known
-    return bool(known)
+    last = network.__dict__.get(_MEMORY)
+    if last is None:
+        last = _bears(network, image_shape)
+        network.__dict__[_MEMORY] = last
+    return bool(last)
 
 
 def laid_out_like(
     network: nn.Module, original: nn.Module, image_shape: tuple[int, int, int]
 ) -> nn.Module:
     """Lay ``network``, which was cut out of ``original``, out like that, in place; return it."""
-    network.__dict__[_KNOWN] = runs_channels_last(original, image_shape)
+    network.__dict__[_MEMORY] = runs_channels_last(original, image_shape)
     return laid_out(network, image_shape)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slimtune.compression.pruning.members import filters, scales
 from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
-from slimtune.compression.settings import settings
+from slimtune.compression.settings import MOST_EPOCHS, settings
 from slimtune.errors import PruningError
 
 
@@ -39,7 +39,10 @@ class BNScale(ChannelPruning):
         float, Field(ge=0, le=0.1, description="lambda, the weight of sum |gamma| in the loss")
     ] = 1e-2
     sparsity_epochs: Annotated[
-        int, Field(ge=0, le=1000, description="epochs of training with the penalty before pruning")
+        int,
+        Field(
+            ge=0, le=MOST_EPOCHS, description="epochs of training with the penalty before pruning"
+        ),
     ] = 1
 
     def check(self, groups: Sequence[ChannelGroup]) -> None:

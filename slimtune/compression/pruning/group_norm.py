@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slimtune.compression.pruning.members import Member, filters, readers, scales
 from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
-from slimtune.compression.settings import settings
+from slimtune.compression.settings import MOST_EPOCHS, settings
 
 
 @PRUNING.register("group_norm")
@@ -32,7 +32,10 @@ class GroupNorm(ChannelPruning):
         float, Field(ge=0, le=0.1, description="weight of the penalty in sparse training")
     ] = 5e-4
     sparsity_epochs: Annotated[
-        int, Field(ge=0, le=1000, description="epochs of sparse training before pruning; 0: none")
+        int,
+        Field(
+            ge=0, le=MOST_EPOCHS, description="epochs of sparse training before pruning; 0: none"
+        ),
     ] = 0
 
     def scores(self, group: ChannelGroup) -> Tensor:

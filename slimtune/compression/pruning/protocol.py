@@ -26,7 +26,7 @@ class ChannelGroup:
         norms: the batch normalisations on these channels, with qualified names.
         consumers: the convolutions and linear layers that read these channels.
         channels: how many there are.
-        stage: resolution stage of the first producer, counted from 0, see `layers.weight_layers`.
+        level: resolution level of the first producer, counted from 0, see `layers.weight_layers`.
         seed: of the trial, for methods that draw.
         shared_norms: batch normalisations on these channels and others, after a concatenation.
         positions: where the channels lie among the inputs of a consumer or in a shared norm, by
@@ -39,7 +39,7 @@ class ChannelGroup:
     norms: tuple[tuple[str, nn.Module], ...]
     consumers: tuple[tuple[str, nn.Module], ...]
     channels: int
-    stage: int = 0
+    level: int = 0
     seed: int = 0
     shared_norms: tuple[tuple[str, nn.Module], ...] = ()
     positions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

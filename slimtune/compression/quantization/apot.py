@@ -64,7 +64,7 @@ class Apot(LearnedQuantizer):
     Inputs of k bits are ``a P(clip(x / a, 0, 1))`` with the levels of k bits, those with a sign
     as weights; with 7 and 8 bits uniform, as in the file, which cannot round to other levels
     and so computes with 8 uniform bits on [0, a]. The first a is the 99.9th percentile that
-    calibration images show. The first and the last layer, and stages of 7 or 8 bits, have
+    calibration images show. The first and the last layer, and levels of 7 or 8 bits, have
     symmetric uniform weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
 
     Li, Dong, Wang, "Additive Powers-of-Two Quantization: An Efficient Non-uniform

@@ -41,9 +41,24 @@ DoReFaBits = Annotated[
 ]
 
 
+@settings
+class TanhWeights(LearnedQuantizer):
+    """What `DoReFa` and `Pact` share: DoReFa's weights between the first and the last layer."""
+
+    bits: DoReFaBits = 4
+
+    def weight_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
+        """Return the paper's for up to 7 bits, a symmetric one for 8."""
+        return DoReFaWeight(weight, bits) if bits < 8 else MaxWeight(bits)
+
+    def end_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
+        """Return a symmetric quantizer."""
+        return MaxWeight(bits)
+
+
 @QUANTIZATION.register("dorefa")
 @settings
-class DoReFa(LearnedQuantizer):
+class DoReFa(TanhWeights):
     """Weights squeezed by tanh onto a uniform grid; inputs clipped at a constant.
 
     ``q = 2 Q_b(tanh(w) / (2 max|tanh w|) + 1/2) - 1`` with ``Q_b`` rounding to multiples of
@@ -55,24 +70,14 @@ class DoReFa(LearnedQuantizer):
 
     Inputs are clipped to [0, c] and rounded to 2^k - 1 steps. The paper has c = 1 for networks
     trained so from the start; here c is the 99.9th percentile that calibration images show.
-    Inputs with a sign are clipped to [-c, c]. The first and the last layer, and stages of 8
+    Inputs with a sign are clipped to [-c, c]. The first and the last layer, and levels of 8
     bits, have symmetric weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
 
     Zhou, Wu, Ni, Zhou, Wen, Zou, "DoReFa-Net: Training Low Bitwidth Convolutional Neural
     Networks with Low Bitwidth Gradients", 2016, arXiv:1606.06160.
     """
 
-    bits: DoReFaBits = 4
-
     reference = "Zhou et al., 2016, arXiv:1606.06160"
-
-    def weight_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
-        """Return the paper's for up to 7 bits, a symmetric one for 8."""
-        return DoReFaWeight(weight, bits) if bits < 8 else MaxWeight(bits)
-
-    def end_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
-        """Return a symmetric quantizer."""
-        return MaxWeight(bits)
 
     def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
         """Return a constant clip at the 99.9th percentile."""

@@ -27,7 +27,7 @@ from slimtune.compression.quantization.protocol import (
 from slimtune.compression.quantization.rounding.fit import (
     fit_scale,
     largest_integer,
-    round_to_grid,
+    round_layers,
 )
 from slimtune.compression.quantization.rounding.layer_bits import (
     ActivationBits,
@@ -130,14 +130,9 @@ class Rounded(Gpfq):
         """Return the nearest integers of 2-d convolutions and linear layers."""
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
-        stored, own = {}, own_kernels(model, images[:2])
-        for layer in layers:
-            if not _is_followed(layer.module, own):
-                continue
-            width = bits[layer.weight_name]
-            scale = fit_scale(layer.weight, width, self.granularity, self.c)
-            stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
-        return stored
+        own = own_kernels(model, images[:2])
+        followed = [layer for layer in layers if _is_followed(layer.module, own)]
+        return round_layers(followed, bits, self.granularity, self.c)
 
 
 def _is_followed(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bool:
@@ -145,20 +140,18 @@ def _is_followed(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bo
     return isinstance(layer, nn.Conv2d | nn.Linear) and uses_its_weight(layer, own)
 
 
+@dataclasses.dataclass
 class _QuantizeWhenReached:
     """A forward hook: the second half of a layer's batch goes through its integers."""
 
-    def __init__(
-        self,
-        method: Gpfq,
-        layer: WeightLayer,
-        bits: int,
-        generator: torch.Generator,
-        stored: dict[str, StoredWeight],
-    ) -> None:
-        self.method, self.layer, self.bits = method, layer, bits
-        self.generator, self.stored = generator, stored
-        self.quantized = cloned(layer.module)
+    method: Gpfq
+    layer: WeightLayer
+    bits: int
+    generator: torch.Generator
+    stored: dict[str, StoredWeight]
+
+    def __post_init__(self) -> None:
+        self.quantized = cloned(self.layer.module)
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         plain, behind_quantized = inputs[0].chunk(2)

@@ -1,49 +1,30 @@
 """Parameterized clipping activation."""
 
-from torch import Tensor
-
-from slimtune.compression.quantization.dorefa import DoReFaBits, DoReFaWeight
+from slimtune.compression.quantization.dorefa import TanhWeights
 from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
-from slimtune.compression.quantization.fake_quantizers.layers import (
-    InputQuantizer,
-    WeightQuantizer,
-)
-from slimtune.compression.quantization.fake_quantizers.learned import (
-    LearnedQuantizer,
-    MaxWeight,
-    Seen,
-)
+from slimtune.compression.quantization.fake_quantizers.layers import InputQuantizer
+from slimtune.compression.quantization.fake_quantizers.learned import Seen
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
 
 
 @QUANTIZATION.register("pact")
 @settings
-class Pact(LearnedQuantizer):
+class Pact(TanhWeights):
     """Inputs clipped at a trained limit: ``y = clip(x, 0, a)``, rounded to 2^k - 1 steps.
 
     The gradient of y to the limit a is 1 where x >= a and 0 elsewhere. The first limit is the
     99.9th percentile that calibration images show; inputs with a sign are clipped to [-a, a].
     The paper also decays a, which only matters where it starts too high.
 
-    Weights are those of `dorefa`, as in the paper. The first and the last layer, and stages of
+    Weights are those of `dorefa`, as in the paper. The first and the last layer, and levels of
     8 bits, have symmetric weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
 
     Choi, Wang, Venkataramani, Chuang, Srinivasan, Gopalakrishnan, "PACT: Parameterized Clipping
     Activation for Quantized Neural Networks", 2018, arXiv:1805.06085.
     """
 
-    bits: DoReFaBits = 4
-
     reference = "Choi et al., 2018, arXiv:1805.06085"
-
-    def weight_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
-        """Return DoReFa's for up to 7 bits, a symmetric one for 8."""
-        return DoReFaWeight(weight, bits) if bits < 8 else MaxWeight(bits)
-
-    def end_quantizer(self, weight: Tensor, bits: int) -> WeightQuantizer:
-        """Return a symmetric quantizer."""
-        return MaxWeight(bits)
 
     def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
         """Return a clip that is trained, at first at the 99.9th percentile."""

@@ -24,7 +24,9 @@ class StoredWeight:
 
     Attributes:
         integers: int8, shaped like the weight, (out, in/groups, ...), in [-127, 127].
-        scale: float32, (out,), all above 0.
+        scale: float32, (out,), never 0. Above 0 as a quantizer gives it; the exporter makes it
+            negative where a batch norm's factor is negative and the integers have no mirror
+            image in their bits.
         bits: how many bits one weight takes in the file, 2..8.
     """
 
@@ -71,7 +73,7 @@ class Quantizer:
         Args:
             model: plain float network; may be changed in place.
             images: normalised calibration images, float32 (n, channels, height, width), on the
-                model's device; to find first and last layer, stages and first ranges.
+                model's device; to find first and last layer, levels and first ranges.
         """
         return model
 

@@ -9,7 +9,7 @@ from slimtune.compression.quantization.protocol import (
     Quantizer,
     StoredWeight,
 )
-from slimtune.compression.quantization.rounding.fit import fit_scale, round_to_grid
+from slimtune.compression.quantization.rounding.fit import round_layers
 from slimtune.compression.quantization.rounding.layer_bits import (
     ActivationBits,
     Bits,
@@ -56,9 +56,4 @@ class RoundToNearest(Quantizer):
         """Return the nearest integers of every convolution and linear layer."""
         layers = weight_layers(model, images[:2])
         bits = layer_bits(layers, self.bits, self.first_last_bits, self.stage_bits)
-        stored = {}
-        for layer in layers:
-            width = bits[layer.weight_name]
-            scale = fit_scale(layer.weight, width, self.granularity)
-            stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
-        return stored
+        return round_layers(layers, bits, self.granularity)

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimtune.compression.distillation.features import StageFollower, follow_stages
-from slimtune.compression.distillation.protocol import Batch, Distiller, Stage
+from slimtune.compression.distillation.features import LevelFollower, follow_levels
+from slimtune.compression.distillation.protocol import Batch, Distiller, Level
 from slimtune.compression.network.layout import laid_out
 from slimtune.compression.stages import Train
 from slimtune.compression.training.lessons import Lessons, View
@@ -108,7 +108,9 @@ def train_network(
     history = []
     with (
         dropping_out(model, settings.dropout, example),
-        follow_stages(model, teacher, example, distiller.features, kept or {}) as follower,
+        follow_levels(
+            model, teacher, example, features=distiller.features, kept=kept or {}
+        ) as follower,
     ):
         steps = math.ceil(len(workload.train) / settings.batch_size) * settings.epochs
         student = Learner(model, settings, steps, follower.adapters)
@@ -122,7 +124,7 @@ def train_network(
             losses = []
             lr = student.lr
             lesson = None if lessons is None else lessons.view(epochs_before + epoch - 1)
-            for batch in _batches(pixels, settings, epoch, generator, lesson):
+            for batch in pixels.batches(settings, epoch, generator, lesson):
                 lr = student.lr
                 losses.append(classroom.step(batch))
                 between_batches()
@@ -161,7 +163,7 @@ class _Classroom:
     peer: Learner | None
     settings: Train
     distiller: Distiller
-    follower: StageFollower
+    follower: LevelFollower
     hooks: Hooks
     precision: Precision
 
@@ -170,15 +172,35 @@ class _Classroom:
         with computing_in(self.precision, batch.images.device):
             theirs = self._heard(batch)
             ours = self.student.model(batch.images).float()
-            stages = tuple(_in_float32(stage) for stage in self.follower.stages())
+            levels = tuple(_in_float32(level) for level in self.follower.levels())
         fixed = None if theirs is None else theirs.detach()
-        loss = self.distiller.loss(_seen(batch, ours, fixed, self.settings, stages))
+        loss = self.distiller.loss(self._seen(batch, ours, fixed, levels))
         if self.peer is not None and theirs is not None:
-            seen = _seen(batch, theirs, ours.detach(), self.settings, ())
+            seen = self._seen(batch, theirs, ours.detach(), ())
             self.peer.step(self.distiller.loss(seen))
         self.student.step(loss, self.hooks.after_backward)
         self.hooks.after_step()
         return loss.detach()
+
+    def _seen(
+        self, batch: _Batch, student: Tensor, teacher: Tensor | None, levels: tuple[Level, ...]
+    ) -> Batch:
+        """Return what a distiller sees of one step."""
+        smoothing = self.settings.label_smoothing
+        hard = F.cross_entropy(student, batch.labels, label_smoothing=smoothing)
+        if batch.share < 1:
+            other = F.cross_entropy(student, batch.mixed_labels, label_smoothing=smoothing)
+            hard = batch.share * hard + (1 - batch.share) * other
+        return Batch(
+            hard=hard,
+            student=student,
+            teacher=teacher,
+            labels=batch.labels,
+            mixed_labels=batch.mixed_labels,
+            share=batch.share,
+            levels=levels,
+            progress=batch.progress,
+        )
 
     def _heard(self, batch: _Batch) -> Tensor | None:
         """Return the logits of whoever teaches, with a gradient if it is trained along."""
@@ -193,37 +215,12 @@ class _Classroom:
             return self.teacher(batch.images).float()
 
 
-def _in_float32(stage: Stage) -> Stage:
-    return Stage(
-        stage.student_in.float(),
-        stage.student_out.float(),
-        stage.teacher_in.float(),
-        stage.teacher_out.float(),
-    )
-
-
-def _seen(
-    batch: _Batch,
-    student: Tensor,
-    teacher: Tensor | None,
-    settings: Train,
-    stages: tuple[Stage, ...],
-) -> Batch:
-    """Return what a distiller sees of one step."""
-    smoothing = settings.label_smoothing
-    hard = F.cross_entropy(student, batch.labels, label_smoothing=smoothing)
-    if batch.share < 1:
-        other = F.cross_entropy(student, batch.mixed_labels, label_smoothing=smoothing)
-        hard = batch.share * hard + (1 - batch.share) * other
-    return Batch(
-        hard=hard,
-        student=student,
-        teacher=teacher,
-        labels=batch.labels,
-        mixed_labels=batch.mixed_labels,
-        share=batch.share,
-        stages=stages,
-        progress=batch.progress,
+def _in_float32(level: Level) -> Level:
+    return Level(
+        level.student_in.float(),
+        level.student_out.float(),
+        level.teacher_in.float(),
+        level.teacher_out.float(),
     )
 
 
@@ -231,6 +228,7 @@ def network_logits(
     model: nn.Module,
     images: np.ndarray,
     workload: Workload | Dataset,
+    *,
     batch: int | None = None,
     precision: Precision = "float32",
 ) -> Tensor:
@@ -297,39 +295,36 @@ class _Pixels:
         images = torch.from_numpy(self.workload.train.images[chosen.numpy()])
         return images, self._labels[chosen]
 
-
-def _batches(
-    pixels: _Pixels,
-    settings: Train,
-    epoch: int,
-    generator: torch.Generator,
-    lesson: View | None,
-) -> Iterator[_Batch]:
-    """Yield augmented, normalised and perhaps mixed batches in a new random order."""
-    workload, device, count = pixels.workload, pixels.device, len(pixels)
-    order = torch.randperm(count, generator=generator).to(device)
-    if lesson is None:
-        changes, logits = draw_changes(count, workload.augmentation, generator), None
-    else:
-        changes, logits = lesson.changes, lesson.logits.to(device)
-    changes = changes.to(device)
-    mixing = settings.mixup > 0 and mixes_in(epoch, settings.epochs)
-    for start in range(0, count, settings.batch_size):
-        chosen = order[start : start + settings.batch_size]
-        if len(chosen) < 2:  # batch normalisation cannot be trained on one image
-            continue
-        raw, labels = pixels.take(chosen)
-        cropped = change(raw, changes.take(chosen), workload.augmentation)
-        images = normalise(cropped, workload.mean, workload.std)
-        mixed = mix(images, labels, settings.mixup, generator) if mixing else Mixed(images, labels)
-        yield _Batch(
-            images=mixed.images,
-            labels=labels,
-            mixed_labels=mixed.labels,
-            share=mixed.share,
-            progress=(epoch - 1 + start / count) / settings.epochs,
-            taught=None if logits is None else logits[chosen].float(),
-        )
+    def batches(
+        self, settings: Train, epoch: int, generator: torch.Generator, lesson: View | None
+    ) -> Iterator[_Batch]:
+        """Yield augmented, normalised and perhaps mixed batches in a new random order."""
+        workload, device, count = self.workload, self.device, len(self)
+        order = torch.randperm(count, generator=generator).to(device)
+        if lesson is None:
+            changes, logits = draw_changes(count, workload.augmentation, generator), None
+        else:
+            changes, logits = lesson.changes, lesson.logits.to(device)
+        changes = changes.to(device)
+        mixing = settings.mixup > 0 and mixes_in(epoch, settings.epochs)
+        for start in range(0, count, settings.batch_size):
+            chosen = order[start : start + settings.batch_size]
+            if len(chosen) < 2:  # batch normalisation cannot be trained on one image
+                continue
+            raw, labels = self.take(chosen)
+            cropped = change(raw, changes.take(chosen), workload.augmentation)
+            images = normalise(cropped, workload.mean, workload.std)
+            mixed = (
+                mix(images, labels, settings.mixup, generator) if mixing else Mixed(images, labels)
+            )
+            yield _Batch(
+                images=mixed.images,
+                labels=labels,
+                mixed_labels=mixed.labels,
+                share=mixed.share,
+                progress=(epoch - 1 + start / count) / settings.epochs,
+                taught=None if logits is None else logits[chosen].float(),
+            )
 
 
 def check_finite(network: nn.Module, images: Tensor) -> None:

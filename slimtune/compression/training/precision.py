@@ -54,6 +54,6 @@ def is_native(device: str) -> bool:
         device: ``"cpu"`` or a torch device name.
     """
     if not device.startswith("cuda"):
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)

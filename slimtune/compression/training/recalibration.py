@@ -43,7 +43,7 @@ def recalibrate(model: nn.Module, workload: Workload, generator: torch.Generator
         return False
     before = _accuracy(model, held_out, workload)
     saved = [{k: v.clone() for k, v in norm.state_dict().items()} for norm in norms]
-    _measure(model, norms, statistics, workload, generator)
+    _measure(model, statistics, workload, generator)
     if _accuracy(model, held_out, workload) > before:
         return True
     for norm, state in zip(norms, saved, strict=True):
@@ -66,10 +66,9 @@ def settle(model: nn.Module, workload: Workload, generator: torch.Generator) -> 
         Whether there was anything to give.
     """
     model.eval()
-    norms = _norms(model)
-    if not norms or len(workload.train) < 2:
+    if not _norms(model) or len(workload.train) < 2:
         return False
-    _measure(model, norms, workload.train, workload, generator)
+    _measure(model, workload.train, workload, generator)
     return True
 
 
@@ -87,12 +86,12 @@ def _images(workload: Workload, generator: torch.Generator) -> tuple[Split, Spli
 
 def _measure(
     model: nn.Module,
-    norms: list[_BatchNorm],
     images: Split,
     workload: Workload,
     generator: torch.Generator,
 ) -> None:
     """Replace the statistics; only the norms are in training mode, so dropout is off."""
+    norms = _norms(model)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

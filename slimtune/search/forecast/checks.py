@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +16,21 @@ from slimtune.compression.network.admission import IMAGES, check_network
 from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
-from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, remember_groups
+from slimtune.compression.pruning.stage.surgery import (
+    check_prunable,
+    find_groups,
+    remember_groups,
+    whole_groups,
+)
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.stages import BASELINE
+from slimtune.compression.stages import BASELINE, Student
 from slimtune.errors import ModelError, PruningError, TrialError, UserError
 from slimtune.search.forecast.trial_files import check_files
 from slimtune.search.proposing.draws import check_draws
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.trial import build_student
+from slimtune.search.trial.students import build_student
 from slimtune.spaces.space import Space
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Workload
@@ -33,6 +39,8 @@ from slimtune.workload.types import Workload
 def check_space(config: SearchConfig, workload: Workload) -> None:
     """Check that every part of the space can be carried out on this workload.
 
+    The workload remembers which channels of each student can be removed, see `learn_groups`.
+
     Raises:
         ConfigError: the space holds recipes that contradict themselves.
         ModelError: a network of the space cannot be built, pruned or taught as the space wants.
@@ -40,16 +48,12 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
     space = config.resolved_space()
     check_draws(space)
     methods = _pruning_methods(space)
-    students = space.stages["student"]
-    for name in students["model"].ends():
-        for weights in students["weights"].ends():
-            file = None if weights is None else str(weights)
-            student = _student(str(name), file, workload, "space.student.model")
-            known = _known_as(str(name), workload)
-            check_files(known, student, workload, _quantizers(space))
-            _check_prunable(str(name), methods, student, workload)
-            for method in space.methods["distill"]:
-                _check_features(str(name), method, student, workload)
+    for student in _students(space):
+        network = _network(student, workload, "space.student.model")
+        check_files(_known_as(student.model, workload), network, workload, _quantizers(space))
+        _check_prunable(student, methods, network, workload)
+        for method in space.methods["distill"]:
+            _check_features(student.model, method, network, workload)
 
 
 def check_recipe(recipe: Recipe, workload: Workload) -> None:
@@ -59,21 +63,43 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
         ModelError: the student cannot be built, pruned or taught as the recipe wants.
     """
     name = recipe.student.model
-    student = _student(name, recipe.student.weights, workload, "student.model")
-    check_files(_known_as(name, workload), student, workload, [recipe.quantize])
+    network = _network(recipe.student, workload, "student.model")
+    check_files(_known_as(name, workload), network, workload, [recipe.quantize])
     if recipe.prune is not None:
-        _check_prunable(name, [recipe.prune.method], student, workload)
-    _check_features(name, DISTILLATION.name_of(recipe.distill), student, workload)
+        _check_prunable(recipe.student, [recipe.prune.method], network, workload)
+    _check_features(name, DISTILLATION.name_of(recipe.distill), network, workload)
 
 
 def learn_groups(config: SearchConfig, workload: Workload) -> None:
-    """Try once, for all trials, which channels of a reopened baseline can be removed."""
-    methods = _pruning_methods(config.resolved_space())
-    if any(isinstance(method, ChannelPruning) for method in methods):
-        network = materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
-        with contextlib.suppress(PruningError):
-            find_groups(network, _noise(workload))
-        remember_groups(workload.baseline, network)
+    """Find out once, for all trials, which channels of each student can be removed.
+
+    Args:
+        config: of a run that goes on, whose space has been checked before.
+        workload: remembers what was found.
+    """
+    space = config.resolved_space()
+    if any(isinstance(method, ChannelPruning) for method in _pruning_methods(space)):
+        for student in _students(space):
+            with contextlib.suppress(UserError, PruningError):  # the trials will say why
+                network = _built(student, workload, "space.student.model")
+                find_groups(network, _noise(workload))
+                _remember(student, network, workload)
+
+
+def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
+    """Let all trials know what cutting copies of a network has shown."""
+    reasons = whole_groups(network)
+    if student.model == BASELINE:
+        remember_groups(workload.baseline, reasons)
+    elif reasons is not None:
+        workload.whole_groups[student.model, student.weights] = reasons
+
+
+def _students(space: Space) -> list[Student]:
+    """Return every student that recipes of the space begin with."""
+    domains = space.stages["student"]
+    pairs = product(domains["model"].ends(), domains["weights"].ends())
+    return [Student(model=str(m), weights=None if w is None else str(w)) for m, w in pairs]
 
 
 def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
@@ -95,17 +121,13 @@ def _quantizers(space: Space) -> list[Quantizer]:
     ]
 
 
-def _student(name: str, weights: str | None, workload: Workload, where: str) -> nn.Module:
-    """Return a network that recipes start from, as pruning sees it."""
+def _network(student: Student, workload: Workload, where: str) -> nn.Module:
+    """Return the checked network that recipes start from, as pruning sees it."""
+    name = student.model
+    network = _built(student, workload, where)
     if name == BASELINE:
-        network = materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
         _check_network(network, _known_as(name, workload), workload)
         return network
-    try:
-        network = build_student(dataclasses.replace(workload.architecture, name=name), weights)
-    except UserError as error:
-        raise type(error)(f"{where}: {error}") from None
-    network = materialize_shortcuts(network).eval()
     try:
         with torch.no_grad():
             network(_noise(workload))
@@ -118,6 +140,18 @@ def _student(name: str, weights: str | None, workload: Workload, where: str) -> 
     return network
 
 
+def _built(student: Student, workload: Workload, where: str) -> nn.Module:
+    """Return the network that recipes start from, in eval mode."""
+    if student.model == BASELINE:
+        return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
+    architecture = dataclasses.replace(workload.architecture, name=student.model)
+    try:
+        network = build_student(architecture, student.weights)
+    except UserError as error:
+        raise type(error)(f"{where}: {error}") from None
+    return materialize_shortcuts(network).eval()
+
+
 def _check_network(network: nn.Module, name: str, workload: Workload) -> None:
     check_network(network, calibration_batch(workload, IMAGES, "cpu")[0], name)
 
@@ -127,7 +161,7 @@ def _noise(workload: Workload) -> Tensor:
 
 
 def _check_prunable(
-    name: str,
+    student: Student,
     methods: Sequence[ChannelPruning | WeightPruning],
     network: nn.Module,
     workload: Workload,
@@ -139,8 +173,7 @@ def _check_prunable(
         if cuts:
             check_prunable(network, noise)
         groups = find_groups(network, noise) if cuts else []
-        if name == BASELINE:
-            remember_groups(workload.baseline, network)
+        _remember(student, network, workload)
         layers = weight_layers(network, noise)
         weights = {layer.weight_name: layer.weight.detach() for layer in layers}
         for method in methods:
@@ -150,7 +183,7 @@ def _check_prunable(
                 method.check(groups)
     except PruningError as error:
         raise ModelError(
-            f"pruning test failed for '{_known_as(name, workload)}': {error}; "
+            f"pruning test failed for '{_known_as(student.model, workload)}': {error}; "
             "use another method, or none: --set space.prune.method=none in a search"
         ) from None
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from slimtune.compression.distillation import DISTILLATION
-from slimtune.compression.distillation.taps import find_stages
+from slimtune.compression.distillation.taps import find_levels
 from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.pruning import PRUNING
@@ -25,7 +25,8 @@ from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.search.trial.trial import build_student, check_file
+from slimtune.search.trial.students import build_student
+from slimtune.search.trial.trial import check_file
 from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Split, Workload
 
@@ -273,9 +274,9 @@ def _distill(workload: Workload, method: str) -> str:
     made_by(workload, {"distill": {"method": method}, "train": train})
     if method == "base":
         return "two steps ran"
-    stages = find_stages(copied(workload.baseline, workload.image_shape), _example(workload))
-    sizes = ", ".join(f"{h}x{w} after {span.last.name}" for (h, w), span in stages.items())
-    return f"{len(stages)} taps found: {sizes}"
+    levels = find_levels(copied(workload.baseline, workload.image_shape), _example(workload))
+    sizes = ", ".join(f"{h}x{w} after {span.last.name}" for (h, w), span in levels.items())
+    return f"{len(levels)} taps found: {sizes}"
 
 
 def _distillers(needs_features: bool) -> tuple[str, ...]:

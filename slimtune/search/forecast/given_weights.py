@@ -20,7 +20,7 @@ from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.significance import at_least, better_by_chance
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.trial import build_student
+from slimtune.search.trial.students import build_student
 from slimtune.workload.normalisation import (
     CIFAR10_PIXELS,
     CLIP,

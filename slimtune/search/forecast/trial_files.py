@@ -22,7 +22,7 @@ from slimtune.errors import (
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.forecast.doctor import few_images
-from slimtune.search.trial.trial import build_student
+from slimtune.search.trial.students import build_student
 from slimtune.workload.types import Workload
 
 

@@ -29,7 +29,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Prune, Student
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.cost import count_cost
-from slimtune.search.trial.trial import build_student
+from slimtune.search.trial.students import student_builder
 from slimtune.workload.types import Workload
 
 MOST_MACS = 1e12
@@ -141,7 +141,7 @@ class Twins:
         try:
             if student.model != BASELINE:
                 architecture = replace(self._workload.architecture, name=student.model)
-                network = build_student(architecture, student.weights)
+                network = student_builder(self._workload)(architecture, student.weights)
             network = copied(network, self._workload.image_shape)
             example = calibration_batch(self._workload, 2, "cpu")[0]
             return _Known(network, channel_groups(network, example, seed=0))

@@ -8,8 +8,8 @@ from slimtune.compression.pipeline import Compressed
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.measurement.cost import Cost, count_cost
+from slimtune.search.trial.students import build_student
 from slimtune.workload.types import Workload
-from slimtune.workload.zoo.build import build
 
 
 def removed(workload: Workload, recipe: Recipe, made: Compressed, cost: Cost) -> dict[str, float]:
@@ -31,7 +31,7 @@ def removed(workload: Workload, recipe: Recipe, made: Compressed, cost: Cost) ->
     if prune is None or prune.method.removes != "channels":
         return {}
     own = recipe.student.model == BASELINE
-    network = workload.baseline if own else build(made.architecture)
+    network = workload.baseline if own else build_student(made.architecture, None)
     whole = copied(network, workload.image_shape)
     before = count_cost(whole, workload.image_shape)
     return {

@@ -5,11 +5,9 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from slimtune.compression.pipeline import (
     Compressed,
@@ -43,10 +41,9 @@ from slimtune.search.trial.shared_views import SharedViews
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stage_clock import StageClock
 from slimtune.search.trial.stage_store import Beginning
+from slimtune.search.trial.students import student_builder
 from slimtune.workload.checkpoints import weights_bytes
-from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
-from slimtune.workload.types import Architecture, Workload
-from slimtune.workload.zoo.build import build
+from slimtune.workload.types import Workload
 
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
@@ -150,7 +147,7 @@ def _measured(
         seed=spec.seed,
         device=spec.device,
         observe=observe_ranges,
-        build=build_student,
+        build=student_builder(workload),
         report=clock.report,
         start=start,
         keep=kept,
@@ -206,18 +203,6 @@ def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
         quantized=quantized,
     )
     check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
-
-
-def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
-    """Return a network of the zoo, trained elsewhere or untrained.
-
-    Raises:
-        UserError: no such network, or weights that do not belong to it.
-    """
-    network = build(architecture)
-    if weights is not None:
-        load_and_fold(network, Path(weights).expanduser())
-    return fold_computed_weights(network)
 
 
 def measure(

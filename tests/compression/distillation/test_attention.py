@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from slimtune.compression.distillation import AttentionTransfer, BaseDistillation
 from slimtune.compression.distillation.attention import attention_map
-from slimtune.compression.distillation.protocol import Stage
+from slimtune.compression.distillation.protocol import Level
 
 STUDENT = torch.tensor([[[[1.0, 0], [0, 1]], [[0, 2], [0, 0]]]])
 TEACHER = torch.ones(1, 3, 2, 2)
@@ -19,7 +19,7 @@ def test_oracle_17_maps_and_loss_are_the_worked_example(make_batch) -> None:
     torch.testing.assert_close(ours, expected, rtol=0, atol=5e-5)
     torch.testing.assert_close(theirs, torch.full((1, 4), 0.5))
     assert (ours - theirs).norm().item() == pytest.approx(0.765367, abs=1e-6)
-    batch = make_batch(stages=(Stage(STUDENT, STUDENT, TEACHER, TEACHER),))
+    batch = make_batch(levels=(Level(STUDENT, STUDENT, TEACHER, TEACHER),))
     term = AttentionTransfer(attention_weight=1.0).loss(batch) - batch.hard
     assert term.item() == pytest.approx(0.146447, abs=1e-6)
 
@@ -36,8 +36,8 @@ def test_the_number_and_order_of_channels_do_not_matter() -> None:
 
 
 def test_stages_are_summed(make_batch) -> None:
-    stage = Stage(STUDENT, STUDENT, TEACHER, TEACHER)
-    one, two = (AttentionTransfer().loss(make_batch(stages=(stage,) * n)) for n in (1, 2))
+    level = Level(STUDENT, STUDENT, TEACHER, TEACHER)
+    one, two = (AttentionTransfer().loss(make_batch(levels=(level,) * n)) for n in (1, 2))
     hard = make_batch().hard
     assert (two - hard).item() == pytest.approx(2 * (one - hard).item(), rel=1e-5)
 
@@ -45,7 +45,7 @@ def test_stages_are_summed(make_batch) -> None:
 def test_an_image_without_energy_keeps_loss_and_gradient_finite(make_batch) -> None:
     maps = torch.zeros(2, 3, 4, 4, requires_grad=True)
     teacher = torch.ones(2, 5, 4, 4)
-    loss = AttentionTransfer().loss(make_batch(stages=(Stage(maps, maps, teacher, teacher),)))
+    loss = AttentionTransfer().loss(make_batch(levels=(Level(maps, maps, teacher, teacher),)))
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(maps.grad).all()
 

@@ -7,8 +7,8 @@ import torch
 import torchvision.models
 from torch import Tensor, nn
 
-from slimtune.compression.distillation.features import check_features, follow_stages
-from slimtune.compression.distillation.taps import find_stages
+from slimtune.compression.distillation.features import check_features, follow_levels
+from slimtune.compression.distillation.taps import find_levels
 from slimtune.compression.pruning import L1
 from slimtune.compression.pruning.stage.stage import prune
 from slimtune.compression.pruning.stage.surgery import find_groups, remove_channels
@@ -74,16 +74,16 @@ def halved(teacher: nn.Module) -> tuple[nn.Module, nn.Module, dict[str, list[int
 
 
 def followed(student: nn.Module, teacher: nn.Module, features: str, kept=None, images=EXAMPLE):
-    with follow_stages(student, teacher, EXAMPLE, features, kept or {}) as follower:
+    with follow_levels(student, teacher, EXAMPLE, features=features, kept=kept or {}) as follower:
         student(images)
         with torch.no_grad():
             teacher(images)
-        return follower, follower.stages()
+        return follower, follower.levels()
 
 
-def sizes(stages) -> list[tuple[int, int, int, int]]:
+def sizes(levels) -> list[tuple[int, int, int, int]]:
     return [
-        (s.student_out.shape[1], s.teacher_out.shape[1], *s.student_out.shape[2:]) for s in stages
+        (s.student_out.shape[1], s.teacher_out.shape[1], *s.student_out.shape[2:]) for s in levels
     ]
 
 
@@ -91,12 +91,12 @@ def sizes(stages) -> list[tuple[int, int, int, int]]:
 def test_a_pruned_student_compares_with_the_teachers_surviving_channels_exactly(name: str) -> None:
     """With the removed channels dead, the selected maps of the teacher are the student's."""
     student, teacher, kept = halved(network(name))
-    follower, stages = followed(student, teacher, "channels", kept)
-    assert follower.adapters == () and len(stages) >= 3
-    for stage in stages:
-        assert stage.student_out.shape == stage.teacher_out.shape
-        torch.testing.assert_close(stage.student_out, stage.teacher_out, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(stage.student_in, stage.teacher_in, rtol=1e-4, atol=1e-4)
+    follower, levels = followed(student, teacher, "channels", kept)
+    assert follower.adapters == () and len(levels) >= 3
+    for level in levels:
+        assert level.student_out.shape == level.teacher_out.shape
+        torch.testing.assert_close(level.student_out, level.teacher_out, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(level.student_in, level.teacher_in, rtol=1e-4, atol=1e-4)
 
 
 def test_the_keep_list_of_the_pruning_stage_needs_no_adapters() -> None:
@@ -104,9 +104,9 @@ def test_the_keep_list_of_the_pruning_stage_needs_no_adapters() -> None:
     student = copy.deepcopy(teacher)
     settings = Prune(method=L1(), amount=0.5, scope="global", round_to=1)
     kept = prune(student, settings, batch=(EXAMPLE, torch.tensor([0, 1])))
-    follower, stages = followed(student, teacher, "channels", kept)
-    assert follower.adapters == () and any(ours < 64 for ours, *_ in sizes(stages)[2:])
-    assert all(stage.student_out.shape == stage.teacher_out.shape for stage in stages)
+    follower, levels = followed(student, teacher, "channels", kept)
+    assert follower.adapters == () and any(ours < 64 for ours, *_ in sizes(levels)[2:])
+    assert all(level.student_out.shape == level.teacher_out.shape for level in levels)
 
 
 def test_the_selected_channels_are_those_of_the_keep_list() -> None:
@@ -121,18 +121,18 @@ def test_the_selected_channels_are_those_of_the_keep_list() -> None:
 
 def test_a_copy_compares_with_its_teacher_channel_by_channel() -> None:
     teacher = network("resnet20")
-    follower, stages = followed(copy.deepcopy(teacher), teacher, "channels")
-    assert sizes(stages) == [(16, 16, 32, 32), (32, 32, 16, 16), (64, 64, 8, 8)]
+    follower, levels = followed(copy.deepcopy(teacher), teacher, "channels")
+    assert sizes(levels) == [(16, 16, 32, 32), (32, 32, 16, 16), (64, 64, 8, 8)]
     assert follower.adapters == ()
-    for stage in stages:
-        assert torch.equal(stage.student_out, stage.teacher_out)
-        assert torch.equal(stage.student_in, stage.teacher_in)
+    for level in levels:
+        assert torch.equal(level.student_out, level.teacher_out)
+        assert torch.equal(level.student_in, level.teacher_in)
 
 
 def test_a_stage_reads_what_the_stage_before_it_gave() -> None:
     teacher = network("vgg")
-    _, stages = followed(copy.deepcopy(teacher), teacher, "maps")
-    for before, after in zip(stages, stages[1:], strict=False):
+    _, levels = followed(copy.deepcopy(teacher), teacher, "maps")
+    for before, after in zip(levels, levels[1:], strict=False):
         assert after.student_in is before.student_out and after.teacher_in is before.teacher_out
 
 
@@ -140,11 +140,11 @@ def test_a_stage_reads_what_the_stage_before_it_gave() -> None:
 def test_another_architecture_is_matched_by_size_and_adapted_by_learned_convolutions(
     student: str,
 ) -> None:
-    follower, stages = followed(network(student), network("resnet20", 1), "channels")
-    assert [size[1:] for size in sizes(stages)] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
-    assert all(stage.student_out.shape == stage.teacher_out.shape for stage in stages)
-    assert len(follower.adapters) == 4  # three stages and what the first reads
-    sum(stage.student_out.sum() for stage in stages).backward()
+    follower, levels = followed(network(student), network("resnet20", 1), "channels")
+    assert [size[1:] for size in sizes(levels)] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
+    assert all(level.student_out.shape == level.teacher_out.shape for level in levels)
+    assert len(follower.adapters) == 4  # three levels and what the first reads
+    sum(level.student_out.sum() for level in levels).backward()
     first, *others = follower.adapters
     assert first.weight.grad is None and all(a.weight.grad is not None for a in others)
 
@@ -161,31 +161,31 @@ def test_adapters_are_the_same_for_the_same_seed() -> None:
 
 def test_a_keep_list_says_nothing_about_a_teacher_of_another_depth() -> None:
     student, _, kept = halved(network("resnet8"))
-    follower, stages = followed(student, network("resnet56"), "channels", kept)
+    follower, levels = followed(student, network("resnet56"), "channels", kept)
     assert len(follower.adapters) == 4
-    assert all(stage.student_out.shape == stage.teacher_out.shape for stage in stages)
+    assert all(level.student_out.shape == level.teacher_out.shape for level in levels)
 
 
 def test_concatenated_channels_are_adapted_not_guessed_from_the_last_keep_list() -> None:
     teacher = network("densenet")
     student, _, kept = halved(teacher)
-    follower, stages = followed(student, teacher, "channels", kept)
+    follower, levels = followed(student, teacher, "channels", kept)
     assert follower.adapters
-    assert all(stage.student_out.shape == stage.teacher_out.shape for stage in stages)
+    assert all(level.student_out.shape == level.teacher_out.shape for level in levels)
 
 
 def test_maps_keep_their_own_channels_where_only_sizes_must_agree() -> None:
     student, teacher, kept = halved(network("resnet8"))
-    follower, stages = followed(student, teacher, "maps", kept)
-    assert sizes(stages) == [(8, 16, 32, 32), (16, 32, 16, 16), (32, 64, 8, 8)]
+    follower, levels = followed(student, teacher, "maps", kept)
+    assert sizes(levels) == [(8, 16, 32, 32), (16, 32, 16, 16), (32, 64, 8, 8)]
     assert follower.adapters == ()
 
 
 def test_the_student_gets_a_gradient_and_the_teacher_none() -> None:
     student, teacher = network("resnet8"), network("resnet20")
-    with follow_stages(student, teacher, EXAMPLE, "channels", {}) as follower:
+    with follow_levels(student, teacher, EXAMPLE, features="channels", kept={}) as follower:
         student(EXAMPLE), teacher(EXAMPLE)
-        loss = sum((s.student_out - s.teacher_out).square().mean() for s in follower.stages())
+        loss = sum((s.student_out - s.teacher_out).square().mean() for s in follower.levels())
     loss.backward()
     assert student.conv1.weight.grad is not None
     assert all(parameter.grad is None for parameter in teacher.parameters())
@@ -193,27 +193,27 @@ def test_the_student_gets_a_gradient_and_the_teacher_none() -> None:
 
 def test_an_in_place_relu_is_followed_too() -> None:
     student, teacher = network("vgg"), network("vgg", 1)
-    _, stages = followed(student, teacher, "channels")
-    sum((s.student_out - s.teacher_out).square().mean() for s in stages).backward()
-    assert all(stage.student_out.min() >= 0 for stage in stages)
+    _, levels = followed(student, teacher, "channels")
+    sum((s.student_out - s.teacher_out).square().mean() for s in levels).backward()
+    assert all(level.student_out.min() >= 0 for level in levels)
 
 
 def test_nothing_is_followed_unless_asked_for_or_without_a_teacher() -> None:
     student = network("resnet8")
     for teacher, features in ((None, "maps"), (network("resnet8"), "none")):
-        with follow_stages(student, teacher, EXAMPLE, features, {}) as follower:
+        with follow_levels(student, teacher, EXAMPLE, features=features, kept={}) as follower:
             student(EXAMPLE)
-            assert follower.stages() == () and follower.adapters == ()
+            assert follower.levels() == () and follower.adapters == ()
 
 
 def test_hooks_and_maps_are_gone_at_the_end_even_after_an_error() -> None:
     student, teacher = network("resnet8"), network("resnet20")
     with (
         pytest.raises(ZeroDivisionError),
-        follow_stages(student, teacher, EXAMPLE, "channels", {}) as follower,
+        follow_levels(student, teacher, EXAMPLE, features="channels", kept={}) as follower,
     ):
         student(EXAMPLE), teacher(EXAMPLE)
-        maps = weakref.ref(follower.stages()[0].student_out)
+        maps = weakref.ref(follower.levels()[0].student_out)
         raise ZeroDivisionError
     for net in (student, teacher):
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
@@ -241,9 +241,9 @@ class Shared(nn.Module):
 
 def test_a_module_that_is_called_at_several_sizes_gives_the_map_of_each() -> None:
     net = Shared()
-    _, stages = followed(copy.deepcopy(net), net, "channels")
-    assert sizes(stages) == [(4, 4, 32, 32), (8, 8, 16, 16)]
-    assert torch.equal(stages[0].teacher_out, net.conv1(EXAMPLE).relu())
+    _, levels = followed(copy.deepcopy(net), net, "channels")
+    assert sizes(levels) == [(4, 4, 32, 32), (8, 8, 16, 16)]
+    assert torch.equal(levels[0].teacher_out, net.conv1(EXAMPLE).relu())
 
 
 class Pooled(nn.Module):
@@ -269,7 +269,7 @@ def test_networks_without_a_size_in_common_are_refused_with_both_lists_and_the_w
             check_features(student, teacher, EXAMPLE, features)
         with (
             pytest.raises(TrialError, match=message),
-            follow_stages(student, teacher, EXAMPLE, features, {}),
+            follow_levels(student, teacher, EXAMPLE, features=features, kept={}),
         ):
             pass
     check_features(student, teacher, EXAMPLE, "none")
@@ -283,4 +283,4 @@ def test_a_network_without_maps_is_refused_too() -> None:
 
 def test_networks_with_one_size_in_common_pass() -> None:
     check_features(network("resnet8"), network("resnet18"), EXAMPLE, "channels")
-    assert (4, 4) not in find_stages(network("resnet8"), EXAMPLE)
+    assert (4, 4) not in find_levels(network("resnet8"), EXAMPLE)

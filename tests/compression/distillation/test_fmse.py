@@ -5,18 +5,18 @@ from hypothesis import strategies as st
 
 from slimtune.compression.distillation import BaseDistillation, FeatureMse
 from slimtune.compression.distillation.fmse import feature_distance
-from slimtune.compression.distillation.protocol import Stage
+from slimtune.compression.distillation.protocol import Level
 
 torch.manual_seed(0)
 MAPS = torch.randn(4, 6, 5, 5).relu()
 
 
-def stage(student: torch.Tensor, teacher: torch.Tensor) -> Stage:
-    return Stage(student, student, teacher, teacher)
+def level(student: torch.Tensor, teacher: torch.Tensor) -> Level:
+    return Level(student, student, teacher, teacher)
 
 
 def test_equal_maps_cost_nothing_beside_the_logits(make_batch) -> None:
-    batch = make_batch(stages=(stage(MAPS, MAPS),))
+    batch = make_batch(levels=(level(MAPS, MAPS),))
     assert FeatureMse().loss(batch).item() == BaseDistillation().loss(batch).item()
 
 
@@ -54,13 +54,13 @@ def test_a_channel_that_is_dead_in_the_teacher_does_not_drown_the_rest() -> None
 def test_maps_that_are_dead_altogether_keep_the_loss_finite(make_batch) -> None:
     dead = torch.zeros(2, 3, 4, 4)
     for student in (dead, dead + 1):
-        assert torch.isfinite(FeatureMse().loss(make_batch(stages=(stage(student, dead),))))
+        assert torch.isfinite(FeatureMse().loss(make_batch(levels=(level(student, dead),))))
 
 
 def test_stages_are_averaged_and_weighted(make_batch) -> None:
-    stages = (stage(2 * MAPS, MAPS), stage(MAPS, MAPS))
+    levels = (level(2 * MAPS, MAPS), level(MAPS, MAPS))
     features = [
-        FeatureMse(feature_weight=w).loss(make_batch(stages=stages)).item()
+        FeatureMse(feature_weight=w).loss(make_batch(levels=levels)).item()
         for w in (0.0, 1.0, 10.0)
     ]
     one = feature_distance(2 * MAPS, MAPS).item() / 2

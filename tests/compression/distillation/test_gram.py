@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from slimtune.compression.distillation import BaseDistillation, GramDistillation
 from slimtune.compression.distillation.gram import flow_distance, flow_matrix
-from slimtune.compression.distillation.protocol import Stage
+from slimtune.compression.distillation.protocol import Level
 
 torch.manual_seed(0)
 READS, GIVES = torch.randn(3, 4, 6, 6), torch.randn(3, 5, 6, 6)
@@ -47,8 +47,8 @@ def test_the_larger_map_is_max_pooled_to_the_size_of_the_smaller() -> None:
 
 def test_the_term_is_the_mean_share_by_which_the_matrices_differ(make_batch) -> None:
     """Doubled outputs double the matrix: the distance is the teacher's whole energy."""
-    stages = (Stage(READS, GIVES, READS, GIVES), Stage(READS, 2 * GIVES, READS, GIVES))
-    batch = make_batch(stages=stages)
+    levels = (Level(READS, GIVES, READS, GIVES), Level(READS, 2 * GIVES, READS, GIVES))
+    batch = make_batch(levels=levels)
     term = GramDistillation(feature_weight=3.0).loss(batch) - BaseDistillation().loss(batch)
     assert term.item() == pytest.approx(3.0 * (0 + 1) / 2, rel=1e-4)
 
@@ -58,16 +58,16 @@ def test_the_scale_of_both_networks_and_repeated_channels_do_not_matter(
     scale: float, times: int
 ) -> None:
     ours, theirs = READS.roll(1, 0), READS
-    expected = flow_distance(Stage(ours, GIVES, theirs, GIVES))
+    expected = flow_distance(Level(ours, GIVES, theirs, GIVES))
     wide = GIVES.repeat(1, times, 1, 1)
-    scaled = flow_distance(Stage(scale * ours, wide, scale * theirs, wide))
+    scaled = flow_distance(Level(scale * ours, wide, scale * theirs, wide))
     torch.testing.assert_close(scaled, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_maps_that_are_dead_altogether_keep_the_distance_finite() -> None:
     dead = torch.zeros(2, 3, 4, 4)
     for student in (dead, dead + 1):
-        assert torch.isfinite(flow_distance(Stage(student, student, dead, dead)))
+        assert torch.isfinite(flow_distance(Level(student, student, dead, dead)))
 
 
 def test_a_teacher_is_needed_unless_both_weights_are_zero() -> None:

@@ -6,7 +6,7 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from slimtune.compression.distillation.taps import evaluating, find_stages
+from slimtune.compression.distillation.taps import evaluating, find_levels
 from slimtune.compression.quantization.fake_quantizers.layers import (
     InputQuantizer,
     WeightQuantizer,
@@ -25,9 +25,9 @@ def network(name: str) -> nn.Module:
 
 
 def outline(net: nn.Module, example: Tensor = EXAMPLE) -> list[tuple[str, int, int]]:
-    """(module, height, channels) of what each stage gives."""
-    stages = find_stages(net, example).values()
-    return [(s.last.name, s.last.size[0], s.last.channels) for s in stages]
+    """(module, height, channels) of what each level gives."""
+    levels = find_levels(net, example).values()
+    return [(s.last.name, s.last.size[0], s.last.channels) for s in levels]
 
 
 RESIDUAL = [("layer1", 32), ("layer2", 16), ("layer3", 8)]
@@ -57,11 +57,11 @@ def test_the_stages_of_an_imagenet_resnet_are_its_four_layers(name: str, width: 
 
 
 def test_each_stage_of_a_resnet_begins_where_the_one_before_it_ends() -> None:
-    stages = list(find_stages(network("resnet20"), EXAMPLE).values())
-    assert [(s.first.name, s.first.reads) for s in stages] == [
+    levels = list(find_levels(network("resnet20"), EXAMPLE).values())
+    assert [(s.first.name, s.first.reads) for s in levels] == [
         ("layer1", True), ("layer2", True), ("layer3", True)
     ]  # fmt: skip
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in zip(levels, levels[1:], strict=False):
         assert (after.first.size, after.first.channels) == (before.last.size, before.last.channels)
 
 
@@ -94,7 +94,7 @@ def test_the_stages_of_vgg_end_with_the_last_relu_before_each_pooling() -> None:
         ("features.32", 4, 512),
         ("features.42", 2, 512),
     ]
-    first = find_stages(net, EXAMPLE)[32, 32].first
+    first = find_levels(net, EXAMPLE)[32, 32].first
     assert (first.name, first.reads, first.channels) == ("features.0", False, 64)
 
 
@@ -126,7 +126,7 @@ def test_fake_quantizers_inside_the_layers_change_no_stage() -> None:
         for module in list(fake.modules()):
             if type(module) is nn.Conv2d:
                 insert(module, Tenths(8), Clipped())
-        assert find_stages(fake, EXAMPLE) == find_stages(plain, EXAMPLE)
+        assert find_levels(fake, EXAMPLE) == find_levels(plain, EXAMPLE)
 
 
 class Shared(nn.Module):
@@ -144,12 +144,12 @@ class Shared(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
-def test_a_module_that_is_called_at_several_sizes_ends_several_stages() -> None:
+def test_a_module_that_is_called_at_several_sizes_ends_several_levels() -> None:
     assert outline(Shared()) == [("relu", 32, 4), ("relu", 16, 8)]
 
 
-def test_a_network_without_convolutions_has_no_stages() -> None:
-    assert find_stages(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), EXAMPLE) == {}
+def test_a_network_without_convolutions_has_no_levels() -> None:
+    assert find_levels(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), EXAMPLE) == {}
 
 
 def test_looking_leaves_modes_statistics_and_hooks_as_they_were() -> None:
@@ -157,7 +157,7 @@ def test_looking_leaves_modes_statistics_and_hooks_as_they_were() -> None:
     net.layer2.eval()
     modes = [module.training for module in net.modules()]
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    find_stages(net, EXAMPLE)
+    find_levels(net, EXAMPLE)
     assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())

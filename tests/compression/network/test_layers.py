@@ -16,10 +16,10 @@ def resnet(name: str) -> nn.Module:
 def test_every_layer_of_a_resnet_is_found_once_in_its_stage(name: str, count: int) -> None:
     layers = weight_layers(resnet(name), torch.zeros(2, 3, 32, 32))
     assert len(layers) == count  # the frozen selections of option A are left out
-    stages = [layer.stage for layer in layers]
-    assert stages == sorted(stages) and set(stages) == {0, 1, 2}
+    levels = [layer.level for layer in layers]
+    assert levels == sorted(levels) and set(levels) == {0, 1, 2}
     blocks = (count - 2) // 3
-    assert stages.count(0) == 1 + blocks and stages.count(2) == blocks + 1
+    assert levels.count(0) == 1 + blocks and levels.count(2) == blocks + 1
 
 
 def test_first_and_last_are_by_execution_not_by_registration() -> None:

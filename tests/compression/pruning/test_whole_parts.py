@@ -12,6 +12,7 @@ from slimtune.compression.pruning.stage.surgery import (
     left_whole,
     remember_groups,
     remove_channels,
+    whole_groups,
 )
 from slimtune.errors import PruningError
 
@@ -272,5 +273,5 @@ def test_copies_remember_what_was_tried() -> None:
     network = Shuffle().eval()
     first = find_groups(network, IMAGE)
     other = Base().eval()
-    remember_groups(other, copy.deepcopy(network))
+    remember_groups(other, whole_groups(copy.deepcopy(network)))
     assert [g.name for g in find_groups(other, IMAGE)] == [g.name for g in first] == ["tail"]

@@ -147,7 +147,7 @@ def test_every_distillation_method_computes_its_loss_in_float32(
 ) -> None:
     class Watched(type(DISTILLATION[name]())):  # type: ignore[misc]
         def loss(self, batch: Batch) -> torch.Tensor:
-            maps = [value for stage in batch.stages for value in vars(stage).values()]
+            maps = [value for level in batch.levels for value in vars(level).values()]
             told = [] if batch.teacher is None else [batch.teacher]
             seen.update(value.dtype for value in (batch.hard, batch.student, *told, *maps))
             return super().loss(batch)

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,6 +9,8 @@ from slimtune.compression.pipeline import Compressed
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.cost import Cost
 from slimtune.search.trial.removed import pipeline_words, removed
+from slimtune.search.trial.students import build_student
+from slimtune.workload.own_code import allow_all_code
 from slimtune.workload.types import Workload
 from slimtune.workload.zoo.build import build
 
@@ -34,6 +37,20 @@ def test_shares_are_of_the_student_before_it_was_pruned(digits: Workload) -> Non
     own = sum(p.numel() for p in student.parameters())
     found = removed(digits, smaller, made(digits, "resnet8"), cost(own // 2, 0))
     assert found["params_removed"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_weights_that_a_student_computes_count_as_what_they_fold_to(
+    digits: Workload, own_net: Path
+) -> None:
+    code = "from torch.nn.utils.parametrizations import weight_norm\n" + own_net.read_text()
+    own_net.write_text(code.replace("nn.Conv2d(16, 32, 1)", "weight_norm(nn.Conv2d(16, 32, 1))"))
+    allow_all_code()
+    name = f"{own_net}:make"
+    student = build_student(made(digits, name).architecture, None)
+    params = sum(p.numel() for p in student.parameters())
+    recipe = Recipe.from_dict({"prune": "l1", "student": {"model": name}})
+    found = removed(digits, recipe, made(digits, name), cost(params, 0))
+    assert found["params_removed"] == 0
 
 
 @pytest.mark.parametrize(

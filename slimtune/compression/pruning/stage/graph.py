@@ -1,10 +1,10 @@
-"""What an output channel is tied to, and what can be cut with it: the door to torch-pruning.
+"""A network as a graph of what its channels are tied to: the door to torch-pruning.
 
-Two things of it are used: the dependency graph, and the slicing of layers. A layer that the
-graph cannot follow, and all that is tied to it, is named with the reason and left whole.
+Two things of it are used: the dependency graph, and the slicing of layers.
 """
 
 import copy
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from slimtune.compression.pruning.protocol import ChannelGroup
+from slimtune.compression.pruning.stage.reasons import (
+    ENDLESS,
+    TIED_TO_EACH_OTHER,
+    mixed,
+    passes_through,
+)
 from slimtune.errors import PruningError, shortened
 from slimtune.workload.shortcut import SelectionConv2d
 
@@ -33,17 +37,8 @@ finally:
 
 index_mapping, shape_infer = tp.dependency.index_mapping, tp.dependency.shape_infer
 
-_CUTTABLE = (_ConvNd, nn.Linear, _BatchNorm, nn.PReLU)
 _ROOM = 4
 """So many times the widest layer is what an operation between layers may be wide."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A group and the layer from which torch-pruning reaches all of it."""
-
-    group: ChannelGroup
-    root: nn.Module
 
 
 @dataclass(frozen=True)
@@ -72,10 +67,14 @@ class Trace:
 
     def coupled(self, root: nn.Module, indices: Sequence[int]) -> Any:
         """Return torch-pruning's group of everything tied to output channels of ``root``."""
-        cut = self.graph.get_pruner_of_module(root).prune_out_channels
         # Sizes change with a cut alone: to work them out before every group takes longest.
         with _instead((index_mapping, "update_index_mapping", lambda graph: None)):
-            return guarded(self.graph.get_pruning_group, root, cut, list(indices))
+            return self._followed(
+                lambda: self.graph.get_pruning_group(
+                    root, self.graph.get_pruner_of_module(root).prune_out_channels, list(indices)
+                ),
+                root,
+            )
 
     def cut(self, root: nn.Module, indices: Sequence[int]) -> None:
         """Remove output channels of ``root`` and everything tied to them, in place.
@@ -87,12 +86,13 @@ class Trace:
         group = self.coupled(root, indices)
         for item in group:
             module = item.dep.target.module
-            made = module in self.names and _produces(module) and _cuts_outputs(self, item.dep)
-            if made and set(item.idxs) != set(indices):
-                raise PruningError("its channels are tied to each other")
+            producer = module in self.names and produces(module) and self.cuts_outputs(item.dep)
+            if producer and set(item.idxs) != set(indices):
+                raise PruningError(TIED_TO_EACH_OTHER)
             if item.dep.target in self.lost:
-                raise PruningError(_lost(item.dep.target))
-        guarded(group.prune, None, False)
+                raise PruningError(passes_through([operation(item.dep.target)]))
+        self._followed(lambda: group.prune(None, False), root)
+        # Concatenations, splits and reshapes have other sizes now, and the next cut needs them.
         with _one_by_one(self.lost, self.widest):
             index_mapping.update_index_mapping(self.graph)
 
@@ -102,9 +102,45 @@ class Trace:
         """Yield each weight that reads output channels of ``root``, its axis and where."""
         for item in self.coupled(root, indices):
             module = item.dep.target.module
-            if _reads(module) and not _cuts_outputs(self, item.dep):
+            if reads(module) and not self.cuts_outputs(item.dep):
+                # Transposed convolutions hold their inputs first: (in, out/groups, ...).
                 axis = 0 if getattr(module, "transposed", False) else 1
                 yield module.weight, axis, item.idxs
+
+    def cuts_outputs(self, dep: Any) -> bool:
+        """Return whether a member of a group loses output channels, not inputs."""
+        cutter = self.graph.get_pruner_of_module(dep.target.module)
+        return bool(dep.handler == cutter.prune_out_channels)
+
+    def way_out(self, root: nn.Module) -> str:
+        """Return what stands between a layer and those that read it, in words."""
+        steps, readers = self._way(root)
+        names = [str(step.grad_fn.name()) for step in steps if step.grad_fn is not None]
+        functions = [re.sub(r"Backward\d*$", "", name) for name in names]
+        odd = [name for name in functions if name.lower() not in _PLAIN]
+        return mixed(odd, {self.names[each]: each for each in readers})
+
+    def _followed(self, step: Callable[[], Any], root: nn.Module) -> Any:
+        """Return what torch-pruning, which may raise anything, makes of channels of ``root``."""
+        try:
+            return step()
+        except PruningError:
+            raise
+        except Exception as error:
+            steps, _ = self._way(root)
+            names = [operation(node) for node in steps if type(node.module) in _OPERATIONS]
+            raise PruningError(passes_through(names)) from error
+
+    def _way(self, root: nn.Module) -> tuple[list[Any], list[nn.Module]]:
+        """Return the nodes between a layer and its readers, the nearest first, and the readers."""
+        nodes, readers = [self.graph.module2node[root]], dict[nn.Module, None]()
+        for node in nodes:  # which grows while the loop runs: breadth first
+            for following in node.outputs:
+                if reads(following.module):
+                    readers[following.module] = None
+                elif following not in nodes:
+                    nodes.append(following)
+        return nodes[1:], list(readers)
 
 
 @contextmanager
@@ -133,30 +169,16 @@ def undisturbed(model: nn.Module, example: Tensor) -> Iterator[None]:
                 parameter.requires_grad_(trainable[name])
 
 
-def guarded(call: Callable[..., Any], *args: Any) -> Any:
-    """Call foreign code, which may raise anything, and raise only `PruningError`."""
-    try:
-        return call(*args)
-    except PruningError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise PruningError(
-            "its channels cannot be followed, or forward holds fixed counts of them "
-            f"({type(error).__name__}: {reason[:160]})"
-        ) from error
-
-
 class _Bounded(index_mapping._FlattenIndexMapping):  # type: ignore[name-defined]
     """Ends what would multiply indices for ever, as a product of a map with itself does."""
 
     most = 0
 
     def __call__(self, idxs: Any) -> Any:
-        found = super().__call__(idxs)
-        if len(found) > self.most:
-            raise PruningError("its channels come back to it again and again")
-        return found
+        indices = super().__call__(idxs)
+        if len(indices) > self.most:
+            raise PruningError(ENDLESS)
+        return indices
 
 
 @contextmanager
@@ -184,7 +206,7 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
         def run(graph: Any) -> None:
             view = copy.copy(graph)
             for module, node in graph.module2node.items():
-                view.module2node = {module: node}
+                view.module2node = {module: node}  # so that the step sees this one alone
                 try:
                     step(view)
                 except Exception:
@@ -193,6 +215,7 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
 
         return run
 
+    # torch-pruning builds the mappings itself, so that the bound must be part of the class.
     bounded = type("_Bounded", (_Bounded,), {"most": _ROOM * widest})
     sizes, update = shape_infer.init_shape_information, index_mapping.update_index_mapping
     with (
@@ -207,18 +230,43 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
         yield
 
 
-def _lost(node: Any) -> str:
-    return (
-        f"goes through a {_OPERATIONS.get(type(node.module), 'operation')} that cannot be followed"
-    )
-
-
 _OPERATIONS = {
     tp.ops._ConcatOp: "concatenation",
     tp.ops._SplitOp: "split",
     tp.ops._SliceOp: "slice",
     tp.ops._ReshapeOp: "reshape",
+    tp.ops._UnbindOp: "unbind",
+    tp.ops._ExpandOp: "expand",
 }
+
+
+_PLAIN = frozenset(
+    "relu hardtanh silu gelu sigmoid hardswish hardsigmoid leakyrelu elu add mul sub div mean "
+    "clone nativebatchnorm cudnnbatchnorm maxpool2dwithindices avgpool2d adaptiveavgpool2d".split()
+)
+"""Autograd's names of functions that keep channels apart: they explain nothing."""
+
+
+def operation(node: Any) -> str:
+    """Return what a node between layers does, in a word; ``"operation"`` if it has no name."""
+    return _OPERATIONS.get(type(node.module), "operation")
+
+
+def is_output(node: Any) -> bool:
+    """Return whether a node stands for what the network returns."""
+    return isinstance(node.module, tp.ops._OutputOp)
+
+
+def produces(module: nn.Module) -> bool:
+    """Return whether the layer makes new channels: not depthwise, not grouped, not frozen 0/1."""
+    if isinstance(module, SelectionConv2d):
+        return False
+    return isinstance(module, nn.Linear) or (isinstance(module, _ConvNd) and module.groups == 1)
+
+
+def reads(module: nn.Module) -> bool:
+    """Return whether the layer has a weight for each channel that it is given."""
+    return isinstance(module, (nn.Linear, _ConvNd))
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:
@@ -236,7 +284,12 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     # and shows which channels are tied to the image.
     image = example.detach().clone().requires_grad_().clone()
     try:
-        output = guarded(model, image)
+        output = model(image)
+    except Exception as error:
+        shape = tuple(example.shape)
+        raise PruningError(
+            f"it does not run on a batch of shape {shape}: {_said(error)}"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -247,15 +300,20 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     graph, lost = tp.DependencyGraph(), set[Any]()
     widest = max((max(p.shape, default=1) for p in model.parameters()), default=1)
     with _one_by_one(lost, widest):
-        guarded(
-            lambda: graph.build_dependency(
+        try:
+            graph.build_dependency(
                 model, image, forward_fn=lambda network, batch: network(batch), verbose=False
             )
-        )
+        except Exception as error:
+            raise PruningError(f"its operations cannot be traced: {_said(error)}") from error
     _forget_results(model)
     names = {module: name for name, module in model.named_modules()}
     shared = _sharing(model)
     return Trace(graph, names, list(calls), image.grad_fn, output.shape, shared, widest, lost)
+
+
+def _said(error: Exception) -> str:
+    return (str(error).strip() or "no reason given").splitlines()[0][:160]
 
 
 def _forget_results(model: nn.Module) -> None:
@@ -275,125 +333,3 @@ def _sharing(model: nn.Module) -> frozenset[nn.Module]:
         for parameter in module.parameters(recurse=False):
             owners.setdefault(parameter, set()).add(module)
     return frozenset(m for modules in owners.values() if len(modules) > 1 for m in modules)
-
-
-def candidates(traced: Trace) -> tuple[list[Found], dict[str, str]]:
-    """Return the groups that the graph says can be cut, and why other layers are left whole.
-
-    Returns:
-        Groups in the order they are computed, and a reason by the name of each other layer.
-    """
-    found: list[Found] = []
-    whole: dict[str, str] = {}
-    seen: set[nn.Module] = set()
-    for root in traced.order:
-        if root in seen or not _produces(root) or root not in traced.graph.module2node:
-            continue
-        channels = _channels(root)
-        try:
-            items = list(traced.coupled(root, range(channels)))
-        except PruningError as error:
-            whole[traced.names[root]] = str(error)
-            continue
-        cut = {item.dep.target.module for item in items if _cuts_outputs(traced, item.dep)}
-        seen |= cut
-        obstacles = (_obstacle(traced, item.dep, _by_channel(item), channels) for item in items)
-        reason = next(filter(None, obstacles), None)
-        if reason is None:
-            found.append(Found(_group(traced, root, items, channels), root))
-        else:
-            producers = [m for m in traced.order if m in cut and _produces(m)]
-            whole |= {traced.names[module]: reason for module in producers}
-    return found, whole
-
-
-def _produces(module: nn.Module) -> bool:
-    """Return whether the layer makes new channels: not depthwise, not grouped, not frozen 0/1."""
-    if isinstance(module, SelectionConv2d):
-        return False
-    return isinstance(module, nn.Linear) or (isinstance(module, _ConvNd) and module.groups == 1)
-
-
-def _channels(module: nn.Module) -> int:
-    size = module.out_features if isinstance(module, nn.Linear) else module.out_channels
-    return int(size)  # type: ignore[arg-type]
-
-
-def _cuts_outputs(trace: Trace, dep: Any) -> bool:
-    cutter = trace.graph.get_pruner_of_module(dep.target.module)
-    return bool(dep.handler == cutter.prune_out_channels)
-
-
-def _obstacle(traced: Trace, dep: Any, indices: Sequence[int], channels: int) -> str | None:
-    """Return why this member of a group cannot be cut exactly; None if it can."""
-    node, module = dep.target, dep.target.module
-    if node in traced.lost:
-        return _lost(node)
-    if node.grad_fn is traced.entry:
-        return "tied to the image"
-    if isinstance(module, nn.Parameter):
-        return "used with a bare parameter"
-    if isinstance(module, tp.ops._OutputOp):
-        return OUTPUT
-    if module not in traced.names:
-        return None  # an operation without parameters
-    what = f"{traced.names[module]} ({type(module).__name__})"
-    if module in traced.shared:
-        return f"{what} shares its weights with another layer"
-    if not isinstance(module, _CUTTABLE):
-        return f"tied to {what}"
-    if isinstance(module, _ConvNd) and module.groups > 1:
-        depthwise = module.groups == module.in_channels == module.out_channels
-        return None if depthwise else f"tied to {what} of {module.groups} groups"
-    if not _cuts_outputs(traced, dep):
-        return None
-    if not node.outputs:
-        return OUTPUT
-    whole = isinstance(module, (_BatchNorm, nn.PReLU)) or (
-        list(indices) == list(range(channels)) and _channels(module) == channels
-    )
-    return None if whole else f"tied to {what} channel by other channel"
-
-
-OUTPUT = "the network's output"
-"""Why a classifier stays whole."""
-
-
-def _group(trace: Trace, root: nn.Module, items: Sequence[Any], channels: int) -> ChannelGroup:
-    order = {module: number for number, module in enumerate(trace.order)}
-
-    def named(keep: Callable[[Any, nn.Module], bool]) -> tuple[tuple[str, nn.Module], ...]:
-        modules = {i.dep.target.module for i in items if keep(i.dep, i.dep.target.module)}
-        ordered = sorted(modules & order.keys(), key=order.__getitem__)
-        return tuple((trace.names[module], module) for module in ordered)
-
-    def consumes(dep: Any, module: nn.Module) -> bool:
-        return _reads(module) and not _cuts_outputs(trace, dep)
-
-    def shares(_: Any, module: nn.Module) -> bool:
-        return isinstance(module, _BatchNorm) and module.num_features != channels
-
-    return ChannelGroup(
-        name=trace.names[root],
-        producers=named(lambda dep, m: _produces(m) and _cuts_outputs(trace, dep)),
-        norms=named(lambda _, m: isinstance(m, _BatchNorm) and m.num_features == channels),
-        consumers=named(consumes),
-        channels=channels,
-        shared_norms=named(shares),
-        positions={
-            trace.names[item.dep.target.module]: _by_channel(item)
-            for item in items
-            if consumes(item.dep, item.dep.target.module)
-            or shares(item.dep, item.dep.target.module)
-        },
-    )
-
-
-def _by_channel(item: Any) -> tuple[int, ...]:
-    """Return the indices that a member of a whole group holds, ordered by the group's channels."""
-    pairs = sorted(zip(item.root_idxs, item.idxs, strict=True))
-    return tuple(index for _, index in pairs)
-
-
-def _reads(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Linear, _ConvNd))

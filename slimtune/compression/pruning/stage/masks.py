@@ -39,12 +39,12 @@ def keep_zeros(model: nn.Module, then: Callable[[], None]) -> Callable[[], None]
     """
     weights = [m.get_parameter("weight") for m in model.modules() if is_weight_layer(m)]
     watched = [(weight, weight.detach() == 0) for weight in weights]
-    watched = [(weight, gone) for weight, gone in watched if bool(gone.any())]
+    watched = [(weight, zeros) for weight, zeros in watched if bool(zeros.any())]
 
     def apply() -> None:
         with torch.no_grad():
-            for weight, gone in watched:
-                weight.masked_fill_(gone, 0.0)
+            for weight, zeros in watched:
+                weight.masked_fill_(zeros, 0.0)
         then()
 
     return apply

@@ -62,7 +62,9 @@ class PerEpochPruning(SoftPruning):
         if any(self._removals.values()):
             remove_channels(network, example, self._removals)
         groups = channel_groups(network, example, self._seed)
-        chosen = channels_to_remove(network, groups, settings, self._batch, self._originals)
+        chosen = channels_to_remove(
+            network, groups, settings, self._batch, originals=self._originals
+        )
         return _joined(self._removals, left, chosen)
 
     @torch.no_grad()
@@ -94,6 +96,6 @@ def _joined(
 ) -> dict[str, list[int]]:
     """Return all that is gone; ``chosen`` counts among those that were left."""
     return {
-        name: sorted([*gone, *(left[name][index] for index in chosen.get(name, ()))])
-        for name, gone in removed.items()
+        name: sorted([*earlier, *(left[name][index] for index in chosen.get(name, ()))])
+        for name, earlier in removed.items()
     }

@@ -40,7 +40,7 @@ def choose(
     round_to: int,
     *,
     comparable: bool = False,
-    stages: Mapping[str, int] | None = None,
+    levels: Mapping[str, int] | None = None,
     originals: Mapping[str, int] | None = None,
 ) -> dict[str, list[int]]:
     """Return the indices to remove from every group, ascending; the lowest scores go.
@@ -51,24 +51,24 @@ def choose(
     Args:
         groups_scores: one score a channel, (channels,), by group name.
         amount: fraction to remove, in [0, 1).
-        scope: "local" removes the amount in every group; "stage" ranks all channels of a stage
+        scope: "local" removes the amount in every group; "stage" ranks all channels of a level
             together and "global" all channels, and then each group's count is rounded.
         round_to: counts kept are multiples of this, or all channels; at least 1.
         comparable: whether scores of different groups are ranked together as they are; else
             each group's are divided by their mean first.
-        stages: stage of each group; needed for scope "stage".
+        levels: resolution level of each group; needed for scope "stage".
         originals: channels of each group before anything was removed, of which ``amount`` is a
             fraction; without it, of the channels that are there.
 
     Raises:
-        ConfigError: an amount, scope or round_to outside its range, or no stages.
+        ConfigError: an amount, scope or round_to outside its range, or no levels.
         PruningError: a score is NaN or infinite.
     """
     _check(amount, round_to)
     if scope not in get_args(Scope):
         raise ConfigError(f"scope: must be local, stage or global, but got {scope!r}")
-    if scope == "stage" and stages is None:
-        raise ConfigError("scope: stage needs to be told the stage of every group")
+    if scope == "stage" and levels is None:
+        raise ConfigError("scope: stage needs the resolution level of every group")
     for name, scores in groups_scores.items():
         if not torch.isfinite(scores).all():
             raise PruningError(f"{name}: scores must be finite, but some are NaN or infinite")
@@ -81,7 +81,7 @@ def choose(
         weighed = {n: s if comparable else relative(s) for n, s in groups_scores.items()}
         pools: dict[int, dict[str, Tensor]] = {}
         for name, scores in weighed.items():
-            pool = (stages or {})[name] if scope == "stage" else 0
+            pool = (levels or {})[name] if scope == "stage" else 0
             pools.setdefault(pool, {})[name] = scores
         keep = {}
         for together in pools.values():

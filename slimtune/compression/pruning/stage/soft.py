@@ -132,8 +132,8 @@ class SoftPruning:
 def _filters(layer: nn.Module) -> list[tuple[nn.Parameter, int]]:
     """Return the layer's weight and bias, each with the axis of output channels."""
     axis = 1 if getattr(layer, "transposed", False) else 0
-    found = [(layer.weight, axis), (layer.bias, 0)]
-    return [(p, at) for p, at in found if isinstance(p, nn.Parameter)]
+    tensors = [(layer.weight, axis), (layer.bias, 0)]
+    return [(p, at) for p, at in tensors if isinstance(p, nn.Parameter)]
 
 
 def _index(rows: Sequence[int], like: Tensor) -> Tensor:

@@ -69,16 +69,16 @@ def prune(
 
 
 def channel_groups(model: nn.Module, example: Tensor, seed: int) -> list[ChannelGroup]:
-    """Return the prunable groups of ``model`` with their stage and the trial's seed.
+    """Return the prunable groups of ``model`` with their level and the trial's seed.
 
     Args:
         model: the network, with option-A shortcuts materialised; not changed.
         example: one batch, (n, channels, height, width), on the model's device.
         seed: of the trial.
     """
-    stages = {layer.name: layer.stage for layer in weight_layers(model, example)}
+    levels = {layer.name: layer.level for layer in weight_layers(model, example)}
     return [
-        dataclasses.replace(group, stage=stages.get(group.name, 0), seed=seed)
+        dataclasses.replace(group, level=levels.get(group.name, 0), seed=seed)
         for group in find_groups(model, example)
     ]
 
@@ -88,6 +88,7 @@ def channels_to_remove(
     groups: Sequence[ChannelGroup],
     settings: Prune,
     batch: tuple[Tensor, Tensor],
+    *,
     originals: dict[str, int] | None = None,
 ) -> dict[str, list[int]]:
     """Return the channels of each group that the settings' method and amount remove.
@@ -159,7 +160,7 @@ def chosen(
         settings.scope,
         settings.round_to,
         comparable=settings.method.comparable,
-        stages={group.name: group.stage for group in groups},
+        levels={group.name: group.level for group in groups},
         originals=originals,
     )
 
@@ -181,8 +182,8 @@ class _Left:
 
     def remove(self, name: str, indices: Sequence[int]) -> None:
         """Note that channels went; ``indices`` count among those that were left."""
-        gone = set(indices)
-        self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in gone]
+        removed = set(indices)
+        self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in removed]
 
     def kept(self) -> Kept:
         """Return the original channels left of each layer that lost some."""
@@ -201,7 +202,7 @@ def _cut_channels(
     example = batch[0][:2]
     groups = channel_groups(model, example, seed)
     left.see(groups)
-    removals = channels_to_remove(model, groups, settings, batch, left.originals)
+    removals = channels_to_remove(model, groups, settings, batch, originals=left.originals)
     if any(removals.values()):
         removals = remove_channels(model, example, removals)
     for name, indices in removals.items():

@@ -12,18 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimtune.compression.network.copies import cloned
 from slimtune.compression.pruning.protocol import ChannelGroup
-from slimtune.compression.pruning.stage.graph import (
+from slimtune.compression.pruning.stage.graph import Trace, trace, undisturbed
+from slimtune.compression.pruning.stage.groups import candidates
+from slimtune.compression.pruning.stage.reasons import (
+    MIXED,
+    ONLY_TRAINING,
     OUTPUT,
-    Found,
-    Trace,
-    candidates,
-    guarded,
-    trace,
-    undisturbed,
+    passes_through,
+    run_cut,
 )
 from slimtune.errors import PruningError, did_you_mean, shortened
 
-_KNOWN = "_cannot_be_cut"
+_WHOLE = "_cannot_be_cut"
 """Attribute of a network that was tried: group -> reason; copies and pickles take it along."""
 _TOLERANCE = 1e-3
 
@@ -64,10 +64,21 @@ def left_whole(model: nn.Module, example: Tensor) -> dict[str, str]:
     return {n: why for n, why in _examined(model, example)[1].items() if why != OUTPUT}
 
 
-def remember_groups(network: nn.Module, tried: nn.Module) -> None:
-    """Let ``network`` know what trials on its copy ``tried`` showed: trials take seconds."""
-    if _KNOWN in tried.__dict__:
-        network.__dict__[_KNOWN] = dict(tried.__dict__[_KNOWN])
+def whole_groups(model: nn.Module) -> dict[str, str] | None:
+    """Return why groups must stay whole, as trial cuts showed; None if nothing was tried yet."""
+    reasons: dict[str, str] | None = model.__dict__.get(_WHOLE)
+    return None if reasons is None else dict(reasons)
+
+
+def remember_groups(model: nn.Module, reasons: Mapping[str, str] | None) -> None:
+    """Spare ``model`` trial cuts, which take seconds, where a copy of it has been tried.
+
+    Args:
+        model: not tried yet; its copies remember the result as well.
+        reasons: `whole_groups` of the copy; None changes nothing.
+    """
+    if reasons is not None:
+        model.__dict__[_WHOLE] = dict(reasons)
 
 
 def remove_channels(
@@ -96,17 +107,17 @@ def remove_channels(
     """
     with undisturbed(model, example):
         traced = trace(model, example)
-        known = model.__dict__.get(_KNOWN, {})
-        found = {f.group.name: f for f in candidates(traced)[0] if f.group.name not in known}
-        wanted = _valid(removals, found)
+        reasons = model.__dict__.get(_WHOLE, {})
+        groups = {g.name: g for g in candidates(traced)[0] if g.name not in reasons}
+        wanted = {name: _indices(name, each, groups) for name, each in removals.items()}
         backup = cloned(model) if numbers else None
-        fault = _cut(model, example, wanted, traced, numbers)
+        fault = _cut(model, example, wanted, traced, numbers=numbers)
         if fault is None:
             return wanted
         if backup is None:
             raise PruningError(fault)
         bad = _unsound(backup, example, [n for n in wanted if wanted[n]], [wanted])
-        model.__dict__[_KNOWN] = {**model.__dict__.get(_KNOWN, {}), **bad}
+        model.__dict__[_WHOLE] = {**model.__dict__.get(_WHOLE, {}), **bad}
         _restore(model, cloned(backup))
         left = {name: [] if name in bad else indices for name, indices in wanted.items()}
         if not any(left.values()) or _cut(model, example, left, trace(model, example)):
@@ -138,16 +149,16 @@ def check_prunable(model: nn.Module, example: Tensor) -> None:
 def _examined(model: nn.Module, example: Tensor) -> tuple[list[ChannelGroup], dict[str, str]]:
     with undisturbed(model, example):
         try:
-            found, whole = candidates(trace(model, example))
+            groups, whole = candidates(trace(model, example))
         except PruningError as error:
             raise PruningError(f"the network cannot be pruned: {error}") from error
-        known = model.__dict__.get(_KNOWN)
-        if known is None:
-            sizes = {each.group.name: each.group.channels for each in found}
+        reasons = model.__dict__.get(_WHOLE)
+        if reasons is None:
+            sizes = {group.name: group.channels for group in groups}
             names = [name for name, channels in sizes.items() if channels > 1]
-            known = _unsound(_shaken(model), example, names, _patterns(sizes))
-            model.__dict__[_KNOWN] = known
-    return [each.group for each in found if each.group.name not in known], {**whole, **known}
+            reasons = _unsound(_shaken(model), example, names, _patterns(sizes))
+            model.__dict__[_WHOLE] = reasons
+    return [group for group in groups if group.name not in reasons], {**whole, **reasons}
 
 
 def _patterns(sizes: Mapping[str, int]) -> list[Removals]:
@@ -180,7 +191,7 @@ def _unsound(
             if reason := _cut(tried, example, removals, trace(tried, example)):
                 return reason
             if trains and not _trains(tried, example):
-                return "training uses it in a way that evaluation does not show"
+                return ONLY_TRAINING
         return None
 
     def search(among: Sequence[str]) -> dict[str, str]:
@@ -189,6 +200,8 @@ def _unsound(
             return {}
         return search(among[:half]) | search(among[half:]) if half else {among[0]: reason}
 
+    # Most networks have no bad group and others few: all at once, then by halves. Each half may
+    # be sound alone, and so may be all that is left: only then groups are added one by one.
     if (reason := fault(names)) is None:
         return {}
     half = len(names) // 2
@@ -206,7 +219,7 @@ def _unsound(
 
 
 def _cut(
-    model: nn.Module, example: Tensor, removals: Removals, traced: Trace, numbers: bool = True
+    model: nn.Module, example: Tensor, removals: Removals, traced: Trace, *, numbers: bool = True
 ) -> str | None:
     """Remove channels in place; return what is wrong with the result, None if nothing."""
     try:
@@ -215,25 +228,27 @@ def _cut(
         expected = None
         with torch.no_grad():
             if numbers:
+                # What is to come out: the same network, whose readers ignore the channels.
                 for name, indices in wanted.items():
                     for weight, axis, where in traced.readers(roots[name], indices):
                         at = torch.tensor(where, device=weight.device)
                         weight.data.index_fill_(axis, at, 0.0)
-                expected = guarded(model, example)
+                expected = run_cut(model, example)
             for name, indices in wanted.items():
                 traced.cut(roots[name], indices)
-            got = guarded(model, example)
+            got = run_cut(model, example)
     except PruningError as error:
         return str(error)
-    except (KeyError, IndexError) as error:  # of torch-pruning's indices, or a group that went
-        return f"its channels cannot be followed ({type(error).__name__}: {error})"
+    except (KeyError, IndexError):  # of torch-pruning's indices, or a group that went
+        return passes_through([])
     if got.shape != traced.output_shape:
         return (
             f"the output shape changed from {tuple(traced.output_shape)} to {tuple(got.shape)}: "
             "forward must not contain fixed channel counts"
         )
     if expected is not None and not _equal(got, expected):
-        return "its channels are mixed in a way that cannot be followed"
+        # Of several groups any may be the one that mixes.
+        return traced.way_out(roots[next(iter(wanted))]) if len(wanted) == 1 else MIXED
     return None
 
 
@@ -261,24 +276,25 @@ def _shaken(model: nn.Module) -> nn.Module:
 
     A norm whose scale begins at 0 hides what is wrong before it.
     """
-    made = cloned(model)
+    network = cloned(model)
     generator = torch.Generator().manual_seed(0)
 
     def near(tensor: Tensor, center: float) -> Tensor:
         return (center + 0.2 * torch.randn(tensor.shape, generator=generator)).to(tensor)
 
     with torch.no_grad():
-        for module in made.modules():
+        for module in network.modules():
+            # Statistics that are still 0 and 1 would hide a norm that lost the wrong channels.
             if isinstance(module, _BatchNorm):
                 for name, center in _CENTERS.items():
                     if (tensor := getattr(module, name)) is not None:
                         tensor.copy_(near(tensor, center).abs() if center else near(tensor, 0.0))
-        for parameter in made.parameters():
+        for parameter in network.parameters():
             if parameter.is_floating_point() and bool(
                 (parameter == parameter.flatten()[:1]).all()
             ):
                 parameter.add_(near(parameter, 0.0))
-    return made
+    return network
 
 
 _CENTERS = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
@@ -288,18 +304,14 @@ def _restore(model: nn.Module, backup: nn.Module) -> None:
     """Give every module of ``model`` back what its copy has; surgery exchanges no modules."""
     for module, saved in zip(model.modules(), backup.modules(), strict=True):
         for name, value in saved.__dict__.items():
-            if name not in ("_modules", _KNOWN) and not name.endswith(("_hooks", "_pre_hooks")):
+            if name not in ("_modules", _WHOLE) and not name.endswith(("_hooks", "_pre_hooks")):
                 module.__dict__[name] = value
 
 
-def _valid(removals: Removals, groups: Mapping[str, Found]) -> dict[str, list[int]]:
-    return {name: _indices(name, wanted, groups) for name, wanted in removals.items()}
-
-
-def _indices(name: str, indices: Sequence[int], groups: Mapping[str, Found]) -> list[int]:
+def _indices(name: str, indices: Sequence[int], groups: Mapping[str, ChannelGroup]) -> list[int]:
     if name not in groups:
         raise PruningError(f"no group of channels is called '{name}'.{did_you_mean(name, groups)}")
-    channels = groups[name].group.channels
+    channels = groups[name].channels
     unique = sorted({int(index) for index in indices})
     if unique and not 0 <= unique[0] <= unique[-1] < channels:
         raise PruningError(

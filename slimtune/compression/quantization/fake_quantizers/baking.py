@@ -23,6 +23,7 @@ def bake(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
         stored: integers by the weight's qualified name.
     """
     plain = strip(cloned(model))
+    # `stored` may name a shared weight by any of its names.
     parameters = dict(plain.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for name, weight in stored.items():

@@ -63,10 +63,10 @@ def _table(levels: Sequence[int]) -> Tensor:
     Levels are integers, so that the border between two of them is a multiple of 1/2 and the
     look-up is exact. A value on a border takes the upper level.
     """
-    known = torch.tensor(levels, dtype=torch.float32)
-    borders = (known[1:] + known[:-1]) / 2
+    points = torch.tensor(levels, dtype=torch.float32)
+    borders = (points[1:] + points[:-1]) / 2
     middles = (torch.arange(2 * levels[-1] + 1) + 0.5) / 2
-    return known[torch.bucketize(middles, borders)]
+    return points[torch.bucketize(middles, borders)]
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
@@ -76,10 +76,10 @@ def _looked_up(table: Tensor, index: Tensor) -> Tensor:
         table: 1-D.
         index: int32, fresh from an elementwise operation and therefore without gaps in memory.
     """
-    found = torch.empty_like(index, dtype=table.dtype)
+    values = torch.empty_like(index, dtype=table.dtype)
     flat, order = (index.numel(),), (1,)
-    torch.index_select(table, 0, index.as_strided(flat, order), out=found.as_strided(flat, order))
-    return found
+    torch.index_select(table, 0, index.as_strided(flat, order), out=values.as_strided(flat, order))
+    return values
 
 
 def fake_quantize(
@@ -139,6 +139,8 @@ class _FakeQuantize(torch.autograd.Function):
         products = []
         for g, v, r, into in zip(*map(_pieces, (gradient, x, result, inside)), strict=True):
             g, v, r = _wide(g), _wide(v), _wide(r)
+            # g inside the range, 0 at and beyond its ends. With it, sum g * (q - x) / step inside
+            # and sum g * level outside are (g . r - within . x) / step, in two dot products.
             within = torch.ops.aten.hardtanh_backward(g, v, low, high)
             into.copy_(within)
             if ctx.needs_input_grad[1]:

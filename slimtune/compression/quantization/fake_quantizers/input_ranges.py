@@ -20,32 +20,27 @@ from slimtune.compression.quantization.fake_quantizers.own_forward import (
 _Range = tuple[float, float]
 
 
-class RangedConv2d(nn.Conv2d):
-    """A convolution that rounds its input to 8 bits on ``input_range``."""
+class _Ranged(nn.Module):
+    """Rounds the input of the layer that comes after it among the bases."""
 
     input_range: _Range
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, in, h, w) to (n, out, h', w')."""
-        return super().forward(rounded(x, *self.input_range))
+        """Return what the layer makes of the rounded input."""
+        output: Tensor = super().forward(rounded(x, *self.input_range))
+        return output
 
     def extra_repr(self) -> str:
         """Return torch's words for the layer, and the range."""
         return f"{super().extra_repr()}, input_range={_words(self.input_range)}"
 
 
-class RangedLinear(nn.Linear):
-    """A linear layer that rounds its input to 8 bits on ``input_range``."""
+class RangedConv2d(_Ranged, nn.Conv2d):
+    """A convolution that rounds its input, (n, in, h, w), to 8 bits on ``input_range``."""
 
-    input_range: _Range
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., in) to (..., out)."""
-        return super().forward(rounded(x, *self.input_range))
-
-    def extra_repr(self) -> str:
-        """Return torch's words for the layer, and the range."""
-        return f"{super().extra_repr()}, input_range={_words(self.input_range)}"
+class RangedLinear(_Ranged, nn.Linear):
+    """A linear layer that rounds its input, (..., in), to 8 bits on ``input_range``."""
 
 
 class RangedOwn(AtKernel):

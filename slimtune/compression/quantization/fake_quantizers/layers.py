@@ -187,7 +187,7 @@ def keep_zeros(values: Tensor, weight: Tensor) -> Tensor:
 class _KeepZeros(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor) -> Tensor:
-        return values * (weight != 0)
+        return values * (weight != 0)  # grids without 0, as DoReFa's, cannot say it themselves
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -31,7 +31,7 @@ from slimtune.compression.quantization.rounding.layer_bits import (
     StageBits,
     layer_bits,
 )
-from slimtune.compression.settings import settings
+from slimtune.compression.settings import MOST_EPOCHS, settings
 from slimtune.errors import TrialError
 
 _CHUNK = 64
@@ -78,7 +78,11 @@ class LearnedQuantizer(Quantizer):
     calibration_images: CalibrationImages = 256
     epochs: Annotated[
         int,
-        Field(ge=0, le=1000, description="epochs of training with the fake quantizers in place"),
+        Field(
+            ge=0,
+            le=MOST_EPOCHS,
+            description="epochs of training with the fake quantizers in place",
+        ),
     ] = 3
     lr: Annotated[
         float, Field(gt=0, le=10, description="initial learning rate of these epochs")
@@ -153,7 +157,7 @@ class MaxWeight(WeightQuantizer):
         with torch.no_grad():
             integers, scale = self.integers(weight)
             difference = integers * _by_channel(scale, weight) - weight
-        return weight + difference
+        return weight + difference  # the difference has no gradient, which passes unchanged
 
     def integers(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return integers shaped like ``weight``, as floats, and their scale, (out,)."""
@@ -190,14 +194,14 @@ def _inputs(
     model: nn.Module, images: Tensor, layers: list[WeightLayer], own: _OwnKernels
 ) -> dict[str, Seen]:
     """Return what each layer's kernel reads when ``model`` sees ``images`` in eval mode."""
-    found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    summaries: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     features: dict[str, int] = {}
 
     def watch(layer: WeightLayer) -> torch.utils.hooks.RemovableHandle:
         def note(_: nn.Module, args: tuple[Tensor, ...]) -> None:
             kernel = kernel_of(layer.module, args[0]) if layer.module in own else None
             value = args[0] if kernel is None else kernel.value
-            found[layer.name].append(_summary(value))
+            summaries[layer.name].append(_summary(value))
             features[layer.name] = value[0].numel()
 
         return layer.module.register_forward_pre_hook(note)
@@ -211,7 +215,7 @@ def _inputs(
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: _merged(parts, features[name]) for name, parts in found.items()}
+    return {name: _merged(parts, features[name]) for name, parts in summaries.items()}
 
 
 def _summary(x: Tensor) -> Tensor:

@@ -65,24 +65,24 @@ def kernel_of(layer: nn.Module, x: Tensor) -> Kernel | None:
         x: an input of the layer.
     """
     calls = _calls(layer, x)
-    others = _calls(layer, x.flip(-1) * 0.5 + 0.1)
+    others = _calls(layer, x.flip(-1) * 0.5 + 0.1)  # any other numbers of the same shape
     if len(calls) != 1 or len(others) != 1 or not torch.equal(calls[0].weight, others[0].weight):
         return None
     return calls[0]
 
 
 def _calls(layer: nn.Module, x: Tensor) -> list[Kernel]:
-    found: list[Kernel] = []
+    calls: list[Kernel] = []
 
-    def note(call: Callable[..., Tensor], given: dict[str, Any]) -> Tensor:
-        result = call(**given)
-        settings = {n: v for n, v in given.items() if n in _NAMES[3:]}
-        found.append(Kernel(given["input"], given["weight"], settings, result.shape))
+    def note(call: Callable[..., Tensor], arguments: dict[str, Any]) -> Tensor:
+        result = call(**arguments)
+        settings = {n: v for n, v in arguments.items() if n in _NAMES[3:]}
+        calls.append(Kernel(arguments["input"], arguments["weight"], settings, result.shape))
         return result
 
     with torch.no_grad(), _AtKernel(layer.get_parameter("weight").shape, note):
-        type(layer).forward(layer, x)
-    return found
+        type(layer).forward(layer, x)  # not layer(x): a hook of it may be what asks
+    return calls
 
 
 class _AtKernel(TorchFunctionMode):
@@ -96,9 +96,9 @@ class _AtKernel(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func in _KERNELS:
-            given = {**dict(zip(_NAMES, args, strict=False)), **(kwargs or {})}
-            if given["weight"].shape == self.shape:
-                return self.meet(func, given)
+            arguments = {**dict(zip(_NAMES, args, strict=False)), **(kwargs or {})}
+            if arguments["weight"].shape == self.shape:
+                return self.meet(func, arguments)
         return func(*args, **(kwargs or {}))
 
 
@@ -119,11 +119,11 @@ class AtKernel(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute what the layer computes, with another weight or input at its kernel."""
 
-        def meet(call: Callable[..., Tensor], given: dict[str, Any]) -> Tensor:
+        def meet(call: Callable[..., Tensor], arguments: dict[str, Any]) -> Tensor:
             weight = self.kernel_weight()
-            given["input"] = self.kernel_input(given["input"])
-            given["weight"] = given["weight"] if weight is None else weight
-            return call(**given)
+            arguments["input"] = self.kernel_input(arguments["input"])
+            arguments["weight"] = arguments["weight"] if weight is None else weight
+            return call(**arguments)
 
         with _AtKernel(self.weight.shape, meet):
             return super().forward(*args, **kwargs)
@@ -182,11 +182,11 @@ def own_kernels(model: nn.Module, images: Tensor) -> dict[nn.Module, Kernel | No
     layers = [layer for layer in model.modules() if has_own_forward(layer)]
     if not layers:
         return {}
-    found: dict[nn.Module, Kernel | None] = {}
+    kernels: dict[nn.Module, Kernel | None] = {}
 
     def note(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if layer not in found:
-            found[layer] = kernel_of(layer, args[0])
+        if layer not in kernels:
+            kernels[layer] = kernel_of(layer, args[0])
 
     hooks = [layer.register_forward_pre_hook(note) for layer in layers]
     try:
@@ -194,7 +194,7 @@ def own_kernels(model: nn.Module, images: Tensor) -> dict[nn.Module, Kernel | No
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return kernels
 
 
 def uses_its_weight(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bool:

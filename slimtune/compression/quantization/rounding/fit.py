@@ -1,10 +1,12 @@
 """Fitting an integer grid to a float weight."""
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
+from slimtune.compression.network.layers import WeightLayer
 from slimtune.compression.quantization.protocol import StoredWeight
 
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
@@ -51,6 +53,28 @@ def fit_scale(
         radius = np.full_like(radius, radius.mean())
     scale = factor * radius / largest_integer(bits)
     return np.maximum(scale, SMALLEST_SCALE).astype(np.float32)
+
+
+def round_layers(
+    layers: Iterable[WeightLayer],
+    bits: Mapping[str, int],
+    granularity: Literal["channel", "tensor"],
+    factor: float = 1.0,
+) -> dict[str, StoredWeight]:
+    """Return each layer's weight on its nearest grid, by the weight's qualified name.
+
+    Args:
+        layers: whose weights are rounded, each by itself.
+        bits: of each layer, by the weight's name.
+        granularity: see `fit_scale`.
+        factor: see `fit_scale`.
+    """
+    stored = {}
+    for layer in layers:
+        width = bits[layer.weight_name]
+        scale = fit_scale(layer.weight, width, granularity, factor)
+        stored[layer.weight_name] = round_to_grid(layer.weight, scale, width)
+    return stored
 
 
 def round_to_grid(weight: Tensor, scale: np.ndarray, bits: int) -> StoredWeight:

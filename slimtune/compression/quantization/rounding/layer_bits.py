@@ -15,8 +15,8 @@ StageBits = Annotated[
     str,
     Field(
         pattern=r"^([2-8](-[2-8])*)?$",
-        description="bits at each resolution, such as 8-4-2; the last also holds for later "
-        "ones; empty: the same everywhere",
+        description="bits of each resolution level, such as 8-4-2; the last holds for later "
+        "levels; empty: the same everywhere",
     ),
 ]
 CalibrationImages = Annotated[
@@ -39,14 +39,14 @@ def layer_bits(
     Args:
         layers: as `weight_layers` gives them.
         bits: of every layer, unless one of the next two says otherwise.
-        first_last_bits: of the network's first and last layer, whatever their stage.
-        stage_bits: bits of stage 0, 1, 2..., joined by ``-``; the last holds for all later
-            stages. Empty: ``bits`` everywhere.
+        first_last_bits: of the network's first and last layer, whatever their level.
+        stage_bits: bits of resolution level 0, 1, 2..., joined by ``-``; the last holds for all
+            later levels. Empty: ``bits`` everywhere.
     """
-    of_stage = [int(part) for part in stage_bits.split("-")] if stage_bits else [bits]
+    of_level = [int(part) for part in stage_bits.split("-")] if stage_bits else [bits]
     return {
         layer.weight_name: first_last_bits
         if layer.first or layer.last
-        else of_stage[min(layer.stage, len(of_stage) - 1)]
+        else of_level[min(layer.level, len(of_level) - 1)]
         for layer in layers
     }

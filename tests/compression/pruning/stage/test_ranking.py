@@ -149,21 +149,21 @@ def test_comparable_scores_are_ranked_as_they_are() -> None:
     assert choose(scores, 0.25, "global", 1, comparable=True) == {"a": [], "b": [0, 1]}
 
 
-def test_the_stage_scope_is_the_global_scope_of_every_stage_alone() -> None:
+def test_the_stage_scope_is_the_global_scope_of_every_level_alone() -> None:
     torch.manual_seed(0)
     scores = {name: torch.rand(16) for name in "abcde"}
-    stages = {"a": 0, "b": 1, "c": 0, "d": 1, "e": 2}
-    got = choose(scores, 0.4, "stage", 1, stages=stages)
-    for stage in range(3):
-        members = {name: scores[name] for name in scores if stages[name] == stage}
+    levels = {"a": 0, "b": 1, "c": 0, "d": 1, "e": 2}
+    got = choose(scores, 0.4, "stage", 1, levels=levels)
+    for level in range(3):
+        members = {name: scores[name] for name in scores if levels[name] == level}
         alone = choose(members, 0.4, "global", 1)
         assert {name: got[name] for name in members} == alone
     assert list(got) == list("abcde")
     assert got != choose(scores, 0.4, "global", 1)
 
 
-def test_the_stage_scope_without_stages_is_refused() -> None:
-    with pytest.raises(ConfigError, match="scope: stage needs to be told the stage"):
+def test_the_stage_scope_without_levels_is_refused() -> None:
+    with pytest.raises(ConfigError, match="scope: stage needs the resolution level"):
         choose({"a": torch.ones(4)}, 0.5, "stage", 1)
 
 
@@ -173,9 +173,9 @@ def test_steps_of_the_original_count_end_where_one_step_ends(scope: str, round_t
     """Oracle 6: 20 % and then 40 % of the original is 40 %, not 52 %."""
     torch.manual_seed(0)
     sizes = {"a": 40, "b": 64, "c": 24}
-    stages = {"a": 0, "b": 0, "c": 1}
+    levels = {"a": 0, "b": 0, "c": 1}
     fixed = {name: torch.rand(size) for name, size in sizes.items()}
-    options = {"comparable": True, "stages": stages, "originals": sizes}
+    options = {"comparable": True, "levels": levels, "originals": sizes}
     left = {name: list(range(size)) for name, size in sizes.items()}
     for amount in (0.2, 0.4, 0.4):
         scores = {name: fixed[name][left[name]] for name in sizes}
@@ -190,8 +190,8 @@ def test_steps_of_the_original_count_end_where_one_step_ends(scope: str, round_t
 @pytest.mark.parametrize("scope", ["local", "stage", "global"])
 def test_a_group_that_lost_more_than_the_amount_already_loses_nothing(scope: str) -> None:
     scores, originals = {"a": torch.rand(4), "b": torch.rand(4)}, {"a": 16, "b": 16}
-    stages = {"a": 0, "b": 1}
-    got = choose(scores, 0.5, scope, 1, stages=stages, originals=originals)  # type: ignore[arg-type]
+    levels = {"a": 0, "b": 1}
+    got = choose(scores, 0.5, scope, 1, levels=levels, originals=originals)  # type: ignore[arg-type]
     assert got == {"a": [], "b": []}
 
 

@@ -241,10 +241,10 @@ def test_a_method_that_wants_gradients_gets_them_and_none_are_left() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_groups_know_their_stage_and_the_seed_of_the_trial() -> None:
+def test_groups_know_their_level_and_the_seed_of_the_trial() -> None:
     groups = {group.name: group for group in channel_groups(resnet8(), EXAMPLE, 7)}
-    stages = {name: groups[f"{name}.0.conv1"].stage for name in ("layer1", "layer2", "layer3")}
-    assert stages == {"layer1": 0, "layer2": 1, "layer3": 2}
+    levels = {name: groups[f"{name}.0.conv1"].level for name in ("layer1", "layer2", "layer3")}
+    assert levels == {"layer1": 0, "layer2": 1, "layer3": 2}
     assert all(group.seed == 7 for group in groups.values())
 
 

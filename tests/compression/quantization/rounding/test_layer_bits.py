@@ -10,7 +10,7 @@ from slimtune.compression.quantization.rtn import RoundToNearest
 
 
 def network() -> nn.Module:
-    """Five layers: two in stage 0, one each in stages 1 and 2, and the classifier."""
+    """Five layers: two on level 0, one each on levels 1 and 2, and the classifier."""
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1),
         nn.Conv2d(4, 4, 3, padding=1),
@@ -21,9 +21,9 @@ def network() -> nn.Module:
     )
 
 
-def bits(general: int, ends: int, stages: str) -> list[int]:
+def bits(general: int, ends: int, levels: str) -> list[int]:
     layers = weight_layers(network(), torch.zeros(2, 3, 8, 8))
-    found = layer_bits(layers, general, ends, stages)
+    found = layer_bits(layers, general, ends, levels)
     assert list(found) == [layer.weight_name for layer in layers]
     return list(found.values())
 
@@ -33,7 +33,7 @@ def test_first_and_last_layer_have_bits_of_their_own() -> None:
     assert bits(4, 4, "") == [4, 4, 4, 4, 4]
 
 
-def test_each_stage_has_its_bits_and_the_last_holds_for_later_stages() -> None:
+def test_each_level_has_its_bits_and_the_last_holds_for_later_levels() -> None:
     assert bits(5, 8, "6-4-2") == [8, 6, 4, 2, 8]
     assert bits(5, 8, "6-3") == [8, 6, 3, 3, 8]
     assert bits(5, 8, "2") == [8, 2, 2, 2, 8]
@@ -42,7 +42,7 @@ def test_each_stage_has_its_bits_and_the_last_holds_for_later_stages() -> None:
 
 @pytest.mark.parametrize("method", [Gpfq, RoundToNearest])
 @pytest.mark.parametrize("text", ["1", "9", "8-", "-8", "8,4", "16", "8--4", "8 4", "4\n", "x"])
-def test_bits_by_stage_are_numbers_from_2_to_8_joined_by_dashes(method: type, text: str) -> None:
+def test_bits_by_level_are_numbers_from_2_to_8_joined_by_dashes(method: type, text: str) -> None:
     with pytest.raises(ValidationError, match="stage_bits"):
         method(stage_bits=text)
 
