@@ -38,8 +38,8 @@ class Prune:
     scope: Annotated[
         Literal["local", "stage", "global"],
         Field(
-            description="where the fraction holds: local: each group; stage: each resolution level; "
-            "global: the whole network"
+            description="where the fraction holds: local: each group; stage: each resolution "
+            "level; global: the whole network"
         ),
     ] = "local"
     round_to: Annotated[
