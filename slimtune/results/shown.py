@@ -8,8 +8,7 @@ from typing import Any
 from slimtune.errors import SlimtuneError
 from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.units import plural
-from slimtune.results.words import quantity
+from slimtune.results.units import plural, quantity
 
 
 class ShownRun:
@@ -86,12 +85,8 @@ def record_words(record: Any) -> str:
 
 def _values(record: Any) -> list[tuple[str, str]]:
     """Return what a record's objectives are called, and their values with units."""
-    unsure = "" if record.stable else " ~"
     return [
-        (
-            OBJECTIVES[name].title,
-            quantity(OBJECTIVES[name], value) + (unsure if name == "latency_ms" else ""),
-        )
+        (OBJECTIVES[name].title, quantity(OBJECTIVES[name], value, record.stable))
         for name, value in record.objectives.items()
         if name in OBJECTIVES
     ]

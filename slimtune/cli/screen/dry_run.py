@@ -14,7 +14,7 @@ from slimtune.cli.screen.steps import Steps
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
 from slimtune.results.store.folder import refuse_existing
-from slimtune.results.units import plural
+from slimtune.results.units import duration, plural, room, times
 from slimtune.search.facts import normalisation_words
 from slimtune.search.forecast.dry_run import DryRun, dry_run
 from slimtune.search.forecast.estimate import TOGETHER, Estimate, Measured
@@ -44,7 +44,7 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
         counter = itertools.count(1)
 
         def tell(sample: Measured) -> None:
-            told = f"failed: {sample.failed}" if sample.failed else f"{sample.seconds:.1f} s"
+            told = f"failed: {sample.failed}" if sample.failed else duration(sample.seconds)
             epochs = plural(sample.epochs, "epoch")
             steps(f"measured trial {next(counter)}, of {epochs}: {told}")
 
@@ -99,20 +99,20 @@ def dry_run_facts(config: SearchConfig, found: DryRun) -> dict[str, Any]:
 def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
     seconds = sorted(sample.seconds for sample in cost.samples)
     part = "all" if cost.images == cost.of_images else f"{cost.images} of {cost.of_images}"
-    side = f" (side by side: {TOGETHER:g} times that)" if cost.workers > 1 else ""
+    side = f" (side by side: {times(TOGETHER)} that)" if cost.workers > 1 else ""
     finals = ""
     if cost.finals:
         finals = (
-            f" and {words.duration(cost.final)} for {cost.finals} finals, of the "
+            f" and {duration(cost.final)} for {cost.finals} finals, of the "
             f"{cost.finals // config.final.seeds} members that the front may have"
         )
     lines = [
-        f"trial     about {_seconds(cost.trial)}, from {_seconds(seconds[0])} to "
-        f"{_seconds(seconds[-1])}: {len(seconds)} drawn recipes carried out with 1 epoch a stage "
+        f"trial     about {duration(cost.trial)}, from {duration(seconds[0])} to "
+        f"{duration(seconds[-1])}: {len(seconds)} drawn recipes carried out with 1 epoch a stage "
         f"on {part} training images, scaled to all epochs and images{side}",
-        f"time      about {words.duration(cost.search)}, of which {words.duration(cost.baseline)} "
+        f"time      about {duration(cost.search)}, of which {duration(cost.baseline)} "
         f"for the baseline{finals}; a machine that is busier or quieter than now changes it",
-        f"disk      about {cost.size / 2**20:.1f} MiB",
+        f"disk      about {room(cost.size)}",
     ]
     if cost.device != (wanted := config.per_trial.device):
         lines.append(
@@ -125,7 +125,3 @@ def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
     if failed:
         lines.append(f"failed    {len(failed)} of these {len(seconds)}; the first: {failed[0]}")
     return [*lines, "nothing was written"]
-
-
-def _seconds(amount: float) -> str:
-    return f"{amount:.1f} s" if amount < 100 else words.duration(amount)

@@ -9,6 +9,7 @@ from slimtune.results.delivery.portable import portable_pipeline, portable_recip
 from slimtune.results.objectives import is_number
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.units import percent
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Channels -> Pillow's name of such images."""
@@ -91,8 +92,8 @@ class CardFacts:
         if known.get("layers_float32"):
             share = self.of_model("weights_float32") or 0.0
             lines.append(
-                f"- left in float32, because the quantizer does not take them: {share:.1%} of the "
-                f"weights, in {code(known['layers_float32'])}"
+                "- left in float32, because the quantizer does not take them: "
+                f"{percent(share)} of the weights, in {code(known['layers_float32'])}"
             )
         if known.get("activation_ranges"):
             lines.append(f"- ranges of activations: {plain(str(known['activation_ranges']))}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimtune.results.delivery.card_facts import CardFacts, code, stage_of
+from slimtune.results.units import accuracy
 
 
 def how_measured(facts: CardFacts) -> str:
@@ -66,11 +67,11 @@ def _repeats(facts: CardFacts) -> list[str]:
     final = facts.final
     if final is None or not final.repeats or final.repeats < 2 or final.accuracy_mean is None:
         return []
-    deviation = final.accuracy_sd
-    spread = "" if deviation is None else f" ± {deviation:.4f} (standard deviation)"
+    mean = accuracy(final.accuracy_mean, final.accuracy_sd)
+    spread = "" if final.accuracy_sd is None else " (standard deviation)"
     return [
         f"- The recipe was run with {final.repeats} seeds: validation accuracy "
-        f"{final.accuracy_mean:.4f}{spread}. This file is the median of them, of an even number "
+        f"{mean}{spread}. This file is the median of them, of an even number "
         "the lower one in the middle."
     ]
 

@@ -18,6 +18,7 @@ from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import predict
+from slimtune.results.units import latency
 from slimtune.search.facts import normalisation_words
 from slimtune.search.forecast.doctor import Finding, examine, few_images, made_by
 from slimtune.search.forecast.few_steps import training_doubts
@@ -186,7 +187,7 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     return {
         "seconds": sum(parts.values()),
         **parts,
-        "how": f"{step * 1000:.3g} ms an image in training (timed over {images} images) x "
+        "how": f"{latency(1000 * step)} an image in training (timed over {images} images) x "
         f"{len(workload.train)} images x {epochs:g} epochs on 1 thread, and export and "
         "measurement, timed once; a teacher adds up to half, a learned quantizer its own epochs",
     }

@@ -25,6 +25,8 @@ from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
+from slimtune.results.units import percent
+from slimtune.results.units import size as size_text
 from slimtune.search.trial.trial import build_student, check_file
 from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Split, Workload
@@ -197,7 +199,7 @@ def _export(workload: Workload) -> str:
     file = predict(made.onnx, images, mean=workload.mean, std=workload.std)
     far = float(np.abs(file - logits).max() / max(np.abs(logits).max(), 1e-30))
     return (
-        f"{len(made.onnx) / 1024:.1f} KiB; on {len(images)} images its logits and the network's "
+        f"{size_text(len(made.onnx))}; on {len(images)} images its logits and the network's "
         f"differ by {far:.1g} of the largest at most"
     )
 
@@ -210,8 +212,9 @@ def _prune_channels(workload: Workload) -> str:
     before = count_cost(network, workload.image_shape).macs
     after = count_cost(made.model, workload.image_shape).macs
     return (
-        f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; {AMOUNT:.0%} less "
-        f"leaves {after / before:.0%} of the MACs{_whole_words(left_whole(network, example))}"
+        f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; "
+        f"{percent(AMOUNT)} less leaves {percent(after / before)} of the MACs"
+        f"{_whole_words(left_whole(network, example))}"
     )
 
 
@@ -247,9 +250,8 @@ def _channel_methods(workload: Workload) -> _Methods:
 def _prune_weights(workload: Workload, size: float) -> str:
     made = made_by(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
     cost = count_cost(made.model, workload.image_shape)
-    return (
-        f"{cost.sparsity:.0%} of the weights became 0; the file takes {len(made.onnx) / size:.0%}"
-    )
+    share = percent(len(made.onnx) / size)
+    return f"{percent(cost.sparsity)} of the weights became 0; the file takes {share}"
 
 
 def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
@@ -257,11 +259,13 @@ def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
     share = len(made.onnx) / size
     if share > WORTH:
         raise TrialError(
-            f"the file still takes {share:.0%}: most weights are in layers that {_STAY_FLOAT}"
+            f"the file still takes {percent(share)}: most weights are in layers that {_STAY_FLOAT}"
         )
-    told = f"the file takes {share:.0%} of the float one"
+    told = f"the file takes {percent(share)} of the float one"
     if made.left_out.names:
-        told += f"; {made.left_out.share:.1%} of the weights stay float32: {made.left_out.names}"
+        told += (
+            f"; {percent(made.left_out.share)} of the weights stay float32: {made.left_out.names}"
+        )
     if share > LITTLE and settings["method"] != "float16":
         told += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
     return told

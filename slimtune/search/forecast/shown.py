@@ -4,6 +4,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from slimtune.results.units import duration
+
 
 class ShownCheckup:
     """What `Checkup` shows of itself."""
@@ -20,8 +22,9 @@ class ShownCheckup:
         lost = [f"{found.stage} {found.what}" for found in self.findings if not found.works]
         without = f" (not: {', '.join(lost)})" if lost else ""
         return (
-            f"<Checkup {self.model} on {self.data}: {works} of {len(self.findings)} techniques "
-            f"work{without}; a trial about {self.trial['seconds']:.3g} s; next: {self.command}>"
+            f"<Checkup {self.model} on {self.data}: {works} of {len(self.findings)} "
+            f"techniques work{without}; a trial about {duration(self.trial['seconds'])}; "
+            f"next: {self.command}>"
         )
 
     def _repr_html_(self) -> str:

@@ -14,6 +14,8 @@ from slimtune.results.store.finals import FOLDER as FINALS
 from slimtune.results.store.finals import what_ships
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.units import accuracy as accuracy_text
+from slimtune.results.units import percent
 from slimtune.search.saved import load_model
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
@@ -66,7 +68,8 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
     workload = reopen_workload(run_folder, run_config(run_folder))
     final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
     tested = final.test_accuracy if final else None
-    recorded = record.measured.get("accuracy")
+    accuracy_then = record.measured.get("accuracy")
+    recorded = accuracy_then if isinstance(accuracy_then, float) else None
     checks = []
     if not alone:
         for name, expected in (("validation", recorded), ("test", tested)):
@@ -91,13 +94,12 @@ def _file_of_the_run(run_folder: RunFolder, record: TrialRecord, place: Path) ->
     return run_folder.read_artifact(record, "model.onnx", place)
 
 
-def _accuracy_check(split: str, found: float, expected: object) -> Check:
-    known = isinstance(expected, float)
+def _accuracy_check(split: str, found: float, expected: float | None) -> Check:
     return Check(
         f"{split} accuracy",
-        f"{found:.4f}",
-        f"{expected:.4f}" if known else "",
-        found == expected if known else True,
+        accuracy_text(found),
+        "" if expected is None else accuracy_text(expected),
+        expected is None or found == expected,
     )
 
 
@@ -119,4 +121,4 @@ def _parity(
     except SlimtuneError as error:
         return Check("torch module", str(error), "as the file", False)
     agreement = top1_agreement(network, file)
-    return Check("torch module", f"same class on {agreement:.1%}", "", True)
+    return Check("torch module", f"same class on {percent(agreement)}", "", True)

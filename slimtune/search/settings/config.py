@@ -21,7 +21,7 @@ from slimtune.errors import UserError, from_validation, shortened
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.pareto.limit_view import REMOVED
 from slimtune.results.pareto.limits import parse_limit
-from slimtune.results.units import parse_duration
+from slimtune.results.parsing import parse_duration
 from slimtune.search.settings.final import FinalSettings, check_final
 from slimtune.search.settings.layered import merged, without_none
 from slimtune.search.settings.per_trial import PerTrialSettings

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from slimtune.compression.training.precision import Precision, Wanted, decide
 from slimtune.errors import UserError
-from slimtune.results.units import parse_duration
+from slimtune.results.parsing import parse_duration
 
 
 class PerTrialSettings(BaseModel):

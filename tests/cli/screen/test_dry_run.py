@@ -67,7 +67,7 @@ def test_finals_and_a_device_that_is_not_here_are_told() -> None:
     )  # fmt: skip
     config = make_config({"final": {"epochs": 30, "repeats": 5}})
     told = "\n".join(_cost_lines(config, cost))
-    assert "for the baseline and 2:00:00 for 60 finals, of the 12 members that" in told
+    assert "for the baseline and 2 h 0 min for 60 finals, of the 12 members that" in told
     assert "this machine" not in told
     on_gpu = make_config({"final": {"repeats": 5}, "per_trial": {"gpus": 0.5}})
     told = "\n".join(_cost_lines(on_gpu, cost))

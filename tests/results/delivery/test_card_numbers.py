@@ -44,6 +44,6 @@ def test_a_latency_that_may_be_too_high_is_marked_and_no_ratio_is_claimed() -> N
         table = numbers_table(CardFacts(RECORD, {"workload": {}}, BASELINE, "run", final, base))
         return next(line for line in table.splitlines() if "latency" in line)
 
-    assert "| 1 ms | 0.5 ms (2.0× less) |" in latency(final, base)
-    assert "| 1 ms | 0.5 ms ~ |" in latency(replace(final, stable=False), base)
-    assert "| 1 ms ~ | 0.5 ms |" in latency(final, replace(base, stable=False))
+    assert "| 1.000 ms | 0.500 ms (2.0× less) |" in latency(final, base)
+    assert "| 1.000 ms | 0.500 ms ~ |" in latency(replace(final, stable=False), base)
+    assert "| 1.000 ms ~ | 0.500 ms |" in latency(final, replace(base, stable=False))

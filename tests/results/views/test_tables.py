@@ -12,7 +12,6 @@ from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.views import tables
 from slimtune.results.views.tables import front_csv, front_json, front_parquet, front_table
 
 PIPELINES = [
@@ -178,8 +177,3 @@ def test_parquet_reads_back_as_the_front(run):
     back = pd.read_parquet(io.BytesIO(front_parquet(run)))
     assert back.columns.tolist() == run.front().columns.tolist()
     assert back["pipeline"].tolist() == run.front()["pipeline"].tolist()
-
-
-def test_test_accuracy_is_shown_where_accuracy_was_not_optimised():
-    front = pd.DataFrame({"trial": [0], "size_bytes": [1024], "test_accuracy": [0.5]})
-    assert [title for title, _ in tables._columns(front)] == ["size KiB ↓", "test accuracy ↑"]

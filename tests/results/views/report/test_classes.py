@@ -23,4 +23,4 @@ def test_members_have_their_worst_classes_in_the_report(make_run):
     assert [each.trial for each in found] == front["trial"].tolist()
     assert sum(each.knee for each in found) == 1
     page = render(run)
-    assert "Single classes" in page and "0.750</td><td>0.250" in page
+    assert "Single classes" in page and "0.7500</td><td>0.2500" in page

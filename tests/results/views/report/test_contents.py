@@ -52,12 +52,12 @@ def test_the_members_have_the_baseline_first_and_test_accuracy_where_it_was_meas
     ]
     write_final(run.path, rows)
     front = run.front()
-    columns = contents.member_columns(front, run.objectives)
-    table = contents.member_rows(front, run.baseline_values(front), run.objectives)
-    assert columns == ["accuracy ↑", "size ↓", "latency ↓", "test accuracy", "within noise of"]
+    columns = contents.member_columns(front)
+    table = contents.member_rows(run, front, run.baseline_values(front))
+    assert columns == ["accuracy ↑", "test ↑", "size KiB ↓", "latency ms ↓"]
     assert [row["trial"] for row in table] == [None, 0, 1, 2]
-    assert table[0]["cells"][3] == "0.9000 ± 0.0100"
-    assert table[1]["cells"][3] == "0.8000 ± 0.0200"
+    assert table[0]["cells"][1] == "0.9000 ± 0.0100"
+    assert table[1]["cells"][1] == "0.8000 ± 0.0200"
     assert [row["knee"] for row in table] == [False, False, True, False]
     assert table[3]["collapsed"]
 
@@ -92,7 +92,7 @@ def test_a_technique_without_pairs_has_dashes():
     ]
     known = [OBJECTIVES[name] for name in ("accuracy", "size_bytes")]
     first, second = contents.bought_rows(bought, known)
-    assert first["cells"] == [("–", ""), ("4.00× smaller", "3.33 to 5.00")]
+    assert first["cells"] == [("–", ""), ("4.0× smaller", "3.3× to 5.0×")]
     assert second["cells"] == [("–", "")] * 2
 
 
