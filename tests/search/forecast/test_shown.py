@@ -23,7 +23,7 @@ def test_a_checkup_is_one_line_and_a_table_without_markup_of_its_own() -> None:
     )
     assert repr(found) == (
         "<Checkup resnet8 on digits: 1 of 2 techniques work (not: prune channels); a trial about "
-        "3.21 s; next: slimtune search --model resnet8>"
+        "3.2 s; next: slimtune search --model resnet8>"
     )
     shown = found._repr_html_()
     assert (

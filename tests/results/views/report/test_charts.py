@@ -62,7 +62,7 @@ def test_the_third_objective_is_the_colour(run):
     assert bar["title"]["text"] == "front, by size (KiB)"
     assert by_latency["data"][1]["showlegend"] is False
 
-    assert bar["ticktext"][0] == "0.879"
+    assert bar["ticktext"][0] == "0.9"
 
 
 def test_large_numbers_are_written_out_beside_the_colours(make_run):
