@@ -18,7 +18,7 @@ from slimtune.results.pareto.growth import box, growth_of
 from slimtune.results.pareto.membership import Membership
 from slimtune.results.pareto.selection import nearest_miss, pick_row
 from slimtune.results.pareto.trial_table import best_first, table_of, values_of, with_knee
-from slimtune.results.shown import ShownRun
+from slimtune.results.reprs import RunRepr
 from slimtune.results.store.final import FinalRow, read_final
 from slimtune.results.store.finals import FinalKey, final_keys, record_of, what_ships
 from slimtune.results.store.folder import RunFolder
@@ -26,7 +26,7 @@ from slimtune.results.store.record import TrialRecord
 
 
 @dataclass(frozen=True, repr=False)
-class Run(ShownRun):
+class Run(RunRepr):
     """A run folder opened for reading. Every call reads the folder as it is now.
 
     Attributes:

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from slimtune.results.reprs import html_table
 from slimtune.results.views.columns import Cell
 
 _GAP = 2
@@ -82,12 +83,8 @@ class FrontTable:
             [*(column.cells[row].text for column in self.columns), pipeline]
             for row, pipeline in enumerate(self.pipelines)
         ]
-        head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-        )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<table><tr>{head}</tr>{body}</table>{notes}"
+        return html_table(titles, rows) + notes
 
     def _beside(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -7,7 +7,7 @@ from typing import Any
 
 from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.results.units import percent, times
-from slimtune.search.forecast.doctor import few_images, made_by
+from slimtune.search.forecast.small_trials import few_images, small_trial
 from slimtune.workload.types import Workload
 
 REPEATS = 5
@@ -66,7 +66,7 @@ def steadiness(workload: Workload, onnx: bytes) -> Steadiness:
     files = [onnx]
     try:
         int8 = {"quantize": {"method": "int8_static"}}
-        files.append(made_by(few_images(workload), int8).onnx)
+        files.append(small_trial(few_images(workload), int8).onnx)
     except Exception:  # whatever torch or ONNX Runtime make of it: its finding says why
         pass
     measured = [

@@ -1,7 +1,7 @@
 import pytest
 
 from slimtune.measurement.latency import Latency
-from slimtune.search.forecast.doctor import few_images, made_by
+from slimtune.search.forecast.small_trials import few_images, small_trial
 from slimtune.search.forecast.steadiness import REPEATS, Steadiness, steadiness, words
 from slimtune.workload.types import Workload
 
@@ -38,6 +38,6 @@ def test_nothing_is_said_of_int8_from_unstable_latencies_or_without_a_file() -> 
 
 
 def test_a_network_is_measured_beside_its_int8_file(digits: Workload) -> None:
-    found = steadiness(digits, made_by(few_images(digits), {}).onnx)
+    found = steadiness(digits, small_trial(few_images(digits), {}).onnx)
     assert len(found.latencies) == len(found.int8) == REPEATS
     assert found.ms > 0

@@ -11,7 +11,7 @@ from slimtune.errors import SlimtuneWarning
 
 
 @contextmanager
-def told_warnings(state: State) -> Iterator[None]:
+def warning_lines(state: State) -> Iterator[None]:
     """Within the block, print each `SlimtuneWarning` in one line, unless asked to be quiet."""
     told: set[str] = set()
     with warnings.catch_warnings():
