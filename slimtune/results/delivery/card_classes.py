@@ -6,10 +6,10 @@ from slimtune.results.delivery.card_facts import CardFacts, code
 
 def classes_part(facts: CardFacts) -> str:
     """Return the worst classes and the most frequent confusions; empty if none were counted."""
-    model = facts.final.test_classes if facts.final else None
+    model = facts.joint.test_classes if facts.joint else None
     if model is None:
         return ""
-    base = facts.baseline_final.test_classes if facts.baseline_final else None
+    base = facts.baseline_joint.test_classes if facts.baseline_joint else None
     names = [code(name) for name in facts.workload.get("classes", ())]
     table = class_table(model, base, names)
     lines = [

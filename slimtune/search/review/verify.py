@@ -9,10 +9,10 @@ from slimtune.errors import SlimtuneError, UserError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.results.store.files import read_json
-from slimtune.results.store.final import read_final
 from slimtune.results.store.finals import FOLDER as FINALS
 from slimtune.results.store.finals import what_ships
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import accuracy as accuracy_text
 from slimtune.results.units import percent
@@ -66,8 +66,8 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
     if alone := not (folder / "model.onnx").is_file():
         onnx = _file_of_the_run(run_folder, record, place)
     workload = reopen_workload(run_folder, run_config(run_folder))
-    final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
-    tested = final.test_accuracy if final else None
+    joint = {row.trial: row for row in read_joint(run_folder.path)}.get(number)
+    tested = joint.test_accuracy if joint else None
     accuracy_then = record.measured.get("accuracy")
     recorded = accuracy_then if isinstance(accuracy_then, float) else None
     checks = []

@@ -2,7 +2,7 @@ from slimtune.results.class_scores import ClassScores
 from slimtune.results.delivery.card import model_card
 from slimtune.results.delivery.card_classes import classes_part
 from slimtune.results.delivery.card_facts import CardFacts
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from tests.results.delivery.test_card import MANIFEST, RECORD
 
 MODEL = ClassScores(right=((1, 1, 4), (0, 3, 3)), confused=((1, 0, 3),))
@@ -15,8 +15,8 @@ def facts(model: ClassScores | None, base: ClassScores | None) -> CardFacts:
         manifest=MANIFEST,
         baseline={},
         run="demo",
-        final=FinalRow(trial=3, test_classes=model),
-        baseline_final=FinalRow(trial=None, test_classes=base),
+        joint=JointRow(trial=3, test_classes=model),
+        baseline_joint=JointRow(trial=None, test_classes=base),
     )
 
 
