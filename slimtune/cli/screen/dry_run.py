@@ -17,7 +17,7 @@ from slimtune.results.store.folder import refuse_existing
 from slimtune.results.units import duration, plural, room, times
 from slimtune.search.facts import normalisation_words
 from slimtune.search.forecast.dry_run import DryRun, dry_run
-from slimtune.search.forecast.estimate import TOGETHER, Estimate, Measured
+from slimtune.search.forecast.estimate import TOGETHER, Estimate, Sample
 from slimtune.search.settings.config import SearchConfig
 
 
@@ -43,10 +43,10 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
     with Steps(log, "measuring trials on a part of the data") as steps:
         counter = itertools.count(1)
 
-        def tell(sample: Measured) -> None:
-            told = f"failed: {sample.failed}" if sample.failed else duration(sample.seconds)
+        def tell(sample: Sample) -> None:
+            outcome = f"failed: {sample.failed}" if sample.failed else duration(sample.seconds)
             epochs = plural(sample.epochs, "epoch")
-            steps(f"measured trial {next(counter)}, of {epochs}: {told}")
+            steps(f"measured trial {next(counter)}, of {epochs}: {outcome}")
 
         found = dry_run(config, tell)
     if state.json:

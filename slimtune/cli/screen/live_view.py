@@ -81,11 +81,11 @@ class LiveView:
     @property
     def counts(self) -> str:
         """How many of the finished trials failed or were stopped, in words."""
-        told = []
+        parts = []
         for status in ("failed", "stopped"):
             count = sum(record.status == status for record in self._records.values())
-            told += [f"{count} {status}"] if count else []
-        return ", ".join(told)
+            parts += [f"{count} {status}"] if count else []
+        return ", ".join(parts)
 
     def start(self, number: int, pipeline: str, since: float | None = None) -> None:
         """Note that a trial begins."""
@@ -97,11 +97,11 @@ class LiveView:
         if (trial := self.running.get(number)) is not None:
             self.running[number] = RunningTrial(number, trial.pipeline, stage, trial.since)
 
-    def finish(self, record: TrialRecord, told: str) -> None:
-        """Note that a trial finished, and how that is told."""
+    def finish(self, record: TrialRecord, text: str) -> None:
+        """Note that a trial finished, and in which words."""
         self.running.pop(record.number, None)
         self._records[record.number] = record
-        self._last = f"trial {record.number}: {told}"
+        self._last = f"trial {record.number}: {text}"
         self._refresh()
 
     def finals(self, finished: int, total: int, last: str = "") -> None:

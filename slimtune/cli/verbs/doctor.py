@@ -49,14 +49,14 @@ def _facts(found: Checkup) -> list[str]:
     channels, height, width = found.image_shape
     images = ", ".join(f"{name} {count}" for name, count in found.images.items())
     mirrored = "mirrored in training" if found.mirrored else "not mirrored in training"
-    told = found.baseline
+    baseline = found.baseline
     return [
         f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
         f"{images} · {mirrored}",
         *words.notes(found.notes),
-        f"network   {found.model} · {count(told['params'])} params · "
-        f"{count(told['macs'])} MACs · {size(told['size_bytes'])} · "
-        f"{latency(told['latency_ms'], bool(told['latency_stable']))}",
+        f"network   {found.model} · {count(baseline['params'])} params · "
+        f"{count(baseline['macs'])} MACs · {size(baseline['size_bytes'])} · "
+        f"{latency(baseline['latency_ms'], bool(baseline['latency_stable']))}",
         f"pixels    {found.normalisation}",
         *(f"warning: {text}" for text in found.warnings),
         *_weights(found.weights),

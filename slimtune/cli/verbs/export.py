@@ -129,11 +129,11 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     echo(target)
     log = log_console(state)
-    told = words.objectives(*_as_in_the_front(run, member))
+    numbers = words.objectives(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)
-    log.print(told, markup=False)
+    log.print(numbers, markup=False)
     for file in sorted(target.iterdir()):
         log.print(f"  {file.name:<20} {size(file.stat().st_size):>12}", markup=False)
     if (target / "predict.py").is_file():

@@ -50,7 +50,7 @@ def carry_out(
     """Begin a search or go on with one, show its progress, and the front at the end."""
     run = _run_to_resume(out, resume)
     recorded = {} if run is None else recorded_settings(run)
-    config = search_config(_dotted(options), assignments, file, preset, recorded)
+    config = search_config(_dotted(options), assignments, file=file, preset=preset, run=recorded)
     if config.executor == "inline" and options["ray_address"] is not None:
         raise click.UsageError(
             "--ray-address needs Ray, but the executor is inline: leave --no-ray out, or say "

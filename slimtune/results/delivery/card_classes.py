@@ -21,8 +21,8 @@ def classes_part(facts: CardFacts) -> str:
         f"| {name} | {n} | {before or 'not measured'} | {after} |"
         for name, n, before, after in table.rows
     ]
-    told = "The share of each class's test images that is recognised, the worst class first"
-    lines.append(f"\n{told}{f'; {table.more} more are no worse' if table.more else ''}.\n")
+    caption = "The share of each class's test images that is recognised, the worst class first"
+    lines.append(f"\n{caption}{f'; {table.more} more are no worse' if table.more else ''}.\n")
     for who, pairs in (("This model", table.model), ("The baseline", table.baseline)):
         if pairs:
             lines.append(f"{who} takes most often: {', '.join(pairs)}.\n")

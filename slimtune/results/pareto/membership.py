@@ -45,6 +45,7 @@ class Membership:
     def contenders(self) -> list[TrialRecord]:
         """Return the candidates, and who is none only by the noise of a latency."""
         among = {r.number for r in contenders(self.records, self.objectives, self._entry())}
+        # An unstable latency breaks no limit there, so a candidate may be missing here.
         among |= {record.number for record in self.candidates()}
         return [record for record in self.records if record.number in among]
 
@@ -105,6 +106,7 @@ class Membership:
         unseen = self._unseen_limits
         kept = [r for r in records if may_keep(unseen, r.measured)]
         images = self.folder.manifest["workload"].get("test")
+        # Latencies that were measured together replace the trials' own before anyone is ranked.
         table = with_joint(table_of(kept, self.objectives), rows, images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 

@@ -76,12 +76,13 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
     groups = [records for _, records in lengths]
     baseline = _measured([run.baseline]) if (run.path / "baseline").is_dir() else {}
     _check_columns(columns, [records[0] for records in groups], baseline)
-    rows = [_row(columns, {}, baseline, baseline, runs=1)] if baseline else []
+    rows = [{"runs": 1, **_row(columns, {}, baseline, baseline)}] if baseline else []
     if rows and "." in columns[0]:
         rows[0][columns[0]] = "baseline"
     for records in groups:
         values = _measured([record.to_dict() for record in records])
-        rows.append(_row(columns, records[0].to_dict(), values, baseline, runs=len(records)))
+        row = _row(columns, records[0].to_dict(), values, baseline)
+        rows.append({"runs": len(records), **row})
     stable = ["latency_stable"] if {"latency_ms", "speedup"} & {*columns} else []
     table = pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd", *stable])
     if any(length for length, _ in lengths):
@@ -144,9 +145,8 @@ def _row(
     record: Mapping[str, Any],
     values: Mapping[str, float],
     baseline: Mapping[str, float],
-    runs: int,
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"runs": runs, "accuracy_sd": values.get("accuracy_sd", math.nan)}
+    row: dict[str, Any] = {"accuracy_sd": values.get("accuracy_sd", math.nan)}
     row["latency_stable"] = bool(values.get("latency_stable", True))
     for name in columns:
         if name == "pipeline":

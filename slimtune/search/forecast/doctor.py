@@ -208,14 +208,14 @@ def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
         raise TrialError(
             f"the file still takes {percent(share)}: most weights are in layers that {_STAY_FLOAT}"
         )
-    told = f"the file takes {percent(share)} of the float one"
+    text = f"the file takes {percent(share)} of the float one"
     if made.left_out.names:
-        told += (
+        text += (
             f"; {percent(made.left_out.share)} of the weights stay float32: {made.left_out.names}"
         )
     if share > LITTLE and settings["method"] != "float16":
-        told += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
-    return told
+        text += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
+    return text
 
 
 def _distill(workload: Workload, method: str) -> str:

@@ -77,7 +77,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
             logits = predict(onnx, split.images, mean=workload.mean, std=workload.std)
             checks.append(_accuracy_check(name, accuracy(logits, split.labels), expected))
     if (folder / "model.safetensors").is_file():
-        checks.append(_parity(folder, onnx, place, record, workload))
+        checks.append(_parity(folder, onnx, (record, place), workload))
     return checks
 
 
@@ -104,12 +104,13 @@ def _accuracy_check(split: str, found: float, expected: float | None) -> Check:
 
 
 def _parity(
-    folder: Path, onnx: Path | bytes, place: Path, record: TrialRecord, workload: Workload
+    folder: Path, onnx: Path | bytes, shipped: tuple[TrialRecord, Path], workload: Workload
 ) -> Check:
     """Compare the torch module with the file on some validation images.
 
     A network of the user's own has no folder in the export; it is where the trial has it.
     """
+    record, place = shipped
     name = read_json(place / "model.json").get("architecture", {}).get("name")
     own = name if is_allowed(str(name)) else None
     images = workload.validation.images[:PARITY_IMAGES]

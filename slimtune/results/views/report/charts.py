@@ -175,6 +175,7 @@ def _members(
 def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
     values = [float(value) for value in front[known.name]]
     log = known.log and min(values) > 0
+    # Plotly has no logarithmic colours: the colour is the logarithm, the ticks say the value.
     numbers = [math.log10(value) if log else value for value in values]
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
@@ -199,7 +200,7 @@ def _special(
     """Return the marks of the baseline and of the knee."""
     traces = []
     if across.name in baseline and up.name in baseline:
-        told = "<br>".join(
+        values = "<br>".join(
             f"{html.escape(known.title)} {quantity(known, baseline[known.name])}"
             for known in (up, across)
         )
@@ -208,7 +209,7 @@ def _special(
                 "type": "scatter", "mode": "markers", "name": "baseline",
                 "x": [scaled(across, baseline[across.name])],
                 "y": [scaled(up, baseline[up.name])],
-                "hovertemplate": f"<b>baseline</b><br>{told}<extra></extra>",
+                "hovertemplate": f"<b>baseline</b><br>{values}<extra></extra>",
                 "marker": {"symbol": "star", "size": 14, "color": BASELINE},
             }
         )  # fmt: skip
@@ -260,6 +261,7 @@ def _fit(
             layout[axis] |= _ticks(min(values), max(values))
     if front.empty or up.direction != "maximize" or up.log:
         return
+    # Collapsed members would stretch the axis as dominated trials do.
     kept = [scaled(up, value) for value in front[up.name][sound(front)]]
     kept += [value for trace in traces if trace["name"] == "baseline" for value in trace["y"]]
     low, high = min(kept), max(kept)

@@ -48,7 +48,7 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
     """Return what became of the trials, and whether the search goes on."""
     counts = Counter(str(record.status) for record in records)
     kinds = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
-    told = [
+    parts = [
         f"{counts[name]} {word}"
         for name, word in kinds.items()
         if counts[name] or name == "complete"
@@ -58,7 +58,7 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
         "running": "the search is still running: this report is of this moment",
         "interrupted": "the search was interrupted before its end",
     }.get(status.state, status.reason)
-    return f"{len(records)}{of} trials: {', '.join(told)}" + (f"; {state}" if state else "")
+    return f"{len(records)}{of} trials: {', '.join(parts)}" + (f"; {state}" if state else "")
 
 
 def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str) -> list[Card]:
@@ -191,22 +191,22 @@ def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
         front: from `Run.front`.
     """
     more = 2 * max(1, len(run.records))
-    told = [("see the members within your limits", f"slimtune front {path} --min-accuracy -1%")]
+    steps = [("see the members within your limits", f"slimtune front {path} --min-accuracy -1%")]
     if len(front):
         number = _knee(front)
         choice = "--pick knee" if run.view is None else f"--trial {number}"
-        told += [
+        steps += [
             ("take the knee away", f"slimtune export {path} {choice} -o deploy/"),
             (
                 "prove it: the same trial again, byte for byte",
                 f"slimtune rerun {path} --trial {number} --check",
             ),
         ]
-    told += [
+    steps += [
         ("go on with more trials", f"slimtune search --resume {path} --trials {more}"),
         ("all of it again, from the settings below", "slimtune search -c search.yaml --out NEW"),
     ]
-    return told
+    return steps
 
 
 def settings_yaml(run: Run) -> str:
@@ -279,8 +279,8 @@ def _latency_words(complete: Sequence[TrialRecord], together: bool) -> str:
 
 
 def _machine(host: Mapping[str, Any]) -> str:
-    told = [str(host[name]) for name in ("cpu", "platform") if name in host]
-    return ", ".join([*told, *([f"{host['cores']} cores"] if "cores" in host else [])])
+    parts = [str(host[name]) for name in ("cpu", "platform") if name in host]
+    return ", ".join([*parts, *([f"{host['cores']} cores"] if "cores" in host else [])])
 
 
 def _versions(host: Mapping[str, Any]) -> str:
