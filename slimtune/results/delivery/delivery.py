@@ -46,7 +46,7 @@ def export_member(
     labels.txt, a class a line; metrics.json; and SHA256SUMS over all of them. It appears in one
     rename, and only after every SHA-256 has been checked. Of a trial that was run again at full
     length, the final that ships is copied. No file tells in which folders of this machine the
-    user's files lie: see `results.portable`.
+    user's files lie: see `results.delivery.portable`.
 
     Args:
         run_folder: the run.

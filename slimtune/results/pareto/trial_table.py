@@ -58,7 +58,7 @@ def with_knee(table: pd.DataFrame, baseline: Mapping[str, float]) -> pd.DataFram
     """Add ``knee``, ``size_ratio`` and ``latency_ratio`` to a front, in place; see `Run.front`.
 
     Args:
-        table: with caveats; see `results.caveats`.
+        table: with caveats; see `results.pareto.caveats`.
         baseline: from `Run.baseline_values`.
     """
     position = front_knee(table) if len(table) else -1
