@@ -16,7 +16,7 @@ from slimtune.cli.screen.progress import Progress
 from slimtune.cli.verbs.compress import carried_out, read_recipe
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import UserError
-from slimtune.results.shown import record_words
+from slimtune.results.reprs import record_words
 from slimtune.results.store.folder import find_run
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.api import search as search_silently

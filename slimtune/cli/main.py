@@ -17,7 +17,7 @@ from slimtune.cli.screen.interrupted import (
 )
 from slimtune.cli.screen.streams import failing_softly
 from slimtune.cli.screen.terminal import echo
-from slimtune.cli.screen.told_warnings import told_warnings
+from slimtune.cli.screen.warning_lines import warning_lines
 from slimtune.cli.state import State
 from slimtune.errors import (
     PickledWeightsError,
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with (
             consent_ends(),
             failing_softly(),
-            told_warnings(state),
+            warning_lines(state),
             load_progress.listening(tell, load_progress.LINES),
         ):
             code = _run(argv, state)

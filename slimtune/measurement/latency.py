@@ -13,7 +13,7 @@ instructions lower the clock for a millisecond, so that it is always slower than
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -191,13 +191,13 @@ def time_in_turn(
         machine: clock and probe.
         speed: what is known of it; learns.
     """
-    hurried = plan.enough is not None and speed.known
     if not speed.known:
+        plan = replace(plan, enough=None)  # full speed may show only later
         speed.calibrate(machine)
     begun = machine.now()
     found = [Timed(speed) for _ in runs]
     passes = 0
-    while not _is_over(found, plan, passes, machine.now() - begun, hurried):
+    while not _is_over(found, plan, passes, machine.now() - begun):
         for work, timed in zip(runs, found, strict=True):
             before = speed.wait(machine, begun + plan.longest)
             if timed.rounds and not speed.reached(before):
@@ -208,12 +208,12 @@ def time_in_turn(
     return found
 
 
-def _is_over(found: Sequence[Timed], plan: Plan, passes: int, spent: float, hurried: bool) -> bool:
+def _is_over(found: Sequence[Timed], plan: Plan, passes: int, spent: float) -> bool:
     """Return whether a call has measured all that was asked for, or for too long."""
     if not passes:
         return not found
     fewest = min(timed.accepted for timed in found)
-    if hurried and plan.enough is not None and fewest >= ENOUGH_ROUNDS:
+    if plan.enough is not None and fewest >= ENOUGH_ROUNDS:
         return fewest >= plan.enough or spent >= _SOON
     if passes >= plan.rounds and spent >= plan.seconds and fewest >= ENOUGH_ROUNDS:
         return True

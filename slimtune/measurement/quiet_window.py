@@ -48,6 +48,7 @@ class QuietWindow:
         if self._until is None or begun < self._closed_until:
             yield
             return
+        # A deadline, not a flag: if this process dies in the block, trainers go on all the same.
         self._until[0] = int((begun + LONGEST) * _PER_SECOND)
         try:
             yield
@@ -64,6 +65,7 @@ class QuietWindow:
             self._until = _mapped(self._path, 0)
         if self._until is None:
             return
+        # Short naps, not an event: the flag is plain memory that any process can look at.
         while (now := time.monotonic()) < min(self._until[0] / _PER_SECOND, begun + LONGEST):
             time.sleep(min(_LOOK, begun + LONGEST - now))
 

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from slimtune.results.store.shapes import STRICT
+from slimtune.results.units import accuracy
 
 MOST_CLASSES = 1000
 """Classes that are kept of one model, the worst first."""
@@ -121,4 +122,4 @@ def _name(names: Sequence[str], label: int) -> str:
 
 
 def _share(counted: tuple[int, int] | None) -> str:
-    return "" if counted is None else f"{counted[0] / counted[1]:.3f}"
+    return "" if counted is None else accuracy(counted[0] / counted[1])

@@ -22,6 +22,7 @@ def wilson(share: float, n: int, z: float = Z95) -> tuple[float, float]:
     Returns:
         (low, high), in 0..1.
     """
+    # The limits are the two p at which the measured share is z deviations away: a quadratic.
     c = z * z / n
     middle = share + c / 2
     half = z * math.sqrt(share * (1 - share) / n + c / (4 * n))

@@ -7,7 +7,7 @@ from typing import Any
 
 from slimtune.errors import UserError
 from slimtune.results.delivery.delivery import FORMATS, export_member
-from slimtune.results.shown import ShownMember
+from slimtune.results.reprs import MemberRepr
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 
@@ -16,7 +16,7 @@ Loader = Callable[[Path], Any]
 
 
 @dataclass(frozen=True, repr=False)
-class Member(ShownMember):
+class Member(MemberRepr):
     """One complete trial of a run, ready to be taken away.
 
     Attributes:

@@ -42,6 +42,11 @@ class Objective:
     log: bool = False
     whole: bool = False
 
+    @property
+    def arrow(self) -> str:
+        """``"↓"`` where less is better, ``"↑"`` where more is."""
+        return "↓" if self.direction == "minimize" else "↑"
+
     def fault(self, value: object) -> str | None:
         """Return what is wrong with a measured ``value``, or None if it can be trusted."""
         if not is_number(value):

@@ -18,15 +18,15 @@ from slimtune.results.pareto.growth import box, growth_of
 from slimtune.results.pareto.membership import Membership
 from slimtune.results.pareto.selection import nearest_miss, pick_row
 from slimtune.results.pareto.trial_table import best_first, table_of, values_of, with_knee
-from slimtune.results.shown import ShownRun
-from slimtune.results.store.final import FinalRow, read_final
+from slimtune.results.reprs import RunRepr
 from slimtune.results.store.finals import FinalKey, final_keys, record_of, what_ships
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, read_joint
 from slimtune.results.store.record import TrialRecord
 
 
 @dataclass(frozen=True, repr=False)
-class Run(ShownRun):
+class Run(RunRepr):
     """A run folder opened for reading. Every call reads the folder as it is now.
 
     Attributes:
@@ -122,13 +122,13 @@ class Run(ShownRun):
 
         Columns: ``trial``; one an objective, in its unit; ``test_accuracy`` if it was measured;
         ``accuracy_standard_error``; ``pipeline``; ``within_noise_of``, ``collapsed`` (see
-        `results.caveats`); ``knee`` (True in one row); ``size_ratio`` and ``latency_ratio``, how
+        `caveats`); ``knee`` (True in one row); ``size_ratio`` and ``latency_ratio``, how
         many times smaller and faster than the baseline.
 
-        When the final measurement covers every member, ``latency_ms`` is the one measured
+        When the joint measurement covers every member, ``latency_ms`` is the one measured
         together, the trial's own moves to ``trial_latency_ms``, and members that the better
         measurement shows to be dominated are left out. ``test_standard_error`` and ``stable``
-        come with it. A final measurement that misses a member (trials were added since) gives
+        come with it. A joint measurement that misses a member (trials were added since) gives
         test accuracies only, because latencies of two measurements do not rank.
 
         After finals, every value in a row is of the final that ships (``final`` names its folder
@@ -170,13 +170,13 @@ class Run(ShownRun):
         if not (self.path / "baseline" / "result.json").is_file():
             return {}
         values = dict(self.baseline["objectives"])
-        final = next((row for row in read_final(self.path) if row.trial is None), None)
-        if final is not None:
-            together = final.latency_ms if "trial_latency_ms" in front else None
+        row = next((row for row in read_joint(self.path) if row.trial is None), None)
+        if row is not None:
+            together = row.latency_ms if "trial_latency_ms" in front else None
             measured = {
                 "latency_ms": together,
-                "test_accuracy": final.test_accuracy,
-                "test_standard_error": final.test_error(self._test_images),
+                "test_accuracy": row.test_accuracy,
+                "test_standard_error": row.test_error(self._test_images),
             }
             values |= {name: value for name, value in measured.items() if value is not None}
         return values
@@ -255,7 +255,7 @@ class Run(ShownRun):
         """
         return self._membership.contenders()
 
-    def standing(self, rows: Sequence[FinalRow]) -> list[int]:
+    def standing(self, rows: Sequence[JointRow]) -> list[int]:
         """Return which trials are on the front by latencies that were measured together.
 
         Args:
@@ -292,7 +292,7 @@ class Run(ShownRun):
     def hypervolume(self) -> float:
         """Return the volume between the trials and the run's fixed reference point.
 
-        From the values that the trials reported, never from the final measurement, so that it
+        From the values that the trials reported, never from the joint measurement, so that it
         only grows while a search goes on. In the product of the objectives' units. Trials that
         break a constraint of the search count nothing.
         """

@@ -1,21 +1,24 @@
-"""Sizes, latencies, durations and counts as people write them."""
+"""Numbers as text: every kind of number has one function here, and reads the same everywhere.
+
+A latency has three decimals up to 10 ms and one above, an accuracy four; a file is in KiB, a disk
+in MiB or GiB. Limits keep the unit that the user gave them, with four significant digits.
+"""
 
 import math
-import re
 from collections.abc import Mapping
 
-from slimtune.errors import UserError, shortened
+from slimtune.results.objectives import Objective, is_number
+from slimtune.results.parsing import BYTES, MILLISECONDS, QUANTITY
 
-_QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\s0-9.]*)\s*")
-_BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_SIZE_WORDS = {unit: _BYTES[unit.lower()] for unit in ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB")}
-_MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
-_LATENCY_WORDS = {unit: _MS[unit] for unit in ("ns", "us", "µs", "ms", "s")}
-
-
+MISSING = "–"
+"""In place of a number that was not measured."""
 UNSTABLE = "~ the machine was too busy for a stable latency"
 """What the mark beside a latency means."""
+
+_KIB, _MIB, _GIB = 2**10, 2**20, 2**30
+_SHOWN_UNITS = {"B": "KiB", "ms": "ms"}
+_SIZE_WORDS = {unit: BYTES[unit.lower()] for unit in ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB")}
+_LATENCY_WORDS = {unit: MILLISECONDS[unit] for unit in ("ns", "us", "µs", "ms", "s")}
 
 
 def plural(number: int, noun: str) -> str:
@@ -23,85 +26,164 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def accuracy(score: float, error: float | None = None, images: int | None = None) -> str:
+    """Return an accuracy of 0..1, such as ``"0.9173 ± 0.0028 (n = 10000)"``."""
+    text = f"{score:.4f}"
+    text += "" if error is None or math.isnan(error) else f" ± {error:.4f}"
+    return text + ("" if images is None else f" (n = {images})")
+
+
+def percent(share: float) -> str:
+    """Return a share of 0..1, such as ``"34.2%"``; without decimals where it is whole."""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def size(amount: float) -> str:
+    """Return the bytes of a file, such as ``"285.9 KiB"``."""
+    return f"{amount / _KIB:.1f} KiB"
+
+
+def room(amount: float) -> str:
+    """Return bytes of disk or memory, such as ``"35.2 MiB"`` or ``"15.6 GiB"``."""
+    return f"{amount / _GIB:.1f} GiB" if amount >= _GIB else f"{amount / _MIB:.1f} MiB"
+
+
+def latency(ms: float, stable: bool = True) -> str:
+    """Return milliseconds, such as ``"0.214 ms"``, with a ``~`` if the machine was too busy."""
+    return f"{_latency_digits(ms)} ms" + ("" if stable else " ~")
+
+
+def count(number: float) -> str:
+    """Return a count, such as ``"269.7 k"`` or ``"40.55 M"``."""
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= factor:
+            return f"{number / factor:.4g} {unit}"
+    return f"{number:.4g}"
+
+
+def times(ratio: float) -> str:
+    """Return how many times more, such as ``"82.5×"``; empty for NaN.
+
+    Below 1.5 there are two decimals, for there a single one would hide the difference.
+    """
+    if not math.isfinite(ratio):
+        return ""
+    return f"{ratio:.2f}×" if abs(ratio) < 1.495 else f"{ratio:.1f}×"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds, such as ``"3.2 s"``, ``"12 min 5 s"`` or ``"1 h 4 min"``."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def clock(seconds: float) -> str:
+    """Return the seconds of a clock that runs on the screen, such as ``"1:52"``, ``"2:01:52"``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def shown_unit(known: Objective) -> str:
+    """Return the unit that values of an objective are shown in; empty if they have none."""
+    return _SHOWN_UNITS.get(known.unit, known.unit)
+
+
+def axis_title(known: Objective) -> str:
+    """Return an objective with its unit, such as ``"size (KiB)"``."""
+    return f"{known.title} ({shown_unit(known)})" if known.unit else known.title
+
+
+def scaled(known: Objective, value: float) -> float:
+    """Return a value in its `shown_unit`: bytes in KiB, all else as it is."""
+    return float(value) / _KIB if known.unit == "B" else float(value)
+
+
+def number(known: Objective, value: float) -> str:
+    """Return one measured value without its unit, such as ``"14.6"``; `MISSING` for NaN."""
+    if not math.isfinite(value):
+        return MISSING
+    if known.high == 1.0:
+        return accuracy(value)
+    if known.unit == "B":
+        return size(value).removesuffix(" KiB")
+    return _latency_digits(value) if known.unit == "ms" else count(value)
+
+
+def quantity(known: Objective, value: float, stable: bool = True) -> str:
+    """Return one measured value with its unit, such as ``"14.6 KiB"``.
+
+    Args:
+        known: the objective.
+        value: in its own unit.
+        stable: whether the machine was quiet enough for a latency; a ``~`` says if it was not.
+    """
+    text = number(known, value)
+    if known.unit in _SHOWN_UNITS and text != MISSING:
+        text += f" {shown_unit(known)}"
+    return text if stable or known.unit != "ms" else f"{text} ~"
+
+
+def change(known: Objective, value: float, ratio: bool) -> str:
+    """Return a change: ``"+1.23 points"``, ``"7.6× smaller"`` or ``"1.20× larger"``.
+
+    Args:
+        known: the objective.
+        value: a difference in its unit, or a factor.
+        ratio: whether it is a factor.
+    """
+    if not ratio:
+        text = f"{100 * value:+.2f} points" if known.high == 1.0 else f"{value:+.4g}"
+        return text.replace("-", "−")
+    smaller, larger = ("faster", "slower") if known.unit == "ms" else ("smaller", "larger")
+    word, factor = (smaller, 1 / value) if value < 1 else (larger, value)
+    if known.direction == "maximize":
+        word = "lower" if value < 1 else "higher"
+    return f"{times(factor)} {word}" if round(factor, 2) != 1 else "the same"
+
+
+def spread(known: Objective, low: float, high: float, ratio: bool) -> str:
+    """Return the range of one standard error to both sides of a `change`; empty for NaN."""
+    if math.isnan(low):
+        return ""
+    if not ratio:
+        half = (high - low) / 2
+        return f"± {100 * half:.2f}" if known.high == 1.0 else f"± {half:.4g}"
+    ends = sorted((1 / low, 1 / high)) if (low * high) ** 0.5 < 1 else [low, high]
+    return f"{times(ends[0])} to {times(ends[1])}"
+
+
 def size_like(amount: float, text: str = "", digits: int = 4) -> str:
     """Return bytes in the unit that ``text`` has, such as ``"300 kB"``; in KiB if it has none."""
-    return _like(amount, text, _SIZE_WORDS, "KiB" if amount >= 1024 else "B", digits)
+    unit = _unit_in(text, _SIZE_WORDS, "KiB" if amount >= _KIB else "B")
+    return _like(amount, _SIZE_WORDS, unit, digits)
 
 
 def latency_like(ms: float, text: str = "", digits: int = 4) -> str:
     """Return milliseconds in the unit that ``text`` has, such as ``"214 us"``; in ms if none."""
-    return _like(ms, text, _LATENCY_WORDS, "ms", digits)
+    return _like(ms, _LATENCY_WORDS, _unit_in(text, _LATENCY_WORDS, "ms"), digits)
 
 
-def _like(value: float, text: str, units: Mapping[str, float], default: str, digits: int) -> str:
-    match = _QUANTITY.fullmatch(text)
+def is_missing(value: object) -> bool:
+    """Return whether nothing was measured: None, NaN or the missing value of pandas."""
+    return not is_number(value) or math.isnan(value)  # type: ignore[arg-type]
+
+
+def _latency_digits(ms: float) -> str:
+    return f"{ms:.3f}" if abs(ms) < 9.9995 else f"{ms:.1f}"
+
+
+def _unit_in(text: str, units: Mapping[str, float], default: str) -> str:
+    match = QUANTITY.fullmatch(text)
     spelled = {unit.lower(): unit for unit in units}
-    unit = spelled.get(match[2].lower(), default) if match else default
+    return spelled.get(match[2].lower(), default) if match else default
+
+
+def _like(value: float, units: Mapping[str, float], unit: str, digits: int) -> str:
     shown = value / units[unit]
     # 4 digits of 10,000 and more would be written with an exponent
     number = f"{shown:.0f}" if abs(shown) >= 10**digits else f"{shown:.{digits}g}"
     return f"{number} {unit}"
-
-
-def parse_size(text: str) -> int:
-    """Return the number of bytes that ``text`` stands for, rounded down.
-
-    Args:
-        text: a number and a unit: B, kB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of
-            1024), in upper or lower case.
-
-    Raises:
-        UserError: no number, no unit, another unit, or less than one byte.
-    """
-    size = _parse(text, _BYTES, "500KiB", "B, kB, KiB, MB, MiB, GB or GiB")
-    if size < 1:
-        raise UserError(f"a size must be at least 1 byte, but got {shortened(text)}")
-    return math.floor(size)
-
-
-def parse_latency(text: str) -> float:
-    """Return the milliseconds that ``text`` stands for.
-
-    Args:
-        text: a number and a unit: ns, us, ms or s.
-
-    Raises:
-        UserError: no number, no unit, another unit, or zero.
-    """
-    latency = _parse(text, _MS, "2ms", "ns, us, ms or s")
-    if latency <= 0:
-        raise UserError(f"a latency must be above 0, but got {shortened(text)}")
-    return latency
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds that ``text`` stands for.
-
-    Args:
-        text: numbers with units, the largest first: s, m (or min), h, d, such as ``1h30m``.
-
-    Raises:
-        UserError: no number, no unit, another unit, or zero.
-    """
-    parts = re.findall(r"[0-9.]+\s*[^\s0-9.]*", text) or [text]
-    if "".join(parts).replace(" ", "") != text.replace(" ", ""):
-        parts = [text]
-    seconds = sum(_parse(part, _SECONDS, "10m", "s, m, h or d") for part in parts)
-    if seconds <= 0:
-        raise UserError(f"a duration must be above 0, but got {shortened(text)}")
-    return seconds
-
-
-def _parse(text: str, units: dict[str, float] | dict[str, int], example: str, names: str) -> float:
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
-        raise UserError(f"must be a number and a unit, e.g. {example}, but got {shortened(text)}")
-    number, unit = match[1], match[2].lower()
-    if not unit:
-        raise UserError(f"give a unit, e.g. {example}: {shortened(text)} could mean anything")
-    if unit not in units:
-        raise UserError(f"unknown unit in {shortened(text)}: use {names}, e.g. {example}")
-    value = float(number) * units[unit]
-    if not math.isfinite(value):
-        raise UserError(f"must be finite, e.g. {example}, but got {shortened(text)}")
-    return value

@@ -8,7 +8,7 @@ from typing import Any
 
 from slimtune.errors import SlimtuneError
 from slimtune.results import run as runs
-from slimtune.results.shown import run_words
+from slimtune.results.reprs import run_words
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.views.tables import front_table
 

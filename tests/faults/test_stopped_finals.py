@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.results.run import open_run
-from slimtune.results.store.final import read_final
 from slimtune.results.store.finals import FinalKey
+from slimtune.results.store.joint import read_joint
 
 pytestmark = pytest.mark.slow
 OPTIONS = ["--trials", "2", "--no-ray", "--repeats"]
@@ -24,7 +24,7 @@ def finished(run: Path) -> dict[str, tuple[int, bytes]]:
 def check_whole(run: Path, repeats: int) -> int:
     """Check that each member has each of its finals once, and return how many there are."""
     opened = open_run(run)
-    members = {row.trial: row for row in read_final(run) if row.trial is not None}
+    members = {row.trial: row for row in read_joint(run) if row.trial is not None}
     keys = [FinalKey(trial, 0, repeat) for trial in sorted(members) for repeat in range(repeats)]
     assert list(opened.finals()) == keys and keys
     assert {row.repeats for row in members.values()} == {repeats}

@@ -38,7 +38,7 @@ def test_of_many_classes_the_worst_are_kept_and_fewer_are_shown() -> None:
     assert len(scores.right) == MOST_CLASSES and len(scores.confused) == 20
     table = class_table(scores, None, [f"c{n}" for n in range(3000)])
     assert len(table.rows) == SHOWN and table.more == MOST_CLASSES - SHOWN
-    assert table.rows[0] == ("c1", 2, "", "0.500")
+    assert table.rows[0] == ("c1", 2, "", "0.5000")
     assert table.model[0] == "c1 as c0 (1)" and table.baseline == ()
 
 
@@ -47,5 +47,5 @@ def test_the_baseline_stands_beside_the_model_class_by_class() -> None:
     base = ClassScores(right=((0, 2, 3), (1, 4, 4)), confused=((0, 1, 1),))
     found = tables({None: base, 7: model, 8: None}, ["cat"])
     assert list(found) == [7]
-    assert found[7].rows == (("1", 4, "1.000", "0.250"), ("cat", 3, "0.667", "1.000"))
+    assert found[7].rows == (("1", 4, "1.0000", "0.2500"), ("cat", 3, "0.6667", "1.0000"))
     assert found[7].model == ("1 as cat (3)",) and found[7].baseline == ("cat as 1 (1)",)

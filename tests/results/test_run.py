@@ -6,8 +6,8 @@ import pytest
 
 from slimtune.errors import NothingMatchesError, RunError, UserError
 from slimtune.results.run import Run, open_run
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
 
 # accuracy, bytes, ms; trial 2 is dominated by 1, trial 3 failed, 4 repeats 1 exactly.
@@ -98,18 +98,18 @@ def test_hypervolume_is_counted_from_the_stored_reference(run):
     assert run.hypervolume() == pytest.approx(volume)
 
 
-def test_the_final_measurement_replaces_latencies_and_drops_what_it_shows_dominated(run):
+def test_the_joint_measurement_replaces_latencies_and_drops_what_it_shows_dominated(run):
     rows = [
-        FinalRow(trial=None, test_accuracy=0.94, test_standard_error=0.01, latency_ms=4.0),
-        FinalRow(trial=0, test_accuracy=0.93, test_standard_error=0.01, latency_ms=3.0),
-        FinalRow(trial=1, test_accuracy=0.89, test_standard_error=0.02, latency_ms=2.0),
-        FinalRow(trial=4, test_accuracy=0.88, test_standard_error=0.02, latency_ms=2.1),
-        FinalRow(
+        JointRow(trial=None, test_accuracy=0.94, test_standard_error=0.01, latency_ms=4.0),
+        JointRow(trial=0, test_accuracy=0.93, test_standard_error=0.01, latency_ms=3.0),
+        JointRow(trial=1, test_accuracy=0.89, test_standard_error=0.02, latency_ms=2.0),
+        JointRow(trial=4, test_accuracy=0.88, test_standard_error=0.02, latency_ms=2.1),
+        JointRow(
             trial=5, test_accuracy=0.49, test_standard_error=0.02, latency_ms=1.0, stable=False
         ),
     ]
     volume = run.hypervolume()
-    write_final(run.path, rows)
+    write_joint(run.path, rows)
     front = run.front()
     assert front["trial"].tolist() == [0, 1, 5]  # 4 equals 1 but turned out slower
     assert front["latency_ms"].tolist() == [3.0, 2.0, 1.0]
@@ -121,9 +121,9 @@ def test_the_final_measurement_replaces_latencies_and_drops_what_it_shows_domina
     assert run.hypervolume() == volume
 
 
-def test_a_final_measurement_older_than_the_front_ranks_nothing(run):
-    rows = [FinalRow(trial=0, test_accuracy=0.93, latency_ms=30.0)]
-    write_final(run.path, rows)
+def test_a_joint_measurement_older_than_the_front_ranks_nothing(run):
+    rows = [JointRow(trial=0, test_accuracy=0.93, latency_ms=30.0)]
+    write_joint(run.path, rows)
     front = run.front()
     assert front["latency_ms"].tolist() == [2.0, 1.0, 1.0, 0.9]
     assert front["test_accuracy"].isna().tolist() == [False, True, True, True]
@@ -195,10 +195,10 @@ def test_when_none_keeps_the_constraints_the_nearest_miss_is_named(run):
 def test_a_member_that_breaks_a_limit_when_measured_together_leaves_the_front(run):
     kept = limited(run, latency_ms=1.5)
     assert kept.front()["trial"].tolist() == [1, 4, 5]
-    rows = [FinalRow(trial=n, latency_ms=ms) for n, ms in ((1, 1.4), (4, 1.6), (5, 1.3))]
-    write_final(run.path, rows)
+    rows = [JointRow(trial=n, latency_ms=ms) for n, ms in ((1, 1.4), (4, 1.6), (5, 1.3))]
+    write_joint(run.path, rows)
     assert kept.front()["trial"].tolist() == [1, 5]
-    write_final(run.path, [FinalRow(trial=row.trial, latency_ms=1.7) for row in rows])
+    write_joint(run.path, [JointRow(trial=row.trial, latency_ms=1.7) for row in rows])
     assert kept.front().empty
     assert "closest: trial 1 misses latency by 0.2 ms" in kept.nearest_miss()
 
@@ -221,9 +221,9 @@ def measured_together(run, baseline_ms, **more):
     """Write what a joint measurement finds of all contenders."""
     latencies = {r.number: r.objectives["latency_ms"] for r in run.contenders()}
     latencies |= {int(name[1:]): ms for name, ms in more.items()}
-    rows = [FinalRow(trial=None, latency_ms=baseline_ms)]
-    rows += [FinalRow(trial=number, latency_ms=ms) for number, ms in latencies.items()]
-    write_final(run.path, rows)
+    rows = [JointRow(trial=None, latency_ms=baseline_ms)]
+    rows += [JointRow(trial=number, latency_ms=ms) for number, ms in latencies.items()]
+    write_joint(run.path, rows)
 
 
 def test_a_trial_whose_latency_was_unstable_joins_the_front_when_it_is_measured_together(run):
@@ -317,8 +317,8 @@ def test_a_view_shows_what_a_search_with_its_limits_would_have_shown(run, asked)
 
 
 def test_a_tighter_view_judges_latencies_that_were_measured_together(run):
-    rows = [FinalRow(trial=n, latency_ms=ms) for n, ms in ((0, 2.2), (1, 1.6), (4, 1.7), (5, 0.8))]
-    write_final(run.path, [FinalRow(trial=None, latency_ms=2.2), *rows])
+    rows = [JointRow(trial=n, latency_ms=ms) for n, ms in ((0, 2.2), (1, 1.6), (4, 1.7), (5, 0.8))]
+    write_joint(run.path, [JointRow(trial=None, latency_ms=2.2), *rows])
     own = dict(zip(run.front()["trial"], run.front()["trial_latency_ms"], strict=True))
     assert own[1] < 1.5 < 1.6  # by what the trial measured itself it would keep the limit
     assert run.front({"max_latency": "1.5ms"})["trial"].tolist() == [5]

@@ -29,6 +29,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def search_config(
     options: Mapping[str, Any],
     assignments: Iterable[str] = (),
+    *,
     file: Path | None = None,
     preset: str | None = None,
     run: Mapping[str, Any] | None = None,

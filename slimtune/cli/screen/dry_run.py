@@ -14,10 +14,10 @@ from slimtune.cli.screen.steps import Steps
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
 from slimtune.results.store.folder import refuse_existing
-from slimtune.results.units import plural
+from slimtune.results.units import duration, plural, room, times
 from slimtune.search.facts import normalisation_words
 from slimtune.search.forecast.dry_run import DryRun, dry_run
-from slimtune.search.forecast.estimate import TOGETHER, Estimate, Measured
+from slimtune.search.forecast.estimate import TOGETHER, Estimate, Sample
 from slimtune.search.settings.config import SearchConfig
 
 
@@ -43,10 +43,10 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
     with Steps(log, "measuring trials on a part of the data") as steps:
         counter = itertools.count(1)
 
-        def tell(sample: Measured) -> None:
-            told = f"failed: {sample.failed}" if sample.failed else f"{sample.seconds:.1f} s"
+        def tell(sample: Sample) -> None:
+            outcome = f"failed: {sample.failed}" if sample.failed else duration(sample.seconds)
             epochs = plural(sample.epochs, "epoch")
-            steps(f"measured trial {next(counter)}, of {epochs}: {told}")
+            steps(f"measured trial {next(counter)}, of {epochs}: {outcome}")
 
         found = dry_run(config, tell)
     if state.json:
@@ -99,20 +99,20 @@ def dry_run_facts(config: SearchConfig, found: DryRun) -> dict[str, Any]:
 def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
     seconds = sorted(sample.seconds for sample in cost.samples)
     part = "all" if cost.images == cost.of_images else f"{cost.images} of {cost.of_images}"
-    side = f" ({TOGETHER:g} times that if trials run in parallel)" if cost.workers > 1 else ""
+    side = f" ({times(TOGETHER)} that if trials run in parallel)" if cost.workers > 1 else ""
     finals = ""
     if cost.finals:
         finals = (
-            f" and {words.duration(cost.final)} for {cost.finals} finals, of the "
+            f" and {duration(cost.final)} for {cost.finals} finals, of the "
             f"{cost.finals // config.final.seeds} members that the front may have"
         )
     lines = [
-        f"trial     about {_seconds(cost.trial)}, from {_seconds(seconds[0])} to "
-        f"{_seconds(seconds[-1])}: measured on {len(seconds)} drawn recipes with 1 epoch "
+        f"trial     about {duration(cost.trial)}, from {duration(seconds[0])} to "
+        f"{duration(seconds[-1])}: measured on {len(seconds)} drawn recipes with 1 epoch "
         f"per stage on {part} training images, scaled to all epochs and images{side}",
-        f"time      about {words.duration(cost.search)}, of which {words.duration(cost.baseline)} "
+        f"time      about {duration(cost.search)}, of which {duration(cost.baseline)} "
         f"for the baseline{finals}; it changes when the machine gets busier or quieter",
-        f"disk      about {cost.size / 2**20:.1f} MiB",
+        f"disk      about {room(cost.size)}",
     ]
     if cost.device != (wanted := config.per_trial.device):
         lines.append(
@@ -125,7 +125,3 @@ def _cost_lines(config: SearchConfig, cost: Estimate) -> list[str]:
     if failed:
         lines.append(f"failed    {len(failed)} of these {len(seconds)}; the first: {failed[0]}")
     return [*lines, "nothing was written"]
-
-
-def _seconds(amount: float) -> str:
-    return f"{amount:.1f} s" if amount < 100 else words.duration(amount)

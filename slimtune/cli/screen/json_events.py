@@ -9,7 +9,7 @@ from slimtune.cli.screen.terminal import echo
 from slimtune.results.store.record import TrialRecord
 
 
-def told(event: str, values: Mapping[str, Any]) -> str:
+def json_line(event: str, values: Mapping[str, Any]) -> str:
     """Return one line of JSON: ``event``, and what it is about.
 
     Args:
@@ -25,7 +25,7 @@ _TOLD = ("number", "status", "pipeline", "seed", "objectives", "metrics", "error
 
 
 class JsonEvents:
-    """A listener of `run_search` that writes `told` to standard output.
+    """A listener of `run_search` that writes each as a `json_line` to standard output.
 
     Args:
         write: takes a line.
@@ -36,7 +36,7 @@ class JsonEvents:
 
     def __call__(self, event: str, values: Mapping[str, Any]) -> None:
         """Write one event."""
-        self._write(told(event, values))
+        self._write(json_line(event, values))
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,8 @@
 """The picture of a search that goes on: how far, the front so far, who is at work on what."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from slimtune.cli.screen import words
-from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.status import RunningTrial
+from slimtune.results.units import clock
+from slimtune.results.views.columns import Column, Row, front_columns, mark
 
-_ARROWS = {"minimize": "↓", "maximize": "↑"}
 _BAR = 16
 _FEWEST_ROWS = 3
 
@@ -83,11 +81,11 @@ class LiveView:
     @property
     def counts(self) -> str:
         """How many of the finished trials failed or were stopped, in words."""
-        told = []
+        parts = []
         for status in ("failed", "stopped"):
             count = sum(record.status == status for record in self._records.values())
-            told += [f"{count} {status}"] if count else []
-        return ", ".join(told)
+            parts += [f"{count} {status}"] if count else []
+        return ", ".join(parts)
 
     def start(self, number: int, pipeline: str, since: float | None = None) -> None:
         """Note that a trial begins."""
@@ -99,11 +97,11 @@ class LiveView:
         if (trial := self.running.get(number)) is not None:
             self.running[number] = RunningTrial(number, trial.pipeline, stage, trial.since)
 
-    def finish(self, record: TrialRecord, told: str) -> None:
-        """Note that a trial finished, and how that is told."""
+    def finish(self, record: TrialRecord, text: str) -> None:
+        """Note that a trial finished, and in which words."""
         self.running.pop(record.number, None)
         self._records[record.number] = record
-        self._last = f"trial {record.number}: {told}"
+        self._last = f"trial {record.number}: {text}"
         self._refresh()
 
     def finals(self, finished: int, total: int, last: str = "") -> None:
@@ -133,7 +131,7 @@ class LiveView:
         if self._front is not None and len(self._front):
             yield front_so_far(self._front, max(_FEWEST_ROWS, free), options.max_width)
         for trial in sorted(self.running.values(), key=lambda one: one.number):
-            spent = words.duration(max(0.0, self.clock() - trial.since))
+            spent = clock(max(0.0, self.clock() - trial.since))
             line = f"running {trial.number:4d}  {trial.stage or 'starting':<10} {spent:>5}  "
             yield _line(line + trial.pipeline, options)
         if self._last:
@@ -154,11 +152,11 @@ class LiveView:
             return self.title
         finished, total = self._count
         count = f"{finished}/{total or '?'} {self.title}"
-        times = [words.duration(self.clock() - self._begun)]
+        times = [clock(self.clock() - self._begun)]
         eta = self.eta()
-        times += [f"ETA {words.duration(eta)}"] if eta else []
+        times += [f"ETA {clock(eta)}"] if eta else []
         volume = f"hypervolume {self._volume:.4g}" if self._volume else ""
-        gain = f" (+{self._gain:.4f})" if volume and self._gain >= 5e-5 else ""
+        gain = f" (+{self._gain:.4g})" if volume and self._gain >= 5e-5 else ""
         for more in ((self.counts, volume + gain), (self.counts, volume), (self.counts,), ()):
             line = " · ".join([count, *filter(None, more), *times])
             if len(line) <= width:
@@ -184,14 +182,11 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
         rows: members, at least 1.
         width: columns of the terminal.
     """
-    known = [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
+    known = [column for column in front_columns(front) if column.objective]
     shown = front.iloc[thinned(len(front), rows, list(front["knee"]).index(True))]
-    titles = ["trial", *(f"{one.title} {_ARROWS[one.direction]}" for one in known)]
+    titles = ["trial", *(column.heading for column in known)]
     cells = [
-        [
-            mark(row) + str(row["trial"]),
-            *(words.value(one.name, row[one.name], row.get("stable", True)) for one in known),
-        ]
+        [mark(row) + str(row["trial"]), *(_value(column, row) for column in known)]
         for row in shown.to_dict("records")
     ]
     of = f" ({len(shown)} of {len(front)} members)" if len(shown) < len(front) else ""
@@ -207,9 +202,9 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
     return table
 
 
-def mark(row: Mapping[Any, Any]) -> str:
-    """Return the mark of the knee, of a collapsed member, or none."""
-    return "◆ " if row.get("knee") is True else "✗ " if row.get("collapsed") is True else ""
+def _value(column: Column, row: Row) -> str:
+    """Return a cell without error bar and ratio, for which a live picture has no room."""
+    return replace(column.cell(row), error="", ratio="").text
 
 
 def thinned(length: int, most: int, always: int) -> list[int]:

@@ -12,11 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.cli.config.consent import consent_to
-from slimtune.cli.screen import words
 from slimtune.cli.screen.console import plain_table, result_console
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
-from slimtune.results.units import UNSTABLE
+from slimtune.results.units import (
+    MISSING,
+    UNSTABLE,
+    accuracy,
+    count,
+    latency,
+    percent,
+    plural,
+    size,
+    times,
+)
 from slimtune.results.views.tables import no_formula
 from slimtune.search.review.compare import Compared, compare_models
 
@@ -63,14 +72,14 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
     for name in _short_names([row.model for row in rows]):
         table.add_column(name, justify="right", overflow="fold")
     lines: list[tuple[str, _Show]] = [
-        ("file", lambda row: words.size(row.size_bytes)),
-        ("compression", lambda row: f"{row.compression_ratio:.2f} x"),
-        ("params", lambda row: f"{row.params:,}"),
-        ("non-zero", lambda row: f"{row.nonzero:,}"),
-        ("sparsity", lambda row: f"{row.sparsity:.3f}"),
+        ("file", lambda row: size(row.size_bytes)),
+        ("compression", lambda row: times(row.compression_ratio)),
+        ("params", lambda row: count(row.params)),
+        ("non-zero", lambda row: count(row.nonzero)),
+        ("sparsity", lambda row: percent(row.sparsity)),
         ("MACs", lambda row: _count(row.macs)),
         ("BOPs", lambda row: _count(row.bops)),
-        ("packed", lambda row: words.size(row.packed_bytes)),
+        ("packed", lambda row: size(row.packed_bytes)),
         ("test accuracy", lambda row: _fraction(row.test_accuracy)),
         ("± standard error", lambda row: _fraction(row.test_standard_error)),
         ("latency", _latency),
@@ -79,8 +88,7 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
         table.add_row(title, *(Text(show(row)) for row in rows))
     images = rows[0].test_images
     tested = "" if images is None else f"accuracy on {images} images; "
-    plural = "s" if threads > 1 else ""
-    table.caption = f"{tested}latency of 1 image on {threads} thread{plural}, in turn"
+    table.caption = f"{tested}latency of 1 image on {plural(threads, 'thread')}, in turn"
     if not all(row.latency_stable for row in rows):
         table.caption += f"\n{UNSTABLE}"
     return table
@@ -88,15 +96,15 @@ def _table(rows: Sequence[Compared], threads: int) -> Table:
 
 def _latency(row: Compared) -> str:
     of = f" of {row.latency_batch} images" if row.latency_batch > 1 else ""
-    return words.latency(row.latency_ms, row.latency_stable) + of
+    return latency(row.latency_ms, row.latency_stable) + of
 
 
 def _fraction(share: float | None) -> str:
-    return "-" if share is None else f"{share:.4f}"
+    return MISSING if share is None else accuracy(share)
 
 
 def _count(number: float | None) -> str:
-    return "-" if number is None else words.count(number)
+    return MISSING if number is None else count(number)
 
 
 def _short_names(models: Sequence[str]) -> list[Text]:

@@ -13,11 +13,12 @@ from slimtune.cli.state import State
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.errors import TrialError, UserError
+from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.store.files import publish_tree, sha256_bytes
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import sealed
 from slimtune.results.store.stage_cache import summed
-from slimtune.results.units import UNSTABLE
+from slimtune.results.units import UNSTABLE, plural, quantity, times
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.forecast.given_weights import looked_at
 from slimtune.search.review.once import compress_once
@@ -144,7 +145,7 @@ def _baseline(tell: Callable[[str], None], workload: Workload, config: SearchCon
         (config.teacher, config.teacher_weights),
     ):
         if name is not None and weights is None:
-            text = f"training {name} on {config.data}: {config.baseline.epochs} epochs"
+            text = f"training {name} on {config.data}: {plural(config.baseline.epochs, 'epoch')}"
             tell(text)
     train_missing(workload, config, lambda what, epoch: None)
     untouched = Recipe(train=Train(epochs=0)).to_dict()
@@ -167,12 +168,13 @@ def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
     console.print(made.pipeline, markup=False, soft_wrap=True)
     table = plain_table("", "", "baseline", "compressed", "ratio")
     for name, before in baseline.objectives.items():
+        known = OBJECTIVES[name]
         after = made.objectives[name]
-        ratio = "" if name == "accuracy" or not after else f"{before / after:.2f}×"
+        ratio = "" if name == "accuracy" or not after else times(before / after)
         if name == "latency_ms" and not (baseline.stable and made.stable):
             ratio = ""
             table.caption = UNSTABLE
-        title = "validation accuracy" if name == "accuracy" else name
-        was, now = (words.value(name, r.objectives[name], r.stable) for r in (baseline, made))
+        title = "validation accuracy" if name == "accuracy" else known.title
+        was, now = (quantity(known, r.objectives[name], r.stable) for r in (baseline, made))
         table.add_row(title, was, now, ratio)
     console.print(table)

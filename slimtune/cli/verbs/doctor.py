@@ -13,6 +13,7 @@ from slimtune.cli.screen.console import log_console, result_console
 from slimtune.cli.screen.steps import Steps
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
+from slimtune.results.units import count, duration, latency, room, size
 from slimtune.search.forecast.checkup import Checkup, check_up
 from slimtune.search.forecast.doctor import Finding
 from slimtune.search.forecast.given_weights import WeightsCheck
@@ -48,14 +49,14 @@ def _facts(found: Checkup) -> list[str]:
     channels, height, width = found.image_shape
     images = ", ".join(f"{name} {count}" for name, count in found.images.items())
     mirrored = "mirrored in training" if found.mirrored else "not mirrored in training"
-    told = found.baseline
+    baseline = found.baseline
     return [
         f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
         f"{images} · {mirrored}",
         *words.notes(found.notes),
-        f"network   {found.model} · {words.count(told['params'])} params · "
-        f"{words.count(told['macs'])} MACs · {words.size(told['size_bytes'])} · "
-        f"{words.latency(told['latency_ms'], bool(told['latency_stable']))}",
+        f"network   {found.model} · {count(baseline['params'])} params · "
+        f"{count(baseline['macs'])} MACs · {size(baseline['size_bytes'])} · "
+        f"{latency(baseline['latency_ms'], bool(baseline['latency_stable']))}",
         f"pixels    {found.normalisation}",
         *(f"warning: {text}" for text in found.warnings),
         *_weights(found.weights),
@@ -67,7 +68,7 @@ def _weights(checks: Sequence[WeightsCheck]) -> list[str]:
     lines = []
     for check in checks:
         tried = (check.as_it_is, *check.others[:3])
-        shares = ", ".join(f"{each.right / check.images:.1%} by {each.option}" for each in tried)
+        shares = ", ".join(f"{check.share_of(each)} by {each.option}" for each in tried)
         lines.append(f"{check.what:<9} {shares} (of {check.images} images)")
         if text := check.warning():
             lines.append(f"warning: {text}")
@@ -91,10 +92,10 @@ def _findings(findings: list[Finding]) -> Table:
 
 def _costs(found: Checkup) -> list[str]:
     trial, host = found.trial, found.host
-    memory = f"{host['memory_bytes'] / 2**30:.1f} GiB" if host["memory_bytes"] else "unknown"
+    memory = room(host["memory_bytes"]) if host["memory_bytes"] else "unknown"
     gpus = ", ".join(host["gpus"]) or "none"
     return [
-        f"a trial   about {words.duration(trial['seconds'])} (min:s): {trial['how']}",
+        f"a trial   about {duration(trial['seconds'])}: {trial['how']}",
         f"host      {host['cpu']} · {host['cores']} cores · {memory} · GPUs: {gpus} · "
         f"ray {host['ray']} · torch {host['torch']}",
         *(f"latency   {line}" for line in steadiness_words(host)),

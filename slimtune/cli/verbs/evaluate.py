@@ -10,7 +10,7 @@ from slimtune.cli.config.consent import consent_to
 from slimtune.cli.screen import words
 from slimtune.cli.screen.terminal import echo
 from slimtune.results.store.folder import find_run
-from slimtune.results.units import UNSTABLE, plural
+from slimtune.results.units import UNSTABLE, accuracy, count, latency, plural
 from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 
 
@@ -58,20 +58,20 @@ def _text(result: dict[str, Any]) -> str:
     lines = []
     for split in ("validation", "test"):
         if f"{split}_accuracy" in result:
-            told = words.accuracy(
+            text = accuracy(
                 result[f"{split}_accuracy"],
                 result[f"{split}_standard_error"],
                 result[f"{split}_images"],
             )
-            lines.append(f"{split} accuracy {told}")
+            lines.append(f"{split} accuracy {text}")
     if "normalisation" in result:
         lines.append(f"pixels normalised by {result['normalisation']}")
     lines.append(words.objective("size_bytes", result["size_bytes"]))
     if "latency_ms" in result:
-        told = words.latency(result["latency_ms"], result["latency_stable"])
+        text = latency(result["latency_ms"], result["latency_stable"])
         batch, threads = result["latency_batch"], plural(result["threads"], "thread")
-        lines.append(f"latency {told}, batch {batch}, {threads}")
+        lines.append(f"latency {text}, batch {batch}, {threads}")
         lines += [] if result["latency_stable"] else [UNSTABLE]
     if "params" in result:
-        lines.append(f"params {words.count(result['params'])}")
+        lines.append(f"params {count(result['params'])}")
     return "\n".join([*lines, *words.notes(result.get("notes", ()))])

@@ -18,6 +18,7 @@ from slimtune.results.delivery.delivery import FORMATS
 from slimtune.results.member import Member
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.finals import FOLDER as FINALS
+from slimtune.results.units import plural, size
 from slimtune.results.views.whole_front import export_front
 from slimtune.workload.own_code import is_allowed
 
@@ -128,13 +129,13 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     echo(target)
     log = log_console(state)
-    told = words.objectives(*_as_in_the_front(run, member))
+    numbers = words.objectives(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)
-    log.print(told, markup=False)
+    log.print(numbers, markup=False)
     for file in sorted(target.iterdir()):
-        log.print(f"  {file.name:<20} {words.size(file.stat().st_size):>12}", markup=False)
+        log.print(f"  {file.name:<20} {size(file.stat().st_size):>12}", markup=False)
     if (target / "predict.py").is_file():
         script = shlex.quote(str(target / "predict.py"))
         log.print(f"use it: python {script} image.png", markup=False, soft_wrap=True)
@@ -160,7 +161,8 @@ def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
 
 def _show_front(state: State, run: Run, target: Path, members: int) -> None:
     echo(target)
-    text = f"{members} members of {run.path}, one folder each; start with {target / 'README.md'}"
+    count = plural(members, "member")
+    text = f"{count} of {run.path}, one folder each; start with {target / 'README.md'}"
     log_console(state).print(text, markup=False, soft_wrap=True)
 
 

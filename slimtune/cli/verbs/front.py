@@ -127,9 +127,9 @@ def _tell_others(state: State, run: Run) -> None:
     for record in run.records:
         if record.status in counts:
             counts[record.status] += 1
-    told = [f"{count} {status}" for status, count in counts.items() if count]
-    if told:
-        text = f"not shown: {', '.join(told)}; --format json lists them with their reasons"
+    parts = [f"{count} {status}" for status, count in counts.items() if count]
+    if parts:
+        text = f"not shown: {', '.join(parts)}; --format json lists them with their reasons"
         log_console(state).print(text, markup=False, soft_wrap=True)
 
 

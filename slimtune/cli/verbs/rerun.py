@@ -10,14 +10,15 @@ import click
 
 from slimtune.cli.config.consent import consent_to
 from slimtune.cli.config.settings import parse_assignments
-from slimtune.cli.screen import words
 from slimtune.cli.screen.console import log_console, plain_table, result_console
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
 from slimtune.errors import RunError, UserError
+from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.store.finals import FinalKey, record_of
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.units import MISSING, quantity
 from slimtune.search.review.rerun import check_comparable, compare, rerun_trial
 from slimtune.search.trial.spec import Outcome
 
@@ -103,8 +104,9 @@ def _show_objectives(
         stopped = recorded.status == "stopped"
         note = "equal" if same else "differs"
         note = "not compared" if name == "latency_ms" or stopped else note
-        was = "—" if before is None else words.value(name, before, recorded.stable)
-        table.add_row(name, was, words.value(name, value, repeated.stable), note)
+        known = OBJECTIVES[name]
+        was = MISSING if before is None else quantity(known, before, recorded.stable)
+        table.add_row(known.title, was, quantity(known, value, repeated.stable), note)
     result_console(state).print(table)
 
 

@@ -19,12 +19,13 @@ from slimtune.cli.screen.interrupted import leaving_when_stuck
 from slimtune.cli.screen.json_events import JsonEvents
 from slimtune.cli.screen.progress import Progress
 from slimtune.cli.screen.terminal import echo
-from slimtune.cli.screen.words import duration, program
+from slimtune.cli.screen.words import program
 from slimtune.cli.state import State
 from slimtune.errors import NothingMatchesError, RunError, UnknownNameError
 from slimtune.results.run import Run
 from slimtune.results.store.files import atomic_write
 from slimtune.results.store.finals import FOLDER as FINALS
+from slimtune.results.units import duration
 from slimtune.results.views.plots import spread_figure
 from slimtune.results.views.summary import summarise, summary_table
 from slimtune.results.views.tables import front_json, front_table
@@ -49,7 +50,7 @@ def carry_out(
     """Begin a search or go on with one, show its progress, and the front at the end."""
     run = _run_to_resume(out, resume)
     recorded = {} if run is None else recorded_settings(run)
-    config = search_config(_dotted(options), assignments, file, preset, recorded)
+    config = search_config(_dotted(options), assignments, file=file, preset=preset, run=recorded)
     if config.executor == "inline" and options["ray_address"] is not None:
         raise click.UsageError(
             "--ray-address needs Ray, but the executor is inline: leave --no-ray out, or add "

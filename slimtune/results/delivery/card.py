@@ -78,11 +78,11 @@ def _summary(facts: CardFacts) -> str:
     classes = facts.workload.get("classes", [])
     shown = ", ".join(code(name) for name in classes[:_MOST_CLASSES])
     more = f" and {len(classes) - _MOST_CLASSES} more" if len(classes) > _MOST_CLASSES else ""
-    told = f" It tells {len(classes)} classes apart: {shown}{more}." if classes else ""
+    apart = f" It tells {len(classes)} classes apart: {shown}{more}." if classes else ""
     again = f", run again at full length (final {code(facts.final_name)})" * bool(facts.final_name)
     return (
         f"An image classifier for {code(facts.setting('data') or 'its data')}, compressed by "
-        f"slimtune: trial {facts.record.number} of the run {code(facts.run)}{again}.{told}\n"
+        f"slimtune: trial {facts.record.number} of the run {code(facts.run)}{again}.{apart}\n"
     )
 
 
@@ -145,10 +145,10 @@ def _pipeline(facts: CardFacts) -> str:
         if stage == "train" and not _trained(recipe):
             lines.append("- not fine-tuned")
             continue
-        told = ", ".join(
+        setting_text = ", ".join(
             f"{key} {value}" for key, value in settings.items() if value not in (None, "")
         )
-        words = ": ".join(code(part) for part in (name, told) if part)
+        words = ": ".join(code(part) for part in (name, setting_text) if part)
         if stage == "distill":
             words += f", taught by {_teacher(facts)}"
         if words:
@@ -176,11 +176,11 @@ def _order(recipe: Mapping[str, Any]) -> list[str]:
     if "none" in (methods["prune"], methods["quantize"]):
         return []
     tuned = stage_of(recipe, "train")[1].get("epochs") != 0
-    told = f"pruned, {'fine-tuned, ' * tuned}then quantized"
+    order = f"pruned, {'fine-tuned, ' * tuned}then quantized"
     if recipe.get("order") == "spq":
-        told = "quantized first, pruned while the quantized network was trained"
+        order = "quantized first, pruned while the quantized network was trained"
     taught = "" if methods["distill"] == "none" else "; distilled in every fine-tuning"
-    return [f"- order: {told}{taught}"]
+    return [f"- order: {order}{taught}"]
 
 
 def _limits(facts: CardFacts) -> str:

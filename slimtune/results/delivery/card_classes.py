@@ -6,10 +6,10 @@ from slimtune.results.delivery.card_facts import CardFacts, code
 
 def classes_part(facts: CardFacts) -> str:
     """Return the worst classes and the most frequent confusions; empty if none were counted."""
-    model = facts.final.test_classes if facts.final else None
+    model = facts.joint.test_classes if facts.joint else None
     if model is None:
         return ""
-    base = facts.baseline_final.test_classes if facts.baseline_final else None
+    base = facts.baseline_joint.test_classes if facts.baseline_joint else None
     names = [code(name) for name in facts.workload.get("classes", ())]
     table = class_table(model, base, names)
     lines = [
@@ -21,8 +21,8 @@ def classes_part(facts: CardFacts) -> str:
         f"| {name} | {n} | {before or 'not measured'} | {after} |"
         for name, n, before, after in table.rows
     ]
-    told = "The share of each class's test images that is recognised, the worst class first"
-    lines.append(f"\n{told}{f'; {table.more} more are no worse' if table.more else ''}.\n")
+    caption = "The share of each class's test images that is recognised, the worst class first"
+    lines.append(f"\n{caption}{f'; {table.more} more are no worse' if table.more else ''}.\n")
     for who, pairs in (("This model", table.model), ("The baseline", table.baseline)):
         if pairs:
             lines.append(f"{who} takes most often: {', '.join(pairs)}.\n")

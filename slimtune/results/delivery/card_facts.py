@@ -7,8 +7,9 @@ from typing import Any
 
 from slimtune.results.delivery.portable import portable_pipeline, portable_recipe, without_folders
 from slimtune.results.objectives import is_number
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.units import percent
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Channels -> Pillow's name of such images."""
@@ -23,8 +24,8 @@ class CardFacts:
         manifest: the content of run.json.
         baseline: its record; empty if it was not measured.
         run: the run folder's name.
-        final: the trial in the measurement of the front, if it took part.
-        baseline_final: the baseline there.
+        joint: the trial in the joint measurement of the front, if it took part.
+        baseline_joint: the baseline there.
         files: names of the delivered files.
     """
 
@@ -32,8 +33,8 @@ class CardFacts:
     manifest: Mapping[str, Any]
     baseline: Mapping[str, Any]
     run: str
-    final: FinalRow | None = None
-    baseline_final: FinalRow | None = None
+    joint: JointRow | None = None
+    baseline_joint: JointRow | None = None
     files: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -60,7 +61,7 @@ class CardFacts:
     @property
     def final_name(self) -> str:
         """Which final the delivered file is, such as ``0017-e30-r0``; empty: the trial's own."""
-        return (self.final.final if self.final else None) or ""
+        return (self.joint.final if self.joint else None) or ""
 
     @property
     def own_network(self) -> str:
@@ -91,8 +92,8 @@ class CardFacts:
         if known.get("layers_float32"):
             share = self.of_model("weights_float32") or 0.0
             lines.append(
-                f"- kept in float32, because the quantizer cannot handle them: {share:.1%} of the "
-                f"weights, in {code(known['layers_float32'])}"
+                "- kept in float32, because the quantizer cannot handle them: "
+                f"{percent(share)} of the weights, in {code(known['layers_float32'])}"
             )
         if known.get("activation_ranges"):
             lines.append(f"- ranges of activations: {plain(str(known['activation_ranges']))}")
@@ -103,17 +104,17 @@ class CardFacts:
 
     def latencies(self) -> tuple[float | None, float | None]:
         """Return those of the baseline and of the model that were measured alike, ms."""
-        if self.final and self.baseline_final and self.final.latency_ms is not None:
-            return self.baseline_final.latency_ms, self.final.latency_ms
+        if self.joint and self.baseline_joint and self.joint.latency_ms is not None:
+            return self.baseline_joint.latency_ms, self.joint.latency_ms
         return self.of_baseline("latency_ms"), self.of_model("latency_ms")
 
     def stable(self) -> tuple[bool, bool]:
         """Return whether the machine was quiet enough for each of `latencies`."""
         metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
         baseline, model = metrics.get("latency_stable") is not False, self.record.stable
-        if self.final and self.final.latency_ms is not None:
-            model = self.final.stable
-            baseline = self.baseline_final.stable if self.baseline_final else baseline
+        if self.joint and self.joint.latency_ms is not None:
+            model = self.joint.stable
+            baseline = self.baseline_joint.stable if self.baseline_joint else baseline
         return baseline, model
 
     def of_baseline(self, name: str) -> float | None:
@@ -129,7 +130,7 @@ class CardFacts:
     @property
     def test_accuracy(self) -> float | None:
         """The model's, if it was measured."""
-        return self.final.test_accuracy if self.final else None
+        return self.joint.test_accuracy if self.joint else None
 
 
 def stage_of(recipe: Mapping[str, Any], stage: str) -> tuple[str, dict[str, Any]]:

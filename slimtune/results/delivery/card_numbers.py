@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.interval import wilson
+from slimtune.results.units import accuracy, count, latency, size, times
 
 _Show = Callable[[float], str]
 
@@ -21,10 +22,10 @@ def numbers_table(facts: CardFacts) -> str:
             _share(facts.of_baseline("test_accuracy"), facts.workload.get("test")),
             _share(facts.test_accuracy, facts.workload.get("test")),
         ),
-        _row(facts, "size of model.onnx", "size_bytes", _kib),
+        _row(facts, "size of model.onnx", "size_bytes", size),
         ("latency, one image, one thread", *_latencies(facts)),
-        _row(facts, "parameters", "params", _count),
-        _row(facts, "multiply-adds an image (MACs)", "macs", _count),
+        _row(facts, "parameters", "params", count),
+        _row(facts, "multiply-adds an image (MACs)", "macs", count),
     ]
     lines = ["| | baseline | this model |", "|---|---|---|"]
     lines += [f"| {name} | {before} | {after} |" for name, before, after in rows]
@@ -45,16 +46,16 @@ def _row(facts: CardFacts, title: str, key: str, show: _Show) -> tuple[str, str,
 def _ratio(before: float | None, after: float | None, show: _Show) -> tuple[str, str]:
     first, second = (("not measured" if v is None else show(v)) for v in (before, after))
     if before and after and after < before:
-        second += f" ({before / after:.1f}× less)"
+        second += f" ({times(before / after)} less)"
     return first, second
 
 
 def _latencies(facts: CardFacts) -> tuple[str, str]:
     """Return both with their ratio, or without one where one of them may be too high."""
     if all(facts.stable()):
-        return _ratio(*facts.latencies(), _ms)
+        return _ratio(*facts.latencies(), latency)
     first, second = (
-        "not measured" if ms is None else _ms(ms) + ("" if stable else " ~")
+        "not measured" if ms is None else latency(ms, stable)
         for ms, stable in zip(facts.latencies(), facts.stable(), strict=True)
     )
     return first, second
@@ -64,21 +65,6 @@ def _share(value: float | None, images: object) -> str:
     if value is None:
         return "not measured"
     if not isinstance(images, int) or images < 1:
-        return f"{value:.4f}"
+        return accuracy(value)
     low, high = wilson(value, images)
-    return f"{value:.4f} [{low:.4f}, {high:.4f}], n = {images}"
-
-
-def _kib(size: float) -> str:
-    return f"{size / 1024:.1f} KiB"
-
-
-def _ms(latency: float) -> str:
-    return f"{latency:.3g} ms"
-
-
-def _count(number: float) -> str:
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= factor:
-            return f"{number / factor:.4g} {unit}"
-    return f"{number:g}"
+    return f"{accuracy(value)} [{accuracy(low)}, {accuracy(high)}], n = {images}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimtune.results.delivery.card_facts import CardFacts, code, stage_of
+from slimtune.results.units import accuracy
 
 
 def how_measured(facts: CardFacts) -> str:
@@ -58,19 +59,19 @@ def _measurer(facts: CardFacts, name: object) -> str:
 
 
 def _together(facts: CardFacts) -> bool:
-    return facts.final is not None and facts.final.latency_ms is not None
+    return facts.joint is not None and facts.joint.latency_ms is not None
 
 
 def _repeats(facts: CardFacts) -> list[str]:
     """Return the line on the other seeds of the recipe, if there were any."""
-    final = facts.final
-    if final is None or not final.repeats or final.repeats < 2 or final.accuracy_mean is None:
+    joint = facts.joint
+    if joint is None or not joint.repeats or joint.repeats < 2 or joint.accuracy_mean is None:
         return []
-    deviation = final.accuracy_sd
-    spread = "" if deviation is None else f" ± {deviation:.4f} (standard deviation)"
+    mean = accuracy(joint.accuracy_mean, joint.accuracy_sd)
+    spread = "" if joint.accuracy_sd is None else " (standard deviation)"
     return [
-        f"- The recipe was run with {final.repeats} seeds: validation accuracy "
-        f"{final.accuracy_mean:.4f}{spread}. This file is the median one (with an even number, "
+        f"- The recipe was run with {joint.repeats} seeds: validation accuracy "
+        f"{mean}{spread}. This file is the median one (with an even number, "
         "the lower of the two in the middle)."
     ]
 

@@ -19,9 +19,9 @@ from slimtune.results.delivery.portable import (
 )
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.files import publish_folder, sha256_bytes, to_json
-from slimtune.results.store.final import FinalRow, read_final
 from slimtune.results.store.finals import what_ships
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, read_joint
 from slimtune.results.store.record import TrialRecord
 
 FORMATS = {"onnx": ("model.onnx",), "torch": ("model.safetensors", "model.json")}
@@ -46,7 +46,7 @@ def export_member(
     labels.txt, a class a line; metrics.json; and SHA256SUMS over all of them. It appears in one
     rename, and only after every SHA-256 has been checked. Of a trial that was run again at full
     length, the final that ships is copied. No file tells in which folders of this machine the
-    user's files lie: see `results.portable`.
+    user's files lie: see `results.delivery.portable`.
 
     Args:
         run_folder: the run.
@@ -85,8 +85,8 @@ def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> 
     if "model.json" in files:
         files["model.json"] = portable_description(files["model.json"])
     files["recipe.yaml"] = _recipe_file(record).encode()
-    final = {row.trial: row for row in read_final(run_folder.path)}
-    metrics = _metrics(record, final.get(record.number))
+    joint = {row.trial: row for row in read_joint(run_folder.path)}
+    metrics = _metrics(record, joint.get(record.number))
     hashes = {name: sha256_bytes(files[name]) for name in record.artifacts if name in files}
     files["metrics.json"] = to_json({**metrics, "sha256": {**record.artifacts, **hashes}})
     files |= _input_files(run_folder.manifest["workload"], "model.onnx" in files)
@@ -95,8 +95,8 @@ def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> 
         manifest=run_folder.manifest,
         baseline=_baseline(run_folder),
         run=run_folder.path.absolute().name,
-        final=final.get(record.number),
-        baseline_final=final.get(None),
+        joint=joint.get(record.number),
+        baseline_joint=joint.get(None),
         files=tuple(files),
     )
     files["README.md"] = model_card(facts).encode()
@@ -182,13 +182,13 @@ def _recipe_file(record: TrialRecord) -> str:
     return text if recipe == record.recipe else _SHORTENED + text
 
 
-def _metrics(record: TrialRecord, final: FinalRow | None) -> dict[str, Any]:
+def _metrics(record: TrialRecord, joint: JointRow | None) -> dict[str, Any]:
     return {
         "trial": record.number,
         "pipeline": portable_pipeline(record.pipeline, record.recipe),
         "seed": record.seed,
         "objectives": record.objectives,
         "metrics": record.metrics,
-        "final": dataclasses.asdict(final) if final else None,
+        "final": dataclasses.asdict(joint) if joint else None,
         "host": record.host,
     }

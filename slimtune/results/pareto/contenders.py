@@ -12,7 +12,7 @@ import numpy as np
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.front import dominators
 from slimtune.results.pareto.limits import keeps
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
 
 NOISE = 1.2
@@ -50,7 +50,7 @@ def contenders(
 def ranked(
     candidates: Sequence[TrialRecord],
     among: Callable[[], list[TrialRecord]],
-    rows: Sequence[FinalRow],
+    rows: Sequence[JointRow],
 ) -> list[TrialRecord]:
     """Return the contenders that were measured together, or else the candidates.
 

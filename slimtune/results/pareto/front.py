@@ -1,4 +1,4 @@
-"""Dominance and hypervolume, in natural units; signs are flipped in this file and nowhere else."""
+"""Dominance and hypervolume of points in natural units."""
 
 from collections.abc import Sequence
 
@@ -101,9 +101,10 @@ def gains(
         directions: m times "minimize" or "maximize".
     """
     corner = _costs(np.asarray(reference, dtype=float).reshape(1, -1), directions)[0]
-    costs, known = _costs(values, directions), _costs(before, directions)
+    costs, others = _costs(values, directions), _costs(before, directions)
     inside = costs[np.isfinite(costs).all(axis=1) & (costs < corner).all(axis=1)]
-    return any(not (known <= point).all(axis=1).any() for point in inside)
+    # A point adds volume exactly if no point before it is at least as good in everything.
+    return any(not (others <= point).all(axis=1).any() for point in inside)
 
 
 def _costs(values: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
@@ -123,6 +124,7 @@ def _volume(costs: np.ndarray, corner: np.ndarray) -> float:
         return float(corner[0] - costs.min())
     if costs.shape[1] == 2:
         return _area(costs, corner)
+    # Duplicates and dominated points add no volume; without them there are fewer cuts.
     costs = np.unique(costs, axis=0)
     costs = costs[non_dominated(costs, ["minimize"] * costs.shape[1])]
     # Between two neighbouring levels of the last objective, the cut through the volume is the

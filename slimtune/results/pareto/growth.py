@@ -47,6 +47,7 @@ def volumes(
     found: list[float] = []
     for row in values:
         point = row.reshape(1, -1)
+        # Most trials add nothing, and to find that out costs far less than a hypervolume.
         if gains(point, kept, corner, directions):
             kept = np.vstack([kept, point])
             found.append(hypervolume(kept, corner, directions) / whole)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from slimtune.errors import ConfigError, UserError, shortened
 from slimtune.results.objectives import OBJECTIVES, is_number
-from slimtune.results.units import parse_latency, parse_size
+from slimtune.results.parsing import parse_latency, parse_size
 
 LIMITED = {"max_latency": "latency_ms", "min_accuracy": "accuracy", "max_size": "size_bytes"}
 """A constraint's name -> the measured quantity it limits."""

@@ -12,9 +12,9 @@ from slimtune.results.pareto.front import non_dominated
 from slimtune.results.pareto.limit_view import LimitView, looser
 from slimtune.results.pareto.limits import keeps, may_keep
 from slimtune.results.pareto.trial_table import table_of, values_of, within_limits
-from slimtune.results.store.final import FinalRow, baseline_latency, read_final, with_final
 from slimtune.results.store.finals import delivered
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, baseline_latency, read_joint, with_joint
 from slimtune.results.store.record import TrialRecord
 
 
@@ -45,10 +45,11 @@ class Membership:
     def contenders(self) -> list[TrialRecord]:
         """Return the candidates, and who is none only by the noise of a latency."""
         among = {r.number for r in contenders(self.records, self.objectives, self._entry())}
+        # An unstable latency breaks no limit there, so a candidate may be missing here.
         among |= {record.number for record in self.candidates()}
         return [record for record in self.records if record.number in among]
 
-    def standing(self, rows: Sequence[FinalRow]) -> list[int]:
+    def standing(self, rows: Sequence[JointRow]) -> list[int]:
         """Return which trials are on the front by what was measured together; see `Run.standing`.
 
         Args:
@@ -58,7 +59,7 @@ class Membership:
         kept = within_limits(table, self.limits_of(table, rows))
         return [int(number) for number in kept["trial"]]
 
-    def delivered(self) -> tuple[list[TrialRecord], list[FinalRow]]:
+    def delivered(self) -> tuple[list[TrialRecord], list[JointRow]]:
         """Return what the front is made of; see `finals.delivered`."""
         return delivered(self.folder, self._measured)
 
@@ -90,7 +91,7 @@ class Membership:
         ]
 
     def limits_of(
-        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
+        self, table: pd.DataFrame, rows: Sequence[JointRow] | None = None
     ) -> dict[str, float]:
         """Return the limits of a table's columns; for what was measured together, beside that.
 
@@ -101,14 +102,15 @@ class Membership:
         limits = self.view.beside(self._baseline_beside(table, rows)).limits
         return {name: limit for name, limit in limits.items() if name in table}
 
-    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[FinalRow]) -> pd.DataFrame:
+    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[JointRow]) -> pd.DataFrame:
         unseen = self._unseen_limits
         kept = [r for r in records if may_keep(unseen, r.measured)]
         images = self.folder.manifest["workload"].get("test")
-        table = with_final(table_of(kept, self.objectives), rows, images)
+        # Latencies that were measured together replace the trials' own before anyone is ranked.
+        table = with_joint(table_of(kept, self.objectives), rows, images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
-    def _measured(self, rows: Sequence[FinalRow]) -> list[TrialRecord]:
+    def _measured(self, rows: Sequence[JointRow]) -> list[TrialRecord]:
         return ranked(self.candidates(), self.contenders, rows)
 
     @property
@@ -127,12 +129,12 @@ class Membership:
         return {**looser(searched.limits, seen.limits), **self._unseen_limits}
 
     def _baseline_beside(
-        self, table: pd.DataFrame, rows: Sequence[FinalRow] | None = None
+        self, table: pd.DataFrame, rows: Sequence[JointRow] | None = None
     ) -> float | None:
         """Return the baseline's latency, if a table's latencies were measured together with it."""
         if "trial_latency_ms" not in table:
             return None
-        return baseline_latency(read_final(self.folder.path) if rows is None else rows)
+        return baseline_latency(read_joint(self.folder.path) if rows is None else rows)
 
     def _mask(self, values: np.ndarray) -> np.ndarray:
         return non_dominated(values, [known.direction for known in self.objectives])

@@ -11,7 +11,7 @@ from slimtune.results.pareto.limits import may_keep
 from slimtune.results.pareto.selection import front_knee
 from slimtune.results.store.record import TrialRecord
 
-_RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
+RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 
 
 def values_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:
@@ -58,12 +58,12 @@ def with_knee(table: pd.DataFrame, baseline: Mapping[str, float]) -> pd.DataFram
     """Add ``knee``, ``size_ratio`` and ``latency_ratio`` to a front, in place; see `Run.front`.
 
     Args:
-        table: with caveats; see `results.caveats`.
+        table: with caveats; see `results.pareto.caveats`.
         baseline: from `Run.baseline_values`.
     """
     position = front_knee(table) if len(table) else -1
     table["knee"] = np.arange(len(table)) == position
-    for name, ratio in _RATIOS.items():
+    for name, ratio in RATIOS.items():
         if name in table and name in baseline:
             table[ratio] = baseline[name] / table[name]
     return table

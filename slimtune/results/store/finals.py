@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
-from slimtune.results.store.final import FinalRow, read_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
 
@@ -129,20 +129,20 @@ def final_keys(folder: RunFolder) -> list[FinalKey]:
 def what_ships(folder: RunFolder, number: int) -> tuple[TrialRecord, Path]:
     """Return the record, and the folder, of the file that a trial is delivered as.
 
-    That is the final which the last final measurement names for it, else the trial itself.
+    That is the final which the last joint measurement names for it, else the trial itself.
 
     Raises:
         UserError: there is no such trial.
         RunError: the record is damaged.
     """
-    row = next((row for row in read_final(folder.path) if row.trial == number), None)
+    row = next((row for row in read_joint(folder.path) if row.trial == number), None)
     which = FinalKey.parse(row.final) if row is not None and row.final is not None else number
     return record_of(folder, which), place(folder, which)
 
 
 def delivered(
-    folder: RunFolder, members: Callable[[Sequence[FinalRow]], list[TrialRecord]]
-) -> tuple[list[TrialRecord], list[FinalRow]]:
+    folder: RunFolder, members: Callable[[Sequence[JointRow]], list[TrialRecord]]
+) -> tuple[list[TrialRecord], list[JointRow]]:
     """Return what a front is made of: the finals that ship once all have been run, else trials.
 
     Args:
@@ -150,12 +150,12 @@ def delivered(
         members: returns the trials that may be on the front, given what was measured together.
 
     Returns:
-        The records, and the rows of the final measurement that belong to them.
+        The records, and the rows of the joint measurement that belong to them.
 
     Raises:
         RunError: a record is damaged.
     """
-    rows = read_final(folder.path)
+    rows = read_joint(folder.path)
     finals = [FinalKey.parse(row.final) for row in rows if row.final is not None]
     records = [record_of(folder, key) for key in finals] if finals else members(rows)
     return records, rows

@@ -12,14 +12,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
-from slimtune.results.shown import ShownRecord
+from slimtune.results.reprs import RecordRepr
 from slimtune.results.store.shapes import STRICT, Measure
 
 Metric = Measure | Annotated[int, Field(gt=-(2**63), lt=2**63)] | str | bool | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class TrialRecord(ShownRecord):
+class TrialRecord(RecordRepr):
     """What is known of one finished trial.
 
     Attributes:

@@ -5,9 +5,8 @@ last line says what is not shown.
 """
 
 import html
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,14 +14,36 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from slimtune.results.reprs import html_table
+from slimtune.results.views.columns import Cell
+
 _GAP = 2
 """Blanks between two columns."""
 _BESIDE = 22
 """Columns that a pipeline needs beside the numbers, or as many as the longest has."""
-_BAR, _RATIO = re.compile(r" ± \S+"), re.compile(r" \(\S+×\)")
 
-Column = list[str]
-"""A title, then a cell a row."""
+
+@dataclass(frozen=True)
+class FilledColumn:
+    """A column of the table with its content.
+
+    Attributes:
+        heading: in one line, or in several.
+        cells: one a row.
+    """
+
+    heading: str
+    cells: Sequence[Cell]
+
+    @property
+    def width(self) -> int:
+        """Columns of the console that it takes."""
+        texts = [*self.heading.split("\n"), *(cell.text for cell in self.cells)]
+        return max(map(cell_len, texts))
+
+    def without(self, part: str) -> "FilledColumn":
+        """Return the column without a part of its cells, a field of `Cell`."""
+        return replace(self, cells=[replace(cell, **{part: ""}) for cell in self.cells])
 
 
 @dataclass(frozen=True)
@@ -30,12 +51,12 @@ class FrontTable:
     """A table that fits itself to the console that it is printed on.
 
     Attributes:
-        columns: title and cells of every column but the pipeline's; the first is the trial.
+        columns: every column but the pipeline's; the first is the trial.
         pipelines: one a row.
         notes: lines below the table.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[FilledColumn]
     pipelines: Sequence[str]
     notes: Sequence[str] = ()
 
@@ -57,91 +78,74 @@ class FrontTable:
 
     def _repr_html_(self) -> str:
         """Return the table with nothing left out, for a notebook."""
-        titles = [*(column[0] for column in self.columns), "pipeline"]
+        titles = [*(column.heading for column in self.columns), "pipeline"]
         rows = [
-            [*(column[row] for column in self.columns), pipeline]
-            for row, pipeline in enumerate(self.pipelines, start=1)
+            [*(column.cells[row].text for column in self.columns), pipeline]
+            for row, pipeline in enumerate(self.pipelines)
         ]
-        head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-        )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<table><tr>{head}</tr>{body}</table>{notes}"
+        return html_table(titles, rows) + notes
 
     def _beside(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, *_ in self.columns:
-            table.add_column(title, justify="right", no_wrap=True)
+        for column in self.columns:
+            table.add_column(column.heading, justify="right", no_wrap=True)
         table.add_column("pipeline", overflow="fold")
         # Text, not markup: a pipeline may hold brackets.
-        for row, pipeline in enumerate(self.pipelines, start=1):
-            table.add_row(*(Text(column[row]) for column in self.columns), Text(pipeline))
+        for row, pipeline in enumerate(self.pipelines):
+            table.add_row(*(Text(c.cells[row].text) for c in self.columns), Text(pipeline))
         return table
 
-    def _below(self, columns: Sequence[Column]) -> Iterator[Text | Padding]:
-        widths = [_column_width(column) for column in columns]
+    def _below(self, columns: Sequence[FilledColumn]) -> Iterator[Text | Padding]:
+        widths = [column.width for column in columns]
         indent = (0, 0, 0, widths[0] + _GAP)
-        titles = [column[0].split("\n") for column in columns]
-        height = max(map(len, titles))
+        headings = [column.heading.split("\n") for column in columns]
+        height = max(map(len, headings))
         for line in range(height):
-            cells = [[""] * (height - len(words)) + words for words in titles]
+            cells = [[""] * (height - len(words)) + words for words in headings]
             yield _line([words[line] for words in cells], widths, "bold")
         yield Padding(Text("pipeline", style="bold"), indent, expand=False)
-        for row, pipeline in enumerate(self.pipelines, start=1):
-            yield _line([column[row] for column in columns], widths)
+        for row, pipeline in enumerate(self.pipelines):
+            yield _line([column.cells[row].text for column in columns], widths)
             yield Padding(Text(pipeline, overflow="fold"), indent, expand=False)
 
 
-def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
+def fitted(columns: Sequence[FilledColumn], width: int) -> tuple[list[FilledColumn], list[str]]:
     """Return columns that fit, and what they lost for it, in words.
 
     Args:
         columns: see `FrontTable`.
         width: columns of the console.
     """
-    now = [list(column) for column in columns]
+    now = list(columns)
     lost: list[str] = []
-    steps: list[tuple[str, Callable[[list[Column]], list[Column]]]] = [
-        ("", lambda all_of: [_wrapped(column) for column in all_of]),
-        ("error bars of test", lambda all_of: _without(_BAR, all_of, "test")),
-        ("error bars", lambda all_of: _without(_BAR, all_of)),
-        ("ratios to the baseline", lambda all_of: _without(_RATIO, all_of)),
+    steps: list[tuple[str, Callable[[FilledColumn], FilledColumn]]] = [
+        ("", _wrapped),
+        ("error bars of test", lambda c: c.without("error") if c.heading[:4] == "test" else c),
+        ("error bars", lambda c: c.without("error")),
+        ("ratios to the baseline", lambda c: c.without("ratio")),
     ]
     for what, shortened in steps:
         if _width(now) <= width:
             return now, lost
-        shorter = shortened(now)
+        shorter = [shortened(column) for column in now]
         if what and shorter != now:
             lost = [*(one for one in lost if not one.startswith(what)), what]
         now = shorter
     while len(now) > 2 and _width(now) > width:
-        least = next((c for c in now if c[0] == "≈"), now[-1])
+        least = next((c for c in now if c.heading == "≈"), now[-1])
         now = [column for column in now if column is not least]
-        lost.append(" ".join(least[0].split()))
+        lost.append(" ".join(least.heading.split()))
     return now, lost
 
 
-def _wrapped(column: Column) -> Column:
-    """Return a column whose title has its first word on a line of its own."""
-    return [column[0].replace(" ", "\n", 1), *column[1:]]
+def _wrapped(column: FilledColumn) -> FilledColumn:
+    """Return a column whose heading has its first word on a line of its own."""
+    return replace(column, heading=column.heading.replace(" ", "\n", 1))
 
 
-def _without(form: re.Pattern[str], columns: list[Column], begins: str = "") -> list[Column]:
-    return [
-        [column[0], *(form.sub("", cell) for cell in column[1:])]
-        if column[0].startswith(begins)
-        else column
-        for column in columns
-    ]
-
-
-def _column_width(column: Column) -> int:
-    return max(cell_len(line) for cell in column for line in cell.split("\n"))
-
-
-def _width(columns: Sequence[Column]) -> int:
-    return sum(map(_column_width, columns)) + _GAP * (len(columns) - 1)
+def _width(columns: Sequence[FilledColumn]) -> int:
+    return sum(column.width for column in columns) + _GAP * (len(columns) - 1)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], style: str = "") -> Text:

@@ -15,10 +15,10 @@ from slimtune.errors import UserError
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.selection import sound
 from slimtune.results.run import Run
+from slimtune.results.units import axis_title, percent, scaled
 from slimtune.results.views.report.charts import axes as front_axes
 from slimtune.results.views.report.importance import importances
 from slimtune.results.views.summary import repeats
-from slimtune.results.words import scaled, unit
 
 _INCHES_A_ROW = 0.32
 
@@ -126,7 +126,7 @@ def importance_figure(run: Run) -> bytes | None:
         labels, shares = [name for name, _ in shown], [100 * share for _, share in shown]
         axes.barh(range(len(shown)), shares, color="#2b6cb0")
         axes.set_yticks(range(len(shown)), labels, fontsize=8, parse_math=False)
-        title = f"{one.objective.title}: {one.predicted:.0%} predicted"
+        title = f"{one.objective.title}: {percent(one.predicted)} predicted"
         axes.set_title(title, fontsize=10, parse_math=False)
         axes.set_xlabel("% of the differences", fontsize=8)
     return _png(figure)
@@ -159,7 +159,7 @@ def _draw_front(
     scheme: dict[str, Any] = {} if hues is None else {"c": hues, "cmap": "viridis", "norm": norm}
     drawn = axes.scatter(x, y, s=36, zorder=3, label="front", **scheme)
     if colour is not None:
-        bar = axes.figure.colorbar(drawn, ax=axes, label=f"{colour.title}{unit(colour)}")
+        bar = axes.figure.colorbar(drawn, ax=axes, label=axis_title(colour))
         if norm is not None:
             _plain_ticks(bar.ax.yaxis)
     knee = front.index[front["knee"].astype(bool)]
@@ -171,7 +171,7 @@ def _draw_front(
         (across, axes.set_xscale, axes.set_xlabel, axes.xaxis),
         (up, axes.set_yscale, axes.set_ylabel, axes.yaxis),
     ):
-        name(f"{known.title}{unit(known)}")
+        name(axis_title(known))
         if known.log:
             scale("log")
             _plain_ticks(axis)

@@ -11,9 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.errors import UnknownNameError, did_you_mean
+from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.units import UNSTABLE
+from slimtune.results.units import (
+    UNSTABLE,
+    accuracy,
+    change,
+    count,
+    is_missing,
+    number,
+    percent,
+    times,
+)
 
 DEFAULT_COLUMNS = ("pipeline", "accuracy", "size_bytes", "compression_ratio", "latency_ms")
 _RATIO_OF = {
@@ -66,12 +76,13 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
     groups = [records for _, records in lengths]
     baseline = _measured([run.baseline]) if (run.path / "baseline").is_dir() else {}
     _check_columns(columns, [records[0] for records in groups], baseline)
-    rows = [_row(columns, {}, baseline, baseline, runs=1)] if baseline else []
+    rows = [{"runs": 1, **_row(columns, {}, baseline, baseline)}] if baseline else []
     if rows and "." in columns[0]:
         rows[0][columns[0]] = "baseline"
     for records in groups:
         values = _measured([record.to_dict() for record in records])
-        rows.append(_row(columns, records[0].to_dict(), values, baseline, runs=len(records)))
+        row = _row(columns, records[0].to_dict(), values, baseline)
+        rows.append({"runs": len(records), **row})
     stable = ["latency_stable"] if {"latency_ms", "speedup"} & {*columns} else []
     table = pd.DataFrame(rows, columns=[*columns, "runs", "accuracy_sd", *stable])
     if any(length for length, _ in lengths):
@@ -134,9 +145,8 @@ def _row(
     record: Mapping[str, Any],
     values: Mapping[str, float],
     baseline: Mapping[str, float],
-    runs: int,
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"runs": runs, "accuracy_sd": values.get("accuracy_sd", math.nan)}
+    row: dict[str, Any] = {"accuracy_sd": values.get("accuracy_sd", math.nan)}
     row["latency_stable"] = bool(values.get("latency_stable", True))
     for name in columns:
         if name == "pipeline":
@@ -198,16 +208,14 @@ def _title(name: str) -> str:
 
 
 _FORMS: dict[str, Callable[[float], str]] = {
-    "accuracy": lambda value: f"{value:.4f}",
-    "accuracy_change": lambda value: f"{value:+.4f}",
-    "sparsity": lambda value: f"{value:.1%}",
-    "macs_removed": lambda value: f"{value:.1%}",
-    "params_removed": lambda value: f"{value:.1%}",
-    "size_bytes": lambda value: f"{value / 1024:.1f}",
-    "packed_bytes": lambda value: f"{value / 1024:.1f}",
-    "latency_ms": lambda value: f"{value:.3f}",
-    **{name: (lambda value: f"{value:.2f}×") for name in _RATIO_OF},
+    "accuracy_change": lambda value: change(OBJECTIVES["accuracy"], value, ratio=False),
+    "sparsity": percent,
+    "macs_removed": percent,
+    "params_removed": percent,
+    "packed_bytes": lambda value: number(OBJECTIVES["size_bytes"], value),
+    **dict.fromkeys(_RATIO_OF, times),
 }
+"""Of columns that are no objectives; a count where there is none."""
 
 
 def _cell(name: str, row: Mapping[Any, Any]) -> str:
@@ -216,10 +224,14 @@ def _cell(name: str, row: Mapping[Any, Any]) -> str:
         return f"{value} epochs" if value else ""
     if isinstance(value, str) or "." in name:
         return str(value)
-    if value is None or math.isnan(value):
+    if is_missing(value):
         return ""
     if row.get("latency_stable") is False and name in ("latency_ms", "speedup"):
-        return "" if name == "speedup" else f"{_FORMS[name](value)} ~"
-    text = _FORMS[name](value) if name in _FORMS else f"{value:,.0f}"
-    spread = row["accuracy_sd"]
-    return f"{text} ± {spread:.4f}" if name == "accuracy" and not math.isnan(spread) else text
+        return "" if name == "speedup" else f"{_text(name, value)} ~"
+    return accuracy(value, row["accuracy_sd"]) if name == "accuracy" else _text(name, value)
+
+
+def _text(name: str, value: float) -> str:
+    if name in OBJECTIVES:
+        return number(OBJECTIVES[name], value)
+    return _FORMS.get(name, count)(value)

@@ -10,10 +10,11 @@ from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.delivery.card_facts import code, plain
 from slimtune.results.delivery.delivery import FORMATS, check_formats, free_folder, member_files
 from slimtune.results.delivery.portable import portable_pipeline
-from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import Run
 from slimtune.results.store.files import publish_tree, to_json
 from slimtune.results.store.finals import what_ships
+from slimtune.results.views.columns import front_columns, mark
+from slimtune.results.views.tables import footnotes
 
 
 def export_front(
@@ -73,20 +74,21 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _index(run: Run, front: pd.DataFrame) -> str:
-    known = [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
-    shown = [*(o.name for o in known), *(["test_accuracy"] if "test_accuracy" in front else [])]
+    columns = front_columns(front)
     lines = [
         f"# The front of {code(run.path.absolute().name)}",
         "",
         f"{len(front)} models that no other trial of the run beats in everything, the most "
         "accurate first; each folder's README.md tells more.",
         "",
-        f"| model | {' | '.join(shown)} | pipeline |",
-        f"|---|{'---|' * len(shown)}---|",
+        f"| model | {' | '.join(column.heading for column in columns)} | pipeline |",
+        f"|---|{'---|' * len(columns)}---|",
     ]
     for row in _rows(run, front):
-        cells = " | ".join(f"{row[name]:.6g}".replace("nan", "") for name in shown)
-        mark = " ◆" if row.get("knee") is True else ""
+        cells = " | ".join(column.cell(row).text for column in columns)
         name = _folder(row["trial"])
-        lines.append(f"| [{name}]({name}/README.md){mark} | {cells} | {plain(row['pipeline'])} |")
-    return "\n".join([*lines, "", "◆ the knee: nearest to the best of everything at once."]) + "\n"
+        link = f"[{name}]({name}/README.md) {mark(row)}".strip()
+        lines.append(f"| {link} | {cells} | {plain(row['pipeline'])} |")
+    notes = ["◆ the knee: nearest to the best of everything at once"]
+    notes += footnotes(front, run.baseline_values(front), run.manifest["workload"])
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"

@@ -12,10 +12,10 @@ from slimtune.measurement.runtime import predict
 from slimtune.results.class_scores import class_scores
 from slimtune.results.interval import standard_error
 from slimtune.results.run import open_run
-from slimtune.results.store.final import FinalRow, read_final, write_final
 from slimtune.results.store.finals import FinalKey, place
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.integrity import check_stored, lost
+from slimtune.results.store.joint import JointRow, read_joint, write_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.workload.types import Workload
@@ -61,10 +61,10 @@ def measure_front(
         else row
         for row in rows
     ]
-    write_final(folder.path, rows + _recorded(folder, list(gone)))
+    write_joint(folder.path, rows + _recorded(folder, list(gone)))
 
 
-def _tell_unstable(rows: Sequence[FinalRow], warn: Callable[[str], None]) -> None:
+def _tell_unstable(rows: Sequence[JointRow], warn: Callable[[str], None]) -> None:
     """Warn of latencies that the host was too busy for."""
     names = [
         "the baseline" if r.trial is None else f"trial {r.trial}" for r in rows if not r.stable
@@ -102,7 +102,7 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> Non
         tested = {
             key: _test_facts(workload, place(folder, key) / "model.onnx") for key in members[trial]
         }
-        row = FinalRow(
+        row = JointRow(
             trial=trial,
             latency_ms=latency.ms,
             stable=latency.stable,
@@ -113,8 +113,8 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> Non
             **_spread("test_accuracy", [score["test_accuracy"] for score in tested.values()]),
         )
         rows.append(row)
-    rows += [FinalRow(trial=trial, repeats=0) for trial, keys in members.items() if not keys]
-    write_final(folder.path, rows)
+    rows += [JointRow(trial=trial, repeats=0) for trial, keys in members.items() if not keys]
+    write_joint(folder.path, rows)
 
 
 def shipped(keys: Sequence[FinalKey], finals: Finals) -> FinalKey:
@@ -138,7 +138,7 @@ def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
 
 
 def _test_facts(workload: Workload, file: bytes | Path) -> dict[str, Any]:
-    """Return what a `FinalRow` says of the test split."""
+    """Return what a `JointRow` says of the test split."""
     logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, workload.test.labels)
     return {
@@ -159,22 +159,22 @@ def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
     return files, {n: why for n, why in missing.items() if n in candidates}
 
 
-def _together(folder: RunFolder, workload: Workload, files: Mapping[int, Path]) -> list[FinalRow]:
+def _together(folder: RunFolder, workload: Workload, files: Mapping[int, Path]) -> list[JointRow]:
     """Return the baseline's and the files' latencies, measured in turn."""
     latencies = _latencies(folder, workload, list(files.values()))
     return [
-        FinalRow(trial=number, latency_ms=latency.ms, stable=latency.stable)
+        JointRow(trial=number, latency_ms=latency.ms, stable=latency.stable)
         for number, latency in zip([None, *files], latencies, strict=True)
     ]
 
 
-def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[FinalRow]:
+def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[JointRow]:
     """Return what an earlier measurement says of trials themselves, but for latencies."""
-    rows = {row.trial: row for row in read_final(folder.path) if row.repeats is None}
+    rows = {row.trial: row for row in read_joint(folder.path) if row.repeats is None}
     return [replace(rows[n], latency_ms=None, stable=True) for n in numbers if n in rows]
 
 
-def _file_of(folder: RunFolder, row: FinalRow) -> Path:
+def _file_of(folder: RunFolder, row: JointRow) -> Path:
     if row.trial is None:
         return _baseline(folder)
     return place(folder, row.trial) / "model.onnx"
@@ -195,8 +195,8 @@ def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> 
     )
 
 
-def _row(workload: Workload, file: Path, latency: Latency, trial: int | None) -> FinalRow:
-    return FinalRow(
+def _row(workload: Workload, file: Path, latency: Latency, trial: int | None) -> JointRow:
+    return JointRow(
         trial=trial, latency_ms=latency.ms, stable=latency.stable, **_test_facts(workload, file)
     )
 

@@ -10,10 +10,10 @@ from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, SearchFailedError
 from slimtune.results.run import open_run
 from slimtune.results.store.files import atomic_write, set_aside
-from slimtune.results.store.final import read_final
 from slimtune.results.store.finals import FinalKey, place, record_of, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.integrity import fault_in
+from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.executors.second_chance import Called
@@ -97,7 +97,7 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
     candidates = [record.number for record in open_run(folder.path).candidates()]
     if (known := _read_members(folder, candidates)) is not None:
         return known
-    rows = [row for row in read_final(folder.path) if row.trial is not None]
+    rows = [row for row in read_joint(folder.path) if row.trial is not None]
     covered = {row.trial for row in rows} >= set(candidates)
     if covered and all(row.repeats is None for row in rows):
         members = open_run(folder.path).standing(rows)

@@ -1,6 +1,7 @@
 """The whole of ``slimtune doctor``: findings, costs, this host, and what to type next."""
 
 import dataclasses
+import html
 import importlib.metadata
 import os
 import shlex
@@ -18,11 +19,13 @@ from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import predict
+from slimtune.results.reprs import html_table
+from slimtune.results.units import duration, latency
 from slimtune.search.facts import normalisation_words
-from slimtune.search.forecast.doctor import Finding, examine, few_images, made_by
+from slimtune.search.forecast.doctor import Finding, examine
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import WeightsCheck, looked_at
-from slimtune.search.forecast.shown import ShownCheckup
+from slimtune.search.forecast.small_trials import few_images, small_trial
 from slimtune.search.forecast.steadiness import steadiness
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
@@ -36,7 +39,7 @@ _TIMED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, repr=False)
-class Checkup(ShownCheckup):
+class Checkup:
     """What was found.
 
     Attributes:
@@ -79,6 +82,26 @@ class Checkup(ShownCheckup):
         """Return the JSON form."""
         return dataclasses.asdict(self)
 
+    def __repr__(self) -> str:
+        """Return it in one line."""
+        works = sum(found.works for found in self.findings)
+        lost = [f"{found.stage} {found.what}" for found in self.findings if not found.works]
+        without = f" (not: {', '.join(lost)})" if lost else ""
+        return (
+            f"<Checkup {self.model} on {self.data}: {works} of {len(self.findings)} "
+            f"techniques work{without}; a trial about {duration(self.trial['seconds'])}; "
+            f"next: {self.command}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return technique by technique what works and why, for a notebook."""
+        rows = [
+            (one.stage, one.what, "yes" if one.works else "no", one.detail)
+            for one in self.findings
+        ]
+        table = html_table(("stage", "what", "works", "because"), rows)
+        return f"<p>{html.escape(repr(self))}</p>{table}"
+
 
 def check_up(
     config: SearchConfig,
@@ -111,7 +134,7 @@ def check_up(
         raise ModelError(f"{config.model} cannot be exported: {findings[0].detail}")
     findings = _tried_again(config, workload, findings, tell)
     tell("latency")
-    onnx = made_by(few_images(workload), {}).onnx
+    onnx = small_trial(few_images(workload), {}).onnx
     steady = steadiness(workload, onnx)
     tell("training steps")
     cost = count_cost(copied(workload.baseline, workload.image_shape), workload.image_shape)
@@ -174,7 +197,7 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     batch = int(max(train["batch_size"].ends()))
     images, step = _timed_steps(workload, batch)
     few = few_images(workload)
-    export = _timed(partial(made_by, few, {}))
+    export = _timed(partial(small_trial, few, {}))
     images_of = few.validation.images
     score = _timed(partial(predict, onnx, images_of, mean=workload.mean, std=workload.std))
     parts = {
@@ -186,7 +209,7 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     return {
         "seconds": sum(parts.values()),
         **parts,
-        "how": f"{step * 1000:.3g} ms an image in training (timed over {images} images) x "
+        "how": f"{latency(1000 * step)} an image in training (timed over {images} images) x "
         f"{len(workload.train)} images x {epochs:g} epochs on 1 thread, plus export and "
         "measurement, timed once; a teacher adds up to half, a learned quantizer its own epochs",
     }
@@ -202,8 +225,8 @@ def _timed_steps(workload: Workload, batch: int) -> tuple[int, float]:
     while True:
         few = few_images(workload, count)
         train = {"epochs": 1, "lr": 1e-4, "batch_size": max(2, min(batch, count))}
-        without = _timed(partial(made_by, few, {}))
-        seconds = _timed(partial(made_by, few, {"train": train})) - without
+        without = _timed(partial(small_trial, few, {}))
+        seconds = _timed(partial(small_trial, few, {"train": train})) - without
         if seconds > _TIMED_SECONDS or count >= most:
             return count, max(1e-6, seconds) / count
         count = min(most, 4 * count)

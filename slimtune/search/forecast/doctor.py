@@ -4,7 +4,6 @@ Every answer is the outcome of a small trial: the pipeline's own text on a few i
 run by ONNX Runtime and compared with the network. Nothing is trained for its accuracy.
 """
 
-import dataclasses
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,24 +15,17 @@ import torch
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.distillation.taps import find_levels
 from slimtune.compression.network.copies import copied
-from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning
 from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, left_whole
-from slimtune.compression.recipe import Recipe
-from slimtune.compression.training.loop import network_logits
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
-from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.search.trial.students import build_student
-from slimtune.search.trial.trial import check_file
+from slimtune.results.units import percent, plural
+from slimtune.results.units import size as size_text
+from slimtune.search.forecast.small_trials import both_logits, few_images, small_trial
 from slimtune.spaces.space import METHODS
-from slimtune.workload.types import Split, Workload
+from slimtune.workload.types import Workload
 
-IMAGES = 32
-"""Training images, and validation images, of each small trial."""
-_FEWER_IMAGES = {1e10: 4, 2e9: 8}
-"""Of a network with more MACs than that: a ViT at 224 pixels takes seconds an image."""
 AMOUNT = 0.3
 """Of channels or weights that are removed."""
 WORTH = 0.9
@@ -89,7 +81,7 @@ def examine(workload: Workload, among: Container[str] | None = None) -> Iterator
     yield exported
     if not exported.works:
         return
-    size = float(len(made_by(small, {}).onnx))
+    size = float(len(small_trial(small, {}).onnx))
     for stage, what, trial, methods in _techniques(small, size):
         if among is None or what in among:
             yield _tried(stage, what, trial, methods())
@@ -132,48 +124,6 @@ def _all_fit(methods: tuple[str, ...]) -> _Methods:
     return methods, {}
 
 
-def few_images(workload: Workload, images: int | None = None) -> Workload:
-    """Return the workload with a few images of each split, spread over it.
-
-    Args:
-        workload: with all of them.
-        images: how many at most; 32, and fewer for a large network, if not given.
-    """
-    if images is None:
-        macs = count_cost(
-            copied(workload.baseline, workload.image_shape), workload.image_shape
-        ).macs
-        images = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
-
-    def few(split: Split) -> Split:
-        spread = np.linspace(0, len(split) - 1, min(images, len(split))).astype(np.int64)
-        return split.take(spread)
-
-    return dataclasses.replace(
-        workload,
-        train=few(workload.train),
-        validation=few(workload.validation),
-        test=few(workload.test),
-    )
-
-
-def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
-    """Carry a recipe out and check its file against the network.
-
-    Args:
-        workload: with few images.
-        recipe: in its JSON form; without a ``train`` stage nothing is trained, and no statistics
-            are measured again, which few images would only disturb.
-
-    Raises:
-        TrialError: it cannot be carried out, or the file computes something else.
-    """
-    typed = Recipe.from_dict({"train": {"epochs": 0, "recalibrate": False}, **recipe})
-    made = compress(workload, typed, seed=0, observe=observe_ranges, build=build_student)
-    check_file(workload, typed, made)
-    return made
-
-
 def _tried(
     stage: str,
     what: str,
@@ -192,13 +142,11 @@ def _tried(
 
 
 def _export(workload: Workload) -> str:
-    made = made_by(workload, {})
-    images = workload.validation.images
-    logits = network_logits(made.computed, images, workload).numpy()
-    file = predict(made.onnx, images, mean=workload.mean, std=workload.std)
+    made = small_trial(workload, {})
+    logits, file = both_logits(workload, made)
     far = float(np.abs(file - logits).max() / max(np.abs(logits).max(), 1e-30))
     return (
-        f"{len(made.onnx) / 1024:.1f} KiB; on {len(images)} images its logits and the network's "
+        f"{size_text(len(made.onnx))}; on {len(file)} images its logits and the network's "
         f"differ by {far:.1g} of the largest at most"
     )
 
@@ -207,13 +155,13 @@ def _prune_channels(workload: Workload) -> str:
     network, example = copied(workload.baseline, workload.image_shape), _example(workload)
     groups = find_groups(network, example)
     check_prunable(network, example)
-    made = made_by(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
+    made = small_trial(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
     before = count_cost(network, workload.image_shape).macs
     after = count_cost(made.model, workload.image_shape).macs
     return (
-        f"{sum(g.channels for g in groups)} channels in {len(groups)} groups; removing "
-        f"{AMOUNT:.0%} "
-        f"leaves {after / before:.0%} of the MACs{_whole_words(left_whole(network, example))}"
+        f"{sum(g.channels for g in groups)} channels in {plural(len(groups), 'group')}; removing "
+        f"{percent(AMOUNT)} leaves {percent(after / before)} of the MACs"
+        f"{_whole_words(left_whole(network, example))}"
     )
 
 
@@ -247,31 +195,32 @@ def _channel_methods(workload: Workload) -> _Methods:
 
 
 def _prune_weights(workload: Workload, size: float) -> str:
-    made = made_by(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
+    made = small_trial(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
     cost = count_cost(made.model, workload.image_shape)
-    return (
-        f"{cost.sparsity:.0%} of the weights became 0; the file takes {len(made.onnx) / size:.0%}"
-    )
+    share = percent(len(made.onnx) / size)
+    return f"{percent(cost.sparsity)} of the weights became 0; the file takes {share}"
 
 
 def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
-    made = made_by(workload, {"quantize": settings})
+    made = small_trial(workload, {"quantize": settings})
     share = len(made.onnx) / size
     if share > WORTH:
         raise TrialError(
-            f"the file still takes {share:.0%}: most weights are in layers that {_STAY_FLOAT}"
+            f"the file still takes {percent(share)}: most weights are in layers that {_STAY_FLOAT}"
         )
-    told = f"the file takes {share:.0%} of the float one"
+    text = f"the file takes {percent(share)} of the float one"
     if made.left_out.names:
-        told += f"; {made.left_out.share:.1%} of the weights stay float32: {made.left_out.names}"
+        text += (
+            f"; {percent(made.left_out.share)} of the weights stay float32: {made.left_out.names}"
+        )
     if share > LITTLE and settings["method"] != "float16":
-        told += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
-    return told
+        text += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
+    return text
 
 
 def _distill(workload: Workload, method: str) -> str:
     train = {"epochs": 1, "batch_size": max(2, len(workload.train) // 2), "lr": 1e-4}
-    made_by(workload, {"distill": {"method": method}, "train": train})
+    small_trial(workload, {"distill": {"method": method}, "train": train})
     if method == "base":
         return "two steps ran"
     levels = find_levels(copied(workload.baseline, workload.image_shape), _example(workload))

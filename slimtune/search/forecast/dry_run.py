@@ -7,7 +7,7 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.search.executors.machines import machines
 from slimtune.search.forecast.checks import check_space
-from slimtune.search.forecast.estimate import Estimate, Measured, estimate_search
+from slimtune.search.forecast.estimate import Estimate, Sample, estimate_search
 from slimtune.search.forecast.given_weights import check_given_weights
 from slimtune.search.listeners.trackers.protocol import check_installed
 from slimtune.search.proposing.draws import draw_recipes
@@ -44,7 +44,7 @@ class DryRun:
 
 
 def dry_run(
-    config: SearchConfig, on_sample: Callable[[Measured], None] = lambda sample: None
+    config: SearchConfig, on_sample: Callable[[Sample], None] = lambda sample: None
 ) -> DryRun:
     """Check a search as `run_search` would, and say what it will do and cost.
 
@@ -61,7 +61,7 @@ def dry_run(
         return _looked_at(config, on_sample)
 
 
-def _looked_at(config: SearchConfig, on_sample: Callable[[Measured], None]) -> DryRun:
+def _looked_at(config: SearchConfig, on_sample: Callable[[Sample], None]) -> DryRun:
     warnings: list[str] = []
     workload = load_workload(config, load_dataset(config.data), warnings.append)
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))

@@ -48,7 +48,7 @@ MEMBERS = 12
 
 
 @dataclass(frozen=True)
-class Measured:
+class Sample:
     """One drawn recipe, carried out on a part of the data and scaled to all of it.
 
     Attributes:
@@ -92,7 +92,7 @@ class Estimate:
 
     trials: int
     workers: int
-    samples: tuple[Measured, ...]
+    samples: tuple[Sample, ...]
     images: int
     of_images: int
     trial: float
@@ -111,7 +111,7 @@ def estimate_search(
     *,
     samples: int = 8,
     seconds: float = 60.0,
-    on_sample: Callable[[Measured], None] = lambda sample: None,
+    on_sample: Callable[[Sample], None] = lambda sample: None,
     clock: Clock = time.perf_counter,
 ) -> Estimate:
     """Measure some trials on a part of the data, and scale them to a search.
@@ -141,14 +141,15 @@ def estimate_search(
     # The first of a process imports for seconds, and the first that asks the teacher asks for all.
     trials.carry_out(max(recipes, key=lambda recipe: questions_of(shortened_recipe(recipe))), 0)
     began = clock()
-    measured: list[Measured] = []
+    ground = _Ground(config, workload, part, pace)
+    measured: list[Sample] = []
     for number, recipe in enumerate(recipes[:samples]):
         if len(measured) >= 2 and clock() - began > seconds:
             break
         outcome = trials.carry_out(recipe, number)
-        measured.append(_scaled(outcome, recipe, part, workload, pace))
+        measured.append(_scaled(outcome, recipe, ground))
         on_sample(measured[-1])
-    return _summed_up(config, workload, recipes, measured, len(part.train), pace)
+    return _summed_up(recipes, measured, ground)
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,23 @@ class Pace:
 
     train: float
     infer: float
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What an estimate stands on.
+
+    Attributes:
+        config: of the search.
+        whole: its workload.
+        part: the images that were measured on.
+        pace: of the network on them.
+    """
+
+    config: SearchConfig
+    whole: Workload
+    part: Workload
+    pace: Pace
 
 
 def measure_pace(
@@ -213,17 +231,16 @@ def _spread(split: Split, n: int) -> Split:
     return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
 
 
-def _scaled(
-    outcome: Outcome, recipe: dict[str, Any], part: Workload, whole: Workload, pace: Pace
-) -> Measured:
+def _scaled(outcome: Outcome, recipe: dict[str, Any], ground: _Ground) -> Sample:
     """Return what the trial would have taken on all images and with all epochs."""
+    part, whole, pace = ground.part, ground.whole, ground.pace
     seconds = dict(outcome.payload.seconds)
     training = sum(s for name, s in seconds.items() if name.split()[0] in TRAINING_STAGES)
     checking = seconds.get("measure", 0.0)
     more = len(whole.validation) / len(part.validation)
     short, full = (epochs_of(r) for r in (shortened_recipe(recipe), recipe))
     epoch = training / short * _work(whole, pace) / _work(part, pace) if short else 0.0
-    return Measured(
+    return Sample(
         fixed=sum(seconds.values()) - (training if short else 0.0) + checking * (more - 1),
         epoch=epoch,
         epochs=full,
@@ -247,14 +264,10 @@ def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str
 
 
 def _summed_up(
-    config: SearchConfig,
-    workload: Workload,
-    recipes: Sequence[dict[str, Any]],
-    measured: Sequence[Measured],
-    images: int,
-    pace: Pace,
+    recipes: Sequence[dict[str, Any]], measured: Sequence[Sample], ground: _Ground
 ) -> Estimate:
     """Put trials, baseline, start and end of the search together."""
+    config, workload, pace = ground.config, ground.whole, ground.pace
     trained = [m.epoch for m in measured if m.epochs]
     epoch = fmean(trained) if trained else 0.0
     fixed = fmean(m.fixed for m in measured)
@@ -277,7 +290,7 @@ def _summed_up(
         trials=trials,
         workers=workers,
         samples=tuple(measured),
-        images=images,
+        images=len(ground.part.train),
         of_images=len(workload.train),
         trial=trial,
         baseline=baseline,

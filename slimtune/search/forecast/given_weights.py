@@ -19,6 +19,7 @@ from slimtune.compression.training.loop import network_logits
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.significance import at_least, better_by_chance
+from slimtune.results.units import percent
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.students import build_student
 from slimtune.workload.normalisation import (
@@ -101,6 +102,10 @@ class WeightsCheck:
         """How likely guessing has as many images right, or more."""
         return at_least(self.as_it_is.right, self.images, self.chance)
 
+    def share_of(self, tried: Tried) -> str:
+        """Return the share of the images that is right under a normalisation, in percent."""
+        return percent(tried.right / self.images)
+
     def advice(self) -> str:
         """Return what to type for a better normalisation; empty if none is surely better."""
         if self.better is None:
@@ -110,8 +115,8 @@ class WeightsCheck:
             way_out = f"give a {self.what.split()[0]} that was trained with the baseline's"
         return (
             f"normalised by {self.better.option}, the {self.what} has "
-            f"{self.better.right / self.images:.1%} of {self.images} images right; by "
-            f"{self.words}, {self.as_it_is.right / self.images:.1%}: {way_out}"
+            f"{self.share_of(self.better)} of {self.images} images right; by "
+            f"{self.words}, {self.share_of(self.as_it_is)}: {way_out}"
         )
 
     def warning(self) -> str:
@@ -124,9 +129,9 @@ class WeightsCheck:
         )
         return (
             f"the {self.what} is near chance: it has {self.as_it_is.right} of {self.images} "
-            f"images right ({self.as_it_is.right / self.images:.1%}), guessing has "
-            f"{self.chance:.1%}, and guessing is as good with probability {self.p_value:.2g}; "
-            f"{ways}"
+            f"images right ({self.share_of(self.as_it_is)}), guessing has "
+            f"{percent(self.chance)}, and guessing is as good with probability "
+            f"{self.p_value:.2g}; {ways}"
         )
 
 

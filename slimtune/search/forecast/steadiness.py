@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimtune.measurement.latency import Latency, measure_latency
-from slimtune.search.forecast.doctor import few_images, made_by
+from slimtune.results.units import percent, times
+from slimtune.search.forecast.small_trials import few_images, small_trial
 from slimtune.workload.types import Workload
 
 REPEATS = 5
@@ -65,7 +66,7 @@ def steadiness(workload: Workload, onnx: bytes) -> Steadiness:
     files = [onnx]
     try:
         int8 = {"quantize": {"method": "int8_static"}}
-        files.append(made_by(few_images(workload), int8).onnx)
+        files.append(small_trial(few_images(workload), int8).onnx)
     except Exception:  # whatever torch or ONNX Runtime make of it: its finding says why
         pass
     measured = [
@@ -82,16 +83,17 @@ def words(host: dict[str, Any]) -> list[str]:
         host: with what `Steadiness.to_dict` returns.
     """
     lines = [
-        f"{host['latency_accepted_share']:.0%} of the rounds were quiet; "
+        f"{percent(host['latency_accepted_share'])} of the rounds were quiet; "
         f"{host['latency_repeats']} measurements of one file lie within "
-        f"{host['latency_spread']:.1%}"
+        f"{percent(host['latency_spread'])}"
     ]
     if speed := host.get("int8_speed"):
         spread = host["int8_spread"]
-        text = f"{speed:.2f}x as fast as float32 here (within {spread:.0%})"
+        within = f"float32 here (within {percent(spread)})"
+        text = f"{times(speed)} as fast as {within}"
         if speed < 1 - spread:
             text = (
-                f"{1 / speed:.2f}x SLOWER than float32 here (within {spread:.0%}): int8 makes "
+                f"{times(1 / speed)} SLOWER than {within}: int8 makes "
                 "this network's file smaller, not faster"
             )
         lines.append(f"int8 is {text}")

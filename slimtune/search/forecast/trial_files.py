@@ -3,15 +3,12 @@
 import dataclasses
 from collections.abc import Iterable
 
-import numpy as np
 from torch import nn
 
-from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.training.loop import network_logits
 from slimtune.errors import (
     ExportMismatchError,
     ModelError,
@@ -20,9 +17,7 @@ from slimtune.errors import (
     in_one_line,
 )
 from slimtune.measurement.accuracy import check_parity
-from slimtune.measurement.runtime import observe_ranges, predict
-from slimtune.search.forecast.doctor import few_images
-from slimtune.search.trial.students import build_student
+from slimtune.search.forecast.small_trials import both_logits, compressed, few_images
 from slimtune.workload.types import Workload
 
 
@@ -46,7 +41,8 @@ def check_files(
     """
     few = dataclasses.replace(few_images(workload), baseline=network)
     try:
-        check_parity(*_logits(few, Recipe(train=Train(epochs=0))), quantized=False)
+        outcome = compressed(few, Recipe(train=Train(epochs=0)))
+        check_parity(*both_logits(few, outcome), quantized=False)
     except NonFiniteError:  # training may settle it
         pass
     except Exception as error:  # what torch or ONNX Runtime make of the network
@@ -54,7 +50,8 @@ def check_files(
     for quantizer in quantizers:
         method = QUANTIZATION.name_of(quantizer)
         try:
-            _logits(few, Recipe(quantize=_first_look(quantizer), train=Train(epochs=0)))
+            recipe = Recipe(quantize=_first_look(quantizer), train=Train(epochs=0))
+            both_logits(few, compressed(few, recipe))
         except (NonFiniteError, ExportMismatchError):
             continue
         except Exception as error:
@@ -67,16 +64,6 @@ def check_files(
 def _first_look(quantizer: Quantizer) -> Quantizer:
     untrained = {"epochs": 0} if quantizer.trains else {}
     return dataclasses.replace(quantizer.quick(), **untrained)  # type: ignore[type-var]
-
-
-def _logits(workload: Workload, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logits of a compressed network and of its file, (n, classes) each."""
-    made: Compressed = compress(
-        workload, recipe, seed=0, observe=observe_ranges, build=build_student
-    )
-    images = workload.validation.images
-    network = network_logits(made.computed, images, workload).numpy()
-    return network, predict(made.onnx, images, mean=workload.mean, std=workload.std)
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.front import gains
-from slimtune.results.units import parse_duration
+from slimtune.results.parsing import parse_duration
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import SearchConfig
 

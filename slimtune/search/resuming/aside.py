@@ -12,9 +12,9 @@ from pathlib import Path
 from slimtune.errors import RunError
 from slimtune.results.run import Run
 from slimtune.results.store.files import set_aside
-from slimtune.results.store.final import check_final
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.integrity import check_stored, fault_in, recorded_in
+from slimtune.results.store.joint import check_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
 from slimtune.search.trial.spec import TrialSpec
@@ -107,7 +107,7 @@ def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
             if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
                 raise RunError(f"{path}: is not a regular file")
             if name == "front.json":
-                check_final(folder.path)
+                check_joint(folder.path)
         except RunError as error:
             aside = set_aside(path, "damaged")
             warn(f"{error}; kept as front/{aside.name}, the front is measured again")

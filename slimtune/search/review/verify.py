@@ -9,10 +9,12 @@ from slimtune.errors import SlimtuneError, UserError
 from slimtune.measurement.accuracy import accuracy, check_parity, top1_agreement
 from slimtune.measurement.runtime import predict
 from slimtune.results.store.files import read_json
-from slimtune.results.store.final import read_final
 from slimtune.results.store.finals import what_ships
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
+from slimtune.results.units import accuracy as accuracy_text
+from slimtune.results.units import percent
 from slimtune.search.saved import load_model
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
@@ -63,9 +65,10 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
     if alone := not (folder / "model.onnx").is_file():
         onnx = _file_of_the_run(run_folder, record, place)
     workload = reopen_workload(run_folder, run_config(run_folder))
-    final = {row.trial: row for row in read_final(run_folder.path)}.get(number)
-    tested = final.test_accuracy if final else None
-    recorded = record.measured.get("accuracy")
+    joint = {row.trial: row for row in read_joint(run_folder.path)}.get(number)
+    tested = joint.test_accuracy if joint else None
+    accuracy_then = record.measured.get("accuracy")
+    recorded = accuracy_then if isinstance(accuracy_then, float) else None
     checks = []
     if not alone:
         for name, expected in (("validation", recorded), ("test", tested)):
@@ -73,7 +76,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
             logits = predict(onnx, split.images, mean=workload.mean, std=workload.std)
             checks.append(_accuracy_check(name, accuracy(logits, split.labels), expected))
     if (folder / "model.safetensors").is_file():
-        checks.append(_parity(folder, onnx, place, record, workload))
+        checks.append(_parity(folder, onnx, (record, place), workload))
     return checks
 
 
@@ -88,23 +91,23 @@ def _file_of_the_run(run_folder: RunFolder, record: TrialRecord, place: Path) ->
     return run_folder.read_artifact(record, "model.onnx", place)
 
 
-def _accuracy_check(split: str, found: float, expected: object) -> Check:
-    known = isinstance(expected, float)
+def _accuracy_check(split: str, found: float, expected: float | None) -> Check:
     return Check(
         f"{split} accuracy",
-        f"{found:.4f}",
-        f"{expected:.4f}" if known else "",
-        found == expected if known else True,
+        accuracy_text(found),
+        "" if expected is None else accuracy_text(expected),
+        expected is None or found == expected,
     )
 
 
 def _parity(
-    folder: Path, onnx: Path | bytes, place: Path, record: TrialRecord, workload: Workload
+    folder: Path, onnx: Path | bytes, shipped: tuple[TrialRecord, Path], workload: Workload
 ) -> Check:
     """Compare the torch module with the file on some validation images.
 
     A network of the user's own has no folder in the export; it is where the trial has it.
     """
+    record, place = shipped
     name = read_json(place / "model.json").get("architecture", {}).get("name")
     own = name if is_allowed(str(name)) else None
     images = workload.validation.images[:PARITY_IMAGES]
@@ -116,4 +119,4 @@ def _parity(
     except SlimtuneError as error:
         return Check("torch module", str(error), "as the file", False)
     agreement = top1_agreement(network, file)
-    return Check("torch module", f"same class on {agreement:.1%}", "", True)
+    return Check("torch module", f"same class on {percent(agreement)}", "", True)

@@ -21,10 +21,9 @@ from slimtune.errors import UserError, from_validation, shortened
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.pareto.limit_view import REMOVED
 from slimtune.results.pareto.limits import parse_limit
-from slimtune.results.units import parse_duration
-from slimtune.search.settings.final import FinalSettings, check_final
+from slimtune.search.settings.final import FinalSettings, check_joint
 from slimtune.search.settings.layered import merged, without_none
-from slimtune.search.settings.per_trial import PerTrialSettings
+from slimtune.search.settings.per_trial import Duration, PerTrialSettings
 from slimtune.search.settings.preprocessing import PreprocessingSettings, with_preprocessing
 from slimtune.search.settings.references import (
     anchored_code,
@@ -169,7 +168,8 @@ class SearchConfig(_Settings):
     ] = "auto"
     constraints: ConstraintSettings = ConstraintSettings()
     time_budget: Annotated[
-        str | None, Field(description="no trial starts after this time, such as 10m or 1h30m")
+        Duration | None,
+        Field(description="no trial starts after this time, such as 10m or 1h30m"),
     ] = None
     stop_when_flat: Annotated[
         int | None,
@@ -225,16 +225,6 @@ class SearchConfig(_Settings):
     @classmethod
     def _preprocess(cls, settings: Any) -> Any:
         return with_preprocessing(settings, DEFAULT_DATA)
-
-    @field_validator("time_budget")
-    @classmethod
-    def _check_budget(cls, text: str | None) -> str | None:
-        try:
-            if text is not None:
-                parse_duration(text)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return text
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
@@ -381,7 +371,7 @@ def make_config(
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
     config.points()
-    check_final(config.final, config.longest_train(), config.seeds)
+    check_joint(config.final, config.longest_train(), config.seeds)
     return config
 
 

@@ -2,11 +2,23 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from slimtune.compression.training.precision import Precision, Wanted, decide
 from slimtune.errors import UserError
-from slimtune.results.units import parse_duration
+from slimtune.results.parsing import parse_duration
+
+
+def _duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+"""A time as people write it, such as ``10m`` or ``1h30m``."""
 
 
 class PerTrialSettings(BaseModel):
@@ -24,7 +36,7 @@ class PerTrialSettings(BaseModel):
         float, Field(ge=0, le=1, description="0 trains on the CPU; 0.25 lets four share a GPU")
     ] = 0.0
     timeout: Annotated[
-        str | None,
+        Duration | None,
         Field(description="time after which a trial is ended and counts as failed, such as 10m"),
     ] = None
     precision: Annotated[
@@ -43,16 +55,6 @@ class PerTrialSettings(BaseModel):
             "and shared by all trials; 0: the teacher runs at every step",
         ),
     ] = 8
-
-    @field_validator("timeout")
-    @classmethod
-    def _check_timeout(cls, text: str | None) -> str | None:
-        try:
-            if text is not None:
-                parse_duration(text)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return text
 
     @property
     def timeout_seconds(self) -> float | None:

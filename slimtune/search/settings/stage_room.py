@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from slimtune.errors import UserError, shortened
-from slimtune.results.units import parse_size
+from slimtune.results.parsing import parse_size
 
 
 def _room(value: object) -> str:

@@ -39,13 +39,13 @@ def test_what_is_typed_may_run() -> None:
 def test_what_a_file_says_may_not(tmp_path: Path, text: str, line: int, key: str) -> None:
     file = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        search_config({}, [], file)
+        search_config({}, [], file=file)
     assert str(caught.value).startswith(f"{file}:{line}: {key}: code reference 'a")
     assert str(caught.value).endswith("in a config needs --allow-code.")
 
 
 def test_typed_as_well_a_reference_in_a_file_may_run(tmp_path: Path) -> None:
-    search_config({"model": "a.py:b"}, [], write(tmp_path, "model: a.py:b\n"))
+    search_config({"model": "a.py:b"}, [], file=write(tmp_path, "model: a.py:b\n"))
 
 
 def test_a_typing_error_is_guessed(tmp_path: Path) -> None:

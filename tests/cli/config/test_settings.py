@@ -17,7 +17,7 @@ def test_an_option_counts_before_set_before_the_file_before_the_preset_before_th
 ) -> None:
     file = write(tmp_path, "trials: 3\nseed: 3\nmodel: resnet8\n")
     options = {"trials": 5, "seed": None}
-    config = search_config(options, ["trials=4", "seed=4"], file, "demo")
+    config = search_config(options, ["trials=4", "seed=4"], file=file, preset="demo")
     assert config.trials == 5  # option
     assert config.seed == 4  # --set
     assert config.model == "resnet8"  # file
@@ -38,7 +38,7 @@ def test_an_assignment_beside_a_group_of_the_file_leaves_the_rest_of_the_group(
     tmp_path: Path,
 ) -> None:
     file = write(tmp_path, "space:\n  prune: {method: [l1]}\n  train: {epochs: 1, lr: 0.01}\n")
-    config = search_config({}, ["space.train.epochs=2"], file)
+    config = search_config({}, ["space.train.epochs=2"], file=file)
     assert config.space == {"prune": {"method": ["l1"]}, "train": {"epochs": 2, "lr": 0.01}}
 
 
@@ -57,7 +57,7 @@ def test_a_wrong_setting_in_a_file_is_named_with_its_line(
 ) -> None:
     file = write(tmp_path, text)
     with pytest.raises(UserError) as caught:
-        search_config({}, [], file)
+        search_config({}, file=file)
     assert str(caught.value).startswith(f"{file}:{line}: ")
     assert rule in str(caught.value)
 
@@ -65,14 +65,14 @@ def test_a_wrong_setting_in_a_file_is_named_with_its_line(
 def test_a_wrong_assignment_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, "space:\n  train: {epochs: 1}\n")
     with pytest.raises(UserError) as caught:
-        search_config({}, ["space.train.lr=-1"], file)
+        search_config({}, ["space.train.lr=-1"], file=file)
     assert str(file) not in str(caught.value)
 
 
 def test_an_unknown_preset_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, "trials: 1\n")
     with pytest.raises(UnknownNameError) as caught:
-        search_config({}, [], file, "dmo")
+        search_config({}, file=file, preset="dmo")
     assert "Did you mean 'demo'?" in str(caught.value)
     assert str(file) not in str(caught.value)
 
@@ -95,12 +95,11 @@ def test_null_takes_away_what_a_run_or_a_preset_sets(tmp_path: Path) -> None:
     assert search_config({}, ["time_budget=null"], run=run).time_budget is None
     assert search_config({"trials": None}, run=run).trials == 7  # an option that was not given
     file = write(tmp_path, "trials: null\n")
-    assert search_config({}, [], file, "demo").trials is None
-    assert (
-        search_config({}, ["trials=null"], write(tmp_path, "trials: 3\n"), "demo").trials is None
-    )
+    assert search_config({}, [], file=file, preset="demo").trials is None
+    file = write(tmp_path, "trials: 3\n")
+    assert search_config({}, ["trials=null"], file=file, preset="demo").trials is None
 
 
 def test_null_of_a_setting_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"c.yaml:1: trails: .* Did you mean 'trials'"):
-        search_config({}, [], write(tmp_path, "trails: null\n"))
+        search_config({}, file=write(tmp_path, "trails: null\n"))

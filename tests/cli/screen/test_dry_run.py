@@ -5,7 +5,7 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.screen.dry_run import _cost_lines
-from slimtune.search.forecast.estimate import Estimate, Measured
+from slimtune.search.forecast.estimate import Estimate, Sample
 from slimtune.search.settings.config import make_config
 
 SMALL = ["--model", "resnet8", "--data", "digits", "--trials", "2", "--epochs", "1", "--no-ray"]
@@ -62,12 +62,12 @@ def test_what_the_search_would_refuse_is_refused(
 
 def test_finals_and_a_device_that_is_not_here_are_told() -> None:
     cost = Estimate(
-        trials=20, workers=1, samples=(Measured(1.0, 1.0, 3, 10),), images=9, of_images=9,
+        trials=20, workers=1, samples=(Sample(1.0, 1.0, 3, 10),), images=9, of_images=9,
         trial=4.0, baseline=60.0, finals=60, final=7200.0, search=7500.0, device="cpu", size=10,
     )  # fmt: skip
     config = make_config({"final": {"epochs": 30, "repeats": 5}})
     told = "\n".join(_cost_lines(config, cost))
-    assert "for the baseline and 2:00:00 for 60 finals, of the 12 members that" in told
+    assert "for the baseline and 2 h 0 min for 60 finals, of the 12 members that" in told
     assert "this machine" not in told
     on_gpu = make_config({"final": {"repeats": 5}, "per_trial": {"gpus": 0.5}})
     told = "\n".join(_cost_lines(on_gpu, cost))

@@ -2,7 +2,7 @@ import json
 import math
 from pathlib import Path
 
-from slimtune.cli.screen.json_events import JsonEvents, told
+from slimtune.cli.screen.json_events import JsonEvents, json_line
 from slimtune.results.store.record import TrialRecord
 
 
@@ -23,9 +23,9 @@ def test_a_record_is_told_without_what_is_in_its_file() -> None:
         number=3, status="complete", recipe={"order": "ppq"}, pipeline="l1 50%", seed=7,
         objectives={"accuracy": 0.9}, metrics={"stable": True}, artifacts={"model.onnx": "00"},
     )  # fmt: skip
-    values = json.loads(told("finished", {"record": record}))["record"]
+    values = json.loads(json_line("finished", {"record": record}))["record"]
     assert values["number"] == 3 and values["objectives"] == {"accuracy": 0.9}
     assert values["metrics"] == {"stable": True}
     assert not {"recipe", "artifacts", "host"} & set(values)
-    resumed = json.loads(told("resumed", {"records": [record], "total": 4}))
+    resumed = json.loads(json_line("resumed", {"records": [record], "total": 4}))
     assert resumed["records"][0]["pipeline"] == "l1 50%"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from slimtune.cli.screen.live_view import LiveView, mark, thinned
+from slimtune.cli.screen.live_view import LiveView, thinned
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -69,9 +69,9 @@ def test_it_shows_progress_the_front_and_who_is_at_work_on_what(run: Run) -> Non
     # By hand: 0.9 * (1 - 2048 / 4096) * (1 - 0.25).
     assert "1/4 trials · hypervolume 0.3375 (+0.3375) · 0:15 · ETA 0:45" in lines[0]
     assert lines[1].split() == [
-        "trial", "accuracy", "↑", "size", "↓", "latency", "↓", "front", "so", "far",
+        "trial", "accuracy", "↑", "size", "KiB", "↓", "latency", "ms", "↓", "front", "so", "far",
     ]  # fmt: skip
-    assert lines[2].startswith("  ◆ 0      0.9000  2.0 KiB   0.250 ms  [pipeline] 0 xxx")
+    assert lines[2].startswith("  ◆ 0      0.9000         2.0         0.250  [pipeline] 0 xxx")
     assert lines[3] == "running    1  fine-tune   0:05  [pipeline] 1"
     assert lines[4] == "trial 0: accuracy 0.9000"
 
@@ -141,7 +141,3 @@ def test_thinning_keeps_the_one_that_must_stay_in_order(length: int, most: int) 
         kept = thinned(length, most, always)
         assert len(kept) == len(set(kept)) == min(length, most)
         assert kept == sorted(kept) and always in kept
-
-
-def test_the_marks_are_those_of_the_front_table() -> None:
-    assert [mark({"knee": True}), mark({"collapsed": True}), mark({})] == ["◆ ", "✗ ", ""]

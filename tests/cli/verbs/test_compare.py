@@ -41,7 +41,7 @@ def test_a_table_has_a_column_a_model(file: Path, capsys: pytest.CaptureFixture[
         assert title in titles
     assert {"packed", "test accuracy", "± standard error", "latency"} <= set(titles)
     ratio = next(line for line in lines if line.startswith("compression"))
-    assert ratio.split()[1:] == ["1.00", "x", "1.00", "x"]
+    assert ratio.split()[1:] == ["1.00×", "1.00×"]
     assert "accuracy on 539 images" in " ".join(" ".join(lines).split())
 
 

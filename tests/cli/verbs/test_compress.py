@@ -48,7 +48,7 @@ def test_one_recipe_leaves_every_file_and_a_comparison_with_the_baseline(
     assert (result["precision"], result["views"]) == ("bfloat16", 8)
     size = result["objectives"]["size_bytes"]
     assert (out / "model.onnx").stat().st_size == size
-    [line] = [line for line in captured.out.splitlines() if line.startswith("size_bytes")]
+    [line] = [line for line in captured.out.splitlines() if line.startswith("size")]
     assert f"{size / 1024:.1f} KiB" in line
     assert {"model.safetensors", "model.json", "history.csv"} <= {p.name for p in out.iterdir()}
     assert all(sha256_file(out / name) == digest for name, digest in result["artifacts"].items())

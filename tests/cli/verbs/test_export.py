@@ -4,8 +4,8 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.screen.words import program
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
 
 MANIFEST = {
@@ -74,8 +74,8 @@ def test_the_member_that_was_asked_for_is_copied(
 def test_the_latency_is_the_one_that_the_front_shows(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [FinalRow(trial=trial, latency_ms=0.5 + (trial or 0)) for trial in (None, 0, 1, 2)]
-    write_final(run, rows)
+    rows = [JointRow(trial=trial, latency_ms=0.5 + (trial or 0)) for trial in (None, 0, 1, 2)]
+    write_joint(run, rows)
     assert main(["export", str(run), "--trial", "1", "-o", str(tmp_path / "out")]) == 0
     assert "latency 1.5" in capsys.readouterr().err
 

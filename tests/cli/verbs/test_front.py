@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import sealed
 
@@ -227,7 +227,7 @@ def test_a_front_of_finals_says_which_trials_looser_limits_would_add(
     folder = RunFolder.open(run)
     key = FinalKey(1, 30, 0)
     write_final_run(folder, key, folder.record(1), {}, {})
-    write_final(run, [FinalRow(trial=1, final=key.name, repeats=1)])
+    write_joint(run, [JointRow(trial=1, final=key.name, repeats=1)])
     assert main(["front", str(run), "--max-size", "none"]) == 0
     captured = capsys.readouterr()
     assert "l1 [1]" in captured.out and "l1 [0]" not in captured.out

@@ -64,7 +64,7 @@ def test_a_changed_recipe_is_compared_with_the_recorded_objectives(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["rerun", str(run), "--trial", "0", "--set", "prune.amount=0"]) == 0
-    [size] = [line for line in capsys.readouterr().out.splitlines() if "size_bytes" in line]
+    [size] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("size")]
     assert size.split()[-1] == "differs"
 
 
@@ -136,7 +136,7 @@ def test_another_quantizer_may_follow_the_kept_stage(
 ) -> None:
     change = ["--set", "quantize.method=rtn", "--set", "quantize.bits=2"]
     assert main(["rerun", str(run), "--trial", "0", "--from-stage", "quantize", *change]) == 0
-    [size] = [line for line in capsys.readouterr().out.splitlines() if "size_bytes" in line]
+    [size] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("size")]
     assert size.split()[-1] == "differs"
 
 
@@ -162,7 +162,7 @@ def test_a_failed_trial_runs_again_and_its_reason_is_told(
     captured = capsys.readouterr()
     assert captured.err == "note: in the search, trial 0 failed: the lights went out\n"
     [accuracy] = [line for line in captured.out.splitlines() if "accuracy" in line]
-    assert accuracy.split()[1] == "—"
+    assert accuracy.split()[1] == "–"
     assert main(["rerun", str(failed), "--trial", "0", "--check"]) == 2
     assert "it has no files to compare with, leave --check out" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import yaml
 
 from slimtune.results.delivery.card import model_card
 from slimtune.results.delivery.card_facts import CardFacts
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
 
 HOSTILE = "<script>alert(1)</script> | `x`\n# heading"
@@ -37,8 +37,8 @@ def card(**changes: object) -> str:
         "manifest": MANIFEST,
         "baseline": {"objectives": {"accuracy": 0.95}},
         "run": "demo",
-        "final": FinalRow(trial=3, test_accuracy=0.88, latency_ms=0.5, stable=False),
-        "baseline_final": FinalRow(trial=None, latency_ms=1.0),
+        "joint": JointRow(trial=3, test_accuracy=0.88, latency_ms=0.5, stable=False),
+        "baseline_joint": JointRow(trial=None, latency_ms=1.0),
         "files": FILES,
     }
     return model_card(CardFacts(**{**facts, **changes}))  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def test_names_from_outside_are_text_and_folders_stay_at_home() -> None:
 
 
 def test_what_is_not_delivered_is_not_explained() -> None:
-    text = card(files=("model.safetensors",), final=None, baseline_final=None)
+    text = card(files=("model.safetensors",), joint=None, baseline_joint=None)
     assert "predict.py" not in text and "too busy" not in text
     assert "slimtune.load_model" in text
     assert "slimtune.load_model" not in card(files=("model.onnx", "predict.py"))
@@ -168,7 +168,7 @@ def test_a_file_that_is_not_delivered_is_not_called_this_one() -> None:
 
 
 def test_a_final_is_repeated_and_named_as_that_final() -> None:
-    text = card(final=FinalRow(trial=3, test_accuracy=0.88, final="0003-e30-r1"))
+    text = card(joint=JointRow(trial=3, test_accuracy=0.88, final="0003-e30-r1"))
     assert "rerun runs/demo --final 0003-e30-r1 --check" in text
     assert "--trial 3 --check" not in text
     assert "run again at full length (final `0003-e30-r1`)" in text

@@ -2,7 +2,7 @@ from slimtune.results.class_scores import ClassScores
 from slimtune.results.delivery.card import model_card
 from slimtune.results.delivery.card_classes import classes_part
 from slimtune.results.delivery.card_facts import CardFacts
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from tests.results.delivery.test_card import MANIFEST, RECORD
 
 MODEL = ClassScores(right=((1, 1, 4), (0, 3, 3)), confused=((1, 0, 3),))
@@ -15,14 +15,14 @@ def facts(model: ClassScores | None, base: ClassScores | None) -> CardFacts:
         manifest=MANIFEST,
         baseline={},
         run="demo",
-        final=FinalRow(trial=3, test_classes=model),
-        baseline_final=FinalRow(trial=None, test_classes=base),
+        joint=JointRow(trial=3, test_classes=model),
+        baseline_joint=JointRow(trial=None, test_classes=base),
     )
 
 
 def test_the_worst_class_stands_first_beside_the_baseline() -> None:
     text = classes_part(facts(MODEL, BASE))
-    assert "| `dog` | 4 | 1.000 | 0.250 |" in text
+    assert "| `dog` | 4 | 1.0000 | 0.2500 |" in text
     assert text.index("`dog`") < text.index("alert")
     assert "This model takes most often: `dog` as ``<script>" in text
     assert "The baseline takes" not in text  # it confuses nothing
@@ -30,7 +30,7 @@ def test_the_worst_class_stands_first_beside_the_baseline() -> None:
 
 def test_names_are_code_and_what_is_not_known_is_not_told() -> None:
     text = classes_part(facts(MODEL, None))
-    assert "| `dog` | 4 | not measured | 0.250 |" in text
+    assert "| `dog` | 4 | not measured | 0.2500 |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.count("|") == 5 for line in rows)  # a name with a pipe adds no column
     assert classes_part(facts(None, BASE)) == ""

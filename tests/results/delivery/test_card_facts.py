@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from slimtune.results.delivery.card_facts import CardFacts, code, plain, stage_of
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
 
 RECORD = TrialRecord(
@@ -51,9 +51,9 @@ def test_values_are_found_wherever_they_were_recorded() -> None:
 def test_latencies_are_of_one_measurement() -> None:
     facts = CardFacts(RECORD, {"workload": {}}, BASELINE, "run")
     assert facts.latencies() == (3.0, 2.0)
-    final = FinalRow(trial=3, latency_ms=1.5)
+    final = JointRow(trial=3, latency_ms=1.5)
     both = CardFacts(
-        RECORD, {"workload": {}}, BASELINE, "run", final, FinalRow(trial=None, latency_ms=2.5)
+        RECORD, {"workload": {}}, BASELINE, "run", final, JointRow(trial=None, latency_ms=2.5)
     )
     assert both.latencies() == (2.5, 1.5)
 

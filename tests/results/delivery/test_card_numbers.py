@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.delivery.card_numbers import numbers_table
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
 
 RECORD = TrialRecord(
@@ -20,7 +20,7 @@ def test_the_model_stands_beside_its_baseline_with_intervals_and_ratios() -> Non
     workload = {"validation": 100, "test": 200}
     table = numbers_table(
         CardFacts(
-            RECORD, {"workload": workload}, BASELINE, "run", FinalRow(trial=3, test_accuracy=0.89)
+            RECORD, {"workload": workload}, BASELINE, "run", JointRow(trial=3, test_accuracy=0.89)
         )
     )
     assert "| accuracy, validation | 0.9500 [0.8882, 0.9785], n = 100 |" in table
@@ -38,12 +38,12 @@ def test_without_the_number_of_images_there_is_no_interval() -> None:
 
 
 def test_a_latency_that_may_be_too_high_is_marked_and_no_ratio_is_claimed() -> None:
-    final, base = FinalRow(trial=3, latency_ms=0.5), FinalRow(trial=None, latency_ms=1.0)
+    final, base = JointRow(trial=3, latency_ms=0.5), JointRow(trial=None, latency_ms=1.0)
 
-    def latency(final: FinalRow, base: FinalRow) -> str:
+    def latency(final: JointRow, base: JointRow) -> str:
         table = numbers_table(CardFacts(RECORD, {"workload": {}}, BASELINE, "run", final, base))
         return next(line for line in table.splitlines() if "latency" in line)
 
-    assert "| 1 ms | 0.5 ms (2.0× less) |" in latency(final, base)
-    assert "| 1 ms | 0.5 ms ~ |" in latency(replace(final, stable=False), base)
-    assert "| 1 ms ~ | 0.5 ms |" in latency(final, replace(base, stable=False))
+    assert "| 1.000 ms | 0.500 ms (2.0× less) |" in latency(final, base)
+    assert "| 1.000 ms | 0.500 ms ~ |" in latency(replace(final, stable=False), base)
+    assert "| 1.000 ms ~ | 0.500 ms |" in latency(final, replace(base, stable=False))

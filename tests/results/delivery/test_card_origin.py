@@ -2,7 +2,7 @@ import dataclasses
 
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.delivery.card_origin import how_measured, how_repeated
-from slimtune.results.store.final import FinalRow
+from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
 
 WORKER = {"name": "worker", "cpu": "EPYC", "platform": "Linux", "torch": "2"}
@@ -17,11 +17,11 @@ RECORD = TrialRecord(
 )
 CONFIG = {"model": "resnet8", "data": "digits", "teacher": "resnet20", "weights": None}
 MANIFEST = {"config": CONFIG, "workload": {}, "host": {"name": "driver", "cpu": "Xeon"}}
-FINAL = FinalRow(trial=3, latency_ms=0.5, final="0003-e30-r1")
+FINAL = JointRow(trial=3, latency_ms=0.5, final="0003-e30-r1")
 
 
 def facts(
-    final: FinalRow | None = None, manifest: dict = MANIFEST, **changes: object
+    final: JointRow | None = None, manifest: dict = MANIFEST, **changes: object
 ) -> CardFacts:
     record = dataclasses.replace(RECORD, **changes)
     return CardFacts(record, manifest, {}, "demo", final, None, ("model.onnx",))

@@ -9,8 +9,8 @@ import yaml
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery.delivery import export_member
 from slimtune.results.store.files import sha256_file
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
 
 WORKLOAD = {
@@ -59,7 +59,7 @@ def folder(tmp_path):
 def test_a_delivered_folder_holds_the_model_and_what_is_needed_to_use_and_repeat_it(
     folder, tmp_path
 ):
-    write_final(folder.path, [FinalRow(trial=0, test_accuracy=0.4)])
+    write_joint(folder.path, [JointRow(trial=0, test_accuracy=0.4)])
     out = export_member(folder, 0, tmp_path / "new" / "deploy")
     made_here = ["README.md", "SHA256SUMS", "labels.json", "labels.txt", "metrics.json"]
     expected = [

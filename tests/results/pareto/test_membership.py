@@ -3,8 +3,8 @@ import pytest
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limit_view import LimitView
 from slimtune.results.pareto.membership import Membership
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
 
 NAMES = ["accuracy", "size_bytes", "latency_ms"]
@@ -48,8 +48,8 @@ def numbers(records):
 
 
 def rows(*latencies, baseline=2.0):
-    timed = [FinalRow(trial=n, latency_ms=ms) for n, ms in enumerate(latencies)]
-    return [FinalRow(trial=None, latency_ms=baseline), *timed]
+    timed = [JointRow(trial=n, latency_ms=ms) for n, ms in enumerate(latencies)]
+    return [JointRow(trial=None, latency_ms=baseline), *timed]
 
 
 def test_an_unstable_latency_makes_a_contender_but_no_candidate(folder):
@@ -62,9 +62,9 @@ def test_an_unstable_latency_makes_a_contender_but_no_candidate(folder):
 
 def test_what_was_measured_together_counts_where_it_covers_the_candidates(folder):
     found = membership(folder)
-    write_final(folder.path, rows(2.0, 1.0, 0.9)[:2])  # trial 1 has been added since
+    write_joint(folder.path, rows(2.0, 1.0, 0.9)[:2])  # trial 1 has been added since
     assert found.members()["trial"].tolist() == [0, 1]
-    write_final(folder.path, rows(2.0, 1.0, 0.9))
+    write_joint(folder.path, rows(2.0, 1.0, 0.9))
     assert found.members()["trial"].tolist() == [0, 2]
     assert numbers(found.delivered()[0]) == [0, 1, 2]
 
@@ -91,6 +91,6 @@ def test_complete_trials_keep_the_views_limits(folder):
 
 def test_a_relative_limit_is_of_the_baseline_that_was_measured_together(folder):
     found = membership(folder, {"latency_ms": 1.0}, texts={"latency_ms": "0.5x"})
-    write_final(folder.path, rows(2.0, 1.1, 1.2, baseline=2.4))
+    write_joint(folder.path, rows(2.0, 1.1, 1.2, baseline=2.4))
     assert found.limits_of(found.members()) == {"latency_ms": pytest.approx(1.2)}
     assert found.entered()["trial"].tolist() == [1]

@@ -7,7 +7,6 @@ import pytest
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery.delivery import export_member
 from slimtune.results.run import Run, open_run
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import (
     FinalKey,
     final_keys,
@@ -17,11 +16,12 @@ from slimtune.results.store.finals import (
     write_final_run,
 )
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
 
 # accuracy, bytes, ms of the trials; the last is dominated by the second
 TRIALS = [(0.95, 4000, 2.0), (0.90, 1000, 1.0), (0.80, 500, 0.8), (0.70, 1500, 1.2)]
-BASELINE = FinalRow(trial=None, test_accuracy=0.96, test_standard_error=0.01, latency_ms=2.1)
+BASELINE = JointRow(trial=None, test_accuracy=0.96, test_standard_error=0.01, latency_ms=2.1)
 
 
 def record(folder: RunFolder, number: int, values: tuple[float, int, float], **changes):
@@ -64,7 +64,7 @@ def run(folder: RunFolder) -> Run:
     for trial, ms in ((0, 1.9), (1, 1.1), (2, 0.9)):
         several = trial == 2
         rows.append(
-            FinalRow(
+            JointRow(
                 trial=trial,
                 test_accuracy=0.9,
                 test_standard_error=0.02,
@@ -77,7 +77,7 @@ def run(folder: RunFolder) -> Run:
                 test_accuracy_sd=0.01 if several else None,
             )
         )
-    write_final(folder.path, rows)
+    write_joint(folder.path, rows)
     return open_run(folder.path)
 
 
@@ -181,13 +181,13 @@ def test_a_trial_that_was_added_waits_for_its_final(run: Run) -> None:
 
 def test_a_final_that_breaks_a_limit_leaves_the_front(run: Run) -> None:
     rows = [
-        FinalRow(trial=1, latency_ms=2.6, final="0001-e30-r0", repeats=1, accuracy_mean=0.94),
-        FinalRow(trial=2, latency_ms=0.9, final="0002-e30-r0", repeats=2, accuracy_mean=0.91),
-        FinalRow(trial=0, repeats=0),
+        JointRow(trial=1, latency_ms=2.6, final="0001-e30-r0", repeats=1, accuracy_mean=0.94),
+        JointRow(trial=2, latency_ms=0.9, final="0002-e30-r0", repeats=2, accuracy_mean=0.91),
+        JointRow(trial=0, repeats=0),
     ]
-    write_final(run.path, rows)
+    write_joint(run.path, rows)
     assert run.front()["trial"].tolist() == [2]
-    write_final(run.path, [rows[0]])
+    write_joint(run.path, [rows[0]])
     assert run.front().empty
     assert run.nearest_miss().endswith("closest: trial 1 misses latency by 0.1 ms")
 
@@ -198,14 +198,14 @@ def test_a_limit_of_what_is_not_optimised_holds_for_finals_too(folder: RunFolder
     values = {"accuracy": 0.94, "size_bytes": 1100}
     slow = record(folder, 1, (0, 0, 0), objectives=values, metrics={"latency_ms": 2.6})
     write_final_run(limited, FinalKey(1, 3, 0), slow, {}, {})
-    write_final(folder.path, [FinalRow(trial=1, final="0001-e3-r0", repeats=1)])
+    write_joint(folder.path, [JointRow(trial=1, final="0001-e3-r0", repeats=1)])
     run = Run(limited)
     assert run.front().empty
     assert run.nearest_miss().endswith("closest: trial 1 misses latency by 0.1 ms")
 
 
 def test_latencies_measured_together_tell_which_candidates_stay(run: Run) -> None:
-    rows = [FinalRow(trial=n, latency_ms=ms) for n, ms in ((0, 2.6), (1, 1.0), (2, 1.0))]
+    rows = [JointRow(trial=n, latency_ms=ms) for n, ms in ((0, 2.6), (1, 1.0), (2, 1.0))]
     assert run.standing(rows) == [1, 2]  # 0 breaks the limit
 
 

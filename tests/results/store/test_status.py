@@ -2,8 +2,8 @@ import pytest
 
 from slimtune.errors import RunError
 from slimtune.results.store.files import atomic_write
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.status import RunningTrial, read_status, write_status
 
@@ -43,7 +43,7 @@ def test_a_run_that_came_to_its_end_is_finished(run):
 
 def test_a_run_of_before_there_was_a_status_is_finished_if_its_front_was_measured(run):
     assert read_status(run).state == "interrupted"
-    write_final(run, [FinalRow(trial=None)])
+    write_joint(run, [JointRow(trial=None)])
     assert read_status(run).state == "finished"
 
 

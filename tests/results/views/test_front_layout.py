@@ -6,15 +6,43 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from slimtune.results.views.front_layout import FrontTable, fitted
+from slimtune.results.views.columns import Cell
+from slimtune.results.views.front_layout import FilledColumn, FrontTable, fitted
+
+
+def column(heading, *cells):
+    return FilledColumn(
+        heading, [Cell(**each) if isinstance(each, dict) else Cell(each) for each in cells]
+    )
+
 
 COLUMNS = [
-    ["trial", "-", "13", "◆ 15"],
-    ["accuracy ↑", "0.9999 ± 0.0010", "0.9974 ± 0.0026", "0.9947 ± 0.0037"],
-    ["test ↑", "0.9926 ± 0.0037", "0.9852 ± 0.0052", "0.9870 ± 0.0049"],
-    ["size KiB ↓", "1201.6", "48.1 (25.0×)", "30.4 (39.5×)"],
-    ["latency ms ↓", "0.072", "0.034 ~ (2.1×)", "0.028 (2.6×)"],
-    ["≈", "", "≈15", ""],
+    column("trial", "-", "13", "◆ 15"),
+    column(
+        "accuracy ↑",
+        {"number": "0.9999", "error": "0.0010"},
+        {"number": "0.9974", "error": "0.0026"},
+        {"number": "0.9947", "error": "0.0037"},
+    ),
+    column(
+        "test ↑",
+        {"number": "0.9926", "error": "0.0037"},
+        {"number": "0.9852", "error": "0.0052"},
+        {"number": "0.9870", "error": "0.0049"},
+    ),
+    column(
+        "size KiB ↓",
+        "1201.6",
+        {"number": "48.1", "ratio": "25.0×"},
+        {"number": "30.4", "ratio": "39.5×"},
+    ),
+    column(
+        "latency ms ↓",
+        "0.072",
+        {"number": "0.034", "mark": "~", "ratio": "2.1×"},
+        {"number": "0.028", "ratio": "2.6×"},
+    ),
+    column("≈", "", "≈15", ""),
 ]
 PIPELINES = [
     "baseline",
@@ -64,7 +92,7 @@ def test_at_60_columns_error_bars_go_and_it_is_said():
 
 def test_whole_columns_go_last_the_least_first():
     columns, lost = fitted(COLUMNS, 38)
-    assert [column[0] for column in columns] == [
+    assert [column.heading for column in columns] == [
         "trial", "accuracy\n↑", "test\n↑", "size\nKiB ↓"
     ]  # fmt: skip
     assert lost == ["error bars", "ratios to the baseline", "≈", "latency ms ↓"]
@@ -75,13 +103,14 @@ def test_whole_columns_go_last_the_least_first():
 def test_what_is_fitted_fits_or_is_the_trial_and_one_value(width):
     columns, lost = fitted(COLUMNS, width)
     needed = sum(
-        max(cell_len(line) for cell in c for line in cell.split("\n")) + 2 for c in columns
+        max(cell_len(line) for line in [*c.heading.split("\n"), *(x.text for x in c.cells)]) + 2
+        for c in columns
     )
     assert needed - 2 <= width or len(columns) == 2
     assert len(COLUMNS) - len(columns) == sum("↓" in w or "↑" in w or w == "≈" for w in lost)
 
 
 def test_brackets_and_wide_letters_are_text():
-    table = FrontTable([["trial", "1"]], ["[bold]剪枝[/bold] " + "x" * 60])
+    table = FrontTable([column("trial", "1")], ["[bold]剪枝[/bold] " + "x" * 60])
     assert "[bold]剪枝[/bold]" in "\n".join(drawn(table, 40))
     assert max(map(cell_len, drawn(table, 40))) <= 40

@@ -142,6 +142,6 @@ def test_unstable_latencies_are_left_out_of_a_mean_or_marked(tmp_path: Path) -> 
     console = Console(width=80, file=io.StringIO())
     console.print(summary_table(table))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "0.800 ~" in text and "2.50×" not in text and "2.00×" in text
+    assert "0.800 ~" in text and "2.5×" not in text and "2.0×" in text
     assert "too busy" in text
     assert "latency_stable" not in summarise(open_run(folder.path), ("pipeline", "accuracy"))

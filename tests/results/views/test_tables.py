@@ -8,11 +8,10 @@ import pytest
 from rich.console import Console
 
 from slimtune.results.run import Run
-from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.views import tables
 from slimtune.results.views.tables import front_csv, front_json, front_parquet, front_table
 
 PIPELINES = [
@@ -61,13 +60,13 @@ def shown(run, width=100):
 
 def test_the_table_fits_and_starts_with_the_baseline(run):
     rows = [
-        FinalRow(trial=None, test_accuracy=0.95, test_standard_error=0.0022, latency_ms=1.8),
-        FinalRow(trial=0, test_accuracy=0.41, test_standard_error=0.0049, latency_ms=0.4),
-        FinalRow(
+        JointRow(trial=None, test_accuracy=0.95, test_standard_error=0.0022, latency_ms=1.8),
+        JointRow(trial=0, test_accuracy=0.41, test_standard_error=0.0049, latency_ms=0.4),
+        JointRow(
             trial=1, test_accuracy=0.89, test_standard_error=0.0031, latency_ms=0.9, stable=False
         ),
     ]
-    write_final(run.path, rows)
+    write_joint(run.path, rows)
     lines = shown(run).splitlines()
     assert max(map(len, lines)) <= 100
     head, base, best = lines[:3]
@@ -104,7 +103,7 @@ def test_csv_has_the_columns_of_the_front_and_no_formula(run):
 
 
 def test_json_has_null_for_what_was_not_measured(run):
-    write_final(run.path, [FinalRow(trial=1, test_accuracy=0.5)])
+    write_joint(run.path, [JointRow(trial=1, test_accuracy=0.5)])
     rows = json.loads(front_json(run))
     assert [row["test_accuracy"] for row in rows] == [0.5, None]
     assert rows[0]["knee"] in (True, False)
@@ -115,8 +114,8 @@ def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
     spread = {"accuracy_mean": 0.88, "accuracy_sd": 0.0123}
     spread |= {"test_accuracy_mean": 0.87, "test_accuracy_sd": 0.0321}
     rows = [
-        FinalRow(trial=None, test_accuracy=0.95, test_standard_error=0.0022, latency_ms=1.8),
-        FinalRow(
+        JointRow(trial=None, test_accuracy=0.95, test_standard_error=0.0022, latency_ms=1.8),
+        JointRow(
             trial=1,
             test_accuracy=0.89,
             test_standard_error=0.0031,
@@ -126,7 +125,7 @@ def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
             **spread,
         ),
     ]
-    write_final(run.path, rows)
+    write_joint(run.path, rows)
     key = FinalKey(1, 30, 1)
     record = TrialRecord(
         number=1,
@@ -148,7 +147,7 @@ def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
     assert (found["accuracy"], found["accuracy_mean"], found["final"]) == (0.89, 0.88, key.name)
     assert next(csv.DictReader(io.StringIO(front_csv(run))))["test_accuracy_sd"] == "0.0321"
 
-    write_final(run.path, [dataclasses.replace(rows[1], accuracy_sd=None, test_accuracy_sd=None)])
+    write_joint(run.path, [dataclasses.replace(rows[1], accuracy_sd=None, test_accuracy_sd=None)])
     text = shown(run)
     assert "members: finals, of 30 epochs, with another seed than the trial's" in text
     assert "0.8900 " in text and "0.8900 ± 0.0031" in text
@@ -178,8 +177,3 @@ def test_parquet_reads_back_as_the_front(run):
     back = pd.read_parquet(io.BytesIO(front_parquet(run)))
     assert back.columns.tolist() == run.front().columns.tolist()
     assert back["pipeline"].tolist() == run.front()["pipeline"].tolist()
-
-
-def test_test_accuracy_is_shown_where_accuracy_was_not_optimised():
-    front = pd.DataFrame({"trial": [0], "size_bytes": [1024], "test_accuracy": [0.5]})
-    assert [title for title, _ in tables._columns(front)] == ["size KiB ↓", "test accuracy ↑"]

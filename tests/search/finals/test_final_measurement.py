@@ -5,9 +5,9 @@ import pytest
 
 from slimtune.measurement.runtime import predict
 from slimtune.results.run import open_run
-from slimtune.results.store.final import read_final
 from slimtune.results.store.finals import FinalKey
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.final_measurement import (
@@ -70,14 +70,14 @@ def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_their
     shutil.copytree(digits_run, tmp_path / "run")
     folder = RunFolder.open(tmp_path / "run")
     workload = reopen_workload(folder, run_config(folder))
-    before = {row.trial: row for row in read_final(folder.path)}
+    before = {row.trial: row for row in read_joint(folder.path)}
     gone, *others = [record.number for record in open_run(folder.path).candidates()]
     (folder.trial_path(gone) / "model.onnx").unlink()
     warnings: list[str] = []
     measure_front(folder, workload, warnings.append)
     assert len(warnings) == 1 and f"trial {gone}: its model.onnx is gone" in warnings[0]
     assert f"slimtune rerun {folder.path} --trial {gone}" in warnings[0]
-    after = {row.trial: row for row in read_final(folder.path)}
+    after = {row.trial: row for row in read_joint(folder.path)}
     contenders = {record.number for record in open_run(folder.path).contenders()}
     assert {None, gone, *others} <= after.keys() <= {None, *contenders}
     tested = {n: row.test_accuracy for n, row in after.items() if row.test_accuracy is not None}
@@ -91,7 +91,7 @@ def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_their
 
 
 def test_single_classes_are_counted_on_the_test_images_of_every_member(digits_run: Path) -> None:
-    rows = [row for row in read_final(digits_run) if row.test_accuracy is not None]
+    rows = [row for row in read_joint(digits_run) if row.test_accuracy is not None]
     assert len(rows) > 1 and rows[0].trial is None
     for row in rows:
         assert row.test_classes is not None and len(row.test_classes.right) == 10

@@ -13,9 +13,9 @@ import pytest
 
 from slimtune.errors import SearchFailedError
 from slimtune.results.run import Run, open_run
-from slimtune.results.store.final import read_final
 from slimtune.results.store.finals import FinalKey, place, write_final_run
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import read_joint
 from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
@@ -262,7 +262,7 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     run = run_search(more, folder.path, look, resume=True)
     assert all(names == shown["final"].tolist() for names in seen)
     assert known.items() <= run.finals().items()
-    members = {row.trial for row in read_final(folder.path) if row.trial is not None}
+    members = {row.trial for row in read_joint(folder.path) if row.trial is not None}
     assert members <= {record.number for record in run.candidates()}
     assert {key.trial for key in run.finals()} >= members
 
@@ -317,7 +317,7 @@ def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
     assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
     assert open_run(folder.path).front()["trial"].tolist() == [members[1]]
     assert dict(events)["finals_measured"] == {"left": [members[0]]}
-    rows = {row.trial: row.repeats for row in read_final(folder.path)}
+    rows = {row.trial: row.repeats for row in read_joint(folder.path)}
     assert rows == {None: None, members[0]: 0, members[1]: 2}
 
 

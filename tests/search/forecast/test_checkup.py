@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from slimtune.errors import ModelError
-from slimtune.search.forecast.checkup import check_up
+from slimtune.search.forecast.checkup import Checkup, check_up
+from slimtune.search.forecast.doctor import Finding
 from slimtune.search.settings.config import make_config
 from slimtune.workload.own_code import allow_all_code
 
@@ -81,3 +82,31 @@ def test_only_what_does_not_work_untrained_is_tried_again_with_settled_norms(
     check_up(make_config(config), told.append)
     assert ("prune channels, again" in told) == bool(epochs)
     assert "distill logits" in told and "distill logits, again" not in told
+
+
+def test_a_checkup_is_one_line_and_a_table_without_markup_of_its_own() -> None:
+    found = Checkup(
+        model="resnet8",
+        data="digits",
+        image_shape=(1, 8, 8),
+        classes=10,
+        images={},
+        mirrored=False,
+        notes=(),
+        baseline={},
+        findings=[
+            Finding("export", "ONNX file", True, "12 KiB"),
+            Finding("prune", "channels", False, "a <b>bold</b> reason"),
+        ],
+        trial={"seconds": 3.21},
+        host={},
+        command="slimtune search --model resnet8",
+    )
+    assert repr(found) == (
+        "<Checkup resnet8 on digits: 1 of 2 techniques work (not: prune channels); a trial about "
+        "3.2 s; next: slimtune search --model resnet8>"
+    )
+    shown = found._repr_html_()
+    assert (
+        "&lt;b&gt;bold" in shown and "<b>" not in shown and "<td>channels</td><td>no</td>" in shown
+    )

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.search.forecast import doctor
-from slimtune.search.forecast.doctor import Finding, examine, few_images
+from slimtune.search.forecast.doctor import Finding, examine
 from slimtune.workload.own_code import allow_all_code
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
 from slimtune.workload.zoo.build import build
@@ -116,20 +115,6 @@ def test_nothing_else_is_tried_where_the_file_cannot_be_written() -> None:
     findings = list(examine(around(Unexportable(), "eig")))
     assert [found.works for found in findings] == [False]
     assert "ONNX" in findings[0].detail
-
-
-def test_few_images_are_spread_over_a_split(digits: Workload) -> None:
-    few = few_images(digits, 8)
-    assert len(few.train) == len(few.validation) == 8
-    assert np.array_equal(few.train.images[-1], digits.train.images[-1])
-
-
-@pytest.mark.parametrize(("limits", "images"), [({1e9: 4, 1e8: 8}, 32), ({1e9: 4, 1e5: 8}, 8)])
-def test_a_network_with_many_macs_is_tried_on_fewer_images(
-    digits: Workload, monkeypatch: pytest.MonkeyPatch, limits: dict[float, int], images: int
-) -> None:
-    monkeypatch.setattr(doctor, "_FEWER_IMAGES", limits)
-    assert len(few_images(digits).train) == images
 
 
 @pytest.fixture(autouse=True)

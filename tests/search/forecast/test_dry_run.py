@@ -4,7 +4,7 @@ import pytest
 
 from slimtune.errors import ConfigError, SlimtuneError, UserError
 from slimtune.search.forecast.dry_run import dry_run
-from slimtune.search.forecast.estimate import Measured
+from slimtune.search.forecast.estimate import Sample
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.workload.own_code import allow_all_code
 
@@ -13,7 +13,7 @@ def test_a_dry_run_tells_size_recipes_and_cost(digits_config: SearchConfig) -> N
     space = {"train": {"epochs": 2, "batch_size": 64}, "quantize": {"method": "none"}}
     space["distill"] = {"method": "none"}
     config = digits_config.model_copy(update={"space": space, "trials": 3})
-    seen: list[Measured] = []
+    seen: list[Sample] = []
     found = dry_run(config, seen.append)
     assert found.size.continuous == ("train.lr",)
     assert [recipe.describe() for recipe in found.first][0]

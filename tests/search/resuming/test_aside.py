@@ -6,8 +6,8 @@ import pytest
 
 from slimtune.errors import RunError, SlimtuneWarning
 from slimtune.results.run import open_run
-from slimtune.results.store.final import read_final
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.resuming.aside import for_want_of_disk, look_again, sound_trials
 from slimtune.search.session import run_search
@@ -37,7 +37,7 @@ def test_a_members_swapped_file_is_set_aside_and_made_again(
     run: RunFolder, digits_config: SearchConfig
 ) -> None:
     """As it was before: the same bytes, the same test accuracy."""
-    before = {row.trial: row.test_accuracy for row in read_final(run.path)}
+    before = {row.trial: row.test_accuracy for row in read_joint(run.path)}
     [member, *_] = (record.number for record in open_run(run.path).candidates())
     good = (run.trial_path(member) / "model.onnx").read_bytes()
     shutil.copy(run.path / "baseline" / "model.onnx", run.trial_path(member) / "model.onnx")
@@ -47,7 +47,7 @@ def test_a_members_swapped_file_is_set_aside_and_made_again(
     assert (aside / "model.onnx").read_bytes() != good
     assert [v["number"] for n, v in events if n == "started"] == [member]
     assert (run.trial_path(member) / "model.onnx").read_bytes() == good
-    assert {row.trial: row.test_accuracy for row in read_final(run.path)} == before
+    assert {row.trial: row.test_accuracy for row in read_joint(run.path)} == before
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.safetensors", "model.json"])
@@ -148,7 +148,7 @@ def test_a_damaged_final_measurement_is_shown_without_and_made_again(
     warnings: list[str] = []
     look_again(run, warnings.append)
     assert len(warnings) == 1 and "damaged-1" in warnings[0] and "again" in warnings[0]
-    assert read_final(run.path) == []
+    assert read_joint(run.path) == []
     assert len(open_run(run.path).front())
 
 

@@ -96,7 +96,7 @@ def test_a_torch_module_alone_is_held_against_the_file_in_the_run(
         verify_export(RunFolder.open(copy), 0, folder)
     arguments = ["export", str(run.path), "--trial", "0", "--format", "torch", "--verify", "-o"]
     assert main([*arguments, str(tmp_path / "out")]) == 0
-    assert "torch module same class on 100.0%: ok" in capsys.readouterr().err
+    assert "torch module same class on 100%: ok" in capsys.readouterr().err
 
 
 def test_weights_alone_in_few_bits_are_held_to_the_rule_of_float_files(

@@ -154,6 +154,6 @@ def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], known: Objective) 
     changes = np.diff(np.log(values) if ratio else values, axis=1)[:, 0] * -1.0
     mean = float(changes.mean())
     error = float(changes.std(ddof=1) / math.sqrt(len(changes))) if len(changes) > 1 else math.nan
-    told = np.array([mean, mean - error, mean + error])
-    change, low, high = (np.exp(told) if ratio else told).tolist()
+    bounds = np.array([mean, mean - error, mean + error])
+    change, low, high = (np.exp(bounds) if ratio else bounds).tolist()
     return Effect(change, low, high, ratio)

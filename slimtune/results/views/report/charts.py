@@ -13,8 +13,9 @@ import pandas as pd
 
 from slimtune.results.objectives import Objective
 from slimtune.results.pareto.selection import sound
+from slimtune.results.units import axis_title, number, percent, plural, quantity, scaled
+from slimtune.results.views.columns import objective_cell
 from slimtune.results.views.report.importance import Importance
-from slimtune.results.words import quantity, scaled, unit
 
 Figure = dict[str, Any]
 
@@ -102,7 +103,7 @@ def importance_figure(importance: Importance, most: int = 6) -> Figure:
     bars = {
         "type": "bar", "orientation": "h",
         "y": [html.escape(name) for name, _ in shown], "x": [share for _, share in shown],
-        "text": [f"{share:.0%}" for _, share in shown],
+        "text": [percent(share) for _, share in shown],
         "textposition": "outside", "textangle": 0, "cliponaxis": False,
         "marker": {"color": LINE}, "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
     }  # fmt: skip
@@ -123,10 +124,8 @@ def hover_text(row: Mapping[Any, Any], objectives: Sequence[Objective]) -> str:
     pipeline = html.escape(str(row["pipeline"])).replace(" → ", "<br>→ ")
     lines = [f"<b>trial {row['trial']}</b>", pipeline]
     for known in objectives:
-        error = row.get(f"{known.name}_standard_error")
-        bar = "" if error is None or math.isnan(error) else f" ± {error:.4f}"
-        bar += " ~" if known.name == "latency_ms" and row.get("stable") is False else ""
-        lines.append(f"{html.escape(known.title)} {quantity(known, row[known.name])}{bar}")
+        words = objective_cell(row, known).words
+        lines.append(f"{html.escape(known.title)} {words}")
     return "<br>".join(lines)
 
 
@@ -174,14 +173,15 @@ def _members(
 
 
 def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
-    values = [scaled(known, value) for value in front[known.name]]
+    values = [float(value) for value in front[known.name]]
     log = known.log and min(values) > 0
+    # Plotly has no logarithmic colours: the colour is the logarithm, the ticks say the value.
     numbers = [math.log10(value) if log else value for value in values]
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
     shown = [10**tick if log else tick for tick in ticks]
-    words = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in shown]
-    title = f"front, by {known.title}{unit(known)}"
+    words = [number(known, value) for value in shown]
+    title = f"front, by {axis_title(known)}"
     return {
         "color": numbers,
         "colorscale": "Viridis",
@@ -200,7 +200,7 @@ def _special(
     """Return the marks of the baseline and of the knee."""
     traces = []
     if across.name in baseline and up.name in baseline:
-        told = "<br>".join(
+        values = "<br>".join(
             f"{html.escape(known.title)} {quantity(known, baseline[known.name])}"
             for known in (up, across)
         )
@@ -209,7 +209,7 @@ def _special(
                 "type": "scatter", "mode": "markers", "name": "baseline",
                 "x": [scaled(across, baseline[across.name])],
                 "y": [scaled(up, baseline[up.name])],
-                "hovertemplate": f"<b>baseline</b><br>{told}<extra></extra>",
+                "hovertemplate": f"<b>baseline</b><br>{values}<extra></extra>",
                 "marker": {"symbol": "star", "size": 14, "color": BASELINE},
             }
         )  # fmt: skip
@@ -240,7 +240,7 @@ def _ring() -> dict[str, Any]:
 
 
 def _front_layout(across: Objective, up: Objective) -> dict[str, Any]:
-    layout = _layout(f"{across.title}{unit(across)}", f"{up.title}{unit(up)}")
+    layout = _layout(axis_title(across), axis_title(up))
     for axis, known in (("xaxis", across), ("yaxis", up)):
         layout[axis] |= {"type": "log"} if known.log else {}
     layout |= {"height": 420, "hovermode": "closest"}
@@ -261,6 +261,7 @@ def _fit(
             layout[axis] |= _ticks(min(values), max(values))
     if front.empty or up.direction != "maximize" or up.log:
         return
+    # Collapsed members would stretch the axis as dominated trials do.
     kept = [scaled(up, value) for value in front[up.name][sound(front)]]
     kept += [value for trace in traces if trace["name"] == "baseline" for value in trace["y"]]
     low, high = min(kept), max(kept)
@@ -273,7 +274,7 @@ def _fit(
 
 def _below(count: int) -> dict[str, Any]:
     return {
-        "text": f"{count} more trial{'s' * (count > 1)} below: double-click shows all",
+        "text": f"{plural(count, 'more trial')} below: double-click shows all",
         "xref": "paper", "yref": "paper", "x": 1, "y": 0.01, "xanchor": "right",
         "yanchor": "bottom", "showarrow": False, "font": {"size": 11, "color": "#5b6875"},
         "bgcolor": "rgba(255,255,255,0.8)",

@@ -6,7 +6,7 @@ import pandas as pd
 
 from slimtune.results.class_scores import ClassTable, tables
 from slimtune.results.run import Run
-from slimtune.results.store.final import read_final
+from slimtune.results.store.joint import read_joint
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def member_classes(run: Run, front: pd.DataFrame) -> list[MemberClasses]:
         run: the run.
         front: from `Run.front`.
     """
-    scores = {row.trial: row.test_classes for row in read_final(run.path)}
+    scores = {row.trial: row.test_classes for row in read_joint(run.path)}
     found = tables(scores, run.manifest["workload"].get("classes", ()))
     return [
         MemberClasses(int(row["trial"]), str(row["pipeline"]), bool(row["knee"]), found[trial])

@@ -1,6 +1,5 @@
 """The words and tables of a report: plain text, which the template escapes."""
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,20 @@ from slimtune.results.run import Run
 from slimtune.results.stop_reason import group_of
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.status import Status
+from slimtune.results.units import (
+    MISSING,
+    accuracy,
+    change,
+    duration,
+    percent,
+    plural,
+    quantity,
+    spread,
+)
+from slimtune.results.views.columns import accuracy_on_test, front_columns, objective_cell
 from slimtune.results.views.report.attribution import Bought
-from slimtune.results.words import change, duration, quantity, spread, times
+from slimtune.results.views.tables import front_rows
 
-_RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 _MOST_REASONS = 30
 
 
@@ -39,7 +48,7 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
     """Return what became of the trials, and whether the search goes on."""
     counts = Counter(str(record.status) for record in records)
     kinds = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
-    told = [
+    parts = [
         f"{counts[name]} {word}"
         for name, word in kinds.items()
         if counts[name] or name == "complete"
@@ -49,7 +58,7 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
         "running": "the search is still running: this report shows its current state",
         "interrupted": "the search was interrupted before its end",
     }.get(status.state, status.reason)
-    return f"{len(records)}{of} trials: {', '.join(told)}" + (f"; {state}" if state else "")
+    return f"{len(records)}{of} trials: {', '.join(parts)}" + (f"; {state}" if state else "")
 
 
 def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str) -> list[Card]:
@@ -80,37 +89,26 @@ def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: st
     ]
 
 
-def member_columns(front: pd.DataFrame, objectives: Sequence[Objective]) -> list[str]:
+def member_columns(front: pd.DataFrame) -> list[str]:
     """Return the headings of the members' table between the trial and the pipeline."""
-    arrows = {"maximize": "↑", "minimize": "↓"}
-    titles = [f"{o.title} {arrows[o.direction]}" for o in objectives]
-    return titles + (["test accuracy"] if "test_accuracy" in front else []) + ["within noise of"]
+    return [column.heading for column in front_columns(front)]
 
 
 def member_rows(
-    front: pd.DataFrame, baseline: Mapping[str, Any], objectives: Sequence[Objective]
+    run: Run, front: pd.DataFrame, baseline: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """Return a row a member, the baseline first, with a cell for each of `member_columns`."""
-    table: list[dict[Any, Any]] = list(front.to_dict("records"))
-    if baseline:
-        table.insert(0, {"trial": None, "pipeline": "baseline", **baseline})
-    tested = "test_accuracy" in front
-    rows = []
-    for row in table:
-        cells = [_cell(row, known) for known in objectives]
-        cells += [_barred(row, "test_accuracy", "test_standard_error")] if tested else []
-        twin = row.get("within_noise_of")
-        cells.append("" if twin is None or twin is pd.NA else f"trial {twin}")
-        rows.append(
-            {
-                "trial": row["trial"],
-                "cells": cells,
-                "pipeline": str(row["pipeline"]),
-                "knee": row.get("knee") is True,
-                "collapsed": row.get("collapsed") is True,
-            }
-        )
-    return rows
+    columns = front_columns(front)
+    return [
+        {
+            "trial": None if row["trial"] == "-" else row["trial"],
+            "cells": [column.cell(row).text for column in columns],
+            "pipeline": str(row["pipeline"]),
+            "knee": row.get("knee") is True,
+            "collapsed": row.get("collapsed") is True,
+        }
+        for row in front_rows(run, front, baseline)
+    ]
 
 
 def bought_rows(bought: Sequence[Bought], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
@@ -121,7 +119,7 @@ def bought_rows(bought: Sequence[Bought], objectives: Sequence[Objective]) -> li
         for known in objectives:
             effect = one.effects.get(known.name)
             cells.append(
-                ("–", "")
+                (MISSING, "")
                 if effect is None
                 else (
                     change(known, effect.change, effect.ratio),
@@ -193,25 +191,25 @@ def commands(run: Run, path: str, front: pd.DataFrame) -> list[tuple[str, str]]:
         front: from `Run.front`.
     """
     more = 2 * max(1, len(run.records))
-    told = [("see the members within your limits", f"slimtune front {path} --min-accuracy -1%")]
+    steps = [("see the members within your limits", f"slimtune front {path} --min-accuracy -1%")]
     if len(front):
         number = _knee(front)
         choice = "--pick knee" if run.view is None else f"--trial {number}"
-        told += [
+        steps += [
             ("export the knee", f"slimtune export {path} {choice} -o deploy/"),
             (
                 "check it: repeat the trial, byte for byte",
                 f"slimtune rerun {path} --trial {number} --check",
             ),
         ]
-    told += [
+    steps += [
         ("continue with more trials", f"slimtune search --resume {path} --trials {more}"),
         (
             "repeat the whole search, from the settings below",
             "slimtune search -c search.yaml --out NEW",
         ),
     ]
-    return told
+    return steps
 
 
 def settings_yaml(run: Run) -> str:
@@ -234,37 +232,17 @@ def _facts(
 ) -> list[str]:
     facts = []
     for known in objectives:
-        text = f"{known.title} {_cell(row, known)}"
-        if known.name not in _RATIOS and known.name in baseline:
+        cell = objective_cell(row, known)
+        text = f"{known.title} {cell.words}"
+        if not cell.ratio and known.name in baseline:
             text += f", baseline {quantity(known, baseline[known.name])}"
         facts.append(text)
-    if isinstance(row.get("test_accuracy"), float) and not math.isnan(row["test_accuracy"]):
-        text = f"on test images {_barred(row, 'test_accuracy', 'test_standard_error')}"
+    if test := accuracy_on_test(row).words:
+        text = f"on test images {test}"
         if "test_accuracy" in baseline:
-            text += f", baseline {baseline['test_accuracy']:.4f}"
+            text += f", baseline {accuracy(baseline['test_accuracy'])}"
         facts.insert(1, text)
     return facts
-
-
-def _cell(row: Mapping[Any, Any], known: Objective) -> str:
-    value = row.get(known.name)
-    if value is None or math.isnan(value):
-        return ""
-    text = quantity(known, value)
-    error = row.get(f"{known.name}_standard_error")
-    if error is not None and not math.isnan(error):
-        text += f" ± {error:.4f}"
-    ratio = row.get(_RATIOS.get(known.name, ""))
-    if known.name == "latency_ms" and row.get("stable") is False:
-        return f"{text} ~"  # of what may be too high, no ratio is told
-    return text + (f" ({times(ratio)})" if ratio is not None else "")
-
-
-def _barred(row: Mapping[Any, Any], name: str, error: str) -> str:
-    value, half = row.get(name), row.get(error)
-    if value is None or math.isnan(value):
-        return ""
-    return f"{value:.4f}" + (f" ± {half:.4f}" if half is not None and not math.isnan(half) else "")
 
 
 def _numbers(numbers: Sequence[int], most: int = 12) -> str:
@@ -292,7 +270,7 @@ def _latency_words(complete: Sequence[TrialRecord], together: bool) -> str:
     text = (
         "one image at a time on one thread, the fastest run among rounds in which a fixed probe "
         f"says that the machine was at full speed: {accepted} of {rounds} rounds "
-        f"({accepted / rounds:.0%}) counted"
+        f"({percent(accepted / rounds)}) counted"
     )
     text += f", too few in {unstable} trials" if unstable else ""
     if together:
@@ -304,8 +282,8 @@ def _latency_words(complete: Sequence[TrialRecord], together: bool) -> str:
 
 
 def _machine(host: Mapping[str, Any]) -> str:
-    told = [str(host[name]) for name in ("cpu", "platform") if name in host]
-    return ", ".join([*told, *([f"{host['cores']} cores"] if "cores" in host else [])])
+    parts = [str(host[name]) for name in ("cpu", "platform") if name in host]
+    return ", ".join([*parts, *([f"{host['cores']} cores"] if "cores" in host else [])])
 
 
 def _versions(host: Mapping[str, Any]) -> str:
@@ -316,13 +294,9 @@ def _versions(host: Mapping[str, Any]) -> str:
 def _threads(records: Sequence[TrialRecord]) -> str:
     kinds = Counter((record.threads, record.device) for record in records)
     return ", ".join(
-        f"{_counted(count, 'trial')} with {_counted(threads, 'thread')} on {device}"
+        f"{plural(count, 'trial')} with {plural(threads, 'thread')} on {device}"
         for (threads, device), count in kinds.items()
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + "s" * (count != 1)
 
 
 def _time_words(records: Sequence[TrialRecord]) -> str:

@@ -112,8 +112,8 @@ def values_of(name: str, column: np.ndarray, log: bool) -> np.ndarray:
 
 
 def _columns(values: Sequence[Any], squares: bool) -> list[np.ndarray]:
-    told = [value for value in values if value is not None]
-    if told and all(map(is_number, told)):
+    given = [value for value in values if value is not None]
+    if given and all(map(is_number, given)):
         return _number_columns(values, squares)
     words = [ABSENT if value is None else str(value) for value in values]
     known = sorted(set(words), key=lambda word: (word not in (ABSENT, "baseline"), word))

@@ -57,18 +57,18 @@ def test_the_third_objective_is_the_colour(run):
     assert "latency (ms)" in by_size["data"][1]["marker"]["colorbar"]["title"]["text"]
     bar = by_latency["data"][1]["marker"]["colorbar"]
     assert "size (KiB)" in bar["title"]["text"]
-    assert bar["ticktext"] == ["0.879", "7.18", "58.6"]
+    assert bar["ticktext"] == ["0.9", "7.2", "58.6"]
     # a dot in the legend could have one of these colours only: the bar is the legend
     assert bar["title"]["text"] == "front, by size (KiB)"
     assert by_latency["data"][1]["showlegend"] is False
 
-    assert bar["ticktext"][0] == "0.879"
+    assert bar["ticktext"][0] == "0.9"
 
 
 def test_large_numbers_are_written_out_beside_the_colours(make_run):
     values = {"accuracy": 0.9, "size_bytes": 5_500_000.0, "latency_ms": 0.5}
     run = make_run([record(0, objectives=values)])
-    assert figures(run)[1]["data"][1]["marker"]["colorbar"]["ticktext"] == ["5,371"]
+    assert figures(run)[1]["data"][1]["marker"]["colorbar"]["ticktext"] == ["5371.1"]
 
 
 def test_a_narrow_range_of_latencies_has_enough_numbers_to_read_it(make_run):

@@ -1,5 +1,5 @@
 from slimtune.results.class_scores import ClassScores
-from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.views.report.classes import member_classes
 from slimtune.results.views.report.page import render
 from tests.results.views.report.conftest import record
@@ -15,12 +15,12 @@ def test_members_have_their_worst_classes_in_the_report(make_run):
     assert member_classes(run, run.front()) == []
     assert "Single classes" not in render(run)
     scores = ClassScores(right=((1, 1, 4), (0, 3, 3)), confused=((1, 0, 3),))
-    rows = [FinalRow(trial=None, latency_ms=1.0, test_classes=ClassScores(right=((1, 3, 4),)))]
-    rows += [FinalRow(trial=n, latency_ms=0.5 + n, test_classes=scores) for n in (0, 1)]
-    write_final(run.path, rows)
+    rows = [JointRow(trial=None, latency_ms=1.0, test_classes=ClassScores(right=((1, 3, 4),)))]
+    rows += [JointRow(trial=n, latency_ms=0.5 + n, test_classes=scores) for n in (0, 1)]
+    write_joint(run.path, rows)
     front = run.front()
     found = member_classes(run, front)
     assert [each.trial for each in found] == front["trial"].tolist()
     assert sum(each.knee for each in found) == 1
     page = render(run)
-    assert "Single classes" in page and "0.750</td><td>0.250" in page
+    assert "Single classes" in page and "0.7500</td><td>0.2500" in page

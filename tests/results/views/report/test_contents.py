@@ -1,7 +1,7 @@
 import yaml
 
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.status import Status
 from slimtune.results.views.report import contents
 from slimtune.results.views.report.attribution import Bought, Effect
@@ -45,19 +45,19 @@ def test_the_cards_are_the_knee_and_the_smallest_without_a_measurable_loss(make_
 
 def test_the_members_have_the_baseline_first_and_test_accuracy_where_it_was_measured(make_run):
     run = make_run(complete())
-    rows = [FinalRow(trial=None, test_accuracy=0.9, test_standard_error=0.01, latency_ms=1.0)]
+    rows = [JointRow(trial=None, test_accuracy=0.9, test_standard_error=0.01, latency_ms=1.0)]
     rows += [
-        FinalRow(trial=n, test_accuracy=0.8, test_standard_error=0.02, latency_ms=0.9 - n / 5)
+        JointRow(trial=n, test_accuracy=0.8, test_standard_error=0.02, latency_ms=0.9 - n / 5)
         for n in range(3)
     ]
-    write_final(run.path, rows)
+    write_joint(run.path, rows)
     front = run.front()
-    columns = contents.member_columns(front, run.objectives)
-    table = contents.member_rows(front, run.baseline_values(front), run.objectives)
-    assert columns == ["accuracy ↑", "size ↓", "latency ↓", "test accuracy", "within noise of"]
+    columns = contents.member_columns(front)
+    table = contents.member_rows(run, front, run.baseline_values(front))
+    assert columns == ["accuracy ↑", "test ↑", "size KiB ↓", "latency ms ↓"]
     assert [row["trial"] for row in table] == [None, 0, 1, 2]
-    assert table[0]["cells"][3] == "0.9000 ± 0.0100"
-    assert table[1]["cells"][3] == "0.8000 ± 0.0200"
+    assert table[0]["cells"][1] == "0.9000 ± 0.0100"
+    assert table[1]["cells"][1] == "0.8000 ± 0.0200"
     assert [row["knee"] for row in table] == [False, False, True, False]
     assert table[3]["collapsed"]
 
@@ -92,7 +92,7 @@ def test_a_technique_without_pairs_has_dashes():
     ]
     known = [OBJECTIVES[name] for name in ("accuracy", "size_bytes")]
     first, second = contents.bought_rows(bought, known)
-    assert first["cells"] == [("–", ""), ("4.00× smaller", "3.33 to 5.00")]
+    assert first["cells"] == [("–", ""), ("4.0× smaller", "3.3× to 5.0×")]
     assert second["cells"] == [("–", "")] * 2
 
 

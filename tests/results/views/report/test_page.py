@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.store.final import FinalRow, write_final
+from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.status import write_status
 from slimtune.results.views.report.page import render, write_report
@@ -151,8 +151,8 @@ def test_constraints_that_nothing_keeps_name_the_nearest_miss(make_run):
 
 def test_latencies_measured_together_are_told(make_run):
     run = make_run([record(0)])
-    rows = [FinalRow(trial=n, test_accuracy=0.9, latency_ms=0.5) for n in (None, 0)]
-    write_final(run.path, rows)
+    rows = [JointRow(trial=n, test_accuracy=0.9, latency_ms=0.5) for n in (None, 0)]
+    write_joint(run.path, rows)
     assert "were measured again together" in render(run)
 
 

@@ -1,19 +1,18 @@
-"""How a run, its members and their records show themselves: in one line, and in notebooks."""
+"""How a run, its members and their records look in Python: in one line, and in notebooks."""
 
 import html
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slimtune.errors import SlimtuneError
 from slimtune.results.limit_words import conditions
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.units import plural
-from slimtune.results.words import quantity
+from slimtune.results.units import plural, quantity
 
 
-class ShownRun:
-    """What `Run` shows of itself. It reads the folder, and says so where that is damaged."""
+class RunRepr:
+    """How `Run` looks. It reads the folder, and says so where that is damaged."""
 
     def __repr__(self) -> str:
         """Return the run in one line."""
@@ -23,8 +22,8 @@ class ShownRun:
             return f"<Run {getattr(self, 'path', '?')}: cannot be read: {error}>"
 
 
-class ShownMember:
-    """What `Member` shows of itself."""
+class MemberRepr:
+    """How `Member` looks."""
 
     number: int
     record: Any
@@ -40,15 +39,13 @@ class ShownMember:
     def _repr_html_(self) -> str:
         """Return the member's pipeline and what was measured, for a notebook."""
         place, pipeline = html.escape(str(self.folder.path)), html.escape(self.record.pipeline)
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in _values(self.record)
-        )
-        return f"<p><b>trial {self.number}</b> of {place}: {pipeline}</p><table>{rows}</table>"
+        values = _values(self.record)
+        table = html_table([name for name, _ in values], [[value for _, value in values]])
+        return f"<p><b>trial {self.number}</b> of {place}: {pipeline}</p>{table}"
 
 
-class ShownRecord:
-    """What `TrialRecord` shows of itself: not its recipe, metrics and hashes."""
+class RecordRepr:
+    """How `TrialRecord` looks: not its recipe, metrics and hashes."""
 
     number: int
     status: str
@@ -65,16 +62,25 @@ class ShownRecord:
         )
 
 
+def html_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in HTML, its texts escaped."""
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
 def run_words(run: Any) -> str:
     """Return a run in a few words: its trials, its front, its limits."""
     records = run.records
     counts = Counter(record.status for record in records)
-    told = ", ".join(
+    became = ", ".join(
         f"{counts[status]} {status}"
         for status in ("complete", "stopped", "failed")
         if counts[status]
     )
-    text = f"{run.path}: {plural(len(records), 'trial')}" + (f" ({told})" if told else "")
+    text = f"{run.path}: {plural(len(records), 'trial')}" + (f" ({became})" if became else "")
     text += f", {len(run.front())} on the front"
     return text + (f", within {conditions(run.limits, run.limit_texts)}" if run.limits else "")
 
@@ -86,12 +92,8 @@ def record_words(record: Any) -> str:
 
 def _values(record: Any) -> list[tuple[str, str]]:
     """Return what a record's objectives are called, and their values with units."""
-    unsure = "" if record.stable else " ~"
     return [
-        (
-            OBJECTIVES[name].title,
-            quantity(OBJECTIVES[name], value) + (unsure if name == "latency_ms" else ""),
-        )
+        (OBJECTIVES[name].title, quantity(OBJECTIVES[name], value, record.stable))
         for name, value in record.objectives.items()
         if name in OBJECTIVES
     ]

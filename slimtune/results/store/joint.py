@@ -1,4 +1,4 @@
-"""The final measurement: the front and the baseline measured together, when no trial runs."""
+"""The joint measurement: the front and the baseline measured together, when no trial runs."""
 
 import csv
 import dataclasses
@@ -23,8 +23,8 @@ from slimtune.results.store.shapes import STRICT, Share
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinalRow:
-    """One model of the final measurement.
+class JointRow:
+    """One model of the joint measurement.
 
     Attributes:
         trial: its number; None for the baseline.
@@ -71,15 +71,15 @@ class FinalRow:
 SPREAD = ("accuracy_mean", "accuracy_sd", "test_accuracy_mean", "test_accuracy_sd")
 """What a front tells of all finals of a member."""
 
-_ADAPTER: TypeAdapter[list[FinalRow]] = TypeAdapter(list[FinalRow])
+_ADAPTER: TypeAdapter[list[JointRow]] = TypeAdapter(list[JointRow])
 
 
-def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
+def write_joint(folder: Path, rows: Sequence[JointRow]) -> None:
     """Write ``front/front.json`` and, for spreadsheets, the same as ``front/front.csv``.
 
     Args:
         folder: the run folder.
-        rows: one a model, the baseline among them; replaces an earlier final measurement.
+        rows: one a model, the baseline among them; replaces an earlier joint measurement.
 
     Raises:
         RunError: the disk refuses.
@@ -94,14 +94,14 @@ def write_final(folder: Path, rows: Sequence[FinalRow]) -> None:
     atomic_write(front / "front.json", sealed({"rows": [dataclasses.asdict(r) for r in rows]}))
 
 
-def read_final(folder: Path) -> list[FinalRow]:
-    """Return the rows of the final measurement; empty if there was none.
+def read_joint(folder: Path) -> list[JointRow]:
+    """Return the rows of the joint measurement; empty if there was none.
 
     One that cannot be read is as good as none, for it can be made again; a `SlimtuneWarning`
     says so.
     """
     try:
-        return check_final(folder)
+        return check_joint(folder)
     except RunError as error:
         warnings.warn(
             f"{error}; the table shows what the trials measured, without finals; slimtune search "
@@ -112,8 +112,8 @@ def read_final(folder: Path) -> list[FinalRow]:
         return []
 
 
-def check_final(folder: Path) -> list[FinalRow]:
-    """Return what `read_final` returns.
+def check_joint(folder: Path) -> list[JointRow]:
+    """Return what `read_joint` returns.
 
     Raises:
         RunError: front.json is damaged.
@@ -127,24 +127,24 @@ def check_final(folder: Path) -> list[FinalRow]:
         raise RunError(f"{path}: {from_validation(error, 'rows')}") from None
 
 
-def baseline_latency(rows: Sequence[FinalRow]) -> float | None:
+def baseline_latency(rows: Sequence[JointRow]) -> float | None:
     """Return the baseline's latency as it was measured together with the rows; None if unknown."""
     known = [row.latency_ms for row in rows if row.trial is None and row.stable]
     return known[0] if known else None
 
 
-def with_final(
-    table: pd.DataFrame, final: Sequence[FinalRow], images: object = None
+def with_joint(
+    table: pd.DataFrame, joint: Sequence[JointRow], images: object = None
 ) -> pd.DataFrame:
-    """Add what the final measurement knows of the members, in place; see `Run.front`.
+    """Add what the joint measurement knows of the members, in place; see `Run.front`.
 
     Args:
         table: columns ``trial``, ``pipeline`` and the objectives.
-        final: rows of one measurement.
+        joint: rows of one measurement.
         images: number of test images, for error bars.
     """
-    by_trial = {row.trial: row for row in final}
-    rows = [by_trial.get(int(number), FinalRow(trial=int(number))) for number in table["trial"]]
+    by_trial = {row.trial: row for row in joint}
+    rows = [by_trial.get(int(number), JointRow(trial=int(number))) for number in table["trial"]]
     if any(row.test_accuracy is not None for row in rows):
         after = list(table.columns).index("pipeline")
         accuracy = [row.test_accuracy for row in rows]
@@ -163,10 +163,10 @@ def with_final(
     return table
 
 
-def _csv(rows: Sequence[FinalRow]) -> str:
+def _csv(rows: Sequence[JointRow]) -> str:
     text = io.StringIO()
     # Lists have no place in a table; they are in front.json.
-    names = [f.name for f in dataclasses.fields(FinalRow) if f.name != "test_classes"]
+    names = [f.name for f in dataclasses.fields(JointRow) if f.name != "test_classes"]
     writer = csv.DictWriter(text, names, extrasaction="ignore")
     writer.writeheader()
     for row in rows:

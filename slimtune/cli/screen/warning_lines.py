@@ -11,9 +11,9 @@ from slimtune.errors import SlimtuneWarning
 
 
 @contextmanager
-def told_warnings(state: State) -> Iterator[None]:
+def warning_lines(state: State) -> Iterator[None]:
     """Within the block, print each `SlimtuneWarning` in one line, unless asked to be quiet."""
-    told: set[str] = set()
+    printed: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", SlimtuneWarning)
         others = warnings.showwarning
@@ -21,8 +21,8 @@ def told_warnings(state: State) -> Iterator[None]:
         def show(message: Any, category: type[Warning], *rest: Any) -> None:
             if not issubclass(category, SlimtuneWarning):
                 others(message, category, *rest)
-            elif str(message) not in told and state.verbosity >= 0:
-                told.add(str(message))
+            elif str(message) not in printed and state.verbosity >= 0:
+                printed.add(str(message))
                 echo(f"warning: {' '.join(str(message).split())}", err=True)
 
         warnings.showwarning = show  # type: ignore[assignment]
