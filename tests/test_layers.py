@@ -45,7 +45,7 @@ CLOSED = {
 FLOORS = {
     "slimtune.search": [
         "settings", "trial", "resuming", "listeners", "proposing", "executors", "forecast",
-        "review", "finals",
+        "review", "underway", "finals",
     ],
     "slimtune.results": ["store", "pareto", "delivery", "views"],
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Members of the front at full length, run for real on digits."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
+from slimtune.search.proposing.budget import Budget
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review import evaluate
 from slimtune.search.review.evaluate import evaluate_in_run
@@ -28,7 +30,10 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
 from slimtune.search.setup import reopen_workload
 from slimtune.search.trial import trial
+from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.spec import Outcome
+from slimtune.search.underway.interrupts import Interrupts
+from slimtune.search.underway.open_search import OpenSearch
 
 Event = tuple[str, Mapping[str, Any]]
 SPACE = {
@@ -267,30 +272,37 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     assert {key.trial for key in run.finals()} >= members
 
 
-def failing(which: Callable[[int], bool]) -> Callable[..., None]:
-    """Return an executor that fails the specs with some numbers, and else takes the trial's."""
+@dataclasses.dataclass(frozen=True)
+class Failing(OpenSearch):
+    """A search whose executor fails the specs with some numbers, and runs nothing."""
 
-    def execute(_work: Any, ask: Any, tell: Any, on_event: Any, called: Any) -> None:
-        while (spec := ask()) is not None:
-            on_event("start", spec)
-            assert re.fullmatch(r"final 000[01]-e2-r[01]", called(spec.number))
-            assert which(spec.number), "these tests run nothing"
+    which: Callable[[int], bool] = lambda _: True
+
+    def execute(self, work: Any, driver: Driver) -> None:
+        while (spec := driver.ask()) is not None:
+            driver.on_event(spec)
+            assert re.fullmatch(r"final 000[01]-e2-r[01]", driver.name_of(spec.number))
+            assert self.which(spec.number), "these tests run nothing"
             outcome = Outcome(spec.number, "failed", reason="diverged")
-            tell(outcome)
-            on_event("finish", outcome)
+            driver.tell(outcome)
+            driver.on_event(outcome)
 
-    return execute
+
+def failing(
+    config: SearchConfig, folder: RunFolder, listener: Any, which: Callable[[int], bool]
+) -> Failing:
+    workload = reopen_workload(folder, config)
+    interrupts = Interrupts(lambda _: None)
+    return Failing(config, folder, workload, listener, interrupts, Budget(), which)
 
 
 def test_finals_that_all_fail_leave_the_front_as_it_was_and_say_why(
     cheap: Run, config: SearchConfig, tmp_path: Path
 ) -> None:
     folder = copied(cheap, tmp_path / "run")
-    workload = reopen_workload(folder, config)
+    search = failing(longer(config, 2, 2), folder, lambda *_: None, lambda _: True)
     with pytest.raises(SearchFailedError, match="no final could be completed.* diverged"):
-        run_finals(
-            longer(config, 2, 2), folder, workload, lambda *_: None, failing(lambda n: True)
-        )
+        run_finals(search)
     assert {r.status for r in open_run(folder.path).finals().values()} == {"failed"}
     error = next((folder.path / "finals").iterdir()) / "error.txt"
     assert "diverged" in error.read_text()
@@ -306,12 +318,14 @@ def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
     for repeat in (0, 1):
         shutil.rmtree(folder.path / "finals" / FinalKey(members[0], 2, repeat).name)
     events: list[Event] = []
+    both_seeds_of_the_first = (0, 2)
     run_finals(
-        longer(config, 2, 2),
-        folder,
-        reopen_workload(folder, config),
-        lambda n, v: events.append((n, v)),
-        failing(lambda number: number in (0, 2)),  # both seeds of the first member
+        failing(
+            longer(config, 2, 2),
+            folder,
+            lambda n, v: events.append((n, v)),
+            lambda number: number in both_seeds_of_the_first,
+        )
     )
     text = dict(events)["warning"]["text"]
     assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
@@ -342,7 +356,7 @@ def test_finals_run_on_the_device_that_the_run_goes_on_with(
     folder = copied(cheap, tmp_path / "run")
     file = folder.trial_path(0) / "result.json"
     file.write_bytes(sealed({**json.loads(file.read_text()), "device": "cuda:0"}))
-    assert folder.record(0).device == "cuda:0"
+    assert folder.record(0).conditions.device == "cuda:0"
     for gpus, device in ((0.0, "cpu"), (0.5, "cuda:0")):
         asked = config.per_trial.model_copy(update={"gpus": gpus})
         wanted = longer(config, 2, 2).model_copy(update={"per_trial": asked})

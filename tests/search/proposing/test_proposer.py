@@ -215,7 +215,7 @@ def test_start_points_are_run_as_they_are_each_with_its_seed():
     specs = run_all(proposer(new_study(), trials=4, start=start, seeds=[5, 6, 5], **options))
     assert [spec.recipe["bits"] for spec in specs[:3]] == [4, 4, 2]
     assert [spec.conditions.seed for spec in specs[:3]] == [5, 6, 5]
-    assert specs[3].recipe["bits"] in (8, 32) and specs[3].seed not in (5, 6)
+    assert specs[3].recipe["bits"] in (8, 32) and specs[3].conditions.seed not in (5, 6)
 
 
 def test_the_random_sampler_does_not_look_at_results():
