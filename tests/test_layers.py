@@ -44,7 +44,7 @@ CLOSED = {
 """Package -> what no module of it may import, by itself or through others."""
 FLOORS = {
     "slimtune.search": [
-        "settings", "trial", "resuming", "listeners", "proposing", "executors", "forecast",
+        "settings", "trial", "listeners", "resuming", "proposing", "executors", "forecast",
         "review", "underway", "finals",
     ],
     "slimtune.results": ["store", "pareto", "delivery", "views"],

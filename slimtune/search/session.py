@@ -1,6 +1,6 @@
 """A whole search, top to bottom: workload, baseline, trials, the front measured together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,26 @@ from slimtune.results.store.lock import RunLock, claimed
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.machines import machines, start_ray, workers
 from slimtune.search.executors.ray_session import ray_stays
-from slimtune.search.facts import manifest_of, workload_words
+from slimtune.search.facts import manifest_of, workload_facts
 from slimtune.search.finals.final_measurement import measure_front
 from slimtune.search.finals.finals import run_finals
 from slimtune.search.forecast.checks import check_space, learn_groups
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import check_given_weights
+from slimtune.search.listeners.events import (
+    BaselineMeasured,
+    Decoding,
+    EpochTrained,
+    FrontMeasured,
+    Fruitless,
+    LimitsMissed,
+    Listener,
+    Stopping,
+    Stuck,
+    TeacherMeasured,
+    Warned,
+    ignore_events,
+)
 from slimtune.search.listeners.report import leave_report
 from slimtune.search.listeners.status_file import StatusFile
 from slimtune.search.listeners.trackers.tracked import tracked
@@ -50,12 +64,6 @@ from slimtune.workload import load_progress
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
-Listener = Callable[[str, Mapping[str, Any]], None]
-
-
-def ignore_events(event: str, values: Mapping[str, Any]) -> None:
-    """Show nothing."""
-
 
 def run_search(
     config: SearchConfig,
@@ -69,11 +77,8 @@ def run_search(
     Args:
         config: what to search, on what.
         out: folder of the run; must not exist.
-        listener: told what happens, as an event's name and its values: ``decoding``,
-            ``workload``, ``epoch``, ``baseline``, ``warning``, ``resumed``, ``started``,
-            ``finished``, ``limits``, ``stage``, ``stopping`` and ``stuck`` (from other threads),
-            ``stopped``, ``fruitless``, ``missed``, ``finals``, ``final_started``,
-            ``final_finished``, ``finals_measured``, ``final``, ``report``.
+        listener: called with each event of `slimtune.search.listeners.events`; with some of them
+            from other threads.
         resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
             those that were running are run again as they were; a time budget begins anew.
 
@@ -89,8 +94,8 @@ def run_search(
     with (
         tracked(config.log_to, out, listener) as listener,
         _interrupts(listener) as interrupts,
-        machines(config, lambda text: listener("warning", {"text": text})),
-        load_progress.listening(lambda done, of: listener("decoding", {"images": done, "of": of})),
+        machines(config, lambda text: listener(Warned(text))),
+        load_progress.listening(lambda done, of: listener(Decoding(done, of))),
     ):
         session = _Session(config, out, listener, interrupts, budget)
         if resume and (out / "run.json").is_file():
@@ -99,9 +104,7 @@ def run_search(
 
 
 def _interrupts(listener: Listener) -> Interrupts:
-    return Interrupts(
-        lambda grace: listener("stopping", {"grace": grace}), stuck=lambda: listener("stuck", {})
-    )
+    return Interrupts(lambda grace: listener(Stopping(grace)), stuck=lambda: listener(Stuck()))
 
 
 @dataclass
@@ -174,9 +177,9 @@ class _Session:
             measure_front(folder, workload, self.warn)
         run = open_run(folder.path)
         if missed := run.nearest_miss():
-            self.listener("missed", {"text": missed})
-        volumes = {"hypervolume": run.hypervolume(), "share": run.hypervolume_share()}
-        self.listener("final", {**volumes, "members": len(run.front())})
+            self.listener(LimitsMissed(missed))
+        volume, share = run.hypervolume(), run.hypervolume_share()
+        self.listener(FrontMeasured(volume, share, len(run.front())))
         leave_report(run, self.listener)
         return run
 
@@ -190,23 +193,23 @@ class _Session:
         became = f"failed with: {first.error}"
         if first.status == "stopped":
             became = f"was {stopped_words(first.error)}"
-        self.listener("fruitless", {"reason": first.error})
+        self.listener(Fruitless(first.error))
         raise SearchFailedError(f"no trial finished; the first {became}")
 
     def _measured_teacher(self, workload: Workload) -> MeasuredNetwork:
         config = self.config
         teacher = measure_network(teacher_as_baseline(workload, config), config, config.teacher)
         numbers = {**teacher.outcome.objectives, **teacher.test}
-        self.listener("teacher", {**numbers, "model": config.teacher})
+        self.listener(TeacherMeasured(numbers, config.teacher))
         return teacher
 
     def warn(self, text: str) -> None:
         """Tell a warning."""
-        self.listener("warning", {"text": text})
+        self.listener(Warned(text))
 
     def _tell_workload(self, workload: Workload, params: int) -> None:
         config = self.config
-        self.listener("workload", {**workload_words(config, workload), "params": params})
+        self.listener(workload_facts(config, workload, params))
         for text in training_doubts(config, workload):
             self.warn(text)
         if (config.concurrency or 0) > workers(config):
@@ -215,10 +218,10 @@ class _Session:
             )
 
     def _tell_epoch(self, what: str, epoch: Epoch) -> None:
-        self.listener("epoch", {"what": what, **vars(epoch)})
+        self.listener(EpochTrained(what, **vars(epoch)))
 
     def _tell_baseline(self, record: Mapping[str, Any], workload: Workload) -> None:
         numbers = all_numbers(record)
-        self.listener("baseline", numbers)
+        self.listener(BaselineMeasured(numbers))
         for text in doubts(numbers, workload):
             self.warn(text)

@@ -15,7 +15,7 @@ from rich.live import Live
 
 from slimtune.cli.screen.console import json_option, log_console, result_console
 from slimtune.cli.screen.interrupted import resume_command
-from slimtune.cli.screen.json_events import told
+from slimtune.cli.screen.json_events import json_line
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.cli.screen.progress import outcome
 from slimtune.cli.screen.streams import failed
@@ -152,7 +152,7 @@ def _line_teller(watcher: Watcher, state: State) -> Callable[[list[TrialRecord]]
 def _tell_json(fresh: list[TrialRecord]) -> None:
     """Print a line of JSON for each trial."""
     for record in fresh:
-        echo(told("finished", {"record": record}))
+        echo(json_line("finished", {"record": record}))
 
 
 def _show_end(watcher: Watcher, state: State) -> None:
@@ -163,7 +163,7 @@ def _show_end(watcher: Watcher, state: State) -> None:
         counts = {"finished": watcher.view.finished, "total": status.total}
         told_of = {"state": status.state, **counts, "reason": status.reason}
         running = [vars(trial) for trial in status.running]
-        echo(told("status", {**told_of, "running": running, "members": members}))
+        echo(json_line("status", {**told_of, "running": running, "members": members}))
         return
     console = log_console(state)
     console.print(watcher.words(), markup=False, soft_wrap=True)

@@ -18,6 +18,12 @@ from slimtune.results.store.integrity import fault_in
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
+from slimtune.search.listeners.events import (
+    FinalFinished,
+    FinalsMeasured,
+    FinalsPlanned,
+    FinalStarted,
+)
 from slimtune.search.resuming.aside import for_want_of_disk
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import AtStage
@@ -32,8 +38,7 @@ from slimtune.workload.types import Workload
 def run_finals(search: OpenSearch) -> None:
     """Run what lacks of the finals, and measure all of them; no trial is stopped early here.
 
-    ``finals``, ``final_started``, ``final_finished`` and ``warning`` are told, and
-    ``finals_measured`` with the members that are no longer on the front.
+    The listener hears `FinalsPlanned`, of each final, and `FinalsMeasured`.
 
     Args:
         search: whose trials have ended, and whose settings ask for finals.
@@ -52,15 +57,14 @@ def run_finals(search: OpenSearch) -> None:
     done = _finished(folder, specs, search.warn)
     cheap = config.longest_train()
     search.listener(
-        "finals",
-        {
-            "members": len(members),
-            "repeats": config.final.seeds,
-            "epochs": config.final.length(cheap),
-            "cheap": cheap,
-            "finished": len(done),
-            "total": len(specs),
-        },
+        FinalsPlanned(
+            members=len(members),
+            repeats=config.final.seeds,
+            epochs=config.final.length(cheap),
+            cheap=cheap,
+            finished=len(done),
+            total=len(specs),
+        )
     )
     if len(done) < len(specs):
         work = partial(run_trial, objectives=tuple(config.objectives))
@@ -69,7 +73,7 @@ def run_finals(search: OpenSearch) -> None:
         search.warn(text)
     measure_finals(folder, workload, done)
     stayed = set(open_run(folder.path).front()["trial"])
-    search.listener("finals_measured", {"left": [n for n in members if n not in stayed]})
+    search.listener(FinalsMeasured(tuple(n for n in members if n not in stayed)))
 
 
 def front_members(folder: RunFolder, workload: Workload) -> list[int]:
@@ -191,13 +195,13 @@ class _Finals(Driver):
         if isinstance(what, AtStage):
             return
         key = self._keys[what.number]
-        which = {"trial": key.trial, "repeat": key.repeat, "name": key.name}
+        which = key.trial, key.repeat, key.name
         if isinstance(what, TrialSpec):
             words = Recipe.from_dict(what.recipe).describe()
-            self._listener("final_started", {**which, "pipeline": words})
+            self._listener(FinalStarted(*which, words))
         else:
-            counted = {"finished": len(self._done), "total": len(self._specs)}
-            self._listener("final_finished", {**which, **counted, "record": self._done[key]})
+            counted = len(self._done), len(self._specs)
+            self._listener(FinalFinished(*which, *counted, self._done[key]))
 
     def name_of(self, number: int) -> str:
         return f"final {self._keys[number].name}"

@@ -1,12 +1,11 @@
 """A search whose run folder is there, and what all its steps need."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.executors.own_work import with_own_code
 from slimtune.search.executors.run_all import run_all
+from slimtune.search.listeners.events import Listener, Warned
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, Work
@@ -14,8 +13,6 @@ from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.spec import TrialSpec
 from slimtune.search.underway.interrupts import Interrupts
 from slimtune.workload.types import Workload
-
-Listener = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class OpenSearch:
 
     def warn(self, text: str) -> None:
         """Tell a warning."""
-        self.listener("warning", {"text": text})
+        self.listener(Warned(text))
 
     def execute(self, work: Work, driver: Driver) -> None:
         """Run what a driver hands out on the config's executor, until it ends or a signal comes.

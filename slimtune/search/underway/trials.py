@@ -5,6 +5,13 @@ from functools import partial
 from slimtune.compression.recipe import Recipe
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limits import decided_violations
+from slimtune.search.listeners.events import (
+    Resumed,
+    SearchStopped,
+    StageEntered,
+    TrialFinished,
+    TrialStarted,
+)
 from slimtune.search.proposing.grid_twins import grid_trials
 from slimtune.search.proposing.proposals import proposer_of, recorded_points
 from slimtune.search.proposing.proposer import Proposer
@@ -35,7 +42,7 @@ def run_trials(search: OpenSearch) -> str:
     )
     search.execute(work, trials)
     if trials.proposer.stopped:
-        search.listener("stopped", {"reason": trials.proposer.stopped})
+        search.listener(SearchStopped(trials.proposer.stopped))
     return trials.proposer.stopped
 
 
@@ -72,13 +79,13 @@ class _Trials(Driver):
 
     def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
         if isinstance(what, AtStage):
-            self._listener("stage", {"number": what.number, "stage": what.stage})
+            self._listener(StageEntered(what.number, what.stage))
         elif isinstance(what, TrialSpec):
             self._specs[what.number] = what
             words = Recipe.from_dict(what.recipe).describe()
-            self._listener("started", {"number": what.number, "pipeline": words})
+            self._listener(TrialStarted(what.number, words))
         else:
-            self._listener("finished", {"record": self._folder.record(what.number)})
+            self._listener(TrialFinished(self._folder.record(what.number)))
 
 
 def _opened_proposer(search: OpenSearch) -> Proposer:
@@ -104,6 +111,5 @@ def _opened_proposer(search: OpenSearch) -> Proposer:
     (study, proposer), again = open_proposer(folder, opened, search.warn)
     proposer.judge_by(breaches(folder))
     if study.get_trials(deepcopy=False):
-        known = {"records": folder.records(), "again": again, "total": total}
-        search.listener("resumed", known)
+        search.listener(Resumed(tuple(folder.records()), again, total))
     return proposer

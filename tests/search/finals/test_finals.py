@@ -20,6 +20,8 @@ from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
+from slimtune.search.listeners.events import Event as SearchEvent
+from slimtune.search.listeners.events import FinalStarted
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review import evaluate
@@ -82,7 +84,7 @@ def repeated(
     shutil.copytree(cheap.path, out)
     events: list[Event] = []
     wanted = longer(config, 2, 2)
-    run = run_search(wanted, out, lambda n, v: events.append((n, v)), resume=True)
+    run = run_search(wanted, out, noting(events), resume=True)
     return run, events
 
 
@@ -170,9 +172,9 @@ def test_finals_that_were_interrupted_go_on_with_what_lacks(
     folder = copied(cheap, tmp_path / "run")
     started: list[str] = []
 
-    def stop(event: str, values: Mapping[str, Any]) -> None:
-        if event == "final_started":
-            started.append(values["name"])
+    def stop(event: SearchEvent) -> None:
+        if isinstance(event, FinalStarted):
+            started.append(event.name)
             if len(started) == 2:
                 raise KeyboardInterrupt
 
@@ -184,7 +186,10 @@ def test_finals_that_were_interrupted_go_on_with_what_lacks(
 
     events: list[Event] = []
     run = run_search(
-        longer(config, 2, 2), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 2, 2),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert dict(events)["finals"]["finished"] == 1
     names = [v["name"] for n, v in events if n == "final_started"]
@@ -203,7 +208,10 @@ def test_another_length_is_kept_beside_the_first_and_a_damaged_final_runs_again(
     before = open_run(folder.path).finals()
     events: list[Event] = []
     run = run_search(
-        longer(config, 3, 1), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 3, 1),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert before.items() <= run.finals().items()
     assert {FinalKey.parse(name).epochs for name in run.front()["final"]} == {3}
@@ -213,7 +221,10 @@ def test_another_length_is_kept_beside_the_first_and_a_damaged_final_runs_again(
     (folder.path / "finals" / first.name / "result.json").write_text("{")
     events.clear()
     again = run_search(
-        longer(config, 3, 1), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 3, 1),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert [v["name"] for n, v in events if n == "final_started"] == [first.name]
     assert f"kept as finals/{first.name}.damaged-1" in dict(events)["warning"]["text"]
@@ -236,7 +247,10 @@ def test_a_final_that_failed_for_want_of_disk_runs_again_and_the_others_stay(
         write_final_run(folder, key, record, spec, {})
     events: list[Event] = []
     run = run_search(
-        longer(config, 2, 2), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 2, 2),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert [v["name"] for n, v in events if n == "final_started"] == [no_room.name]
     (text,) = (v["text"] for n, v in events if n == "warning" and no_room.name in v["text"])
@@ -260,8 +274,8 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     more = longer(config, 2, 2).model_copy(update={"trials": 4})
     seen: list[list[Any]] = []
 
-    def look(event: str, _values: Mapping[str, Any]) -> None:
-        if event == "final_started":  # the old answer stands until there is a new one
+    def look(event: SearchEvent) -> None:
+        if isinstance(event, FinalStarted):  # the old answer stands until there is a new one
             seen.append(open_run(folder.path).front()["final"].tolist())
 
     run = run_search(more, folder.path, look, resume=True)
@@ -270,6 +284,10 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     members = {row.trial for row in read_final(folder.path) if row.trial is not None}
     assert members <= {record.number for record in run.candidates()}
     assert {key.trial for key in run.finals()} >= members
+
+
+def noting(events: list[Event]) -> Callable[[SearchEvent], None]:
+    return lambda event: events.append((event.kind, event.values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,14 +341,14 @@ def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
         failing(
             longer(config, 2, 2),
             folder,
-            lambda n, v: events.append((n, v)),
+            noting(events),
             lambda number: number in both_seeds_of_the_first,
         )
     )
     text = dict(events)["warning"]["text"]
     assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
     assert open_run(folder.path).front()["trial"].tolist() == [members[1]]
-    assert dict(events)["finals_measured"] == {"left": [members[0]]}
+    assert dict(events)["finals_measured"] == {"left": (members[0],)}
     rows = {row.trial: row.repeats for row in read_final(folder.path)}
     assert rows == {None: None, members[0]: 0, members[1]: 2}
 

@@ -30,7 +30,7 @@ def flip(path: Path, at: float = 0.5) -> None:
 
 def resumed(config: SearchConfig, run: RunFolder) -> tuple[list[tuple[str, Any]], str]:
     events: list[tuple[str, Any]] = []
-    run_search(config, run.path, lambda n, v: events.append((n, v)), resume=True)
+    run_search(config, run.path, lambda e: events.append((e.kind, e.values())), resume=True)
     return events, "\n".join(v["text"] for n, v in events if n == "warning")
 
 

@@ -26,7 +26,7 @@ def run_again(run: Path, copy: Path, lost: int | None = None) -> tuple[RunFolder
         config,
         folder,
         reopen_workload(folder, config),
-        lambda name, values: events.append((name, values)),
+        lambda e: events.append((e.kind, e.values())),
         Interrupts(lambda _: None),
         Budget(),
     )
@@ -37,7 +37,7 @@ def run_again(run: Path, copy: Path, lost: int | None = None) -> tuple[RunFolder
 def test_a_run_that_lacks_nothing_only_tells_what_it_has(digits_run: Path, tmp_path: Path) -> None:
     folder, events = run_again(digits_run, tmp_path / "copy")
     records = folder.records()
-    assert events == [("resumed", {"records": records, "again": 0, "total": len(records)})]
+    assert events == [("resumed", {"records": tuple(records), "again": 0, "total": len(records)})]
 
 
 def test_a_lost_trial_runs_again_and_comes_out_the_same(digits_run: Path, tmp_path: Path) -> None:
