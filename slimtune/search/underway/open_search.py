@@ -8,8 +8,8 @@ from slimtune.search.executors.run_all import run_all
 from slimtune.search.listeners.events import Listener, Warned
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.attempt import Aids, Work
-from slimtune.search.trial.driver import Driver
+from slimtune.search.trial.attempt import Work
+from slimtune.search.trial.driver import Driver, Relay
 from slimtune.search.trial.spec import TrialSpec
 from slimtune.search.underway.interrupts import Interrupts
 from slimtune.workload.types import Workload
@@ -46,20 +46,22 @@ class OpenSearch:
             KeyboardInterrupt: a signal came; no trial is at work any more.
             SlimtuneError: Ray cannot be started, or breaks down.
         """
-
-        def ask_unless_stopping() -> TrialSpec | None:
-            return None if self.interrupts.requested else driver.ask()
-
+        stoppable = _Stoppable(driver, self.interrupts)
         with self.interrupts.patient():
-            run_all(
-                self.config,
-                with_own_code(work, self.config),
-                self.workload,
-                ask_unless_stopping,
-                driver.tell,
-                aids=Aids(judge=driver.judge, fetch_stage=driver.fetch_stage),
-                on_event=lambda _name, what: driver.on_event(what),
-                warn=self.warn,
-                go_on=lambda: not self.interrupts.requested,
-                called=driver.name_of,
-            )
+            work = with_own_code(work, self.config)
+            run_all(self.config, work, self.workload, stoppable, warn=self.warn)
+
+
+class _Stoppable(Relay):
+    """Hands out no more trials once a signal came."""
+
+    def __init__(self, driver: Driver, interrupts: Interrupts) -> None:
+        super().__init__(driver)
+        self._interrupts = interrupts
+
+    def ask(self) -> TrialSpec | None:
+        return None if self.stopping else super().ask()
+
+    @property
+    def stopping(self) -> bool:
+        return self._interrupts.requested

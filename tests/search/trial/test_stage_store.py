@@ -17,11 +17,12 @@ from slimtune.conditions import Conditions
 from slimtune.measurement.latency import Latency
 from slimtune.results.run import Run
 from slimtune.results.store.folder import RunFolder
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.review.rerun import compare, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, FetchStage, no_stage
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.trial.stage_store import (
     RunStages,
@@ -420,21 +421,17 @@ def test_in_ray_workers_the_same_is_shared_and_made(
         TrialSpec(n, r, Conditions(seed=n, prefix_seed=shared_seed(0)))
         for n, r in enumerate(recipes)
     ]
-    outcomes: list[Outcome] = []
-    waiting = list(specs)
 
-    def tell(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        stages.add(outcome.stages)
+    class Storing(SpecList):
+        fetch_stage = staticmethod(stages.fetch)
 
-    run_ray(
-        partial(run_trial, origin=stages.origin),
-        digits,
-        lambda: waiting.pop(0) if waiting else None,
-        tell,
-        concurrency=1,
-        fetch_stage=stages.fetch,
-    )
+        def tell(self, outcome: Outcome) -> None:
+            super().tell(outcome)
+            stages.add(outcome.stages)
+
+    driver = Storing(specs)
+    RayExecutor(concurrency=1).run(partial(run_trial, origin=stages.origin), digits, driver)
+    outcomes = driver.outcomes
     assert [outcome.payload.reused for outcome in outcomes] == ["", "train"]
     for spec, outcome in zip(specs, outcomes, strict=True):
         here = run_trial(digits, spec, quick(no_stage))
