@@ -7,12 +7,12 @@ and a file would need a file system that driver and workers share.
 """
 
 import json
-import tempfile
 import uuid
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -28,6 +28,7 @@ from slimtune.search.executors.latency_lane import (
     quiet_window,
 )
 from slimtune.search.executors.mailbox import make_mailbox
+from slimtune.search.executors.ray_folder import tune_folder
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.running_trial import RunningTrial
 from slimtune.search.executors.stage_news import StageNews
@@ -91,9 +92,7 @@ class RayExecutor:
         with (
             self._session(pickled_bytes((work, shared))),
             latency_lane(),
-            tempfile.TemporaryDirectory(
-                prefix="slimtune-tune-", ignore_cleanup_errors=True
-            ) as folder,
+            tune_folder() as folder,
         ):
             name = f"slimtune-mailbox-{uuid.uuid4().hex}"
             mailbox = make_mailbox(name, ray.put((work, shared)), driver.fetch_stage)
@@ -113,7 +112,7 @@ class RayExecutor:
             shared_bytes=shared_bytes,
         )
 
-    def _fit(self, search: "_Search", folder: str) -> None:
+    def _fit(self, search: "_Search", folder: Path) -> None:
         watch = Watch(search.died, search.elapsed, self.timeout)
         resources = {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
         tuner = tune.Tuner(
@@ -129,7 +128,7 @@ class RayExecutor:
             ),
             run_config=tune.RunConfig(
                 name="search",
-                storage_path=folder,
+                storage_path=str(folder),
                 verbose=0,
                 # Tune would not try again where a process dies before its trial has begun:
                 # see `died`.
