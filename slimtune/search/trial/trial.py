@@ -3,7 +3,7 @@
 import json
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,19 +93,10 @@ def run_trial(
     clock = StageClock(aids.tell_stage)
     beginning = Beginning(origin, spec, aids.fetch_stage)
     views = SharedViews(origin, spec, aids.fetch_stage)
+    trial = _Trial(workload, spec, objectives, aids, clock, beginning, views)
     try:
         with pausing(aids.pause):
-            outcome = _measured(
-                workload,
-                spec,
-                objectives,
-                aids,
-                clock,
-                start=start,
-                keep=keep,
-                beginning=beginning,
-                views=views,
-            )
+            outcome = trial.carry_out(start, keep)
     except Ended as ended:
         outcome = ended.outcome
     except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
@@ -116,71 +107,80 @@ def run_trial(
     return views.told(beginning.told(outcome))
 
 
-def _measured(
-    workload: Workload,
-    spec: TrialSpec,
-    objectives: tuple[str, ...],
-    aids: Aids,
-    clock: StageClock,
-    *,
-    start: Progress | None,
-    keep: Keep,
-    beginning: Beginning,
-    views: SharedViews,
-) -> Outcome:
-    recipe = Recipe.from_dict(spec.recipe)
-    check_device(spec.conditions.device)
-    lookout = Lookout(
-        aids.judge,
-        partial(measure, workload, recipe, aids=aids, brief=True),
-        partial(_stopped_here, spec, clock),
-        names_of(objectives),
-    )
-    start = start or beginning.find(recipe)
-    if start is not None:
-        clock.report(f"{start.done} (from the store)", {})
+@dataclass(frozen=True)
+class _Trial:
+    """One trial at work: what it is to do, and what it is lent."""
 
-    def kept(progress: Progress) -> None:
-        keep(progress)
-        beginning.keep(progress)
+    workload: Workload
+    spec: TrialSpec
+    objectives: tuple[str, ...]
+    aids: Aids
+    clock: StageClock
+    beginning: Beginning
+    views: SharedViews
 
-    made = compress(
-        workload,
-        recipe,
-        spec.conditions,
-        observe=observe_ranges,
-        build=build_student,
-        report=clock.report,
-        start=start,
-        keep=kept,
-        watch=lookout.watch(),
-        recall=views.recall,
-    )
+    def carry_out(self, start: Progress | None, keep: Keep) -> Outcome:
+        """Compress, export, check and measure."""
+        recipe = Recipe.from_dict(self.spec.recipe)
+        check_device(self.spec.conditions.device)
+        lookout = Lookout(
+            self.aids.judge,
+            partial(measure, self.workload, recipe, aids=self.aids, brief=True),
+            partial(_stopped_here, self.spec, self.clock),
+            names_of(self.objectives),
+        )
+        start = start or self.beginning.find(recipe)
+        if start is not None:
+            self.clock.report(f"{start.done} (from the store)", {})
 
-    clock.report("parity", {})
-    check_file(workload, recipe, made)
+        def kept(progress: Progress) -> None:
+            keep(progress)
+            self.beginning.keep(progress)
 
-    clock.report("measure", {})
-    measured = measure(workload, recipe, made, aids, objectives, report=clock.report)
-    clock.stop()
-    objectives = names_of(objectives)
+        made = compress(
+            self.workload,
+            recipe,
+            self.spec.conditions,
+            observe=observe_ranges,
+            build=build_student,
+            report=self.clock.report,
+            start=start,
+            keep=kept,
+            watch=lookout.watch(),
+            recall=self.views.recall,
+        )
 
-    files = model_files(workload, recipe, made)
-    record = _record(
-        spec,
-        clock,
-        status="complete",
-        pipeline=made.left_out.described(pipeline_words(recipe, measured)),
-        objectives={name: measured[name] for name in objectives},
-        metrics={name: value for name, value in measured.items() if name not in objectives},
-        artifacts={name: sha256_bytes(data) for name, data in files.items()},
-        rungs=lookout.rungs,
-    )
-    record = checked(record, objectives)
-    files["log.txt"] = clock.text().encode()
-    return Outcome(
-        spec.number, record.status, record.objectives, record, files, record.error or ""
-    )
+        self.clock.report("parity", {})
+        check_file(self.workload, recipe, made)
+
+        self.clock.report("measure", {})
+        measured = measure(
+            self.workload,
+            recipe,
+            made,
+            self.aids,
+            objectives=self.objectives,
+            report=self.clock.report,
+        )
+        self.clock.stop()
+        objectives = names_of(self.objectives)
+
+        files = model_files(self.workload, recipe, made)
+        record = _record(
+            self.spec,
+            self.clock,
+            status="complete",
+            pipeline=made.left_out.described(pipeline_words(recipe, measured)),
+            objectives={name: measured[name] for name in objectives},
+            metrics={name: value for name, value in measured.items() if name not in objectives},
+            artifacts={name: sha256_bytes(data) for name, data in files.items()},
+            rungs=lookout.rungs,
+        )
+        record = checked(record, objectives)
+        files["log.txt"] = self.clock.text().encode()
+        return Outcome(
+            self.spec.number, record.status, record.objectives, record, files, record.error or ""
+        )
 
 
 def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
@@ -221,6 +221,7 @@ def measure(
     recipe: Recipe,
     made: Compressed,
     aids: Aids,
+    *,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     brief: bool = False,
     report: Report = report_nothing,
