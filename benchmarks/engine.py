@@ -13,7 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,17 @@ from optuna.trial import TrialState
 from table import Row
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.executors.inline import run_inline
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.inline import InlineExecutor
+from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import reconcile
 from slimtune.search.proposing.study import open_study
 from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.driver import Driver, Executor
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.spaces.space import Space, suggest_recipe
@@ -51,7 +53,7 @@ SPACE = Space.restricted({})
 
 def empty(_shared: None, spec: TrialSpec, _aids: Aids) -> Outcome:
     """Return numbers that follow from the trial's seed, at once."""
-    generator = torch.Generator().manual_seed(spec.seed)
+    generator = torch.Generator().manual_seed(spec.conditions.seed)
     values = torch.rand(len(OBJECTIVES), generator=generator).tolist()
     objectives = dict(zip(OBJECTIVES, values, strict=True))
     record = TrialRecord(
@@ -59,7 +61,7 @@ def empty(_shared: None, spec: TrialSpec, _aids: Aids) -> Outcome:
         status="complete",
         recipe=spec.recipe,
         pipeline="nothing",
-        seed=spec.seed,
+        conditions=spec.conditions,
         objectives=objectives,
     )
     files = {"model.onnx": b"0" * 300_000}
@@ -78,12 +80,12 @@ def proposer(study: optuna.Study, trials: int) -> Proposer:
         lambda trial: suggest_recipe(trial, SPACE).to_dict(),
         objectives=OBJECTIVES,
         trials=trials,
-        seed=0,
+        conditions=Conditions(seed=0),
         key=key,
     )
 
 
-class Engine:
+class Engine(Driver):
     """A run folder, its study, and the times at which trials were done."""
 
     def __init__(self, path: Path, trials: int) -> None:
@@ -110,14 +112,14 @@ class Engine:
 
 def executors(trials: int, folder: Path) -> Iterator[tuple[str, list[float]]]:
     """Yield each executor's name and the seconds between its outcomes."""
-    runs: dict[str, Callable[[Engine], None]] = {
-        "inline": lambda e: run_inline(empty, None, e.ask, e.tell),
-        "ray, 1 at a time": lambda e: run_ray(empty, None, e.ask, e.tell, concurrency=1),
-        "ray, 2 at a time": lambda e: run_ray(empty, None, e.ask, e.tell, concurrency=2),
+    runs: dict[str, Executor] = {
+        "inline": InlineExecutor(),
+        "ray, 1 at a time": RayExecutor(concurrency=1),
+        "ray, 2 at a time": RayExecutor(concurrency=2),
     }
-    for name, run in runs.items():
+    for name, executor in runs.items():
         engine = Engine(folder / name.replace(" ", "-").replace(",", ""), trials)
-        run(engine)
+        executor.run(empty, None, engine)
         warm = engine.done[3:]  # the first wait for worker processes and imports
         yield name, [after - before for before, after in itertools.pairwise(warm)]
 
@@ -159,7 +161,7 @@ def _drawn(first: int, last: int) -> list[optuna.trial.FrozenTrial]:
     for number in range(first, last):
         trial = study.ask()
         recipe = suggest_recipe(trial, SPACE).to_dict()
-        spec = TrialSpec(number, recipe, seed=number)
+        spec = TrialSpec(number, recipe, Conditions(seed=number))
         trial.set_user_attr("spec", spec.to_dict())
         trial.set_user_attr("key", key(recipe))
         objectives = empty(None, spec, Aids()).objectives

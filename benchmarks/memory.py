@@ -21,8 +21,10 @@ import torch
 from table import Row, run_script
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.conditions import Conditions
+from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
@@ -103,17 +105,11 @@ def rows(short: bool) -> Iterator[Row]:
         [sys.executable, "-c", TORCH], capture_output=True, text=True, check=True
     )
     alone, trained_alone = map(float, done.stdout.split())
-    specs = [TrialSpec(number, {}, seed=number) for number in range(2 if short else 6)]
-    outcomes: list[Outcome] = []
-    run_ray(
-        work,
-        workload(),
-        lambda: specs.pop() if specs else None,
-        outcomes.append,
-        concurrency=2,
-    )
-    found = [outcome.objectives for outcome in outcomes]
-    assert all(found), [outcome.reason for outcome in outcomes]
+    specs = [TrialSpec(number, {}, Conditions(seed=number)) for number in range(2 if short else 6)]
+    driver = SpecList(specs)
+    RayExecutor(concurrency=2).run(work, workload(), driver)
+    found = [outcome.objectives for outcome in driver.outcomes]
+    assert all(found), [outcome.reason for outcome in driver.outcomes]
     note = (
         f"torch alone has {alone:.0f} MB of its own, after 20 steps {trained_alone:.0f}; "
         "the data are 184 MB, in Ray's shared memory once"

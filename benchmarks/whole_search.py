@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import torch
 from table import Row, host, text
 
 from slimtune.search.executors import ray_tune as ray_executor
+from slimtune.search.listeners.events import Event, TrialFinished, TrialStarted
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 
@@ -45,8 +46,8 @@ def search(settings: dict[str, Any], plain: bool) -> dict[str, float]:
         tune.TuneConfig = partial(_without_reuse, tune.TuneConfig)
     times: list[float] = []
 
-    def listen(event: str, _values: Mapping[str, Any]) -> None:
-        if event in ("started", "finished"):
+    def listen(event: Event) -> None:
+        if isinstance(event, TrialStarted | TrialFinished):
             times.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:

@@ -21,11 +21,11 @@ from slimtune.results.store.folder import find_run
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.api import search as search_silently
 from slimtune.search.forecast.checkup import Checkup, check_up
+from slimtune.search.listeners.events import Listener
 from slimtune.search.opened import Run
 from slimtune.search.review.compare import compare_models
 from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.saved import load_model
-from slimtune.search.session import Listener
 from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.settings.references import code_in
 from slimtune.workload import load_progress, own_code
@@ -46,7 +46,10 @@ def search(
     Args:
         out: folder of the run; must not exist, unless ``resume``.
         preset: name of a ready-made search to start from, such as ``"demo"``.
-        listener: told what happens, in place of the progress on standard error.
+        listener: called with each event in place of the progress on standard error, such as
+            ``TrialFinished(record)``; see `slimtune.search.listeners.events`. ``event.kind`` is
+            its name, ``event.values()`` what ``--json`` prints of it. Some come from other
+            threads.
         quiet: show no progress.
         resume: go on with the run in ``out``, if there is one; settings that are not given are
             the run's.

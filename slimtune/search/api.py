@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from slimtune.search.listeners.events import Listener, ignore_events
 from slimtune.search.opened import Run, open_run
 from slimtune.search.resuming.resume import recorded_settings
-from slimtune.search.session import Listener, ignore_events, run_search
+from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 from slimtune.search.settings.references import check_address, code_in
 from slimtune.workload import own_code

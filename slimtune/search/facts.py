@@ -9,6 +9,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limits import resolve_limits
 from slimtune.search.executors.machines import workers
+from slimtune.search.listeners.events import WorkloadReady
 from slimtune.search.resuming.resume import space_words
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.own_code import code_digests
@@ -17,23 +18,30 @@ from slimtune.workload.normalisation import in_words
 from slimtune.workload.types import Workload
 
 
-def workload_words(config: SearchConfig, workload: Workload) -> dict[str, Any]:
-    """Return the facts that a search begins with, for those who watch."""
-    return {
-        "data": workload.dataset,
-        "image_shape": workload.image_shape,
-        "classes": len(workload.classes),
-        "train": len(workload.train),
-        "validation": len(workload.validation),
-        "test": len(workload.test),
-        "validation_source": workload.validation_source,
-        "notes": workload.notes,
-        "model": config.model,
-        "trials": config.total_trials(),
-        "workers": workers(config),
-        "seed": config.seed,
-        "normalisation": normalisation_words(workload),
-    }
+def workload_facts(config: SearchConfig, workload: Workload, params: int) -> WorkloadReady:
+    """Return the facts that a search begins with, for those who watch.
+
+    Args:
+        config: of the search.
+        workload: whose splits and pixels are told.
+        params: of the baseline.
+    """
+    return WorkloadReady(
+        data=workload.dataset,
+        image_shape=workload.image_shape,
+        classes=len(workload.classes),
+        train=len(workload.train),
+        validation=len(workload.validation),
+        test=len(workload.test),
+        validation_source=workload.validation_source,
+        notes=workload.notes,
+        model=config.model,
+        trials=config.total_trials(),
+        workers=workers(config),
+        seed=config.seed,
+        normalisation=normalisation_words(workload),
+        params=params,
+    )
 
 
 def normalisation_words(workload: Workload) -> str:

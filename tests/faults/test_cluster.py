@@ -22,7 +22,9 @@ import json, os, sys, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.conditions import Conditions
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 def tell_all(found):
@@ -30,8 +32,7 @@ def tell_all(found):
     sys.stdout.flush()
 
 def trials(count):
-    specs = [TrialSpec(number, {}, 0) for number in range(count)]
-    return lambda: specs.pop(0) if specs else None
+    return SpecList(TrialSpec(number, {}, Conditions(0)) for number in range(count))
 """
 
 
@@ -62,7 +63,7 @@ def meet(shared, spec, aids):
         time.sleep(0.05)
     node = ray.get_runtime_context().get_node_id()
     visible = os.environ["CUDA_VISIBLE_DEVICES"]
-    found = (node, ray.get_gpu_ids(), visible, spec.device, spec.threads)
+    found = (node, ray.get_gpu_ids(), visible, spec.conditions.device, spec.conditions.threads)
     return Outcome(spec.number, "complete", payload=found)
 
 found = {}
@@ -71,12 +72,10 @@ for name, together, cpus, gpus in (
 ):
     folder = Path(sys.argv[1], name)
     folder.mkdir()
-    told = []
-    run_ray(
-        meet, (str(folder), together), trials(together), told.append, concurrency=together,
-        cpus_per_trial=cpus, gpus_per_trial=gpus, address=cluster.address,
-    )
-    found[name] = [outcome.payload for outcome in told]
+    driver = trials(together)
+    executor = RayExecutor(together, cpus, gpus, cluster.address)
+    executor.run(meet, (str(folder), together), driver)
+    found[name] = [outcome.payload for outcome in driver.outcomes]
 tell_all(found)
 cluster.shutdown()
 """
@@ -114,7 +113,8 @@ chance = random.Random(5)
 moments = chance.sample(range(1, 26), 5)  # so many trials have ended then
 for _ in range(3):
     add_node()
-told = []
+driver = trials(30)
+told = driver.outcomes
 
 def work(folder, spec, aids):
     with open(Path(folder, str(spec.number)), "a") as file:
@@ -122,8 +122,8 @@ def work(folder, spec, aids):
     time.sleep(2.0)
     return Outcome(spec.number, "complete")
 
-def on_event(name, what):
-    if name == "finish" and len(told) in moments:
+def on_event(what):
+    if isinstance(what, Outcome) and len(told) in moments:
         ended = {str(outcome.number) for outcome in told}
         begun = [file for file in Path(sys.argv[1]).iterdir() if file.name not in ended]
         busy = {file.read_text().split()[-1] for file in begun}
@@ -134,9 +134,8 @@ def on_event(name, what):
         count["kills"] += 1
         add_node()
 
-run_ray(
-    work, sys.argv[1], trials(30), told.append, concurrency=3, gpus_per_trial=1, on_event=on_event,
-)
+driver.on_event = on_event
+RayExecutor(concurrency=3, gpus_per_trial=1).run(work, sys.argv[1], driver)
 places = [line for file in Path(sys.argv[1]).iterdir() for line in file.read_text().split()]
 count |= {"attempts": len(places), "nodes": len(set(places))}
 tell_all({**count, "told": [(outcome.number, outcome.status, outcome.reason) for outcome in told]})
@@ -216,10 +215,9 @@ def look(shared, spec, aids):
     there = [str(path) for path in shared if path.exists() and list(path.iterdir())]
     return Outcome(spec.number, "complete", payload=[*found, there])
 
-told = []
-run_ray(
-    look, [run, package, user], trials(1), told.append, concurrency=1, address=cluster.address
-)
+driver = trials(1)
+RayExecutor(1, address=cluster.address).run(look, [run, package, user], driver)
+told = driver.outcomes
 node.terminate()
 node.wait()
 cluster.shutdown()

@@ -1,7 +1,8 @@
 import json
 
 from slimtune.results.store.manifest import complete_manifest
-from slimtune.search.facts import manifest_of, workload_words
+from slimtune.search.facts import manifest_of, workload_facts
+from slimtune.search.listeners.events import WorkloadReady
 from slimtune.search.settings.config import SearchConfig
 from slimtune.workload.types import Workload
 
@@ -28,6 +29,7 @@ def test_the_worst_corner_and_the_limits_follow_from_the_baseline(
 
 
 def test_the_splits_are_counted(digits_config: SearchConfig, digits: Workload) -> None:
-    told = workload_words(digits_config, digits)
-    assert told["train"] + told["validation"] + told["test"] == 1797
-    assert (told["classes"], told["model"], told["workers"]) == (10, "resnet8", 1)
+    found = workload_facts(digits_config, digits, params=7)
+    assert isinstance(found, WorkloadReady) and found.params == 7
+    assert found.train + found.validation + found.test == 1797
+    assert (found.classes, found.model, found.workers) == (10, "resnet8", 1)

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from slimtune.results.store.lock import RunLock
 from slimtune.results.store.sealed import sealed
 from slimtune.results.views.summary import summarise
 from slimtune.search import setup
+from slimtune.search.listeners.events import EpochTrained, TrialStarted
+from slimtune.search.listeners.events import Event as SearchEvent
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review.evaluate import evaluate_in_run
 from slimtune.search.review.rerun import compare, rerun_trial
@@ -39,13 +41,17 @@ from slimtune.workload.zoo.protocol import ZOO
 Event = tuple[str, Mapping[str, Any]]
 
 
+def noting(events: list[Event]) -> Callable[[SearchEvent], None]:
+    return lambda event: events.append((event.kind, event.values()))
+
+
 @pytest.fixture(scope="module")
 def searched(
     digits_config: SearchConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, list[Event]]:
     events: list[Event] = []
     out = tmp_path_factory.mktemp("runs") / "inline"
-    run = run_search(digits_config, out, lambda name, values: events.append((name, values)))
+    run = run_search(digits_config, out, noting(events))
     return run, events
 
 
@@ -216,7 +222,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(
     (tmp_path / "file").touch()
     events: list[str] = []
     with pytest.raises(UserError, match="cannot be made"):
-        run_search(digits_config, tmp_path / "file" / "run", lambda e, _: events.append(e))
+        run_search(digits_config, tmp_path / "file" / "run", lambda e: events.append(e.kind))
     assert events == []
 
 
@@ -263,8 +269,8 @@ def test_a_grid_runs_every_recipe_with_every_seed_under_another_teacher(
     changes = {"sampler": "grid", "seeds": (3, 4), "space": space, "teacher": "resnet8b"}
     config = digits_config.model_copy(update={**changes, "trials": None})
     events: list[Event] = []
-    run = run_search(config, tmp_path / "g", lambda n, values: events.append((n, values)))
-    asked = [(r.recipe["prune"]["amount"], r.seed) for r in run.records]
+    run = run_search(config, tmp_path / "g", noting(events))
+    asked = [(r.recipe["prune"]["amount"], r.conditions.seed) for r in run.records]
     assert asked == [(0.25, 3), (0.25, 4), (0.5, 3), (0.5, 4)]
     assert [name for name, _ in events].count("teacher") == 1
     assert (run.path / "teacher" / "model.onnx").is_file()
@@ -290,14 +296,14 @@ def test_a_search_stopped_and_resumed_makes_what_one_in_one_go_makes(
     whole, _ = searched
     out = tmp_path / "run"
 
-    def stop(event: str, values: Mapping[str, Any]) -> None:
-        if event == "started" and values["number"] == 2:
+    def stop(event: SearchEvent) -> None:
+        if isinstance(event, TrialStarted) and event.number == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_search(digits_config, out, stop)
     events: list[Event] = []
-    run = run_search(digits_config, out, lambda n, v: events.append((n, v)), resume=True)
+    run = run_search(digits_config, out, noting(events), resume=True)
     assert [r.recipe for r in run.records] == [r.recipe for r in whole.records]
     assert [r.artifacts for r in run.records] == [r.artifacts for r in whole.records]
     names = [name for name, _ in events]
@@ -344,8 +350,8 @@ def test_a_run_that_another_process_writes_is_refused(
 def test_a_search_stopped_before_its_baseline_leaves_no_folder_and_one_killed_starts_over(
     digits_config: SearchConfig, tmp_path: Path
 ) -> None:
-    def stop(event: str, values: Mapping[str, Any]) -> None:
-        if event == "epoch":
+    def stop(event: SearchEvent) -> None:
+        if isinstance(event, EpochTrained):
             raise KeyboardInterrupt
 
     out = tmp_path / "run"
@@ -371,9 +377,9 @@ def test_a_grid_can_be_begun_with_a_part_of_it_and_completed(
     }
     part = digits_config.model_copy(update={"sampler": "grid", "seeds": (3, 4), "space": space})
     first = run_search(part.model_copy(update={"trials": 3}), tmp_path / "g")
-    assert [r.seed for r in first.records] == [3, 4, 3]
+    assert [r.conditions.seed for r in first.records] == [3, 4, 3]
     run = run_search(part.model_copy(update={"trials": None}), tmp_path / "g", resume=True)
-    asked = [(r.recipe["prune"]["amount"], r.seed) for r in run.records]
+    asked = [(r.recipe["prune"]["amount"], r.conditions.seed) for r in run.records]
     assert asked == [(0.25, 3), (0.25, 4), (0.5, 3), (0.5, 4)]
 
 
@@ -407,7 +413,7 @@ def test_constraints_start_points_and_a_flat_end_of_a_whole_search(
         }
     )
     events: list[Event] = []
-    run = run_search(config, tmp_path / "r", lambda n, values: events.append((n, values)))
+    run = run_search(config, tmp_path / "r", noting(events))
     assert [r.pipeline for r in run.records[:3]] == ["unchanged", "int8_static", "unchanged"]
     half = run.baseline["objectives"]["size_bytes"] / 2
     assert run.limits == {"size_bytes": half, "accuracy": 0.0}
@@ -447,9 +453,7 @@ def test_a_steered_search_that_was_stopped_and_resumed_is_the_one_in_one_go(
     out = tmp_path / "run"
     flat = config.model_copy(update={"stop_when_flat": 1})
     events: list[Event] = []
-
-    def listen(name: str, values: Mapping[str, Any]) -> None:
-        events.append((name, values))
+    listen = noting(events)
 
     short = run_search(flat, out, listen)  # one flat trial stops it
     assert 0 < len(short.records) < 8 and "stopped" in dict(events)
@@ -485,8 +489,8 @@ def test_more_trials_bring_no_more_start_points(
     more = config.model_copy(update={"trials": 16})  # of a new search, four are fixed
     assert len(more.points()) == 4
 
-    def stop(event: str, values: Mapping[str, Any]) -> None:
-        if event == "started" and values["number"] == 2:
+    def stop(event: SearchEvent) -> None:
+        if isinstance(event, TrialStarted) and event.number == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

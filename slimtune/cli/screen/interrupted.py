@@ -4,20 +4,18 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.screen.words import program
 from slimtune.cli.state import State
 from slimtune.errors import RunError
 from slimtune.results.store.files import read_json
+from slimtune.search.listeners.events import Event, Listener, Stuck
 from slimtune.search.listeners.last_words import hush
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-_Listener = Callable[[str, Mapping[str, Any]], None]
 
 
 def _interrupt(*_: object) -> None:
@@ -66,16 +64,16 @@ def _needs_consent(run: Path) -> bool:
         return False
 
 
-def leaving_when_stuck(state: State, listener: _Listener) -> _Listener:
+def leaving_when_stuck(state: State, listener: Listener) -> Listener:
     """Return the listener of a search whose process ends if an interrupt finds it stuck.
 
     Nothing is lost by that: every trial is written down when it finishes, and the lock of a
     process that is gone holds nobody up.
     """
 
-    def heard(event: str, values: Mapping[str, Any]) -> None:
-        listener(event, values)
-        if event == "stuck":
+    def heard(event: Event) -> None:
+        listener(event)
+        if isinstance(event, Stuck):
             echo(interrupted_line(state), err=True)
             hush()
             os._exit(INTERRUPTED)

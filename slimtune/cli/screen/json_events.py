@@ -7,25 +7,35 @@ from typing import Any
 
 from slimtune.cli.screen.terminal import echo
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.listeners.events import Event
 
 
-def json_line(event: str, values: Mapping[str, Any]) -> str:
-    """Return one line of JSON: ``event``, and what it is about.
+def json_line(kind: str, values: Mapping[str, Any]) -> str:
+    """Return one line of JSON: what happened, under ``event``, and what it is about.
 
     Args:
-        event: its name, as listeners of `run_search` hear it.
-        values: with it. A record is told without its recipe, artifacts and host, which are in
+        kind: of the event.
+        values: of it. A record is shown without its recipe, artifacts and host, which are in
             the trial's result.json.
     """
     plain = {name: _plain(value) for name, value in values.items()}
-    return json.dumps({"event": event, **plain}, ensure_ascii=False, allow_nan=False)
+    return json.dumps({"event": kind, **plain}, ensure_ascii=False, allow_nan=False)
 
 
-_TOLD = ("number", "status", "pipeline", "seed", "objectives", "metrics", "error", "seconds")
+_SHOWN = (
+    "number",
+    "status",
+    "pipeline",
+    "seed",
+    "objectives",
+    "metrics",
+    "error",
+    "seconds",
+)
 
 
 class JsonEvents:
-    """A listener of `run_search` that writes each as a `json_line` to standard output.
+    """A listener of `run_search` that writes each event to standard output.
 
     Args:
         write: takes a line.
@@ -34,14 +44,14 @@ class JsonEvents:
     def __init__(self, write: Callable[[str], None] = echo) -> None:
         self._write = write
 
-    def __call__(self, event: str, values: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Write one event."""
-        self._write(json_line(event, values))
+        self._write(json_line(event.kind, event.values()))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, TrialRecord):
-        return {name: _plain(one) for name, one in value.to_dict().items() if name in _TOLD}
+        return {name: _plain(one) for name, one in value.to_dict().items() if name in _SHOWN}
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

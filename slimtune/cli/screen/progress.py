@@ -1,10 +1,11 @@
 """What a search shows while it runs: a live picture on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import singledispatchmethod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -17,6 +18,29 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import plural
+from slimtune.search.listeners.events import (
+    BaselineMeasured,
+    Decoding,
+    EpochTrained,
+    Event,
+    FinalFinished,
+    FinalsMeasured,
+    FinalsPlanned,
+    FinalStarted,
+    FrontMeasured,
+    LimitsSet,
+    ReportWritten,
+    Resumed,
+    SearchStopped,
+    StageEntered,
+    Stopping,
+    Stuck,
+    TeacherMeasured,
+    TrialFinished,
+    TrialStarted,
+    Warned,
+    WorkloadReady,
+)
 from slimtune.version import __version__
 
 _SILENCE = 10.0
@@ -65,54 +89,60 @@ class Progress:
         """Remove the live picture."""
         self._picture.stop()
 
-    def __call__(self, event: str, values: Mapping[str, Any]) -> None:
-        """Show one event; an event without a method here is passed over."""
-        show = getattr(self, f"_on_{event}", None)
-        if show is not None:
-            show(values)
+    def __call__(self, event: Event) -> None:
+        """Show one event; an event of a type without a method here is passed over."""
+        self._show(event)
+
+    @singledispatchmethod
+    def _show(self, event: Event) -> None:
+        """Show nothing of other events."""
 
     def _line(self, text: str, style: str | None = None) -> None:
         # soft_wrap: a line of a log stays one line, however narrow the window
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
-    def _on_workload(self, values: Mapping[str, Any]) -> None:
-        self._view.total = values["trials"]
+    @_show.register
+    def _on_workload(self, event: WorkloadReady) -> None:
+        self._view.total = event.trials
         # not before: a search that is refused has no folder
         self._line(f"slimtune {__version__} · run folder {self._out}")
-        channels, height, width = values["image_shape"]
+        channels, height, width = event.image_shape
         self._line(
-            f"data      {values['data']} · {values['classes']} classes · "
-            f"{channels}×{height}×{width} · train {values['train']}, "
-            f"validation {values['validation']} ({_origin(values['validation_source'])}), "
-            f"test {values['test']}"
+            f"data      {event.data} · {event.classes} classes · "
+            f"{channels}×{height}×{width} · train {event.train}, "
+            f"validation {event.validation} ({_origin(event.validation_source)}), "
+            f"test {event.test}"
         )
-        for line in words.notes(values.get("notes", ())):
+        for line in words.notes(event.notes):
             self._line(line)
-        if pixels := values.get("normalisation"):
+        if pixels := event.normalisation:
             self._line(f"pixels    {pixels}")
         self._line(
-            f"search    {values['model']} · {words.count(values['params'])} params · "
-            f"{values['trials']} trials × {values['workers']} workers · seed {values['seed']}"
+            f"search    {event.model} · {words.count(event.params)} params · "
+            f"{event.trials} trials × {event.workers} workers · seed {event.seed}"
         )
 
-    def _on_decoding(self, values: Mapping[str, Any]) -> None:
-        text = f"decoding images: {values['images']} of {values['of']}"
+    @_show.register
+    def _on_decoding(self, event: Decoding) -> None:
+        text = f"decoding images: {event.images} of {event.of}"
         self._view.title = text
         if not self._live and self._clock() - self._told >= _SILENCE:
             self._line(text)
             self._told = self._clock()
 
-    def _on_epoch(self, values: Mapping[str, Any]) -> None:
-        accuracy = words.accuracy(values["validation_accuracy"])
-        text = f"epoch {values['epoch']}  loss {values['loss']:.4f}  validation {accuracy}"
-        what = values.get("what", "baseline")
-        self._view.title = f"{what}  {text}"
+    @_show.register
+    def _on_epoch(self, event: EpochTrained) -> None:
+        accuracy = words.accuracy(event.validation_accuracy)
+        text = f"epoch {event.epoch}  loss {event.loss:.4f}  validation {accuracy}"
+        self._view.title = f"{event.what}  {text}"
         due = not self._live and self._clock() - self._told >= _SILENCE
         if self._verbose or due:
-            self._line(f"{what:<8}  {text}")
+            self._line(f"{event.what:<8}  {text}")
             self._told = self._clock()
 
-    def _on_baseline(self, values: Mapping[str, Any]) -> None:
+    @_show.register
+    def _on_baseline(self, event: BaselineMeasured) -> None:
+        values = event.measured
         stable = values.get("latency_stable") is not False
         self._line(
             f"baseline  accuracy {words.accuracy(values['accuracy'])} validation, "
@@ -122,57 +152,66 @@ class Progress:
         )
         self._view.title = "starting workers"
 
-    def _on_limits(self, values: Mapping[str, Any]) -> None:
-        text = conditions(values["limits"], values["asked"]) or "none"
-        if "before" in values:
-            text += f" (before: {conditions(values['before'], values['asked_before']) or 'none'})"
+    @_show.register
+    def _on_limits(self, event: LimitsSet) -> None:
+        text = conditions(event.limits, event.asked) or "none"
+        if event.before is not None:
+            before = conditions(event.before, event.asked_before or {}) or "none"
+            text += f" (before: {before})"
         self._line(f"limits    {text}")
-        if numbers := values.get("stopped"):
+        if numbers := event.stopped:
             those = ", ".join(map(str, numbers))
             self._line(
                 f"limits    {plural(len(numbers), 'trial')} stopped under earlier limits stay "
                 f"stopped ({those}); slimtune rerun {self._out} --trial N runs one to its end"
             )
 
-    def _on_teacher(self, values: Mapping[str, Any]) -> None:
+    @_show.register
+    def _on_teacher(self, event: TeacherMeasured) -> None:
         self._line(
-            f"teacher   {values['model']} · accuracy {words.accuracy(values['accuracy'])} "
-            f"validation, {words.accuracy(values['test_accuracy'])} test"
+            f"teacher   {event.model} · accuracy {words.accuracy(event.measured['accuracy'])} "
+            f"validation, {words.accuracy(event.measured['test_accuracy'])} test"
         )
 
-    def _on_warning(self, values: Mapping[str, Any]) -> None:
-        self._line(f"warning: {values['text']}", style="yellow")
+    @_show.register
+    def _on_warning(self, event: Warned) -> None:
+        self._line(f"warning: {event.text}", style="yellow")
 
-    def _on_resumed(self, values: Mapping[str, Any]) -> None:
-        records: list[TrialRecord] = values["records"]
-        self._view.total = values["total"]
-        self._view.begin(records, self._opened())
+    @_show.register
+    def _on_resumed(self, event: Resumed) -> None:
+        self._view.total = event.total
+        self._view.begin(event.records, self._opened())
         self._view.title = "trials"
-        again = f", {values['again']} will run again" if values["again"] else ""
-        self._line(f"resumed   {len(records)} of {values['total']} trials are finished{again}")
+        again = f", {event.again} will run again" if event.again else ""
+        self._line(f"resumed   {len(event.records)} of {event.total} trials are finished{again}")
 
-    def _on_stopping(self, values: Mapping[str, Any]) -> None:
+    @_show.register
+    def _on_stopping(self, event: Stopping) -> None:
         self._line(
-            f"stopping: no new trial starts; running trials have {values['grace']:g} s to finish "
+            f"stopping: no new trial starts; running trials have {event.grace:g} s to finish "
             "(repeat to stop at once)"
         )
 
-    def _on_stuck(self, values: Mapping[str, Any]) -> None:
+    @_show.register
+    def _on_stuck(self, event: Stuck) -> None:
         self._picture.stop()  # the process ends here and now, and must leave the cursor behind
 
-    def _on_started(self, values: Mapping[str, Any]) -> None:
+    @_show.register
+    def _on_started(self, event: TrialStarted) -> None:
         if self._view.title != "trials":
             self._view.begin([], self._opened())
             self._view.title = "trials"
-        self._view.start(values["number"], values["pipeline"])
+        self._view.start(event.number, event.pipeline)
         if self._verbose:
-            self._line(f"trial {values['number']:4d}  started  {values['pipeline']}")
+            self._line(f"trial {event.number:4d}  started  {event.pipeline}")
 
-    def _on_stage(self, values: Mapping[str, Any]) -> None:
-        self._view.stage(values["number"], values["stage"])
+    @_show.register
+    def _on_stage(self, event: StageEntered) -> None:
+        self._view.stage(event.number, event.stage)
 
-    def _on_finished(self, values: Mapping[str, Any]) -> None:
-        record: TrialRecord = values["record"]
+    @_show.register
+    def _on_finished(self, event: TrialFinished) -> None:
+        record = event.record
         told = outcome(record)
         self._view.finish(record, told)
         if not self._live or self._verbose:
@@ -183,46 +222,51 @@ class Progress:
         if self._view.finished == self._view.total:
             self._view.title = "trials, measuring the front"
 
-    def _on_stopped(self, values: Mapping[str, Any]) -> None:
-        self._line(
-            f"stopped   {values['reason']} · {self._view.finished}/{self._view.total} trials"
-        )
+    @_show.register
+    def _on_stopped(self, event: SearchStopped) -> None:
+        self._line(f"stopped   {event.reason} · {self._view.finished}/{self._view.total} trials")
         self._view.title = "trials, measuring the front"
 
-    def _on_finals(self, values: Mapping[str, Any]) -> None:
-        members, repeats, epochs = values["members"], values["repeats"], values["epochs"]
+    @_show.register
+    def _on_finals(self, event: FinalsPlanned) -> None:
+        members, repeats, epochs = event.members, event.repeats, event.epochs
         text = f"finals    the front's {plural(members, 'member')} again, "
         text += f"{plural(repeats, 'seed')} each, {plural(epochs, 'epoch')}"
-        text += f" (trials: {values['cheap']})" if epochs != values["cheap"] else ""
-        finished, total = values["finished"], values["total"]
+        text += f" (trials: {event.cheap})" if epochs != event.cheap else ""
+        finished, total = event.finished, event.total
         self._line(text + (f" · {finished} of {total} are finished" if finished else ""))
         self._view.finals(finished, total)
 
-    def _on_final_started(self, values: Mapping[str, Any]) -> None:
+    @_show.register
+    def _on_final_started(self, event: FinalStarted) -> None:
         if self._verbose:
-            self._line(f"final {values['name']}  started  {values['pipeline']}")
+            self._line(f"final {event.name}  started  {event.pipeline}")
 
-    def _on_final_finished(self, values: Mapping[str, Any]) -> None:
-        record: TrialRecord = values["record"]
-        finished, total = values["finished"], values["total"]
+    @_show.register
+    def _on_final_finished(self, event: FinalFinished) -> None:
+        record = event.record
+        finished, total = event.finished, event.total
         told = outcome(record)
-        self._view.finals(finished, total, f"final {values['name']}: {told}")
+        self._view.finals(finished, total, f"final {event.name}: {told}")
         if not self._live or self._verbose:
             counted = f"{finished}/{total}"
-            self._line(f"final {values['name']}  {counted:>7}  {told}  {record.pipeline}")
+            self._line(f"final {event.name}  {counted:>7}  {told}  {record.pipeline}")
 
-    def _on_finals_measured(self, values: Mapping[str, Any]) -> None:
-        if left := values["left"]:
+    @_show.register
+    def _on_finals_measured(self, event: FinalsMeasured) -> None:
+        if left := event.left:
             trials = "trial" if len(left) == 1 else "trials"
             numbers = ", ".join(map(str, left))
             self._line(f"finals    no longer on the front at full length: {trials} {numbers}")
 
-    def _on_final(self, values: Mapping[str, Any]) -> None:
-        volume = values.get("share", values["hypervolume"])
-        self._line(f"front     {values['members']} members · hypervolume {volume:.4g}")
+    @_show.register
+    def _on_final(self, event: FrontMeasured) -> None:
+        volume = event.share
+        self._line(f"front     {event.members} members · hypervolume {volume:.4g}")
 
-    def _on_report(self, values: Mapping[str, Any]) -> None:
-        self._line(f"report    {values['path']}")
+    @_show.register
+    def _on_report(self, event: ReportWritten) -> None:
+        self._line(f"report    {event.path}")
 
     def _opened(self) -> Run | None:
         """Return the run, if it can be shown: the picture is no reason to stop."""

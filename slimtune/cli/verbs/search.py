@@ -16,7 +16,7 @@ from slimtune.cli.options.steering import STEERING
 from slimtune.cli.screen.console import log_console, result_console
 from slimtune.cli.screen.dry_run import show_dry_run
 from slimtune.cli.screen.interrupted import leaving_when_stuck
-from slimtune.cli.screen.json_events import JsonEvents
+from slimtune.cli.screen.json_events import JsonEvents, json_line
 from slimtune.cli.screen.progress import Progress
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.screen.words import program
@@ -120,9 +120,8 @@ def _run_with_progress(state: State, config: SearchConfig, out: Path, resume: bo
 
 def _run_and_tell(state: State, config: SearchConfig, out: Path, resume: bool) -> Run:
     """Run the search; every event, and the front in the end, is a line of JSON."""
-    tell = JsonEvents()
-    run = run_search(config, out, leaving_when_stuck(state, tell), resume=resume)
-    tell("front", {"run": str(run.path), "members": json.loads(front_json(run))})
+    run = run_search(config, out, leaving_when_stuck(state, JsonEvents()), resume=resume)
+    echo(json_line("front", {"run": str(run.path), "members": json.loads(front_json(run))}))
     return run
 
 

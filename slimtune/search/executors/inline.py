@@ -1,47 +1,44 @@
 """Run the trials in this process, one after another: no Ray, and breakpoints work."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
-from slimtune.search.trial.attempt import Aids, AtStage, OnEvent, Work, attempt, ignore_event
-from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.attempt import Aids, AtStage, Work, attempt
+from slimtune.search.trial.driver import Driver
+from slimtune.search.trial.spec import TrialSpec
 from slimtune.search.trial.timeouts import timed
 
 
-def run_inline(
-    work: Work,
-    shared: Any,
-    ask: Callable[[], TrialSpec | None],
-    tell: Callable[[Outcome], None],
-    *,
-    aids: Aids | None = None,
-    timeout: float | None = None,
-    on_event: OnEvent = ignore_event,
-) -> None:
-    """Run every trial that ``ask`` hands out; each outcome is told before the next ask.
+@dataclass(frozen=True)
+class InlineExecutor:
+    """Runs trials here; each outcome is told before the next is asked for.
 
-    Args:
-        work: the body of a trial.
-        shared: handed to ``work`` as it is.
-        ask: the next trial, or None when there are no more.
-        tell: receives each outcome once.
-        aids: lent to every trial.
+    Attributes:
         timeout: seconds that a trial may take; one that hangs in native code is not ended.
-        on_event: told of ``("start", spec)``, of ``("stage", at_stage)`` and, after ``tell``, of
-            ``("finish", outcome)``.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
     """
-    aids = aids or Aids()
-    work = timed(work, timeout)
-    while (spec := ask()) is not None:
-        on_event("start", spec)
-        outcome = attempt(work, shared, spec, replace(aids, tell_stage=_teller(spec, on_event)))
-        tell(outcome)
-        on_event("finish", outcome)
+
+    timeout: float | None = None
+
+    def run(self, work: Work, shared: Any, driver: Driver) -> None:
+        """Run every trial that the driver hands out.
+
+        Args:
+            work: the body of a trial.
+            shared: handed to ``work`` as it is.
+            driver: asked until it has no more.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
+        """
+        work = timed(work, self.timeout)
+        while (spec := driver.ask()) is not None:
+            driver.on_event(spec)
+            aids = Aids(driver.judge, driver.fetch_stage, tell_stage=_teller(spec, driver))
+            outcome = attempt(work, shared, spec, aids)
+            driver.tell(outcome)
+            driver.on_event(outcome)
 
 
-def _teller(spec: TrialSpec, on_event: OnEvent) -> Callable[[str], None]:
-    return lambda stage: on_event("stage", AtStage(spec.number, stage))
+def _teller(spec: TrialSpec, driver: Driver) -> Callable[[str], None]:
+    return lambda stage: driver.on_event(AtStage(spec.number, stage))

@@ -1,15 +1,17 @@
-"""A folder for one Ray of ours: private, with a short path, and gone when that Ray has ended.
+"""Folders of Ray and of Ray Tune: private, held by their process, and swept if that was killed.
 
-Ray's own default is ``/tmp/ray``, which all users of a machine share and may look into. Its
-sockets lie below the folder, and the kernel takes no more than 107 bytes of path for one, so that
-a TMPDIR as clusters have it is too long.
+That of a Ray of ours has a short path, and is gone when that Ray has ended. Ray's own default is
+``/tmp/ray``, which all users of a machine share and may look into. Its sockets lie below the
+folder, and the kernel takes no more than 107 bytes of path for one, so that a TMPDIR as clusters
+have it is too long.
 """
 
 import fcntl
 import os
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,29 +23,31 @@ SOCKET_PATH = 107
 BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
 """Bytes of path that Ray adds; the last number is a process, of seven digits at most."""
 PREFIX = "st-ray-"
+TUNE_PREFIX = "st-tune-"
 _OWN = len(f"/{PREFIX}xxxxxxxx")
 _LOCK = "lock"
 _YOUNG = 60.0
 """Seconds in which a folder may still have no lock."""
 
 
-class RayFolder:
+class HeldFolder:
     """A new private folder, held until `remove`; those of processes that were killed are swept.
+
+    Args:
+        prefix: of its name; all that bear it are looked at.
+        parent: where to make it.
 
     Attributes:
         path: the folder, of mode 0700.
-        inside: what Ray is given, which opens it to everybody.
 
     Raises:
-        SlimtuneError: there is no folder to make it in.
+        SlimtuneError: it cannot be made there.
     """
 
-    def __init__(self) -> None:
-        parent = _parent()
-        _sweep(parent)
+    def __init__(self, prefix: str, parent: Path) -> None:
+        _sweep(parent, prefix)
         try:
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # with mode 0700
-            self.inside = self.path / "r"
+            self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))  # with mode 0700
             self._lock: IO[str] = (self.path / _LOCK).open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -52,9 +56,38 @@ class RayFolder:
             ) from None
 
     def remove(self) -> None:
-        """Remove the folder, as far as Ray's processes let it; the next start sweeps the rest."""
+        """Remove the folder, as far as Ray's processes let it; the next one sweeps the rest."""
         discard(self.path)
         self._lock.close()
+
+
+class RayFolder(HeldFolder):
+    """The folder of one Ray.
+
+    Attributes:
+        inside: what Ray is given, which opens it to everybody.
+
+    Raises:
+        SlimtuneError: there is no folder to make it in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(PREFIX, _parent())
+        self.inside = self.path / "r"
+
+
+@contextmanager
+def tune_folder() -> Iterator[Path]:
+    """Have a folder for what Ray Tune writes down and nobody reads.
+
+    Raises:
+        SlimtuneError: there is no folder to make it in.
+    """
+    folder = HeldFolder(TUNE_PREFIX, Path(tempfile.gettempdir()))
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
 def check_folder() -> None:
@@ -86,9 +119,9 @@ def _parent() -> Path:
     )
 
 
-def _sweep(parent: Path) -> None:
+def _sweep(parent: Path, prefix: str) -> None:
     """Remove folders whose process is gone: it held their lock."""
-    for path in parent.glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{prefix}*"):
         with suppress(OSError):
             status = path.lstat()
             if status.st_uid != os.getuid() or path.is_symlink():

@@ -1,17 +1,18 @@
 """Run the trials side by side on Ray Tune, which schedules them and decides nothing.
 
-Each call builds a new Tuner over ``ask`` and ``tell``; no state of Tune's is kept or read.
+Each call builds a new Tuner over the driver; no state of Tune's is kept or read.
 What all trials share goes once into Ray's object store. What a trial makes comes back through
 a mailbox, an actor beside the driver: Tune's own results are small dicts, made for scalars,
 and a file would need a file system that driver and workers share.
 """
 
 import json
-import tempfile
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -27,22 +28,14 @@ from slimtune.search.executors.latency_lane import (
     quiet_window,
 )
 from slimtune.search.executors.mailbox import make_mailbox
+from slimtune.search.executors.ray_folder import tune_folder
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.running_trial import RunningTrial
 from slimtune.search.executors.stage_news import StageNews
 from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler
 from slimtune.search.trial.allocator import keep_freed_memory
-from slimtune.search.trial.attempt import (
-    Aids,
-    FetchStage,
-    Judge,
-    OnEvent,
-    Work,
-    attempt,
-    go_on,
-    ignore_event,
-    no_stage,
-)
+from slimtune.search.trial.attempt import Aids, Judge, Work, attempt, go_on
+from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.timeouts import timed
 
@@ -54,99 +47,102 @@ DIED = (
 )
 
 
-def run_ray(
-    work: Work,
-    shared: Any,
-    ask: Callable[[], TrialSpec | None],
-    tell: Callable[[Outcome], None],
-    *,
-    concurrency: int,
-    cpus_per_trial: float = 1,
-    gpus_per_trial: float = 0,
-    address: str | None = None,
-    timeout: float | None = None,
-    fetch_stage: FetchStage = no_stage,
-    on_event: OnEvent = ignore_event,
-    judge: Judge = go_on,
-) -> None:
-    """Run every trial that ``ask`` hands out, ``concurrency`` at a time.
+@dataclass(frozen=True)
+class RayExecutor:
+    """Runs trials side by side on Ray Tune.
 
-    ``ask``, ``tell``, ``on_event`` and ``judge`` are called in this process and thread. With a
-    concurrency of 1 each outcome is told before the next ask, as `run_inline` does. A trial
-    whose process dies runs again from its start, up to `RETRIES` times, then fails.
+    With a concurrency of 1 each outcome is told before the next trial is asked for, as
+    `InlineExecutor` does. A trial whose process dies runs again from its start, up to `RETRIES`
+    times, then fails.
 
-    Args:
-        work: the body of a trial; runs in worker processes, which are reused.
-        shared: handed to ``work``; its numpy arrays are read-only there and are not copied.
-        ask: the next trial, or None when there are no more.
-        tell: receives each outcome once.
+    Attributes:
         concurrency: trials at a time, at least 1.
         cpus_per_trial: CPUs that Ray reserves for one.
         gpus_per_trial: GPUs, or the fraction of one; bookkeeping, not a memory limit.
         address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
             this process is connected to one already.
         timeout: seconds that a trial may take; one that hangs is ended with its process.
-        fetch_stage: lent to every trial; called in a process on this host.
-        on_event: told of ``("start", spec)`` and, after ``tell``, of ``("finish", outcome)``;
-            from another thread of ``("stage", at_stage)``.
-        judge: shown each trial at each of its rungs, while it waits; one that it stops is told
-            as it stood there, and its worker takes the next.
-
-    Raises:
-        ConfigError: not even one trial fits the resources there are.
-        SlimtuneError: Ray cannot be started or reached, or breaks down.
-        KeyboardInterrupt: Ctrl-C. What had finished has been told.
     """
-    work = timed(work, timeout)
-    size = pickled_bytes((work, shared))
-    with (
-        ray_session(
-            address,
-            concurrency=concurrency,
-            cpus=cpus_per_trial,
-            gpus=gpus_per_trial,
-            shared_bytes=size,
-        ),
-        latency_lane(),
-        tempfile.TemporaryDirectory(prefix="slimtune-tune-", ignore_cleanup_errors=True) as folder,
-    ):
-        name = f"slimtune-mailbox-{uuid.uuid4().hex}"
-        mailbox = make_mailbox(name, ray.put((work, shared)), fetch_stage)
-        search = _Search(ask, tell, on_event, mailbox, name, judge)
-        resources = {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
-        try:
-            watch = Watch(search.died, search.elapsed, timeout)
-            with StageNews(mailbox, on_event):
-                _fit(search, watch, resources, concurrency, folder)
-        finally:
-            ray.kill(mailbox)
+
+    concurrency: int
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    address: str | None = None
+    timeout: float | None = None
+
+    def run(self, work: Work, shared: Any, driver: Driver) -> None:
+        """Run every trial that the driver hands out.
+
+        The driver is called in this process and thread, but for stages that are entered, of which
+        it hears from another thread, and for its ``fetch_stage``, which a process on this host
+        calls. Its judge is shown each trial at each of its rungs, while it waits; one that it
+        stops is told as it stood there, and its worker takes the next.
+
+        Args:
+            work: the body of a trial; runs in worker processes, which are reused.
+            shared: handed to ``work``; its numpy arrays are read-only there and are not copied.
+            driver: asked until it has no more.
+
+        Raises:
+            ConfigError: not even one trial fits the resources there are.
+            SlimtuneError: Ray cannot be started or reached, or breaks down.
+            KeyboardInterrupt: Ctrl-C. What had finished has been told.
+        """
+        work = timed(work, self.timeout)
+        with (
+            self._session(pickled_bytes((work, shared))),
+            latency_lane(),
+            tune_folder() as folder,
+        ):
+            name = f"slimtune-mailbox-{uuid.uuid4().hex}"
+            mailbox = make_mailbox(name, ray.put((work, shared)), driver.fetch_stage)
+            search = _Search(driver, mailbox, name)
+            try:
+                with StageNews(mailbox, driver.on_event):
+                    self._fit(search, folder)
+            finally:
+                ray.kill(mailbox)
+
+    def _session(self, shared_bytes: int) -> AbstractContextManager[None]:
+        return ray_session(
+            self.address,
+            concurrency=self.concurrency,
+            cpus=self.cpus_per_trial,
+            gpus=self.gpus_per_trial,
+            shared_bytes=shared_bytes,
+        )
+
+    def _fit(self, search: "_Search", folder: Path) -> None:
+        watch = Watch(search.died, search.elapsed, self.timeout)
+        resources = {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(_RayTrial, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=search,
+                scheduler=JudgingScheduler(search.ends),
+                num_samples=-1,
+                max_concurrent_trials=self.concurrency,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=str(folder),
+                verbose=0,
+                # Tune would not try again where a process dies before its trial has begun:
+                # see `died`.
+                failure_config=tune.FailureConfig(max_failures=0),
+                callbacks=[watch],
+                # Tune's default for a class; its failure counts as the trial's, and runs it again.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        _run(tuner, search)
 
 
-def _fit(
-    search: "_Search", watch: Watch, resources: dict[str, float], concurrency: int, folder: str
-) -> None:
-    tuner = tune.Tuner(
-        tune.with_resources(_RayTrial, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=search,
-            scheduler=JudgingScheduler(search.ends),
-            num_samples=-1,
-            max_concurrent_trials=concurrency,
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name="search",
-            storage_path=folder,
-            verbose=0,
-            # Tune would not try again where a process dies before its trial has begun: see `died`.
-            failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[watch],
-            # Tune's default for a class; its failure counts as the trial's, and runs it again.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
+def _run(tuner: tune.Tuner, search: "_Search") -> None:
+    """Run Tune to its end, and raise what went wrong."""
     failure = None
     try:
         tuner.fit()
@@ -165,24 +161,14 @@ def _fit(
 
 
 class _Search(Searcher):
-    """Tune's view of ``ask`` and ``tell``."""
+    """Tune's view of a driver."""
 
-    def __init__(
-        self,
-        ask: Callable[[], TrialSpec | None],
-        tell: Callable[[Outcome], None],
-        on_event: OnEvent,
-        mailbox: Any,
-        mailbox_name: str,
-        judge: Judge,
-    ) -> None:
+    def __init__(self, driver: Driver, mailbox: Any, mailbox_name: str) -> None:
         super().__init__(None, None)
-        self._ask = ask
-        self._tell = tell
-        self._on_event = on_event
+        self._driver = driver
+        self._judge = driver.judge
         self._mailbox = mailbox
         self._mailbox_name = mailbox_name
-        self._judge = judge
         self._stopped: dict[str, Outcome] = {}
         self._again: deque[TrialSpec] = deque()
         self._deaths: Counter[int] = Counter()
@@ -209,9 +195,9 @@ class _Search(Searcher):
         if self.exhausted:
             return None
         try:
-            spec = self._ask()
+            spec = self._driver.ask()
             if spec is not None:
-                self._on_event("start", spec)
+                self._driver.on_event(spec)
         except Exception as error:
             self.error = error
             raise
@@ -227,7 +213,7 @@ class _Search(Searcher):
             outcome: Outcome | None = ray.get(self._mailbox.read.remote(spec.number, report))
             # None: left by an attempt whose process has died; the next one reports again.
             reason = "" if outcome is None else self._judge(outcome)
-        except Exception as error:  # kept for the next `suggest`, as one of ``tell``
+        except Exception as error:  # kept for the next `suggest`, as one of the driver's
             self.error = self.error or error
             return False
         if outcome is not None and reason:
@@ -286,7 +272,7 @@ class _Search(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as nothing: Tune writes its searcher down, but nothing of ours is read back.
 
-        What ``ask`` and ``tell`` hold (a study, a terminal) belongs to this process alone.
+        What the driver holds (a study, a terminal) belongs to this process alone.
         """
         return {}
 
@@ -306,8 +292,8 @@ class _Search(Searcher):
         # Tune would take an error here for one of the trial, and run it again: keep it for
         # the next `suggest`.
         try:
-            self._tell(outcome)
-            self._on_event("finish", outcome)
+            self._driver.tell(outcome)
+            self._driver.on_event(outcome)
         except Exception as error:
             self.error = self.error or error
 

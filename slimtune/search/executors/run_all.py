@@ -3,32 +3,24 @@
 from collections.abc import Callable
 from typing import Any
 
-from slimtune.search.executors.inline import run_inline
+from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.executors.machines import workers
-from slimtune.search.executors.ray_tune import run_ray
-from slimtune.search.executors.second_chance import Called, SecondChance, trial_words
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.executors.second_chance import SecondChance
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.attempt import Aids, OnEvent, Work
-from slimtune.search.trial.spec import Outcome, TrialSpec
-
-Ask = Callable[[], TrialSpec | None]
-Tell = Callable[[Outcome], None]
+from slimtune.search.trial.attempt import Work
+from slimtune.search.trial.driver import Driver, Executor
 
 
 def run_all(
     config: SearchConfig,
     work: Work,
     shared: Any,
-    ask: Ask,
-    tell: Tell,
+    driver: Driver,
     *,
-    aids: Aids,
-    on_event: OnEvent,
     warn: Callable[[str], None],
-    go_on: Callable[[], bool],
-    called: Called = trial_words,
 ) -> None:
-    """Run every trial that ``ask`` hands out; those that ran out of memory twice, if need be.
+    """Run every trial that a driver hands out; those that ran out of memory twice, if need be.
 
     Their second attempt begins when all others have ended: one at a time, with the whole GPU if
     they use one. The first is not told.
@@ -37,56 +29,35 @@ def run_all(
         config: of the search, within whose `machines` this is called.
         work: the body of a trial.
         shared: handed to ``work``.
-        ask: the next trial, or None when there are no more.
-        tell: receives one outcome for each.
-        aids: lent to every trial, but for the latency lane, which is Ray's.
-        on_event: see `run_inline`.
+        driver: asked until it has no more; once it is `Driver.stopping`, no second attempt begins.
         warn: told of each trial that will run again.
-        go_on: whether second attempts shall begin: not after Ctrl-C.
-        called: what a trial of this number is called where users are told of it.
 
     Raises:
-        SlimtuneError: as `run_ray`.
-        KeyboardInterrupt: as `run_ray`.
+        SlimtuneError: as `RayExecutor.run`.
+        KeyboardInterrupt: as `RayExecutor.run`.
     """
-    later = SecondChance(tell, on_event, warn, called)
-    _run(config, work, shared, ask, later, aids, workers(config), config.per_trial.gpus)
+    later = SecondChance(driver, warn)
+    executor_of(config).run(work, shared, later)
     if later.waits():
-
-        def ask_again() -> TrialSpec | None:
-            return later.ask() if go_on() else None
-
-        gpus = 1.0 if config.per_trial.gpus else 0.0
-        _run(config, work, shared, ask_again, later, aids, 1, gpus)
+        later.begin_again()
+        executor_of(config, alone=True).run(work, shared, later)
 
 
-def _run(
-    config: SearchConfig,
-    work: Work,
-    shared: Any,
-    ask: Ask,
-    later: SecondChance,
-    aids: Aids,
-    concurrency: int,
-    gpus: float,
-) -> None:
-    timeout = config.per_trial.timeout_seconds
+def executor_of(config: SearchConfig, alone: bool = False) -> Executor:
+    """Return the executor that a config names.
+
+    Args:
+        config: of the search, within whose `machines` this is called.
+        alone: whether each trial shall have the machine to itself.
+    """
+    asked = config.per_trial
     if config.executor == "inline":
-        run_inline(
-            work, shared, ask, later.tell, aids=aids, timeout=timeout, on_event=later.on_event
-        )
-        return
-    run_ray(
-        work,
-        shared,
-        ask,
-        later.tell,
-        concurrency=concurrency,
-        cpus_per_trial=config.per_trial.cpus,
-        gpus_per_trial=gpus,
+        return InlineExecutor(asked.timeout_seconds)
+    whole = 1.0 if asked.gpus else 0.0
+    return RayExecutor(
+        concurrency=1 if alone else workers(config),
+        cpus_per_trial=asked.cpus,
+        gpus_per_trial=whole if alone else asked.gpus,
         address=config.ray_address,
-        timeout=timeout,
-        on_event=later.on_event,
-        judge=aids.judge,
-        fetch_stage=aids.fetch_stage,
+        timeout=asked.timeout_seconds,
     )

@@ -1,19 +1,20 @@
 """News from Ray workers: the stage that each trial is in, on its way to the driver."""
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import ray
 
-from slimtune.search.trial.attempt import AtStage, OnEvent
+from slimtune.search.trial.attempt import AtStage
 
 EVERY = 1.0
 """Seconds between two looks into the mailbox."""
 
 
 class StageNews:
-    """Asks the mailbox, from a thread of its own, and tells ``("stage", AtStage)``.
+    """Asks the mailbox, from a thread of its own, and tells ``AtStage``.
 
     News that cannot be had are no reason to stop anything: they are left out.
 
@@ -23,7 +24,9 @@ class StageNews:
         every: seconds between two looks.
     """
 
-    def __init__(self, mailbox: Any, on_event: OnEvent, every: float = EVERY) -> None:
+    def __init__(
+        self, mailbox: Any, on_event: Callable[[AtStage], None], every: float = EVERY
+    ) -> None:
         self._mailbox = mailbox
         self._on_event = on_event
         self._every = every
@@ -55,4 +58,4 @@ class StageNews:
             for number, stage in stages.items():
                 if self._told.get(number) != stage and not self._over.is_set():
                     self._told[number] = stage
-                    self._on_event("stage", AtStage(number, stage))
+                    self._on_event(AtStage(number, stage))

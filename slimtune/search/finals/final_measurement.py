@@ -6,11 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.latency import Latency
-from slimtune.measurement.runtime import predict
-from slimtune.results.class_scores import class_scores
-from slimtune.results.interval import standard_error
 from slimtune.results.run import open_run
 from slimtune.results.store.finals import FinalKey, place
 from slimtune.results.store.folder import RunFolder
@@ -18,6 +14,7 @@ from slimtune.results.store.integrity import check_stored, lost
 from slimtune.results.store.joint import JointRow, read_joint, write_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.latency_lane import measure_on_reference_host
+from slimtune.search.trial.scores import facts_on_test
 from slimtune.workload.types import Workload
 
 FRONT_LATENCY_SECONDS, MOST_LATENCY_SECONDS = 3.0, 30.0
@@ -56,7 +53,7 @@ def measure_front(
     _tell_unstable([row for row in rows if row.trial is None or row.trial in standing], warn)
     tested = {record.number for record in run.candidates()} | set(standing)
     rows = [
-        replace(row, **_test_facts(workload, _file_of(folder, row)))
+        replace(row, **facts_on_test(workload, _file_of(folder, row)))
         if row.trial is None or row.trial in tested
         else row
         for row in rows
@@ -100,7 +97,8 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> Non
     rows = [_row(workload, _baseline(folder), base, None)]
     for trial, latency in zip(files, latencies, strict=True):
         tested = {
-            key: _test_facts(workload, place(folder, key) / "model.onnx") for key in members[trial]
+            key: facts_on_test(workload, place(folder, key) / "model.onnx")
+            for key in members[trial]
         }
         row = JointRow(
             trial=trial,
@@ -129,23 +127,6 @@ def shipped(keys: Sequence[FinalKey], finals: Finals) -> FinalKey:
     """
     ranked = sorted(keys, key=lambda key: (_accuracy(finals[key]), key))
     return ranked[(len(ranked) - 1) // 2]
-
-
-def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
-    """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
-    facts = _test_facts(workload, file)
-    return {name: facts[name] for name in ("test_accuracy", "test_standard_error")}
-
-
-def _test_facts(workload: Workload, file: bytes | Path) -> dict[str, Any]:
-    """Return what a `JointRow` says of the test split."""
-    logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
-    score = accuracy(logits, workload.test.labels)
-    return {
-        "test_accuracy": score,
-        "test_standard_error": standard_error(score, len(workload.test)),
-        "test_classes": class_scores(logits.argmax(axis=1), workload.test.labels),
-    }
 
 
 def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
@@ -197,7 +178,7 @@ def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> 
 
 def _row(workload: Workload, file: Path, latency: Latency, trial: int | None) -> JointRow:
     return JointRow(
-        trial=trial, latency_ms=latency.ms, stable=latency.stable, **_test_facts(workload, file)
+        trial=trial, latency_ms=latency.ms, stable=latency.stable, **facts_on_test(workload, file)
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,74 +17,63 @@ from slimtune.results.store.integrity import fault_in
 from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed, sealed
-from slimtune.search.executors.second_chance import Called
 from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
+from slimtune.search.listeners.events import (
+    FinalFinished,
+    FinalsMeasured,
+    FinalsPlanned,
+    FinalStarted,
+)
 from slimtune.search.resuming.aside import for_want_of_disk
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.attempt import AtStage, OnEvent, Work
+from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
+from slimtune.search.underway.open_search import OpenSearch
 from slimtune.workload.types import Workload
 
-Listener = Callable[[str, Mapping[str, Any]], None]
-Execute = Callable[
-    [Work, Callable[[], TrialSpec | None], Callable[[Outcome], None], OnEvent, Called], None
-]
-"""Run specs on the search's executor: the work, who to ask, who to tell, who watches, names."""
 
-
-def run_finals(
-    config: SearchConfig,
-    folder: RunFolder,
-    workload: Workload,
-    listener: Listener,
-    execute: Execute,
-) -> None:
+def run_finals(search: OpenSearch) -> None:
     """Run what lacks of the finals, and measure all of them; no trial is stopped early here.
 
+    The listener hears `FinalsPlanned`, of each final, and `FinalsMeasured`.
+
     Args:
-        config: whose ``final`` asks for them.
-        folder: a run whose trials have ended, and whose lock this process holds.
-        workload: of the run.
-        listener: told of ``finals``, ``final_started``, ``final_finished``, ``warning``, and
-            ``finals_measured`` with the members that are no longer on the front.
-        execute: runs specs and returns when there are no more, or raises KeyboardInterrupt.
+        search: whose trials have ended, and whose settings ask for finals.
 
     Raises:
         SearchFailedError: not one final could be completed.
         RunError: the disk refuses.
-        KeyboardInterrupt: as ``execute``; every finished final is in the run folder.
+        KeyboardInterrupt: as `OpenSearch.execute`; every finished final is in the run folder.
     """
-
-    def warn(text: str) -> None:
-        listener("warning", {"text": text})
-
+    config, folder, workload = search.config, search.folder, search.workload
     members = front_members(folder, workload)
     if not members:  # no trial keeps the limits; there is still the baseline to measure
-        measure_front(folder, workload, warn)
+        measure_front(folder, workload, search.warn)
         return
     specs = plan(config, folder, members)
-    done = _finished(folder, specs, warn)
+    done = _finished(folder, specs, search.warn)
     cheap = config.longest_train()
-    listener(
-        "finals",
-        {
-            "members": len(members),
-            "repeats": config.final.seeds,
-            "epochs": config.final.length(cheap),
-            "cheap": cheap,
-            "finished": len(done),
-            "total": len(specs),
-        },
+    search.listener(
+        FinalsPlanned(
+            members=len(members),
+            repeats=config.final.seeds,
+            epochs=config.final.length(cheap),
+            cheap=cheap,
+            finished=len(done),
+            total=len(specs),
+        )
     )
     if len(done) < len(specs):
-        _run(config, folder, specs, done, listener, execute)
+        work = partial(run_trial, objectives=tuple(config.objectives))
+        search.execute(work, _Finals(search, specs, done))
     for text in _lost(done, members):
-        warn(text)
+        search.warn(text)
     measure_finals(folder, workload, done)
     stayed = set(open_run(folder.path).front()["trial"])
-    listener("finals_measured", {"left": [n for n in members if n not in stayed]})
+    search.listener(FinalsMeasured(tuple(n for n in members if n not in stayed)))
 
 
 def front_members(folder: RunFolder, workload: Workload) -> list[int]:
@@ -137,17 +127,13 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
         for number in members:
             record = folder.record(number)
             recipe = lengthened(Recipe.from_dict(record.recipe), cheap, full).to_dict()
-            seed = final_seed(config.seed, number, repeat)
-            key = FinalKey(number, full, repeat)
-            specs[key] = TrialSpec(
-                len(specs),
-                recipe,
-                seed,
-                record.threads,
-                config.per_trial.device,
-                precision=record.precision,
-                views=record.views,
+            conditions = replace(
+                record.conditions,
+                seed=final_seed(config.seed, number, repeat),
+                prefix_seed=None,
+                device=config.per_trial.device,
             )
+            specs[FinalKey(number, full, repeat)] = TrialSpec(len(specs), recipe, conditions)
     return specs
 
 
@@ -182,48 +168,50 @@ def _finished(
     return found
 
 
-def _run(
-    config: SearchConfig,
-    folder: RunFolder,
-    specs: Mapping[FinalKey, TrialSpec],
-    done: dict[FinalKey, TrialRecord],
-    listener: Listener,
-    execute: Execute,
-) -> None:
-    """Run the specs that are not done, and add their records to those that are."""
-    keys = list(specs)
-    left = iter([spec for key, spec in specs.items() if key not in done])
+class _Finals(Driver):
+    """Hands out the specs that are not done, and adds their records to those that are."""
 
-    def write(record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-        write_final_run(folder, keys[record.number], record, spec, files)
+    def __init__(
+        self,
+        search: OpenSearch,
+        specs: Mapping[FinalKey, TrialSpec],
+        done: dict[FinalKey, TrialRecord],
+    ) -> None:
+        self._listener = search.listener
+        self._folder = search.folder
+        self._specs = specs
+        self._keys = list(specs)
+        self._done = done
+        self._left = iter([spec for key, spec in specs.items() if key not in done])
+        self._recorder = Recorder(search.folder, self._write)
 
-    recorder = Recorder(folder, write)
+    def ask(self) -> TrialSpec | None:
+        return next(self._left, None)
 
-    def tell(outcome: Outcome) -> None:
-        key = keys[outcome.number]
-        recorder.record(specs[key], outcome)
-        done[key] = record_of(folder, key)
+    def tell(self, outcome: Outcome) -> None:
+        key = self._keys[outcome.number]
+        self._recorder.record(self._specs[key], outcome)
+        self._done[key] = record_of(self._folder, key)
 
-    def on_event(_event: str, what: TrialSpec | Outcome | AtStage) -> None:
+    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
         if isinstance(what, AtStage):
             return
-        key = keys[what.number]
-        told = {"trial": key.trial, "repeat": key.repeat, "name": key.name}
+        key = self._keys[what.number]
+        which = key.trial, key.repeat, key.name
         if isinstance(what, TrialSpec):
             words = Recipe.from_dict(what.recipe).describe()
-            listener("final_started", {**told, "pipeline": words})
+            self._listener(FinalStarted(*which, words))
         else:
-            counted = {"finished": len(done), "total": len(specs)}
-            listener("final_finished", {**told, **counted, "record": done[key]})
+            counted = len(self._done), len(self._specs)
+            self._listener(FinalFinished(*which, *counted, self._done[key]))
 
-    work = partial(run_trial, objectives=tuple(config.objectives))
-    execute(
-        work,
-        lambda: next(left, None),
-        tell,
-        on_event,
-        lambda number: f"final {keys[number].name}",
-    )
+    def name_of(self, number: int) -> str:
+        return f"final {self._keys[number].name}"
+
+    def _write(
+        self, record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]
+    ) -> None:
+        write_final_run(self._folder, self._keys[record.number], record, spec, files)
 
 
 def _lost(done: Mapping[FinalKey, TrialRecord], members: list[int]) -> list[str]:

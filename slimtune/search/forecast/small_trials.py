@@ -10,6 +10,7 @@ from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import network_logits
+from slimtune.conditions import Conditions
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.search.trial.students import build_student
@@ -70,7 +71,9 @@ def compressed(workload: Workload, recipe: Recipe) -> Compressed:
     Raises:
         TrialError: it cannot be carried out.
     """
-    return compress(workload, recipe, seed=0, observe=observe_ranges, build=build_student)
+    return compress(
+        workload, recipe, Conditions(seed=0), observe=observe_ranges, build=build_student
+    )
 
 
 def both_logits(workload: Workload, outcome: Compressed) -> tuple[np.ndarray, np.ndarray]:

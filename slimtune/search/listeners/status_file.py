@@ -2,13 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from slimtune.results.store.status import RunningTrial, write_status
-
-Listener = Callable[[str, Mapping[str, Any]], None]
+from slimtune.search.listeners.events import (
+    Event,
+    FrontMeasured,
+    Fruitless,
+    Listener,
+    Resumed,
+    SearchStopped,
+    StageEntered,
+    TrialFinished,
+    TrialStarted,
+)
 
 
 class StatusFile:
@@ -31,10 +38,10 @@ class StatusFile:
         self._before = 0
         self._lock = threading.Lock()
 
-    def __call__(self, event: str, values: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Note one event, then pass it on."""
         with self._lock:
-            if self._note(event, values):
+            if self._note(event):
                 write_status(
                     self._run,
                     total=self._total,
@@ -44,28 +51,30 @@ class StatusFile:
                     begun=self._begun,
                     before=self._before,
                 )
-        self._listener(event, values)
+        self._listener(event)
 
-    def _note(self, event: str, values: Mapping[str, Any]) -> bool:
+    def _note(self, event: Event) -> bool:
         """Return whether the event changed anything."""
-        if event == "resumed":
-            self._total, self._before = values["total"], len(values["records"])
-        elif event == "started":
-            number = values["number"]
-            self._running[number] = RunningTrial(number, values["pipeline"], "", time.time())
-        elif event == "stage":
-            trial = self._running.get(values["number"])
-            if trial is None:  # it finished while the news was under way
+        match event:
+            case Resumed():
+                self._total, self._before = event.total, len(event.records)
+            case TrialStarted(number, pipeline):
+                self._running[number] = RunningTrial(number, pipeline, "", time.time())
+            case StageEntered(number, stage):
+                return self._enter(number, stage)
+            case TrialFinished(record):
+                self._running.pop(record.number, None)
+            case SearchStopped(reason):
+                self._reason = reason
+            case FrontMeasured() | Fruitless():
+                self._finished = True
+            case _:
                 return False
-            self._running[trial.number] = RunningTrial(
-                trial.number, trial.pipeline, values["stage"], trial.since
-            )
-        elif event == "finished":
-            self._running.pop(values["record"].number, None)
-        elif event == "stopped":
-            self._reason = values["reason"]
-        elif event in ("final", "fruitless"):
-            self._finished = True
-        else:
+        return True
+
+    def _enter(self, number: int, stage: str) -> bool:
+        trial = self._running.get(number)
+        if trial is None:  # it finished while the news was under way
             return False
+        self._running[number] = RunningTrial(number, trial.pipeline, stage, trial.since)
         return True

@@ -7,7 +7,6 @@ that failed only for want of disk space, runs again; a damaged final measurement
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from slimtune.errors import RunError
 from slimtune.results.run import Run
@@ -57,20 +56,27 @@ def sound_trials(folder: RunFolder, warn: Warn) -> Trials:
         RunError: the disk refuses.
     """
     found = Trials()
+
+    def put_aside(number: int, why: str, text: str) -> None:
+        if (spec := _spec_of(folder, number)) is not None:
+            found.specs[number] = spec
+        aside = set_aside(folder.trial_path(number), why)
+        warn(f"{text}; kept as trials/{aside.name}, trial {number} runs again")
+
     for number in folder.numbers():
         try:
             record: TrialRecord | None = folder.record(number)
         except RunError as error:
             record = None
-            _set_aside(folder, number, found, "damaged", str(error), warn)
+            put_aside(number, "damaged", str(error))
         if record is not None and for_want_of_disk(record):
             text = f"trial {number} failed because the disk was full ({record.error})"
             record = None
-            _set_aside(folder, number, found, "failed", text, warn)
+            put_aside(number, "failed", text)
         found.records[number] = record
     while bad := _damaged_candidates(folder, found):
         for number, fault in bad.items():
-            _set_aside(folder, number, found, "damaged", fault, warn)
+            put_aside(number, "damaged", fault)
             found.records[number] = None
     return found
 
@@ -120,15 +126,10 @@ def _damaged_candidates(folder: RunFolder, found: Trials) -> dict[int, str]:
     return {number: fault for number, fault in faults.items() if fault}
 
 
-def _set_aside(
-    folder: RunFolder, number: int, found: Trials, why: str, text: str, warn: Warn
-) -> None:
-    path: Path = folder.trial_path(number)
+def _spec_of(folder: RunFolder, number: int) -> TrialSpec | None:
+    """Return what the trial's folder says it was asked; None if that cannot be read."""
     try:
-        spec = TrialSpec.from_dict(read_sealed(path / "spec.json"))
+        spec = TrialSpec.from_dict(read_sealed(folder.trial_path(number) / "spec.json"))
     except RunError:
-        spec = None
-    if spec is not None and spec.number == number:
-        found.specs[number] = spec
-    aside = set_aside(path, why)
-    warn(f"{text}; kept as trials/{aside.name}, trial {number} runs again")
+        return None
+    return spec if spec.number == number else None

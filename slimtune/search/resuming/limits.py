@@ -1,15 +1,13 @@
 """The limits of a search that begins, or that goes on with others than it began with."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from slimtune.results.pareto.limit_view import looser, searched_with
 from slimtune.results.pareto.limits import LIMITED, decided_violations, resolve_limits
 from slimtune.results.stop_reason import kind_of
 from slimtune.results.store.folder import RunFolder
+from slimtune.search.listeners.events import LimitsSet, Listener
 from slimtune.search.settings.config import SearchConfig
-
-Listener = Callable[[str, Mapping[str, Any]], None]
 
 
 def settings_changed(folder: RunFolder, config: SearchConfig) -> RunFolder:
@@ -38,7 +36,7 @@ def settings_changed(folder: RunFolder, config: SearchConfig) -> RunFolder:
 
 
 def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None = None) -> None:
-    """Tell ``limits``: what they are, what they were, and whom tighter ones have stopped.
+    """Tell `LimitsSet`: what they are, what they were, and whom tighter ones have stopped.
 
     Nothing is told of a run without limits.
 
@@ -57,10 +55,10 @@ def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None 
         for record in (folder.records() if _is_looser(old.limits, now.limits) else [])
         if record.status == "stopped" and kind_of(record.error) == "limit"
     ]
-    values: dict[str, Any] = {"limits": now.limits, "asked": now.texts}
+    event = LimitsSet(now.limits, now.texts)
     if changed:
-        values |= {"before": old.limits, "asked_before": old.texts, "stopped": stopped}
-    listener("limits", values)
+        event = LimitsSet(now.limits, now.texts, old.limits, old.texts, tuple(stopped))
+    listener(event)
 
 
 def _is_looser(old: Mapping[str, float], new: Mapping[str, float]) -> bool:

@@ -10,8 +10,9 @@ from slimtune.errors import TrialError, UserError
 from slimtune.results.store.files import parse_json
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.trial.attempt import Work
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stage_files import stage_from_files
 from slimtune.search.trial.stage_store import surroundings
@@ -38,18 +39,15 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
     Raises:
         SlimtuneError: Ray cannot be started, or breaks down.
     """
-    specs = [spec]
-    outcomes: list[Outcome] = []
-    run_ray(
-        work,
-        shared,
-        lambda: specs.pop() if specs else None,
-        outcomes.append,
+    asked = spec.conditions
+    executor = RayExecutor(
         concurrency=1,
-        cpus_per_trial=spec.threads,
-        gpus_per_trial=0 if spec.device == "cpu" else 1,
+        cpus_per_trial=asked.threads,
+        gpus_per_trial=0 if asked.device == "cpu" else 1,
     )
-    [outcome] = outcomes
+    driver = SpecList([spec])
+    executor.run(work, shared, driver)
+    [outcome] = driver.outcomes
     if outcome.payload is not None:
         return outcome
     trace = outcome.files.get("error.txt", b"").decode()
@@ -83,7 +81,7 @@ def stored_beginning(
             f"possible is {kept}"
         )
     path = store.path / record.stages[done]
-    _tell_differences(held[done], path, spec.device, note)
+    _tell_differences(held[done], path, spec.conditions.device, note)
     return stage_from_files(held[done], Recipe.from_dict(spec.recipe), path)
 
 

@@ -65,13 +65,6 @@ class AtStage:
     stage: str
 
 
-OnEvent = Callable[[str, TrialSpec | Outcome | AtStage], None]
-"""Called with ``("start", spec)`` and ``("finish", outcome)``, in the driver.
-
-Also with ``("stage", at_stage)``, perhaps from another thread, and perhaps after the finish.
-"""
-
-
 def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
     """Return what ``work`` makes, or a failed outcome when it raises.
 
@@ -88,7 +81,3 @@ def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
             files={"error.txt": traceback.format_exc().encode()},
             reason=str(error).splitlines()[0] if ours else in_one_line(error),
         )
-
-
-def ignore_event(_name: str, _what: TrialSpec | Outcome | AtStage) -> None:
-    """Do nothing: the default of ``on_event``."""

@@ -1,6 +1,5 @@
 """Torch's devices in this process."""
 
-import dataclasses
 import gc
 
 import torch
@@ -43,15 +42,16 @@ def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
     Raises:
         UserError: it must, and its device is not here.
     """
-    if is_here(spec.device):
+    device = spec.conditions.device
+    if is_here(device):
         return spec
     if exact:
         raise UserError(
-            f"trial {spec.number} was trained on {spec.device}, which this machine lacks, and "
+            f"trial {spec.number} was trained on {device}, which this machine lacks, and "
             "another device gives other bits; check it on a machine that has one, or leave "
             "--check out"
         )
-    return dataclasses.replace(spec, device="cpu")
+    return spec.moved("cpu")
 
 
 def free_memory() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from slimtune.measurement.accuracy import (
     balanced_accuracy,
     class_shares,
 )
+from slimtune.measurement.runtime import predict
+from slimtune.results.class_scores import class_scores
 from slimtune.results.interval import balanced_error, standard_error
 from slimtune.results.objectives import is_number, metric_code, objective
 from slimtune.workload.own_code import load_code
+from slimtune.workload.types import Workload
 
 Metric = Callable[[np.ndarray, np.ndarray], Any]
 """From logits, float32 (n, classes), and labels, int64 (n,), to a number."""
@@ -98,3 +102,20 @@ def _value(metric: Metric, name: str, logits: np.ndarray, labels: np.ndarray) ->
     if not is_number(value) or not math.isfinite(value):
         raise NonFiniteError(f"{name} must return a finite number, but got {shortened(value)}")
     return float(value)
+
+
+def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
+    """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
+    facts = facts_on_test(workload, file)
+    return {name: facts[name] for name in ("test_accuracy", "test_standard_error")}
+
+
+def facts_on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
+    """Return what a `FinalRow` says of the test split."""
+    logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
+    score = accuracy(logits, workload.test.labels)
+    return {
+        "test_accuracy": score,
+        "test_standard_error": standard_error(score, len(workload.test)),
+        "test_classes": class_scores(logits.argmax(axis=1), workload.test.labels),
+    }

@@ -3,7 +3,7 @@
 import json
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,7 @@ def run_trial(
 
     Args:
         workload: data and baseline; not modified.
-        spec: recipe, seed, threads and device.
+        spec: the recipe and its conditions.
         aids: what the executor lends.
         objectives: which of the measured quantities are optimised; the others are metrics. Of
             the user's own with their code, such as ``FILE.py:f1:maximize``.
@@ -85,24 +85,15 @@ def run_trial(
         origin: from `run_origin`, to begin where the run's stage store lets it, and to hand back
             stages; None: the trial does all its stages.
     """
-    torch.set_num_threads(spec.threads)
+    torch.set_num_threads(spec.conditions.threads)
     aids = aids or Aids()
     clock = StageClock(aids.tell_stage)
     beginning = Beginning(origin, spec, aids.fetch_stage)
     views = SharedViews(origin, spec, aids.fetch_stage)
+    trial = _Trial(workload, spec, objectives, aids, clock, beginning, views)
     try:
         with pausing(aids.pause):
-            outcome = _measured(
-                workload,
-                spec,
-                objectives,
-                aids,
-                clock,
-                start=start,
-                keep=keep,
-                beginning=beginning,
-                views=views,
-            )
+            outcome = trial.carry_out(start, keep)
     except Ended as ended:
         outcome = ended.outcome
     except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
@@ -113,75 +104,80 @@ def run_trial(
     return views.told(beginning.told(outcome))
 
 
-def _measured(
-    workload: Workload,
-    spec: TrialSpec,
-    objectives: tuple[str, ...],
-    aids: Aids,
-    clock: StageClock,
-    *,
-    start: Progress | None,
-    keep: Keep,
-    beginning: Beginning,
-    views: SharedViews,
-) -> Outcome:
-    recipe = Recipe.from_dict(spec.recipe)
-    check_device(spec.device)
-    lookout = Lookout(
-        aids.judge,
-        partial(measure, workload, recipe, aids=aids, brief=True),
-        partial(_stopped_here, spec, clock),
-        names_of(objectives),
-    )
-    start = start or beginning.find(recipe)
-    if start is not None:
-        clock.report(f"{start.done} (from the store)", {})
+@dataclass(frozen=True)
+class _Trial:
+    """One trial at work: what it is to do, and what it is lent."""
 
-    def kept(progress: Progress) -> None:
-        keep(progress)
-        beginning.keep(progress)
+    workload: Workload
+    spec: TrialSpec
+    objectives: tuple[str, ...]
+    aids: Aids
+    clock: StageClock
+    beginning: Beginning
+    views: SharedViews
 
-    made = compress(
-        workload,
-        recipe,
-        seed=spec.seed,
-        device=spec.device,
-        observe=observe_ranges,
-        build=student_builder(workload),
-        report=clock.report,
-        start=start,
-        keep=kept,
-        prefix_seed=spec.prefix_seed,
-        watch=lookout.watch(),
-        precision=spec.precision,
-        views=spec.views,
-        recall=views.recall,
-    )
+    def carry_out(self, start: Progress | None, keep: Keep) -> Outcome:
+        """Compress, export, check and measure."""
+        recipe = Recipe.from_dict(self.spec.recipe)
+        check_device(self.spec.conditions.device)
+        lookout = Lookout(
+            self.aids.judge,
+            partial(measure, self.workload, recipe, aids=self.aids, brief=True),
+            partial(_stopped_here, self.spec, self.clock),
+            names_of(self.objectives),
+        )
+        start = start or self.beginning.find(recipe)
+        if start is not None:
+            self.clock.report(f"{start.done} (from the store)", {})
 
-    clock.report("parity", {})
-    check_file(workload, recipe, made)
+        def kept(progress: Progress) -> None:
+            keep(progress)
+            self.beginning.keep(progress)
 
-    clock.report("measure", {})
-    measured = measure(workload, recipe, made, aids, objectives, report=clock.report)
-    clock.stop()
-    objectives = names_of(objectives)
+        made = compress(
+            self.workload,
+            recipe,
+            self.spec.conditions,
+            observe=observe_ranges,
+            build=student_builder(self.workload),
+            report=self.clock.report,
+            start=start,
+            keep=kept,
+            watch=lookout.watch(),
+            recall=self.views.recall,
+        )
 
-    files = model_files(workload, recipe, made)
-    record = _record(
-        spec,
-        clock,
-        status="complete",
-        pipeline=made.left_out.described(pipeline_words(recipe, measured)),
-        objectives={name: measured[name] for name in objectives},
-        metrics={name: value for name, value in measured.items() if name not in objectives},
-        artifacts={name: sha256_bytes(data) for name, data in files.items()},
-        rungs=lookout.rungs,
-    )
-    record = checked(record, objectives)
-    files["log.txt"] = clock.text().encode()
-    return Outcome(
-        spec.number, record.status, record.objectives, record, files, record.error or ""
-    )
+        self.clock.report("parity", {})
+        check_file(self.workload, recipe, made)
+
+        self.clock.report("measure", {})
+        measured = measure(
+            self.workload,
+            recipe,
+            made,
+            self.aids,
+            objectives=self.objectives,
+            report=self.clock.report,
+        )
+        self.clock.stop()
+        objectives = names_of(self.objectives)
+
+        files = model_files(self.workload, recipe, made)
+        record = _record(
+            self.spec,
+            self.clock,
+            status="complete",
+            pipeline=made.left_out.described(pipeline_words(recipe, measured)),
+            objectives={name: measured[name] for name in objectives},
+            metrics={name: value for name, value in measured.items() if name not in objectives},
+            artifacts={name: sha256_bytes(data) for name, data in files.items()},
+            rungs=lookout.rungs,
+        )
+        record = checked(record, objectives)
+        files["log.txt"] = self.clock.text().encode()
+        return Outcome(
+            self.spec.number, record.status, record.objectives, record, files, record.error or ""
+        )
 
 
 def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
@@ -210,6 +206,7 @@ def measure(
     recipe: Recipe,
     made: Compressed,
     aids: Aids,
+    *,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     brief: bool = False,
     report: Report = report_nothing,
@@ -353,14 +350,9 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
     return TrialRecord(
         number=spec.number,
         recipe=spec.recipe,
-        seed=spec.seed,
-        threads=spec.threads,
-        device=spec.device,
+        conditions=spec.conditions,
         seconds=clock.so_far(),
         host=describe_host(),
-        prefix_seed=spec.prefix_seed,
-        precision=spec.precision,
-        views=spec.views,
         **known,
     )
 

@@ -6,17 +6,19 @@ import pytest
 
 from slimtune.cli.screen.interrupted import interrupted_line, leaving_when_stuck, resume_command
 from slimtune.cli.state import State
+from slimtune.search.listeners.events import Event, Stopping, Warned
 
 STUCK = """
 import sys
 from pathlib import Path
 from slimtune.cli.screen.interrupted import leaving_when_stuck
 from slimtune.cli.state import State
+from slimtune.search.listeners.events import Stopping, Stuck
 state = State()
 state.run = Path(sys.argv[1])
-hear = leaving_when_stuck(state, lambda event, values: print(event, flush=True))
-hear("stopping", {})
-hear("stuck", {})
+hear = leaving_when_stuck(state, lambda event: print(event.kind, flush=True))
+hear(Stopping(10.0))
+hear(Stuck())
 print("still there")
 """
 
@@ -61,8 +63,8 @@ def test_a_stuck_process_ends_with_that_line(tmp_path: Path) -> None:
     assert done.stderr.endswith(f"search --resume {tmp_path}\n")
 
 
-@pytest.mark.parametrize("event", ["stopping", "finished"])
-def test_other_events_only_pass(event: str) -> None:
-    heard = []
-    leaving_when_stuck(State(), lambda *told: heard.append(told))(event, {"a": 1})
-    assert heard == [(event, {"a": 1})]
+@pytest.mark.parametrize("event", [Stopping(10.0), Warned("a")])
+def test_other_events_only_pass(event: Event) -> None:
+    heard: list[Event] = []
+    leaving_when_stuck(State(), heard.append)(event)
+    assert heard == [event]

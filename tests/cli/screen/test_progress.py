@@ -6,7 +6,27 @@ from typing import Any
 from rich.console import Console
 
 from slimtune.cli.screen.progress import Progress, outcome
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.listeners.events import (
+    BaselineMeasured,
+    EpochTrained,
+    Event,
+    FinalFinished,
+    FinalsMeasured,
+    FinalsPlanned,
+    FinalStarted,
+    FrontMeasured,
+    LimitsSet,
+    ReportWritten,
+    Resumed,
+    SearchStopped,
+    Stopping,
+    TrialFinished,
+    TrialStarted,
+    Warned,
+    WorkloadReady,
+)
 
 WORKLOAD: dict[str, Any] = {
     "data": "digits",
@@ -21,8 +41,14 @@ WORKLOAD: dict[str, Any] = {
     "trials": 2,
     "workers": 2,
     "seed": 0,
+    "notes": (),
+    "normalisation": "",
 }
 BASELINE = {"accuracy": 0.988, "test_accuracy": 0.9833, "size_bytes": 2048, "latency_ms": 0.5}
+
+
+class OfALaterVersion(Event):
+    kind = "later"
 
 
 def record(number: int, **changes: Any) -> TrialRecord:
@@ -31,7 +57,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "status": "complete",
         "recipe": {},
         "pipeline": "l1 [50]%",
-        "seed": 0,
+        "conditions": Conditions(0),
         "objectives": {"accuracy": 0.9, "size_bytes": 1024, "latency_ms": 0.25},
     }
     return TrialRecord(**{**values, **changes})
@@ -41,15 +67,15 @@ def shown(*, terminal: bool = False, verbose: bool = False, width: int = 60) -> 
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=width, highlight=False)
     with Progress(console, Path("runs/a"), verbose) as progress:
-        progress("workload", WORKLOAD)
-        progress("epoch", {"epoch": 1, "loss": 0.5, "lr": 0.1, "validation_accuracy": 0.75})
-        progress("baseline", BASELINE)
-        progress("warning", {"text": "the [bold] rule"})
-        progress("started", {"number": 0, "pipeline": "l1 [50]%"})
-        progress("finished", {"record": record(0)})
+        progress(WorkloadReady(**WORKLOAD))
+        progress(EpochTrained("baseline", 1, 0.5, 0.1, 0.75))
+        progress(BaselineMeasured(BASELINE))
+        progress(Warned("the [bold] rule"))
+        progress(TrialStarted(0, "l1 [50]%"))
+        progress(TrialFinished(record(0)))
         failed = record(1, status="failed", error="no [channel] left", objectives={})
-        progress("finished", {"record": failed})
-        progress("an event of a later version", {})
+        progress(TrialFinished(failed))
+        progress(OfALaterVersion())
     return file.getvalue()
 
 
@@ -88,18 +114,18 @@ def test_a_quiet_console_shows_nothing() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, quiet=True)
     with Progress(console, Path("runs/a")) as progress:
-        progress("workload", WORKLOAD)
-        progress("finished", {"record": record(0)})
+        progress(WorkloadReady(**WORKLOAD))
+        progress(TrialFinished(record(0)))
     assert file.getvalue() == ""
 
 
 def test_a_resumed_run_counts_on_from_what_is_finished() -> None:
     file = io.StringIO()
     with Progress(Console(file=file, width=60, highlight=False), Path("runs/a")) as progress:
-        progress("workload", {**WORKLOAD, "trials": 3})
-        progress("resumed", {"records": [record(0), record(2)], "again": 1, "total": 4})
-        progress("finished", {"record": record(1)})
-        progress("stopping", {"grace": 10.0})
+        progress(WorkloadReady(**{**WORKLOAD, "trials": 3}))
+        progress(Resumed((record(0), record(2)), again=1, total=4))
+        progress(TrialFinished(record(1)))
+        progress(Stopping(10.0))
     lines = file.getvalue().splitlines()[3:]
     assert lines[0] == "resumed   2 of 4 trials are finished, 1 will run again"
     assert lines[1].startswith("trial    1      3/4  ")
@@ -109,16 +135,16 @@ def test_a_resumed_run_counts_on_from_what_is_finished() -> None:
 def test_a_search_that_stops_early_says_why_and_after_how_many_trials() -> None:
     file = io.StringIO()
     with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
-        progress("workload", WORKLOAD)
-        progress("finished", {"record": record(0)})
-        progress("stopped", {"reason": "the time budget of 1m is spent"})
+        progress(WorkloadReady(**WORKLOAD))
+        progress(TrialFinished(record(0)))
+        progress(SearchStopped("the time budget of 1m is spent"))
     assert "stopped   the time budget of 1m is spent · 1/2 trials\n" in file.getvalue()
 
 
 def test_a_trial_that_took_its_beginning_from_the_store_says_so() -> None:
     file = io.StringIO()
     with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
-        progress("finished", {"record": dataclasses.replace(record(0), reused="train")})
+        progress(TrialFinished(dataclasses.replace(record(0), reused="train")))
     assert file.getvalue().endswith("  (train from the store)\n")
 
 
@@ -129,12 +155,12 @@ def shown_finals(terminal: bool = False, left: list[int] | None = None, **change
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
     with Progress(console, Path("runs/a")) as progress:
-        progress("workload", WORKLOAD)
-        progress("finals", {**FINALS, **changes})
-        final = {"name": "0000-e30-r0", "trial": 0, "repeat": 0, "finished": 1, "total": 2}
-        progress("final_started", {**final, "pipeline": "l1 [50]%"})
-        progress("final_finished", {**final, "record": record(0)})
-        progress("finals_measured", {"left": left or []})
+        progress(WorkloadReady(**WORKLOAD))
+        progress(FinalsPlanned(**{**FINALS, **changes}))
+        final = {"name": "0000-e30-r0", "trial": 0, "repeat": 0}
+        progress(FinalStarted(**final, pipeline="l1 [50]%"))
+        progress(FinalFinished(**final, finished=1, total=2, record=record(0)))
+        progress(FinalsMeasured(tuple(left or ())))
     return file.getvalue()
 
 
@@ -159,8 +185,8 @@ def test_on_a_terminal_finals_have_a_live_line_of_their_own() -> None:
 def test_the_end_names_the_volume_as_a_share_and_the_report() -> None:
     file = io.StringIO()
     with Progress(Console(file=file, width=60), Path("runs/a")) as progress:
-        progress("final", {"members": 3, "hypervolume": 7.6e4, "share": 0.6123456})
-        progress("report", {"path": "runs/a/report.html"})
+        progress(FrontMeasured(hypervolume=7.6e4, share=0.6123456, members=3))
+        progress(ReportWritten("runs/a/report.html"))
     assert file.getvalue() == (
         "front     3 members · hypervolume 0.6123\nreport    runs/a/report.html\n"
     )
@@ -191,10 +217,10 @@ def test_stopped_trials_are_told_with_the_reason_and_counted() -> None:
         file = io.StringIO()
         console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
         with Progress(console, Path("runs/a")) as progress:
-            progress("workload", {**WORKLOAD, "trials": 3 if terminal else 2})
-            progress("started", {"number": 0, "pipeline": "l1"})
-            progress("finished", {"record": record(0)})
-            progress("finished", {"record": stopped})
+            progress(WorkloadReady(**{**WORKLOAD, "trials": 3 if terminal else 2}))
+            progress(TrialStarted(0, "l1"))
+            progress(TrialFinished(record(0)))
+            progress(TrialFinished(stopped))
         assert expected in file.getvalue()
 
 
@@ -203,18 +229,19 @@ def test_what_the_data_left_out_is_told_below_it() -> None:
     with Progress(
         Console(file=file, width=60, highlight=False), Path("runs/a"), False
     ) as progress:
-        progress("workload", {**WORKLOAD, "notes": ("left out folder extra/ (2 files)",)})
+        notes = ("left out folder extra/ (2 files)",)
+        progress(WorkloadReady(**{**WORKLOAD, "notes": notes}))
     assert file.getvalue().splitlines()[2] == "note      left out folder extra/ (2 files)"
 
 
 def test_limits_are_told_as_resolved_and_as_they_were() -> None:
     file = io.StringIO()
     limits = {"limits": {"size_bytes": 20_000.0}, "asked": {"size_bytes": "20kB"}}
-    before = {"before": {"accuracy": 0.95}, "asked_before": {"accuracy": "-1%"}, "stopped": [3, 5]}
+    before = {"before": {"accuracy": 0.95}, "asked_before": {"accuracy": "-1%"}}
     with Progress(Console(file=file, width=200, highlight=False), Path("runs/a")) as progress:
-        progress("limits", limits)
-        progress("limits", {**limits, **before})
-        progress("limits", {"limits": {}, "asked": {}, **before, "stopped": []})
+        progress(LimitsSet(**limits))
+        progress(LimitsSet(**limits, **before, stopped=(3, 5)))
+        progress(LimitsSet({}, {}, **before))
     assert file.getvalue().splitlines() == [
         "limits    size <= 20 kB",
         "limits    size <= 20 kB (before: accuracy >= 0.95 (-1%))",

@@ -1,30 +1,20 @@
 import ctypes
 import os
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors import deaths
 from slimtune.search.executors.deaths import SHORT, Death, Watch, lost_words
-from slimtune.search.executors.ray_session import ray_session
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.executors.second_chance import ran_out_of_memory
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def session():
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        with ray_session(None, concurrency=1, cpus=1, gpus=0, shared_bytes=0):
-            yield
 
 
 def hang(folder, spec, aids):
@@ -40,14 +30,13 @@ def hang(folder, spec, aids):
 
 
 @pytest.fixture(scope="module")
-def hung(session, tmp_path_factory):
+def hung(small_session, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hung")
-    specs = [*(TrialSpec(n, {}, 0) for n in range(5)), None]
-    told = []
+    driver = SpecList(TrialSpec(n, {}, Conditions(0)) for n in range(5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deaths, "GRACE_SECONDS", 2.0)
-        run_ray(hang, str(folder), lambda: specs.pop(0), told.append, concurrency=1, timeout=1.0)
-    return told, (folder / "attempts").read_text()
+        RayExecutor(concurrency=1, timeout=1.0).run(hang, str(folder), driver)
+    return driver.outcomes, (folder / "attempts").read_text()
 
 
 def test_a_trial_that_hangs_in_python_fails_and_its_process_goes_on(hung):

@@ -1,29 +1,14 @@
 import pytest
 
-from slimtune.search.executors.inline import run_inline
+from slimtune.conditions import Conditions
+from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.trial.attempt import AtStage
 from slimtune.search.trial.spec import Outcome, TrialSpec
+from tests.search.recording_driver import Recording
 
 
-class Driver:
-    """A scripted ask and a tell that write down the order of everything."""
-
-    def __init__(self, trials):
-        self.specs = [TrialSpec(number=n, recipe={"x": n}, seed=n) for n in range(trials)]
-        self.log = []
-        self.outcomes = []
-
-    def ask(self):
-        spec = self.specs.pop(0) if self.specs else None
-        self.log.append(("ask", None if spec is None else spec.number))
-        return spec
-
-    def tell(self, outcome):
-        self.log.append(("tell", outcome.number))
-        self.outcomes.append(outcome)
-
-    def on_event(self, name, what):
-        self.log.append((name, what.number))
+def recording(trials):
+    return Recording(TrialSpec(n, {"x": n}, Conditions(seed=n)) for n in range(trials))
 
 
 def double(shared, spec, aids):
@@ -31,8 +16,8 @@ def double(shared, spec, aids):
 
 
 def test_each_outcome_is_told_before_the_next_ask():
-    driver = Driver(2)
-    run_inline(double, 2.0, driver.ask, driver.tell, on_event=driver.on_event)
+    driver = recording(2)
+    InlineExecutor().run(double, 2.0, driver)
     of_one = ["ask", "start", "tell", "finish"]
     assert driver.log == [(name, n) for n in (0, 1) for name in of_one] + [("ask", None)]
     assert [outcome.objectives["y"] for outcome in driver.outcomes] == [0.0, 2.0]
@@ -44,8 +29,8 @@ def test_a_failing_trial_is_told_and_the_search_goes_on():
             raise RuntimeError("no")
         return double(shared, spec, aids)
 
-    driver = Driver(2)
-    run_inline(work, 1.0, driver.ask, driver.tell)
+    driver = recording(2)
+    InlineExecutor().run(work, 1.0, driver)
     assert [outcome.status for outcome in driver.outcomes] == ["failed", "complete"]
 
 
@@ -55,20 +40,22 @@ def test_an_interrupt_leaves_the_trial_at_work_untold_and_asks_no_more():
             raise KeyboardInterrupt
         return double(shared, spec, aids)
 
-    driver = Driver(3)
+    driver = recording(3)
     with pytest.raises(KeyboardInterrupt):
-        run_inline(work, 1.0, driver.ask, driver.tell)
-    assert driver.log == [("ask", 0), ("tell", 0), ("ask", 1)]
+        InlineExecutor().run(work, 1.0, driver)
+    assert [name for name, n in driver.log if n == 0] == ["ask", "start", "tell", "finish"]
+    assert driver.log[4:] == [("ask", 1), ("start", 1)]
 
 
 def test_an_error_of_tell_ends_the_search():
     def tell(outcome):
         raise OSError("disk full")
 
-    driver = Driver(3)
+    driver = recording(3)
+    driver.tell = tell
     with pytest.raises(OSError, match="disk full"):
-        run_inline(double, 1.0, driver.ask, tell)
-    assert driver.log == [("ask", 0)]
+        InlineExecutor().run(double, 1.0, driver)
+    assert driver.log == [("ask", 0), ("start", 0)]
 
 
 def test_the_stages_of_a_trial_are_told_while_it_runs():
@@ -79,11 +66,19 @@ def test_the_stages_of_a_trial_are_told_while_it_runs():
         aids.tell_stage("measure")
         return double(shared, spec, aids)
 
-    driver = Driver(1)
-    run_inline(
-        work, 2.0, driver.ask, driver.tell, on_event=lambda name, what: heard.append((name, what))
-    )
-    assert [name for name, _ in heard] == ["start", "stage", "stage", "finish"]
-    assert [what for name, what in heard if name == "stage"] == [
-        AtStage(0, "prune"), AtStage(0, "measure"),
-    ]  # fmt: skip
+    driver = recording(1)
+    driver.on_event = heard.append
+    InlineExecutor().run(work, 2.0, driver)
+    assert [type(what) for what in heard] == [TrialSpec, AtStage, AtStage, Outcome]
+    assert heard[1:3] == [AtStage(0, "prune"), AtStage(0, "measure")]
+
+
+def test_a_judge_and_a_store_are_lent_to_every_trial():
+    def work(shared, spec, aids):
+        ends = aids.judge(Outcome(spec.number, "stopped"))
+        return Outcome(spec.number, "complete", reason=ends, payload=aids.fetch_stage("key"))
+
+    driver = recording(1)
+    driver.judge, driver.fetch_stage = lambda outcome: "slow", lambda key: {key: b"x"}
+    InlineExecutor().run(work, None, driver)
+    assert driver.outcomes == [Outcome(0, "complete", reason="slow", payload={"key": b"x"})]

@@ -1,22 +1,21 @@
 import os
 import platform
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import ray
 import torch
-from ray import cloudpickle
 from torch import nn
 
 from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.conditions import Conditions
 from slimtune.errors import ModelError
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.executors.latency_lane import _find, latency_lane, measure_on_reference_host
-from slimtune.search.executors.ray_session import ray_session
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 ROOT = Path(__file__).parents[3]
@@ -36,15 +35,6 @@ def file() -> bytes:
         calibration=np.zeros((1, 4, 4, 1), np.uint8),
         observe=observe_ranges,
     )
-
-
-@pytest.fixture(scope="module")
-def session():
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        with ray_session(None, concurrency=1, cpus=1, gpus=0, shared_bytes=0):
-            yield
 
 
 def test_without_ray_the_file_is_measured_here(file, tmp_path):
@@ -73,10 +63,12 @@ def measured_by_a_trial(shared, spec, aids):
     return Outcome(spec.number, "complete", payload=found)
 
 
-def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_die(session, file):
-    specs = [TrialSpec(0, {}, 0), None]
-    told = []
-    run_ray(measured_by_a_trial, file, lambda: specs.pop(0), told.append, concurrency=1)
+def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_die(
+    small_session, file
+):
+    driver = SpecList([TrialSpec(0, {}, Conditions(0))])
+    RayExecutor(concurrency=1).run(measured_by_a_trial, file, driver)
+    told = driver.outcomes
     assert told[0].status == "complete", told[0].reason
     trial, before, after, first, second, shares = told[0].payload
     assert len({trial, before, after, os.getpid()}) == 4
@@ -85,7 +77,7 @@ def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_d
     assert _find() is None
 
 
-def test_a_block_within_another_uses_its_lane(session, file):
+def test_a_block_within_another_uses_its_lane(small_session, file):
     with latency_lane():
         lane = process_of(_find())
         with latency_lane():

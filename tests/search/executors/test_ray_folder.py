@@ -1,6 +1,8 @@
 import fcntl
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,7 +10,14 @@ import pytest
 
 from slimtune.errors import SlimtuneError
 from slimtune.search.executors import ray_folder
-from slimtune.search.executors.ray_folder import PREFIX, SOCKET_PATH, RayFolder, check_folder
+from slimtune.search.executors.ray_folder import (
+    PREFIX,
+    SOCKET_PATH,
+    TUNE_PREFIX,
+    RayFolder,
+    check_folder,
+    tune_folder,
+)
 
 
 @pytest.fixture
@@ -80,3 +89,29 @@ def test_a_folder_that_the_user_names_for_ray_is_used_or_refused(
         monkeypatch.setenv("RAY_TMPDIR", name)
         with pytest.raises(SlimtuneError, match="set RAY_TMPDIR to such a folder"):
             check_folder()
+
+
+DIES = """
+import os, sys, tempfile
+from slimtune.search.executors.ray_folder import tune_folder
+tempfile.tempdir = sys.argv[1]
+with tune_folder() as folder:
+    (folder / "search").mkdir()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_tune_wrote_for_a_driver_that_was_killed_goes_with_the_next(short: Path) -> None:
+    subprocess.run([sys.executable, "-c", DIES, str(short)], check=False)
+    [left] = os.listdir(short)
+    assert left.startswith(TUNE_PREFIX) and (short / left / "search").is_dir()
+    with tune_folder() as one, tune_folder() as other:  # which do not sweep each other
+        assert {path.name for path in short.iterdir()} == {one.name, other.name}
+    assert os.listdir(short) == []
+
+
+def test_rays_folder_and_tunes_do_not_sweep_each_other(short: Path) -> None:
+    (short / f"{PREFIX}killed").mkdir()
+    (short / f"{PREFIX}killed" / "lock").touch()
+    with tune_folder():
+        assert (short / f"{PREFIX}killed").is_dir()

@@ -7,48 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ray import cloudpickle
 
-from slimtune.search.executors.inline import run_inline
-from slimtune.search.executors.ray_session import ray_session
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.conditions import Conditions
+from slimtune.search.executors.inline import InlineExecutor
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.trial.attempt import AtStage
 from slimtune.search.trial.spec import Outcome, TrialSpec
+from tests.search.recording_driver import Recording
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def session():
-    """One Ray for the file, with two CPUs; workers find slimtune as an installed one would be."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        with ray_session(None, concurrency=2, cpus=1, gpus=0, shared_bytes=0):
-            yield
+def specs(trials):
+    return [TrialSpec(n, {"x": n, "empty": {}}, Conditions(seed=n)) for n in range(trials)]
 
 
-class Driver:
-    """A scripted ask and a tell that write down the order of everything."""
+class Driver(Recording):
+    """A recording driver of so many trials, which can be run on Ray."""
 
     def __init__(self, trials):
-        self.specs = [TrialSpec(n, {"x": n, "empty": {}}, seed=n) for n in range(trials)]
-        self.log = []
-        self.outcomes = []
-
-    def ask(self):
-        spec = self.specs.pop(0) if self.specs else None
-        self.log.append(("ask", None if spec is None else spec.number))
-        return spec
-
-    def tell(self, outcome):
-        self.log.append(("tell", outcome.number))
-        self.outcomes.append(outcome)
-
-    def on_event(self, name, what):
-        self.log.append((name, what.number))
+        super().__init__(specs(trials))
 
     def run(self, work, shared=None, concurrency=1):
-        run_ray(work, shared, self.ask, self.tell, concurrency=concurrency, on_event=self.on_event)
+        RayExecutor(concurrency).run(work, shared, self)
         return self
 
 
@@ -68,7 +49,7 @@ def make(shared, spec, aids):
     note(shared["folder"], "folders", f"{os.getcwd()}\n")
     if spec.number == 1:
         raise ValueError("cannot be weighed")
-    generator = np.random.default_rng(spec.seed)
+    generator = np.random.default_rng(spec.conditions.seed)
     y = float((generator.normal(size=100) * shared["weights"]).sum())
     files = {"model.onnx": generator.bytes(5 * 2**20), "empty": b""}
     return Outcome(spec.number, "complete", {"y": y}, spec.recipe, files)
@@ -85,7 +66,7 @@ class Pair:
         weights = np.linspace(0, 1, 100)
         self.inline = Driver(4)
         shared = {"weights": weights, "folder": str(inline_folder)}
-        run_inline(make, shared, self.inline.ask, self.inline.tell, on_event=self.inline.on_event)
+        InlineExecutor().run(make, shared, self.inline)
         shared = {"weights": weights, "folder": str(self.folder)}
         self.ray = Driver(4).run(make, shared)
 
@@ -193,18 +174,18 @@ def test_a_killed_worker_is_replaced_and_its_trial_ends_complete(deadly):
     outcomes, attempts = deadly
     assert attempts[1:] == ["xx", "x"]
     assert [(o.number, o.status) for o in outcomes[1:]] == [(1, "complete"), (2, "complete")]
-    assert [outcome.payload for outcome in outcomes[1:]] == Driver(3).specs[1:]
+    assert [outcome.payload for outcome in outcomes[1:]] == specs(3)[1:]
 
 
 def test_an_interrupt_between_trials_ends_the_search_after_what_was_told(session):
-    driver = Driver(5)
+    class Interrupted(Driver):
+        def tell(self, outcome):
+            super().tell(outcome)
+            signal.raise_signal(signal.SIGINT)
 
-    def tell(outcome):
-        driver.tell(outcome)
-        signal.raise_signal(signal.SIGINT)
-
+    driver = Interrupted(5)
     with pytest.raises(KeyboardInterrupt):
-        run_ray(finish, None, driver.ask, tell, concurrency=1)
+        driver.run(finish)
     assert [n for name, n in driver.log if name == "tell"] == [0]
 
 
@@ -228,27 +209,28 @@ def environment(home):
 
 SCRIPT = """
 import os, sys, time
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.conditions import Conditions
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
-numbers = iter(range(100))
 told = []
 
 def work(shared, spec, aids):
     time.sleep(0.0 if spec.number < 2 else 60.0)
     return Outcome(spec.number, "complete", {})
 
-def tell(outcome):
-    told.append(outcome.number)
-    sys.stdout.write(f"told {outcome.number}\\n")
-    sys.stdout.flush()
+class Telling(SpecList):
+    def tell(self, outcome):
+        told.append(outcome.number)
+        sys.stdout.write(f"told {outcome.number}\\n")
+        sys.stdout.flush()
 
 before = dict(os.environ)
-alone = iter([TrialSpec(0, {}, 0), None])
-run_ray(work, None, lambda: next(alone), tell, concurrency=1)
+RayExecutor(1).run(work, None, Telling([TrialSpec(0, {}, Conditions(0))]))
 told.clear()
 try:
-    run_ray(work, None, lambda: TrialSpec(next(numbers), {}, 0), tell, concurrency=1)
+    RayExecutor(1).run(work, None, Telling(TrialSpec(n, {}, Conditions(0)) for n in range(100)))
 except KeyboardInterrupt:
     changed = dict(set(os.environ.items()) ^ set(before.items()))
     assert not changed, changed
@@ -282,7 +264,9 @@ CLUSTER_SCRIPT = """
 import sys, time
 import ray
 from ray.cluster_utils import Cluster
-from slimtune.search.executors.ray_tune import run_ray
+from slimtune.conditions import Conditions
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -294,9 +278,9 @@ def work(shared, spec, aids):
     node = ray.get_runtime_context().get_node_id()
     return Outcome(spec.number, "complete", {}, node, {"model.onnx": bytes(2**21)})
 
-specs = iter([*(TrialSpec(n, {}, 0) for n in range(6)), None])
-told = []
-run_ray(work, None, lambda: next(specs), told.append, concurrency=2, address=cluster.address)
+driver = SpecList(TrialSpec(n, {}, Conditions(0)) for n in range(6))
+RayExecutor(concurrency=2, address=cluster.address).run(work, None, driver)
+told = driver.outcomes
 assert not ray.is_initialized()
 assert all(outcome.files == {"model.onnx": bytes(2**21)} for outcome in told)
 sys.stdout.write(f"{len(told)} trials on {len({outcome.payload for outcome in told})} nodes")
@@ -327,7 +311,8 @@ def stage_of(key):
 
 def test_a_worker_fetches_stages_from_the_drivers_host(session):
     driver = Driver(1)
-    run_ray(ask_for_stages, None, driver.ask, driver.tell, concurrency=1, fetch_stage=stage_of)
+    driver.fetch_stage = stage_of
+    driver.run(ask_for_stages)
     assert driver.outcomes[0].payload == [stage_of("there"), None]
 
 
@@ -341,13 +326,7 @@ def tell_and_wait(shared, spec, aids):
 def test_the_driver_hears_which_stage_a_trial_is_in(session):
     driver = Driver(1)
     heard = []
-    run_ray(
-        tell_and_wait,
-        None,
-        driver.ask,
-        driver.tell,
-        concurrency=1,
-        on_event=lambda name, what: heard.append((name, getattr(what, "stage", ""))),
-    )
-    assert ("stage", "fine-tune") in heard
-    assert heard[0][0] == "start" and heard[-1][0] == "finish"
+    driver.on_event = heard.append
+    driver.run(tell_and_wait)
+    assert AtStage(0, "fine-tune") in heard
+    assert isinstance(heard[0], TrialSpec) and isinstance(heard[-1], Outcome)

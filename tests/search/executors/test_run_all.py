@@ -1,27 +1,19 @@
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from ray import cloudpickle
 
-from slimtune.search.executors.ray_session import ray_session
-from slimtune.search.executors.run_all import run_all
+from slimtune.conditions import Conditions
+from slimtune.search.executors.inline import InlineExecutor
+from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.executors.run_all import executor_of, run_all
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.per_trial import PerTrialSettings
-from slimtune.search.trial.attempt import Aids
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
+from tests.search.recording_driver import Recording
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def session():
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        with ray_session(None, concurrency=2, cpus=1, gpus=0, shared_bytes=0):
-            yield
 
 
 def hungry(folder, spec, aids):
@@ -42,30 +34,17 @@ def hungry(folder, spec, aids):
         running.unlink()
 
 
-class Search:
-    """A scripted ask, and a tell that writes down the order of everything."""
+class Search(Recording):
+    """A search of five trials, run at once."""
 
     def __init__(self, folder, executor):
-        self.specs = [TrialSpec(n, {}, 0) for n in range(5)]
-        self.log, self.told, self.warnings = [], {}, []
+        super().__init__(TrialSpec(n, {}, Conditions(0)) for n in range(5))
+        self.warnings = []
         config = SearchConfig(
             executor=executor, concurrency=2, per_trial=PerTrialSettings(timeout="10m")
         )
-        run_all(
-            config,
-            hungry,
-            str(folder),
-            lambda: self.specs.pop(0) if self.specs else None,
-            self.tell,
-            aids=Aids(),
-            on_event=lambda name, what: self.log.append((name, what.number)),
-            warn=self.warnings.append,
-            go_on=lambda: True,
-        )
-
-    def tell(self, outcome):
-        self.log.append(("tell", outcome.number))
-        self.told[outcome.number] = outcome
+        run_all(config, hungry, str(folder), self, warn=self.warnings.append)
+        self.told = {outcome.number: outcome for outcome in self.outcomes}
 
 
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
@@ -84,22 +63,26 @@ def test_what_ran_out_of_memory_runs_once_more_at_the_end_and_alone(request, tmp
     )
     assert len(search.warnings) == 2 and "trial 1 runs again at the end" in search.warnings[0]
     assert [name for name, number in search.log if number == 1] == [
-        "start", "start", "tell", "finish",
+        "ask", "start", "start", "tell", "finish",
     ]  # fmt: skip
 
 
+class Stopped(SpecList):
+    stopping = True
+
+
 def test_after_ctrl_c_no_second_attempt_begins(tmp_path):
-    specs = [TrialSpec(2, {}, 0), None]
-    told = []
-    run_all(
-        SearchConfig(executor="inline"),
-        hungry,
-        str(tmp_path),
-        lambda: specs.pop(0),
-        told.append,
-        aids=Aids(),
-        on_event=lambda name, what: None,
-        warn=lambda text: None,
-        go_on=lambda: False,
-    )
-    assert told == []
+    driver = Stopped([TrialSpec(2, {}, Conditions(0))])
+    config = SearchConfig(executor="inline")
+    run_all(config, hungry, str(tmp_path), driver, warn=lambda text: None)
+    assert driver.outcomes == []
+
+
+def test_the_config_names_the_executor_and_a_second_attempt_has_the_whole_gpu():
+    asked = PerTrialSettings(timeout="10m", cpus=2, gpus=0.25)
+    config = SearchConfig(executor="ray", concurrency=1, per_trial=asked)
+    first, second = executor_of(config), executor_of(config, alone=True)
+    assert first == RayExecutor(1, 2, 0.25, None, 600.0)
+    assert second == RayExecutor(1, 2, 1.0, None, 600.0)
+    inline = config.model_copy(update={"executor": "inline"})
+    assert executor_of(inline) == executor_of(inline, alone=True) == InlineExecutor(600.0)

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.ray_tune import DIED
 from slimtune.search.executors.second_chance import SecondChance, ran_out_of_memory
 from slimtune.search.trial.attempt import Aids, attempt
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 
@@ -12,7 +14,7 @@ def failing(error):
     def work(shared, spec, aids):
         raise error
 
-    return attempt(work, None, TrialSpec(3, {}, 0), Aids())
+    return attempt(work, None, TrialSpec(3, {}, Conditions(0)), Aids())
 
 
 def allocate_too_much():
@@ -42,32 +44,47 @@ def test_other_errors_are_not_about_memory(error):
     assert not ran_out_of_memory(Outcome(0, "complete", reason="out of memory"))
 
 
-class Search:
+class Search(SpecList):
     """What stands behind a `SecondChance`: writes down what it is told."""
 
     def __init__(self):
+        super().__init__([])
         self.log = []
-        self.told = []
-        self.chance = SecondChance(self.tell, self.on_event, lambda text: self.log.append(text))
+        self.chance = SecondChance(self, lambda text: self.log.append(text))
 
     def tell(self, outcome):
-        self.told.append(outcome)
+        super().tell(outcome)
         self.log.append(("tell", outcome.number, outcome.status))
 
-    def on_event(self, name, what):
+    def on_event(self, what):
+        name = {TrialSpec: "start", Outcome: "finish"}.get(type(what), "stage")
         self.log.append((name, what.number))
 
     def run(self, outcome):
         """Do as an executor does with one trial."""
-        self.chance.on_event("start", TrialSpec(outcome.number, {}, 0))
+        self.chance.on_event(TrialSpec(outcome.number, {}, Conditions(0)))
         self.chance.tell(outcome)
-        self.chance.on_event("finish", outcome)
+        self.chance.on_event(outcome)
+
+
+class Finals(SpecList):
+    def name_of(self, number):
+        return f"final 0017-e30-r{number}"
+
+
+class Stopped(Search):
+    stopping = True
 
 
 def short(number):
     error = "OutOfMemoryError: CUDA out of memory"
     record = TrialRecord(
-        number=number, status="failed", recipe={}, pipeline="", seed=0, error=error
+        number=number,
+        status="failed",
+        recipe={},
+        pipeline="",
+        conditions=Conditions(seed=0),
+        error=error,
     )
     return Outcome(number, "failed", payload=record, reason=error)
 
@@ -80,7 +97,9 @@ def test_the_first_attempt_waits_untold_and_the_second_may_succeed():
         "trial 4 runs again at the end, alone: OutOfMemoryError: CUDA out of memory",
     ]
     assert search.chance.waits()
-    assert search.chance.ask() == TrialSpec(4, {}, 0)
+    assert search.chance.ask() is None  # the driver has no more, and this one waits
+    search.chance.begin_again()
+    assert search.chance.ask() == TrialSpec(4, {}, Conditions(0))
     assert search.chance.ask() is None and not search.chance.waits()
     search.run(Outcome(4, "complete"))
     assert search.log[2:] == [("start", 4), ("tell", 4, "complete"), ("finish", 4)]
@@ -88,10 +107,8 @@ def test_the_first_attempt_waits_untold_and_the_second_may_succeed():
 
 def test_who_calls_it_says_what_its_trials_are_called():
     told = []
-    chance = SecondChance(
-        lambda outcome: None, lambda name, what: None, told.append, "final 0017-e30-r{}".format
-    )
-    chance.on_event("start", TrialSpec(0, {}, 0))
+    chance = SecondChance(Finals([]), told.append)
+    chance.on_event(TrialSpec(0, {}, Conditions(0)))
     chance.tell(short(0))
     assert told[0].startswith("final 0017-e30-r0 runs again at the end, alone: ")
 
@@ -109,17 +126,18 @@ def test_a_thread_may_tell_of_stages_while_another_keeps_a_trial():
                 search.run(short(len(search.log) + 10))
             return 9
 
-    search.chance.on_event("stage", AtStageMeanwhile())
+    search.chance.on_event(AtStageMeanwhile())
     assert ("stage", 9) in search.log
 
 
 def test_the_second_time_is_final_and_says_so():
     search = Search()
     search.run(short(4))
+    search.chance.begin_again()
     search.chance.ask()
     search.run(short(4))
     assert not search.chance.waits()
-    (told,) = search.told
+    (told,) = search.outcomes
     assert told.status == "failed"
     assert told.reason == told.payload.error
     assert told.reason.startswith("out of memory twice, the second time alone: OutOfMemoryError")
@@ -134,3 +152,16 @@ def test_other_failures_are_told_at_once():
 
 def test_a_process_that_died_three_times_has_had_its_chances():
     assert not ran_out_of_memory(Outcome(0, "failed", reason=DIED))
+
+
+def test_no_trial_gets_its_second_chance_in_a_search_that_stops():
+    search = Stopped()
+    search.run(short(4))
+    search.chance.begin_again()
+    assert search.chance.ask() is None and search.chance.waits()
+
+
+def test_who_judges_and_where_stages_are_is_the_drivers_business():
+    search = Search()
+    assert search.chance.judge is search.judge
+    assert search.chance.fetch_stage is search.fetch_stage

@@ -20,7 +20,7 @@ class Mailbox:
 
 
 def test_each_new_stage_is_told_once_and_a_dead_mailbox_is_no_trouble() -> None:
-    heard: list[tuple[str, object]] = []
+    heard: list[AtStage] = []
 
     def until(count: int) -> None:
         deadline = time.monotonic() + 60
@@ -29,11 +29,11 @@ def test_each_new_stage_is_told_once_and_a_dead_mailbox_is_no_trouble() -> None:
 
     with ray_session(None, concurrency=1, cpus=1, gpus=0, shared_bytes=0):
         mailbox = Mailbox.remote()
-        with StageNews(mailbox, lambda event, what: heard.append((event, what)), every=0.05):
+        with StageNews(mailbox, heard.append, every=0.05):
             ray.get(mailbox.stage.remote(3, "prune"))
             until(1)
             ray.get(mailbox.stage.remote(3, "fine-tune"))
             until(2)
             ray.kill(mailbox)
             time.sleep(0.3)
-    assert heard == [("stage", AtStage(3, "prune")), ("stage", AtStage(3, "fine-tune"))]
+    assert heard == [AtStage(3, "prune"), AtStage(3, "fine-tune")]

@@ -1,33 +1,21 @@
 import os
 import signal
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.executors.inline import run_inline
-from slimtune.search.executors.ray_session import ray_session
-from slimtune.search.executors.ray_tune import run_ray
-from slimtune.search.trial.attempt import Aids
+from slimtune.search.executors.inline import InlineExecutor
+from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stopping import StoppingRule
+from tests.search.recording_driver import Recording
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def session():
-    """One Ray for the file, with two CPUs; workers find slimtune as an installed one would be."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        with ray_session(None, concurrency=2, cpus=1, gpus=0, shared_bytes=0):
-            yield
 
 
 NAMES = ["accuracy", "size_bytes"]
@@ -41,7 +29,7 @@ def stand(number, rung, size):
         status="stopped",
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=values,
         rungs={rung: values},
     )
@@ -83,21 +71,19 @@ class Rule(StoppingRule):
 
 
 def specs(trials):
-    return iter([*(TrialSpec(n, {}, n) for n in range(trials)), None])
+    return [TrialSpec(n, {}, Conditions(n)) for n in range(trials)]
 
 
 class Run:
     """Trials that climb, on Ray with one worker or inline."""
 
     def __init__(self, folder, trials, on_ray):
-        self.folder, self.told, self.rule = folder, [], Rule()
-        given = specs(trials)
-        if on_ray:
-            ask, tell = lambda: next(given), self.told.append
-            run_ray(climb, str(folder), ask, tell, concurrency=1, judge=self.rule)
-        else:
-            aids = Aids(judge=self.rule)
-            run_inline(climb, str(folder), lambda: next(given), self.told.append, aids=aids)
+        self.folder, self.rule = folder, Rule()
+        driver = Recording(specs(trials))
+        driver.judge = self.rule
+        executor = RayExecutor(concurrency=1) if on_ray else InlineExecutor()
+        executor.run(climb, str(folder), driver)
+        self.told = driver.outcomes
 
     def steps(self, number):
         text = (self.folder / f"steps-{number}").read_text()
@@ -159,16 +145,10 @@ def alternate(shared, spec, aids):
 
 @pytest.mark.slow
 def test_side_by_side_every_trial_is_told_once_as_it_ended(session) -> None:
-    given, told = specs(12), []
-    run_ray(
-        alternate,
-        None,
-        lambda: next(given),
-        told.append,
-        concurrency=2,
-        judge=lambda outcome: "odd" if outcome.number % 2 else "",
-    )
-    told.sort(key=lambda outcome: outcome.number)
+    driver = Recording(specs(12))
+    driver.judge = lambda outcome: "odd" if outcome.number % 2 else ""
+    RayExecutor(concurrency=2).run(alternate, None, driver)
+    told = sorted(driver.outcomes, key=lambda outcome: outcome.number)
     assert [outcome.number for outcome in told] == list(range(12))
     assert [outcome.status for outcome in told] == ["complete", "stopped"] * 6
 
@@ -178,6 +158,7 @@ def test_an_error_of_the_judge_ends_the_search_as_itself(session) -> None:
     def broken(outcome):
         raise OSError("disk full")
 
-    given = specs(4)
+    driver = Recording(specs(4))
+    driver.judge = broken
     with pytest.raises(OSError, match="^disk full$"):
-        run_ray(alternate, None, lambda: next(given), lambda o: None, concurrency=1, judge=broken)
+        RayExecutor(concurrency=1).run(alternate, None, driver)

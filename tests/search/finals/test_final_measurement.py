@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from slimtune.measurement.runtime import predict
+from slimtune.conditions import Conditions
 from slimtune.results.run import open_run
 from slimtune.results.store.finals import FinalKey
 from slimtune.results.store.folder import RunFolder
@@ -12,14 +12,11 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.final_measurement import (
     measure_front,
-    on_test,
     shipped,
     still_standing,
 )
-from slimtune.search.session import _baseline_spec
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
-from slimtune.search.trial.trial import run_trial
 
 
 def finals_of(*scores: float) -> dict[FinalKey, TrialRecord]:
@@ -29,7 +26,7 @@ def finals_of(*scores: float) -> dict[FinalKey, TrialRecord]:
             status="complete",
             recipe={},
             pipeline="p",
-            seed=repeat,
+            conditions=Conditions(seed=repeat),
             **{"objectives" if repeat % 2 else "metrics": {"accuracy": score}},
         )
         for repeat, score in enumerate(scores)
@@ -50,17 +47,6 @@ def finals_of(*scores: float) -> dict[FinalKey, TrialRecord]:
 def test_the_median_by_validation_accuracy_ships(scores: list[float], repeat: int) -> None:
     finals = finals_of(*scores)
     assert shipped(list(finals), finals).repeat == repeat
-
-
-def test_test_accuracy_is_counted_on_the_file(digits, digits_config) -> None:
-    outcome = run_trial(digits, _baseline_spec(digits_config))
-    file = outcome.files["model.onnx"]
-    logits = predict(file, digits.test.images, mean=digits.mean, std=digits.std)
-    right = (logits.argmax(axis=1) == digits.test.labels).mean()
-    measured = on_test(digits, file)
-    assert measured["test_accuracy"] == pytest.approx(right)
-    spread = (right * (1 - right) / len(digits.test)) ** 0.5
-    assert measured["test_standard_error"] == pytest.approx(spread)
 
 
 def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_theirs(

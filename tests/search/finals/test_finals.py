@@ -1,5 +1,6 @@
 """Members of the front at full length, run for real on digits."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -19,6 +20,9 @@ from slimtune.results.store.joint import read_joint
 from slimtune.results.store.sealed import read_sealed, sealed
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
+from slimtune.search.listeners.events import Event as SearchEvent
+from slimtune.search.listeners.events import FinalStarted
+from slimtune.search.proposing.budget import Budget
 from slimtune.search.proposing.study import open_study
 from slimtune.search.review import evaluate
 from slimtune.search.review.evaluate import evaluate_in_run
@@ -28,7 +32,10 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
 from slimtune.search.setup import reopen_workload
 from slimtune.search.trial import trial
+from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.spec import Outcome
+from slimtune.search.underway.interrupts import Interrupts
+from slimtune.search.underway.open_search import OpenSearch
 
 Event = tuple[str, Mapping[str, Any]]
 SPACE = {
@@ -77,7 +84,7 @@ def repeated(
     shutil.copytree(cheap.path, out)
     events: list[Event] = []
     wanted = longer(config, 2, 2)
-    run = run_search(wanted, out, lambda n, v: events.append((n, v)), resume=True)
+    run = run_search(wanted, out, noting(events), resume=True)
     return run, events
 
 
@@ -97,10 +104,10 @@ def test_a_finished_run_takes_finals_each_at_full_length_with_a_seed_of_its_own(
         before = run.folder.record(key.trial)
         assert (record.recipe["train"]["epochs"], before.recipe["train"]["epochs"]) == (2, 1)
         assert record.recipe["prune"] == before.recipe["prune"]
-        assert record.seed == final_seed(0, key.trial, key.repeat)
+        assert record.conditions.seed == final_seed(0, key.trial, key.repeat)
         rows = (run.path / "finals" / key.name / "history.csv").read_text().splitlines()
         assert len(rows) == 3  # a header and two epochs
-    seeds = [r.seed for r in [*run.records, *run.finals().values()]]
+    seeds = [r.conditions.seed for r in [*run.records, *run.finals().values()]]
     assert len(set(seeds)) == len(seeds)
     assert [name for name, _ in events if name == "started"] == []
     told = dict(events)["finals"]
@@ -165,9 +172,9 @@ def test_finals_that_were_interrupted_go_on_with_what_lacks(
     folder = copied(cheap, tmp_path / "run")
     started: list[str] = []
 
-    def stop(event: str, values: Mapping[str, Any]) -> None:
-        if event == "final_started":
-            started.append(values["name"])
+    def stop(event: SearchEvent) -> None:
+        if isinstance(event, FinalStarted):
+            started.append(event.name)
             if len(started) == 2:
                 raise KeyboardInterrupt
 
@@ -179,7 +186,10 @@ def test_finals_that_were_interrupted_go_on_with_what_lacks(
 
     events: list[Event] = []
     run = run_search(
-        longer(config, 2, 2), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 2, 2),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert dict(events)["finals"]["finished"] == 1
     names = [v["name"] for n, v in events if n == "final_started"]
@@ -198,7 +208,10 @@ def test_another_length_is_kept_beside_the_first_and_a_damaged_final_runs_again(
     before = open_run(folder.path).finals()
     events: list[Event] = []
     run = run_search(
-        longer(config, 3, 1), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 3, 1),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert before.items() <= run.finals().items()
     assert {FinalKey.parse(name).epochs for name in run.front()["final"]} == {3}
@@ -208,7 +221,10 @@ def test_another_length_is_kept_beside_the_first_and_a_damaged_final_runs_again(
     (folder.path / "finals" / first.name / "result.json").write_text("{")
     events.clear()
     again = run_search(
-        longer(config, 3, 1), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 3, 1),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert [v["name"] for n, v in events if n == "final_started"] == [first.name]
     assert f"kept as finals/{first.name}.damaged-1" in dict(events)["warning"]["text"]
@@ -231,7 +247,10 @@ def test_a_final_that_failed_for_want_of_disk_runs_again_and_the_others_stay(
         write_final_run(folder, key, record, spec, {})
     events: list[Event] = []
     run = run_search(
-        longer(config, 2, 2), folder.path, lambda n, v: events.append((n, v)), resume=True
+        longer(config, 2, 2),
+        folder.path,
+        noting(events),
+        resume=True,
     )
     assert [v["name"] for n, v in events if n == "final_started"] == [no_room.name]
     (text,) = (v["text"] for n, v in events if n == "warning" and no_room.name in v["text"])
@@ -255,8 +274,8 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     more = longer(config, 2, 2).model_copy(update={"trials": 4})
     seen: list[list[Any]] = []
 
-    def look(event: str, _values: Mapping[str, Any]) -> None:
-        if event == "final_started":  # the old answer stands until there is a new one
+    def look(event: SearchEvent) -> None:
+        if isinstance(event, FinalStarted):  # the old answer stands until there is a new one
             seen.append(open_run(folder.path).front()["final"].tolist())
 
     run = run_search(more, folder.path, look, resume=True)
@@ -267,30 +286,41 @@ def test_trials_that_are_added_get_finals_too_and_those_that_are_there_stay(
     assert {key.trial for key in run.finals()} >= members
 
 
-def failing(which: Callable[[int], bool]) -> Callable[..., None]:
-    """Return an executor that fails the specs with some numbers, and else takes the trial's."""
+def noting(events: list[Event]) -> Callable[[SearchEvent], None]:
+    return lambda event: events.append((event.kind, event.values()))
 
-    def execute(_work: Any, ask: Any, tell: Any, on_event: Any, called: Any) -> None:
-        while (spec := ask()) is not None:
-            on_event("start", spec)
-            assert re.fullmatch(r"final 000[01]-e2-r[01]", called(spec.number))
-            assert which(spec.number), "these tests run nothing"
+
+@dataclasses.dataclass(frozen=True)
+class Failing(OpenSearch):
+    """A search whose executor fails the specs with some numbers, and runs nothing."""
+
+    which: Callable[[int], bool] = lambda _: True
+
+    def execute(self, work: Any, driver: Driver) -> None:
+        while (spec := driver.ask()) is not None:
+            driver.on_event(spec)
+            assert re.fullmatch(r"final 000[01]-e2-r[01]", driver.name_of(spec.number))
+            assert self.which(spec.number), "these tests run nothing"
             outcome = Outcome(spec.number, "failed", reason="diverged")
-            tell(outcome)
-            on_event("finish", outcome)
+            driver.tell(outcome)
+            driver.on_event(outcome)
 
-    return execute
+
+def failing(
+    config: SearchConfig, folder: RunFolder, listener: Any, which: Callable[[int], bool]
+) -> Failing:
+    workload = reopen_workload(folder, config)
+    interrupts = Interrupts(lambda _: None)
+    return Failing(config, folder, workload, listener, interrupts, Budget(), which)
 
 
 def test_finals_that_all_fail_leave_the_front_as_it_was_and_say_why(
     cheap: Run, config: SearchConfig, tmp_path: Path
 ) -> None:
     folder = copied(cheap, tmp_path / "run")
-    workload = reopen_workload(folder, config)
+    search = failing(longer(config, 2, 2), folder, lambda *_: None, lambda _: True)
     with pytest.raises(SearchFailedError, match="no final could be completed.* diverged"):
-        run_finals(
-            longer(config, 2, 2), folder, workload, lambda *_: None, failing(lambda n: True)
-        )
+        run_finals(search)
     assert {r.status for r in open_run(folder.path).finals().values()} == {"failed"}
     error = next((folder.path / "finals").iterdir()) / "error.txt"
     assert "diverged" in error.read_text()
@@ -306,17 +336,19 @@ def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
     for repeat in (0, 1):
         shutil.rmtree(folder.path / "finals" / FinalKey(members[0], 2, repeat).name)
     events: list[Event] = []
+    both_seeds_of_the_first = (0, 2)
     run_finals(
-        longer(config, 2, 2),
-        folder,
-        reopen_workload(folder, config),
-        lambda n, v: events.append((n, v)),
-        failing(lambda number: number in (0, 2)),  # both seeds of the first member
+        failing(
+            longer(config, 2, 2),
+            folder,
+            noting(events),
+            lambda number: number in both_seeds_of_the_first,
+        )
     )
     text = dict(events)["warning"]["text"]
     assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
     assert open_run(folder.path).front()["trial"].tolist() == [members[1]]
-    assert dict(events)["finals_measured"] == {"left": [members[0]]}
+    assert dict(events)["finals_measured"] == {"left": (members[0],)}
     rows = {row.trial: row.repeats for row in read_joint(folder.path)}
     assert rows == {None: None, members[0]: 0, members[1]: 2}
 
@@ -342,11 +374,13 @@ def test_finals_run_on_the_device_that_the_run_goes_on_with(
     folder = copied(cheap, tmp_path / "run")
     file = folder.trial_path(0) / "result.json"
     file.write_bytes(sealed({**json.loads(file.read_text()), "device": "cuda:0"}))
-    assert folder.record(0).device == "cuda:0"
+    assert folder.record(0).conditions.device == "cuda:0"
     for gpus, device in ((0.0, "cpu"), (0.5, "cuda:0")):
         asked = config.per_trial.model_copy(update={"gpus": gpus})
         wanted = longer(config, 2, 2).model_copy(update={"per_trial": asked})
-        assert {spec.device for spec in plan(wanted, folder, [0, 1]).values()} == {device}
+        assert {spec.conditions.device for spec in plan(wanted, folder, [0, 1]).values()} == {
+            device
+        }
 
 
 def test_seeds_differ_between_runs_trials_and_repeats_and_stay() -> None:

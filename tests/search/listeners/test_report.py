@@ -1,12 +1,12 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import optuna
 import plotly.graph_objects as go
 
 from slimtune.results.run import open_run
 from slimtune.results.store.status import read_status
+from slimtune.search.listeners.events import Event, Warned
 from slimtune.search.listeners.report import leave_report
 
 
@@ -19,9 +19,10 @@ def test_a_search_leaves_a_report_and_a_status(digits_run: Path) -> None:
 
 def test_a_report_that_cannot_be_made_is_a_warning(digits_run: Path) -> None:
     run = open_run(digits_run).at([])  # as if nothing had finished
-    heard: list[tuple[str, Any]] = []
-    leave_report(run, lambda event, values: heard.append((event, values)))
-    assert heard[0][0] == "warning" and "no trial has finished yet" in heard[0][1]["text"]
+    heard: list[Event] = []
+    leave_report(run, heard.append)
+    [warned] = heard
+    assert isinstance(warned, Warned) and "no trial has finished yet" in warned.text
 
 
 def test_optuna_draws_the_front_from_the_study_file(digits_run: Path) -> None:

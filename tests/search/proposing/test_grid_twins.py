@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+from slimtune.search.listeners.events import Event, Warned
 from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
 from slimtune.search.proposing.proposals import recorded_points
 from slimtune.search.proposing.twins import Twins
@@ -57,9 +58,9 @@ def test_a_whole_grid_says_what_it_left_out_and_what_pruning_took(tmp_path: Path
     told: list[str] = []
     config = grid(executor="inline", baseline={"epochs": 1}, objectives=["accuracy", "size_bytes"])
 
-    def listen(event: str, values: Any) -> None:
-        if event == "warning":
-            told.append(values["text"])
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(event.text)
 
     run = run_search(config, tmp_path / "run", listen)
     assert [record.status for record in run.records] == ["complete"] * 3

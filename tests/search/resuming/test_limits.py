@@ -1,8 +1,10 @@
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.listeners.events import LimitsSet
 from slimtune.search.resuming.limits import breaches, settings_changed, tell_limits
 from slimtune.search.settings.config import make_config
 
@@ -36,7 +38,7 @@ def folder(tmp_path):
             status="stopped" if stopped else "complete",
             recipe={},
             pipeline="p",
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={**MEASURED, "size_bytes": 400.0 + 200 * number},
             error=reasons.get(number),
         )
@@ -63,23 +65,24 @@ def test_a_limit_can_be_taken_away_and_another_added(folder):
 
 def test_changed_limits_are_told_with_those_they_stopped(folder):
     told = []
-    tell_limits(folder, lambda event, values: told.append((event, values)))
-    assert told == [
-        ("limits", {"limits": {"size_bytes": 512.0, "accuracy": 0.8},
-                    "asked": {"size_bytes": "0.5x", "accuracy": "0.8"}})
-    ]  # fmt: skip
+    tell_limits(folder, told.append)
+    limits, asked = (
+        {"size_bytes": 512.0, "accuracy": 0.8},
+        {"size_bytes": "0.5x", "accuracy": "0.8"},
+    )
+    assert told == [LimitsSet(limits, asked)]
     told.clear()
     changed = settings_changed(folder, config_of())
-    tell_limits(changed, lambda event, values: told.append((event, values)), folder)
-    [(_, values)] = told
-    assert values["limits"] == {} and values["before"] == {"size_bytes": 512.0, "accuracy": 0.8}
-    assert values["stopped"] == [0, 1]
+    tell_limits(changed, told.append, folder)
+    [event] = told
+    assert event.limits == {} and event.before == limits
+    assert event.stopped == (0, 1)
     told.clear()
     tighter = settings_changed(folder, config_of(max_size="0.4x", min_accuracy="0.8"))
-    tell_limits(tighter, lambda event, values: told.append((event, values)), folder)
-    assert told[0][1]["stopped"] == []
+    tell_limits(tighter, told.append, folder)
+    assert told[0].changed and told[0].stopped == ()
     told.clear()
-    tell_limits(changed, lambda event, values: told.append((event, values)), changed)
+    tell_limits(changed, told.append, changed)
     assert told == []
 
 

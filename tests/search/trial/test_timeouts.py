@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import TrialTimeoutError
-from slimtune.search.executors.inline import run_inline
+from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.trial import timeouts
+from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.timeouts import Timed, alarm, timed
 
@@ -29,9 +31,9 @@ def hang(shared, spec, aids):
 
 
 def test_a_trial_that_takes_too_long_fails_and_the_search_goes_on():
-    specs = [TrialSpec(n, {}, 0) for n in range(3)]
-    told = []
-    run_inline(hang, None, lambda: specs.pop(0) if specs else None, told.append, timeout=0.2)
+    driver = SpecList(TrialSpec(n, {}, Conditions(0)) for n in range(3))
+    InlineExecutor(timeout=0.2).run(hang, None, driver)
+    told = driver.outcomes
     assert [(one.number, one.status) for one in told] == [
         (0, "complete"),
         (1, "failed"),

@@ -292,7 +292,7 @@ def _versions(host: Mapping[str, Any]) -> str:
 
 
 def _threads(records: Sequence[TrialRecord]) -> str:
-    kinds = Counter((record.threads, record.device) for record in records)
+    kinds = Counter((record.conditions.threads, record.conditions.device) for record in records)
     return ", ".join(
         f"{plural(count, 'trial')} with {plural(threads, 'thread')} on {device}"
         for (threads, device), count in kinds.items()

@@ -5,13 +5,14 @@ import io
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from slimtune.results.objectives import is_number
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.listeners.events import Event, Listener, TrialFinished, Warned
 from slimtune.search.listeners.trackers.protocol import (
     TRACKERS,
     Tracker,
@@ -19,7 +20,6 @@ from slimtune.search.listeners.trackers.protocol import (
     check_installed,
 )
 
-Listener = Callable[[str, Mapping[str, Any]], None]
 LAST_SECONDS = 30.0
 """How long the end of a search waits for a tracker."""
 
@@ -60,11 +60,11 @@ class _Desk:
         self._thread = threading.Thread(target=self._work, name="trackers", daemon=True)
         self._thread.start()
 
-    def listen(self, event: str, values: Mapping[str, Any]) -> None:
+    def listen(self, event: Event) -> None:
         """Pass the event on, and keep a finished trial for the trackers."""
-        self._listener(event, values)
-        if event == "finished":
-            self._waiting.put(trial_log(values["record"], self._folder))
+        self._listener(event)
+        if isinstance(event, TrialFinished):
+            self._waiting.put(trial_log(event.record, self._folder))
 
     def close(self) -> None:
         """Wait until all is logged, but not for ever."""
@@ -73,7 +73,7 @@ class _Desk:
         if self._thread.is_alive():
             names = ", ".join(self._open)
             text = f"{names}: did not take the last trials within {LAST_SECONDS:g} s"
-            self._listener("warning", {"text": text})
+            self._listener(Warned(text))
 
     def _work(self) -> None:
         while (trial := self._waiting.get()) is not None:
@@ -84,7 +84,7 @@ class _Desk:
                     del self._open[name]
                     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                     text = f"{name} failed and is left out from {trial.name} on: {reason}"
-                    self._listener("warning", {"text": text})
+                    self._listener(Warned(text))
 
     def _tracker(self, name: str) -> Tracker:
         tracker = self._open[name]
@@ -107,7 +107,7 @@ def trial_log(record: TrialRecord, folder: Path) -> TrialLog:
         name=f"trial-{record.number:04d}",
         status=record.status,
         pipeline=record.pipeline,
-        params={"seed": record.seed, **flat(record.recipe)},
+        params={"seed": record.conditions.seed, **flat(record.recipe)},
         metrics=numbers,
         epochs=_epochs(folder / "trials" / f"{record.number:04d}" / "history.csv"),
         reason=record.error or "",

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.views.report.attribution import attributions
 from tests.results.views.report.conftest import recipe, record
@@ -12,7 +13,7 @@ KNOWN = [OBJECTIVES["accuracy"], OBJECTIVES["size_bytes"]]
 def trial(number, accuracy, size, **words):
     seed = words.pop("seed", number)
     values = {"accuracy": accuracy, "size_bytes": size}
-    return record(number, recipe=recipe(**words), objectives=values, seed=seed)
+    return record(number, recipe=recipe(**words), objectives=values, conditions=Conditions(seed))
 
 
 def by_name(records):

@@ -4,8 +4,16 @@ from typing import Any
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import UserError
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.listeners.events import (
+    Event,
+    FrontMeasured,
+    TrialFinished,
+    Warned,
+    ignore_events,
+)
 from slimtune.search.listeners.trackers import TRACKERS
 from slimtune.search.listeners.trackers.protocol import TrackerKind, TrialLog
 from slimtune.search.listeners.trackers.tracked import flat, tracked, trial_log
@@ -19,7 +27,7 @@ RECORD = TrialRecord(
         "student": {"weights": None},
     },
     pipeline="l1 50%",
-    seed=3,
+    conditions=Conditions(seed=3),
     objectives={"accuracy": 0.5},
     metrics={"params": 12, "latency_stable": True, "note": "x"},
     seconds={"fine-tune": 1.5},
@@ -68,22 +76,22 @@ def test_a_record_becomes_flat_names_and_numbers(tmp_path: Path) -> None:
 def test_a_tracker_that_fails_is_told_once_and_the_search_goes_on(
     tmp_path: Path, broken: None
 ) -> None:
-    told: list[tuple[str, Any]] = []
-    with tracked(("broken",), tmp_path, lambda event, v: told.append((event, v))) as listener:
+    heard: list[Event] = []
+    final = FrontMeasured(1.0, 0.5, members=1)
+    with tracked(("broken",), tmp_path, heard.append) as listener:
         for _ in range(4):
-            listener("finished", {"record": RECORD})
-        listener("final", {})
-    warnings = [v["text"] for event, v in told if event == "warning"]
+            listener(TrialFinished(RECORD))
+        listener(final)
+    warnings = [event.text for event in heard if isinstance(event, Warned)]
     assert warnings == ["broken failed and is left out from trial-0007 on: server gone"]
-    assert [event for event, _ in told if event != "warning"] == ["finished"] * 4 + ["final"]
+    others = [event for event in heard if not isinstance(event, Warned)]
+    assert others == [TrialFinished(RECORD)] * 4 + [final]
     assert not any(t.name == "trackers" for t in threading.enumerate())
 
 
 def test_without_trackers_the_listener_is_itself(tmp_path: Path) -> None:
-    def listener(event: str, values: Any) -> None: ...
-
-    with tracked((), tmp_path, listener) as given:
-        assert given is listener
+    with tracked((), tmp_path, ignore_events) as given:
+        assert given is ignore_events
 
 
 def test_a_package_that_is_missing_is_told_before_anything_else(tmp_path: Path) -> None:
@@ -92,7 +100,7 @@ def test_a_package_that_is_missing_is_told_before_anything_else(tmp_path: Path) 
         with pytest.raises(
             UserError, match="log_to: absent needs the package absent-package.*pip"
         ):
-            with tracked(("absent",), tmp_path, lambda e, v: None):
+            with tracked(("absent",), tmp_path, ignore_events):
                 raise AssertionError("must not be reached")
     finally:
         del TRACKERS._entries["absent"]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from slimtune.search.interrupts import Interrupts
+from slimtune.search.underway.interrupts import Interrupts
 
 
 @pytest.fixture(autouse=True)

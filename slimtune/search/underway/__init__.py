@@ -1,0 +1,1 @@
+"""A search UNDERWAY: its baseline, its trials, and what ends it early."""

@@ -1,0 +1,115 @@
+"""The trials of a search: proposed, judged, recorded; files are written before the study."""
+
+from functools import partial
+
+from slimtune.compression.recipe import Recipe
+from slimtune.results.objectives import parse_objectives
+from slimtune.results.pareto.limits import decided_violations
+from slimtune.search.listeners.events import (
+    Resumed,
+    SearchStopped,
+    StageEntered,
+    TrialFinished,
+    TrialStarted,
+)
+from slimtune.search.proposing.grid_twins import grid_trials
+from slimtune.search.proposing.proposals import proposer_of, recorded_points
+from slimtune.search.proposing.proposer import Proposer
+from slimtune.search.proposing.reconcile import open_proposer
+from slimtune.search.proposing.study import Study, open_study
+from slimtune.search.proposing.twins import Twins
+from slimtune.search.resuming.limits import breaches
+from slimtune.search.trial.attempt import AtStage, FetchStage, Judge, go_on
+from slimtune.search.trial.driver import Driver
+from slimtune.search.trial.recorder import Recorder
+from slimtune.search.trial.spec import Outcome, TrialSpec
+from slimtune.search.trial.stage_store import RunStages
+from slimtune.search.trial.stopping import open_rule
+from slimtune.search.trial.trial import run_trial
+from slimtune.search.underway.open_search import OpenSearch
+
+
+def run_trials(search: OpenSearch) -> str:
+    """Run the trials that a search lacks, and return what stopped it early, if anything did.
+
+    Raises:
+        RunError: the run's records contradict each other, or the disk refuses.
+        KeyboardInterrupt: as `OpenSearch.execute`; every finished trial is in the run folder.
+    """
+    trials = _Trials(search)
+    work = partial(
+        run_trial, objectives=tuple(search.config.objectives), origin=trials.stages.origin
+    )
+    search.execute(work, trials)
+    if trials.proposer.stopped:
+        search.listener(SearchStopped(trials.proposer.stopped))
+    return trials.proposer.stopped
+
+
+class _Trials(Driver):
+    def __init__(self, search: OpenSearch) -> None:
+        config, folder = search.config, search.folder
+        self._listener = search.listener
+        self._folder = folder
+        self.proposer = _opened_proposer(search)
+        self.stages = RunStages(folder, config.stage_store, search.workload, search.warn)
+        self._recorder = Recorder(folder)
+        self._limits = folder.manifest.get("limits", {})
+        self._rule = open_rule(folder) if config.stops else None
+        self._specs: dict[int, TrialSpec] = {}
+
+    def ask(self) -> TrialSpec | None:
+        return self.proposer.ask()
+
+    def tell(self, outcome: Outcome) -> None:
+        outcome = self._recorder.record(self._specs[outcome.number], outcome)
+        measured = {**outcome.payload.metrics, **outcome.objectives}
+        self.proposer.tell(outcome, decided_violations(self._limits, measured))
+        if self._rule is not None:
+            self._rule.learn(outcome.payload)
+        self.stages.add(outcome.stages)
+
+    @property
+    def judge(self) -> Judge:
+        return self._rule or go_on
+
+    @property
+    def fetch_stage(self) -> FetchStage:
+        return self.stages.fetch
+
+    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
+        if isinstance(what, AtStage):
+            self._listener(StageEntered(what.number, what.stage))
+        elif isinstance(what, TrialSpec):
+            self._specs[what.number] = what
+            words = Recipe.from_dict(what.recipe).describe()
+            self._listener(TrialStarted(what.number, words))
+        else:
+            self._listener(TrialFinished(self._folder.record(what.number)))
+
+
+def _opened_proposer(search: OpenSearch) -> Proposer:
+    """Open the study, put it in order with the folder, and return its proposer."""
+    config, folder, workload = search.config, search.folder, search.workload
+    objectives = parse_objectives(config.objectives)
+    total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
+
+    def opened() -> tuple[Study, Proposer]:
+        directions = [o.direction for o in objectives]
+        names = [o.name for o in objectives]
+        study = open_study(folder.study_path, directions, folder.path.name, names)
+        return study, proposer_of(
+            config,
+            study,
+            total=total,
+            points=recorded_points(config, folder.manifest),
+            enough=search.budget.judge(objectives, folder.manifest["reference_point"]),
+            precision=config.per_trial.trains_in(workload.image_shape),
+            key=Twins(workload).key,
+        )
+
+    (study, proposer), again = open_proposer(folder, opened, search.warn)
+    proposer.judge_by(breaches(folder))
+    if study.get_trials(deepcopy=False):
+        search.listener(Resumed(tuple(folder.records()), again, total))
+    return proposer
