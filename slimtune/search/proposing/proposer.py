@@ -20,9 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from slimtune.compression.training.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
+from slimtune.search.proposing.optuna_private import generation, writable
+from slimtune.search.proposing.past_trials import bare, rejudged, with_stop
 from slimtune.search.proposing.recall import Recall, recall
-from slimtune.search.proposing.samplers import DRAWS, FLAT, generation, make_sampler
+from slimtune.search.proposing.samplers import DRAWS, FLAT, make_sampler
 from slimtune.search.proposing.study import study_errors
 from slimtune.search.proposing.study_check import StudyCheck, Told
 from slimtune.search.trial.spec import Outcome, TrialSpec, outcome_of, trial_seed
@@ -311,17 +312,18 @@ class Proposer:
             trial = history[outcome.number]
             if trial.state.is_finished():
                 return
+            handle = writable(self._study, trial)
             reason = _reason(outcome, self._objectives)
-            if reason is None:
-                for name, value in _constraints(outcome, violations).items():  # while it runs
-                    key = f"{CONSTRAINT}{name}"
-                    self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
-                values = [float(outcome.objectives[name]) for name in self._objectives]
-                self._study.tell(trial.number, values)
+            if reason is not None:
+                handle.set_user_attr("reason", reason)
+                self._study.tell(trial.number, state=TrialState.FAIL)
                 return
-            # Optuna's public setter needs the Trial of `Study.ask`, which a resumed run lacks.
-            self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-            self._study.tell(trial.number, state=TrialState.FAIL)
+            constraints = with_stop(violations or {}, outcome.status == "stopped")
+            for name, value in constraints.items():
+                if name not in handle.constraints:  # it is, if the process was killed here before
+                    handle.set_constraint(name, value)
+            values = [float(outcome.objectives[name]) for name in self._objectives]
+            self._study.tell(trial.number, values)
 
     def _draw(self, history: list[FrozenTrial]) -> tuple[FrozenTrial, dict[str, Any], int]:
         """Draw on a copy in memory, so that the draws thrown away take no numbers.
@@ -366,12 +368,6 @@ class Proposer:
                 f"it has {', '.join(drawn.params)}"
             )
         return drawn, recipe
-
-
-def _constraints(outcome: Outcome, violations: Mapping[str, float] | None) -> Mapping[str, float]:
-    """Return what the sampler must know: a stopped trial's values were not measured at its end."""
-    stopped = {EARLY_STOPPED: 1.0} if outcome.status == "stopped" else {}
-    return {**(violations or {}), **stopped}
 
 
 def _reason(outcome: Outcome, objectives: Sequence[str]) -> str | None:

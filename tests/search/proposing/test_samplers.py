@@ -194,10 +194,6 @@ def test_a_coordinate_covers_a_distribution_from_end_to_end(distribution, ends) 
     assert found == ends if isinstance(ends[0], str) else found == pytest.approx(ends)
     for at in (0.0, 0.3, 0.7, 1 - 1e-12):
         value = value_at(distribution, at)
-        assert distribution._contains(distribution.to_internal_repr(value))
-
-
-def test_the_default_sampler_is_stated_in_full() -> None:
-    tpe = make_sampler("tpe", 0, 0, 0, [])
-    assert isinstance(tpe, optuna.samplers.TPESampler)
-    assert tpe._multivariate and tpe._group and tpe._constant_liar
+        optuna.trial.create_trial(  # which refuses a value that the distribution lacks
+            value=0.0, params={"x": value}, distributions={"x": distribution}
+        )
