@@ -58,7 +58,7 @@ def space_size(space: Space, most: int = MOST) -> Size:
         for name, values in walker.free.items():
             if _key(_Walker(walker.taken, {name: values[-1]}), space) == key:
                 continue  # set, but of no effect here
-            if len(values) == 2 and values[0] is None:
+            if name in walker.endless:
                 continuous[name] = None
             else:
                 count *= len(values)
@@ -79,6 +79,7 @@ class _Walker:
         self._fixed = fixed or {}
         self._sizes: list[int] = []
         self.free: dict[str, Sequence[Any]] = {}
+        self.endless: set[str] = set()
         self.key: str | None = None
 
     @property
@@ -94,8 +95,8 @@ class _Walker:
         return [*taken[:-1], taken[-1] + 1] if taken else None
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the choice at its position; a number that is never 0 is not walked."""
-        if any(isinstance(c, bool) or not isinstance(c, int | float) or c == 0 for c in choices):
+        """Return the choice at its position; what decides about no other dimension is free."""
+        if not _is_free(choices):
             self._sizes.append(len(choices))
             return choices[self._position(len(self._sizes) - 1)]
         return self._one_of(name, choices)
@@ -111,7 +112,8 @@ class _Walker:
     ) -> float:
         """Return the lowest number; without a step, note that there is no end of them."""
         if step is None:
-            self.free[name] = (None, high)
+            self.free[name] = (low, high)
+            self.endless.add(name)
             return float(self._fixed.get(name, low if low > 0 else (low + high) / 2))
         count = round((high - low) / step) + 1
         return float(self.suggest_categorical(name, [low + i * step for i in range(count)]))
@@ -122,6 +124,13 @@ class _Walker:
 
     def _position(self, index: int) -> int:
         return self._positions[index] if index < len(self._positions) else 0
+
+
+def _is_free(choices: Sequence[Any]) -> bool:
+    """Return whether choices decide about no other dimension: numbers but 0, or unset and on."""
+    if tuple(choices) == (None, True):
+        return True
+    return all(isinstance(c, int | float) and not isinstance(c, bool) and c != 0 for c in choices)
 
 
 def _next(walker: _Walker, space: Space) -> list[int] | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.recall import recall
@@ -70,10 +70,19 @@ class StudyCheck:
             return "has a spec that no trial of ours can have"
         if self._key is not None and trial.user_attrs["key"] != self._key(spec.recipe):
             return "has another key than its recipe"
-        wanted = recall(spec.recipe, self._suggest).params
-        if not all(_same(value, trial.params.get(name)) for name, value in wanted.items()):
+        if not self._fits(trial.params, recall(spec.recipe, self._suggest).params):
             return "has other parameters than its recipe"
         return self._against_record(trial, spec, records.get(number))
+
+    def _fits(self, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        """Return whether the parameters are those wanted, but for some that do nothing there."""
+        if all(_same(value, params.get(name)) for name, value in wanted.items()):
+            return True
+        if not wanted.keys() <= params.keys():
+            return False
+        # A sampler in `FLAT` draws every dimension, also what another choice overrules.
+        made = (self._suggest(FixedTrial({**params, **more})) for more in ({}, wanted))
+        return next(made) == next(made)
 
     def _against_record(
         self, trial: FrozenTrial, spec: TrialSpec, record: TrialRecord | None

@@ -27,6 +27,7 @@ from slimtune.compression.pruning.stage.schedules import (
 from slimtune.compression.pruning.stage.stage import channel_groups, chosen, scores_of
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Prune, Student
+from slimtune.compression.training.recalibration import has_statistics
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.cost import count_cost
 from slimtune.search.trial.trial import build_student
@@ -70,7 +71,7 @@ class Twins:
         Raises:
             ConfigError: it is no valid recipe.
         """
-        recipe = Recipe.from_dict(mapping).effective()
+        recipe = self._without_idle_statistics(Recipe.from_dict(mapping).effective())
         kept = self.kept(recipe)
         if recipe.prune is None or kept is None:
             return recipe.key()
@@ -99,6 +100,13 @@ class Twins:
                 for amount in _amounts(recipe, prune)
             ]
         return self._ranked(recipe, prune, known)
+
+    def _without_idle_statistics(self, recipe: Recipe) -> Recipe:
+        """Return a recipe that measures no statistics again where the network has none."""
+        known = self._student(recipe.student) if recipe.train.recalibrate else None
+        if known is None or has_statistics(known.network):
+            return recipe
+        return replace(recipe, train=replace(recipe.train, recalibrate=False))
 
     def _ranked(self, recipe: Recipe, prune: Prune, known: _Known) -> list[dict[str, int]] | None:
         drawn = PRUNING.name_of(prune.method) == "random"  # each trial draws its own

@@ -143,6 +143,20 @@ def test_constraints_are_kept_where_optuna_looks_for_them(tmp_path) -> None:
     assert 0 not in [trial.number for trial in study.best_trials]
 
 
+@pytest.mark.parametrize(
+    "restriction", [{}, {"distill": {"method": "none"}, "train": {"epochs": [0, 3]}}]
+)
+@pytest.mark.parametrize("sampler", FLAT)
+def test_a_dimension_that_another_choice_overrules_is_no_fault_of_the_study(
+    sampler, restriction
+) -> None:
+    """Flat samplers draw epochs and statistics also for recipes that train nothing."""
+    asked = proposer(new_study(), sampler, 30, space=Space.restricted(restriction))
+    specs = run_all(asked)
+    assert any(spec.recipe["train"]["epochs"] == 0 for spec in specs)
+    assert asked.fault({}) == ""
+
+
 def test_points_of_qmc_are_spread_more_evenly_than_chance() -> None:
     """Of 16 consecutive points of a scrambled Sobol sequence, one lies in each sixteenth."""
 
