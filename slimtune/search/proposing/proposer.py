@@ -21,8 +21,8 @@ from slimtune.compression.training.precision import Precision
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.optuna_private import generation, writable
+from slimtune.search.proposing.parameters import Parameters, parameters_of
 from slimtune.search.proposing.past_trials import bare, rejudged, with_stop
-from slimtune.search.proposing.recall import Recall, recall
 from slimtune.search.proposing.samplers import DRAWS, FLAT, make_sampler
 from slimtune.search.proposing.study import study_errors
 from slimtune.search.proposing.study_check import StudyCheck, Told
@@ -228,12 +228,12 @@ class Proposer:
             RunError: the study cannot be written.
         """
         if self._sampler not in FLAT:
-            self._add(spec, recall(spec.recipe, self._suggest))
+            self._add(spec, parameters_of(spec.recipe, self._suggest))
         else:
             drawn, recipe, draws = self._draw(self._history())
             fill = random.Random(trial_seed(self._seed, spec.number))
             same = recipe == spec.recipe
-            found = drawn if same else recall(spec.recipe, self._suggest, fill)
+            found = drawn if same else parameters_of(spec.recipe, self._suggest, fill)
             self._add(spec, found, draws, drawn)
         if outcome is not None:
             self.tell(outcome, violations)
@@ -241,7 +241,7 @@ class Proposer:
     def _add(
         self,
         spec: TrialSpec,
-        found: FrozenTrial | Recall,
+        found: FrozenTrial | Parameters,
         draws: int = 1,
         drawn: FrozenTrial | None = None,
     ) -> None:

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.proposing.recall import recall
+from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.trial.spec import TrialSpec
 
 _SAME = ("recipe", "seed", "precision", "views")  # threads and device are of where it ran
@@ -70,7 +70,7 @@ class StudyCheck:
             return "has a spec that no trial of ours can have"
         if self._key is not None and trial.user_attrs["key"] != self._key(spec.recipe):
             return "has another key than its recipe"
-        if not self._fits(trial.params, recall(spec.recipe, self._suggest).params):
+        if not self._fits(trial.params, parameters_of(spec.recipe, self._suggest).params):
             return "has other parameters than its recipe"
         return self._against_record(trial, spec, records.get(number))
 
