@@ -33,6 +33,7 @@ from slimtune.compression.training.lessons import Lessons
 from slimtune.compression.training.loop import network_accuracy, train_network
 from slimtune.compression.training.precision import Precision
 from slimtune.compression.training.teaching import lessons_of
+from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.workload.checkpoints import load_weights
@@ -63,7 +64,7 @@ def pruned(workload: Workload) -> nn.Module:
     recipe = Recipe.from_dict(
         {"prune": {"method": "l1", "amount": 0.3, "round_to": 4}, "train": {"epochs": 0}}
     )
-    return compress(workload, recipe, seed=0, observe=observe_ranges).model
+    return compress(workload, recipe, Conditions(seed=0), observe=observe_ranges).model
 
 
 def by_us(

@@ -25,6 +25,7 @@ from optuna.trial import TrialState
 from table import Row
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -51,7 +52,7 @@ SPACE = Space.restricted({})
 
 def empty(_shared: None, spec: TrialSpec, _aids: Aids) -> Outcome:
     """Return numbers that follow from the trial's seed, at once."""
-    generator = torch.Generator().manual_seed(spec.seed)
+    generator = torch.Generator().manual_seed(spec.conditions.seed)
     values = torch.rand(len(OBJECTIVES), generator=generator).tolist()
     objectives = dict(zip(OBJECTIVES, values, strict=True))
     record = TrialRecord(
@@ -59,7 +60,7 @@ def empty(_shared: None, spec: TrialSpec, _aids: Aids) -> Outcome:
         status="complete",
         recipe=spec.recipe,
         pipeline="nothing",
-        seed=spec.seed,
+        conditions=spec.conditions,
         objectives=objectives,
     )
     files = {"model.onnx": b"0" * 300_000}
@@ -78,7 +79,7 @@ def proposer(study: optuna.Study, trials: int) -> Proposer:
         lambda trial: suggest_recipe(trial, SPACE).to_dict(),
         objectives=OBJECTIVES,
         trials=trials,
-        seed=0,
+        conditions=Conditions(seed=0),
         key=key,
     )
 
@@ -159,7 +160,7 @@ def _drawn(first: int, last: int) -> list[optuna.trial.FrozenTrial]:
     for number in range(first, last):
         trial = study.ask()
         recipe = suggest_recipe(trial, SPACE).to_dict()
-        spec = TrialSpec(number, recipe, seed=number)
+        spec = TrialSpec(number, recipe, Conditions(seed=number))
         trial.set_user_attr("spec", spec.to_dict())
         trial.set_user_attr("key", key(recipe))
         objectives = empty(None, spec, Aids()).objectives

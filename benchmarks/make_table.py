@@ -19,6 +19,7 @@ from optuna.trial import FixedTrial
 from problems import TABLE, TABULATED, Problem, to_tabulate
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import Outcome, TrialSpec, trial_seed
@@ -45,7 +46,7 @@ def rows(problem: Problem, recipes: list[Recipe], part: int, parts: int) -> Any:
             )
             return ""
 
-        spec = TrialSpec(number, recipe.to_dict(), trial_seed(0, number))
+        spec = TrialSpec(number, recipe.to_dict(), Conditions(trial_seed(0, number)))
         outcome = problem.work(None, spec, Aids(judge=note))
         click.echo(f"{number} {outcome.payload.pipeline} {outcome.objectives} {outcome.reason}")
         yield {"key": recipe.key(), "objectives": outcome.objectives, "rungs": rungs}

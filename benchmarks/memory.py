@@ -21,6 +21,7 @@ import torch
 from table import Row, run_script
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.search.executors.ray_tune import run_ray
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import Outcome, TrialSpec
@@ -103,7 +104,7 @@ def rows(short: bool) -> Iterator[Row]:
         [sys.executable, "-c", TORCH], capture_output=True, text=True, check=True
     )
     alone, trained_alone = map(float, done.stdout.split())
-    specs = [TrialSpec(number, {}, seed=number) for number in range(2 if short else 6)]
+    specs = [TrialSpec(number, {}, Conditions(seed=number)) for number in range(2 if short else 6)]
     outcomes: list[Outcome] = []
     run_ray(
         work,

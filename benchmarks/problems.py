@@ -16,6 +16,7 @@ import optuna
 
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.rungs import total_epochs
+from slimtune.conditions import Conditions
 from slimtune.measurement.latency import measure_latency
 from slimtune.results.objectives import Direction
 from slimtune.results.pareto.front import hypervolume
@@ -94,7 +95,8 @@ def formula() -> Problem:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest_recipe(study.ask(), space).to_dict() for _ in range(5000)]
     known = tuple(
-        _by_formula(None, TrialSpec(0, recipe, 0), Aids()).objectives for recipe in drawn
+        _by_formula(None, TrialSpec(0, recipe, Conditions(0)), Aids()).objectives
+        for recipe in drawn
     )
     return Problem(space, _by_formula, {"accuracy": 0.98, "size_bytes": 1e6, "bops": 1e9}, known)
 
@@ -133,7 +135,7 @@ def _outcome(spec: TrialSpec, values: dict[str, float]) -> Outcome:
         status="complete",
         recipe=spec.recipe,
         pipeline=words,
-        seed=spec.seed,
+        conditions=spec.conditions,
         objectives=values,
     )
     return Outcome(spec.number, "complete", values, record)
@@ -158,7 +160,9 @@ def _real(settings: dict[str, Any]) -> Problem:
         return run_trial(workload, spec, aids, objectives=OBJECTIVES)
 
     untouched = Recipe.from_dict({"train": {"epochs": 0}}).to_dict()
-    baseline = dict(work(None, TrialSpec(-1, untouched, config.seed), Aids()).objectives)
+    baseline = dict(
+        work(None, TrialSpec(-1, untouched, Conditions(config.seed)), Aids()).objectives
+    )
     return Problem(config.resolved_space(), work, baseline)
 
 

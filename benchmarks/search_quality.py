@@ -31,6 +31,7 @@ import torch
 from problems import DIRECTIONS, OBJECTIVES, PROBLEMS, Problem, epochs_of
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.measurement.host import describe_host
 from slimtune.results.objectives import parse_objectives
 from slimtune.search.proposing.proposer import Proposer
@@ -76,7 +77,7 @@ def search(
         lambda trial: suggest(trial, problem.space).to_dict(),
         objectives=OBJECTIVES,
         trials=20 * budget,
-        seed=seed,
+        conditions=Conditions(seed=seed),
         key=lambda recipe: Recipe.from_dict(recipe).key(),
         start=single_points(problem.space, budget // EPOCHS_OF_A_TRIAL // SHARE)
         if engine.start

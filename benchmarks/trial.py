@@ -14,6 +14,7 @@ from statistics import median
 import torch
 from table import Row, run_script
 
+from slimtune.conditions import Conditions
 from slimtune.search.forecast.estimate import TRAINING_STAGES
 from slimtune.search.proposing.draws import draw_recipes
 from slimtune.search.settings.config import make_config
@@ -47,7 +48,9 @@ def rows(short: bool) -> Iterator[Row]:
     beside, shares, stages = [], [], []
     for number, recipe in enumerate(recipes):
         began = time.perf_counter()
-        outcome = run_trial(workload, TrialSpec(number, recipe, number), Aids(judge=go_on))
+        outcome = run_trial(
+            workload, TrialSpec(number, recipe, Conditions(number)), Aids(judge=go_on)
+        )
         wall = time.perf_counter() - began
         spent = outcome.payload.seconds
         training = sum(s for name, s in spent.items() if name.split()[0] in TRAINING_STAGES)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import version
 
 import slimtune
 
@@ -35,3 +36,7 @@ def test_a_worker_loads_no_library_that_one_recipe_in_many_needs() -> None:
 def test_search_stays_callable_after_its_submodules_are_imported() -> None:
     code = "import slimtune as st, slimtune.search.trial.spec; print(callable(st.search))"
     assert printed_by(code) == "True"
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert slimtune.__version__ == version("slimtune")

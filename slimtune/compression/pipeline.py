@@ -32,9 +32,9 @@ from slimtune.compression.stages import BASELINE, Train
 from slimtune.compression.streams import stream
 from slimtune.compression.training.lessons import Lessons, Recall, ask_again, can_be_kept
 from slimtune.compression.training.loop import NO_HOOKS, Epoch, Hooks, check_finite, train_network
-from slimtune.compression.training.precision import Precision
 from slimtune.compression.training.recalibration import recalibrate
 from slimtune.compression.training.teaching import lessons_of, teacher_of
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.workload.types import Architecture, Workload
 
@@ -114,18 +114,14 @@ class Compressed:
 def compress(
     workload: Workload,
     recipe: Recipe,
+    conditions: Conditions,
     *,
-    seed: int,
     observe: Observe,
     build: Build = build_nothing,
-    device: str = "cpu",
     report: Report = report_nothing,
     start: Progress | None = None,
     keep: Keep = keep_nothing,
     watch: rungs.Watch | None = None,
-    prefix_seed: int | None = None,
-    precision: Precision = "float32",
-    views: int = 0,
     recall: Recall = ask_again,
 ) -> Compressed:
     """Carry out ``recipe`` on a copy of the workload's baseline, or on another student.
@@ -135,31 +131,28 @@ def compress(
     Args:
         workload: data, baseline and teacher; not modified.
         recipe: what to do.
-        seed: fixes every random choice; with the same threads and device, every bit.
+        conditions: fix every bit, if torch uses their number of threads, which the caller sees
+            to. Their ``prefix_seed`` is used with order ``ppq``, so that recipes that begin
+            alike make the same student; their views are of a teacher whose logits suffice, see
+            `Lessons`.
         observe: runs an ONNX file on images and returns the range of each named tensor; handed
             in because only the measurement side knows a runtime.
         build: makes a student of another architecture, with weights or untrained.
-        device: where to train.
         report: called with the name of each stage as it begins and with each epoch's numbers.
         start: a student some of whose stages are done already; they are not done again.
         keep: called with the student after the stages ``prune`` and ``train``.
         watch: looks on, before any training and at each rung, on copies: all comes out the same
             to the bit. What it raises ends the work. Costs an export; None costs nothing.
-        prefix_seed: with order ``ppq``, of the stages up to ``train`` instead of ``seed``, so
-            that recipes that begin alike make the same student.
-        precision: in which networks are trained; all else is float32.
-        views: augmentations of each training image that a teacher whose logits suffice is asked
-            about, see `Lessons`; 0: it looks on in every step.
         recall: knows what the teacher said of a view, and is told what it did not know.
 
     Raises:
         TrialError: the recipe cannot be carried out on this network.
     """
     recipe = recipe.effective()
-    first = seed if prefix_seed is None or recipe.order == "spq" else prefix_seed
-    shared = seed if prefix_seed is None else prefix_seed
-    lessons = lessons_of(workload, precision, device, views, recall, shared)
-    bench = _Bench(workload, recipe, first, device, report, watch, precision, lessons)
+    first = conditions.seed if recipe.order == "spq" else conditions.shared_seed
+    lessons = lessons_of(workload, conditions, recall)
+    beginning = dataclasses.replace(conditions, seed=first)
+    bench = _Bench(workload, recipe, beginning, report, watch, lessons)
     at = bench.student(build) if start is None else bench.resumed(start, build)
     if rungs.comes_late(recipe):
         bench.foresee(at, observe)
@@ -176,7 +169,7 @@ def compress(
         if at.done != "train":
             at = bench.train(at)
             keep(at)
-        bench = dataclasses.replace(bench, seed=seed)
+        bench = dataclasses.replace(bench, conditions=conditions)
         at = bench.fake_quantize(at)
     at = bench.train_quantized(at)
     return bench.export(at, observe)
@@ -188,11 +181,9 @@ class _Bench:
 
     workload: Workload
     recipe: Recipe
-    seed: int
-    device: str
+    conditions: Conditions
     report: Report
     watch: rungs.Watch | None = None
-    precision: Precision = "float32"
     lessons: Lessons | None = None
 
     def student(self, build: Build) -> Progress:
@@ -202,14 +193,15 @@ class _Bench:
         own = wanted.model == BASELINE
         known = known if own else dataclasses.replace(known, name=wanted.model)
         network = self.workload.baseline if own else build(known, wanted.weights)
-        return Progress("", copied(network, self.workload.image_shape).to(self.device), known)
+        student = copied(network, self.workload.image_shape)
+        return Progress("", student.to(self.conditions.device), known)
 
     def resumed(self, start: Progress, build: Build) -> Progress:
         """Return a saved student as it was before it was saved: device and layout in memory."""
         own = self.recipe.student.model == BASELINE
         whole = self.workload.baseline if own else build(start.architecture, None)
         model = laid_out_like(start.model, whole, self.workload.image_shape)
-        return dataclasses.replace(start, model=model.to(self.device))
+        return dataclasses.replace(start, model=model.to(self.conditions.device))
 
     def foresee(self, at: Progress, observe: Observe) -> None:
         """Show what would come of the student without the training ahead, if someone looks on.
@@ -222,7 +214,7 @@ class _Bench:
         quick = dataclasses.replace(
             self, recipe=rungs.untrained(self.recipe), report=report_nothing
         )
-        with rungs.randomness_kept(self.device):
+        with rungs.randomness_kept(self.conditions.device):
             still = dataclasses.replace(at, model=cloned(at.model))
             still = still if at.done else quick.prune(still)
             made = quick.export(quick.fake_quantize(still), observe)
@@ -233,7 +225,7 @@ class _Bench:
         prune = self.recipe.prune
         if prune is None or not prune.method.sparsity_epochs:
             return at
-        groups = channel_groups(at.model, self._images(2), self.seed)
+        groups = channel_groups(at.model, self._images(2), self.conditions.seed)
         return self._tuned(
             at,
             "sparsify",
@@ -256,7 +248,11 @@ class _Bench:
             history[:] = self._tuned(now, f"recover {step}", train).history
 
         kept = prune(
-            at.model, settings, batch=self._batch(SCORING_IMAGES), seed=self.seed, recover=recover
+            at.model,
+            settings,
+            batch=self._batch(SCORING_IMAGES),
+            seed=self.conditions.seed,
+            recover=recover,
         )
         return dataclasses.replace(
             at, done="prune", model=laid_out(at.model), kept=kept, history=history
@@ -268,7 +264,7 @@ class _Bench:
         if settings is None or not self.recipe.softly:
             return dataclasses.replace(self._tuned(at, "fine-tune", train), done="train")
         batch = self._batch(SCORING_IMAGES)
-        pruner = while_training(at.model, settings, batch=batch, seed=self.seed)
+        pruner = while_training(at.model, settings, batch=batch, seed=self.conditions.seed)
         trained = self._tuned(at, "fine-tune", train, hooks=pruner.hooks())
         self.report("prune", {})
         kept = pruner.remove()
@@ -340,12 +336,12 @@ class _Bench:
                 self.workload,
                 train,
                 distiller,
-                teacher=None if lessons else teacher_of(self.workload, distiller, self.device),
+                teacher=None if lessons else self._teacher(distiller),
                 generator=self._generator(stage),
                 on_epoch=lambda e: self._reached(stage, e, train.epochs, at),
                 kept=at.kept if self._taught_by_itself() else {},
                 hooks=hooks,
-                precision=self.precision,
+                precision=self.conditions.precision,
                 lessons=lessons,
                 epochs_before=len(at.history),
             )
@@ -363,11 +359,14 @@ class _Bench:
             return
         if rungs.rounds_later(self.recipe, stage):
             quick = self.recipe.quantize.quick()
-            with rungs.randomness_kept(self.device):
+            with rungs.randomness_kept(self.conditions.device):
                 images = self._images(quick.calibration_images)
                 low = rungs.rounded_accuracy(at.model, quick, images, self.workload)
             rung = dataclasses.replace(rung, at_least=min(low, rung.accuracy))
         self.watch.reach(rung)
+
+    def _teacher(self, distiller: Distiller) -> nn.Module | None:
+        return teacher_of(self.workload, distiller, self.conditions.device)
 
     def _taught_by_itself(self) -> bool:
         """Return whether the teacher is what the student was cut out of."""
@@ -375,14 +374,14 @@ class _Bench:
 
     def _generator(self, stage: str) -> torch.Generator:
         """Return randomness of the stage's own, so that a stage repeats without those before."""
-        return stream(self.seed, stage)
+        return stream(self.conditions.seed, stage)
 
     def _seeded(self, stage: str) -> None:
         torch.manual_seed(self._generator(stage).initial_seed())
 
     def _batch(self, n: int) -> tuple[Tensor, Tensor]:
         """Return ``n`` normalised training images as they are, and their labels."""
-        return calibration_batch(self.workload, n, self.device)
+        return calibration_batch(self.workload, n, self.conditions.device)
 
     def _images(self, n: int) -> Tensor:
         """Return ``n`` normalised training images, but at least the two that tracing needs."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
+from slimtune.conditions import Conditions
 from slimtune.errors import ModelError, SearchFailedError
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limits import decided_violations
@@ -355,7 +356,7 @@ def _measured(
 
 def _baseline_spec(config: SearchConfig) -> TrialSpec:
     recipe = Recipe(train=Train(epochs=0)).to_dict()
-    return TrialSpec(number=BASELINE_NUMBER, recipe=recipe, seed=config.seed)
+    return TrialSpec(number=BASELINE_NUMBER, recipe=recipe, conditions=Conditions(config.seed))
 
 
 def _warnings(

@@ -26,6 +26,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.loop import network_logits
 from slimtune.compression.training.teaching import teacher_of
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, NonFiniteError
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.shortcut import SelectionConv2d
@@ -35,7 +36,9 @@ from slimtune.workload.zoo.build import build
 
 def made(workload: Workload, recipe: dict[str, Any], seed: int = 0, **more: Any) -> Compressed:
     torch.set_num_threads(1)
-    return compress(workload, Recipe.from_dict(recipe), seed=seed, observe=observe_ranges, **more)
+    return compress(
+        workload, Recipe.from_dict(recipe), Conditions(seed=seed), observe=observe_ranges, **more
+    )
 
 
 def reporter(stages: list[str]) -> Report:
@@ -219,7 +222,7 @@ def test_as_many_training_images_calibrate_as_the_quantizer_asks_for(digits: Wor
     recipe = Recipe.from_dict(
         {"quantize": {"method": "int8_static", "calibration_images": 64}, "train": {"epochs": 0}}
     )
-    compress(digits, recipe, seed=0, observe=observe)
+    compress(digits, recipe, Conditions(seed=0), observe=observe)
     pixels = {image.tobytes() for image in digits.train.images}
     assert [len(images) for images in seen] == [64]
     assert all(image.tobytes() in pixels for image in seen[0])
@@ -328,7 +331,7 @@ def test_a_wider_teachers_channels_are_not_picked_by_the_students_keep_list(
     wide = build(replace(digits.architecture, name="resnet8x2")).eval()
     recipe = Recipe(prune=Prune(method=L1()), distill=Looking(), train=Train(epochs=1))
     for workload in (replace(digits, teacher=wide), digits):
-        compress(workload, recipe, seed=0, observe=observe_ranges)
+        compress(workload, recipe, Conditions(seed=0), observe=observe_ranges)
     assert widths[0] == 128 and widths[-1] == 32
 
 

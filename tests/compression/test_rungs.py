@@ -20,6 +20,7 @@ from slimtune.compression.rungs import (
     total_epochs,
     untrained,
 )
+from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.workload.types import Workload
 
@@ -43,7 +44,7 @@ class Watcher:
         return compress(
             workload,
             Recipe.from_dict(recipe),
-            seed=5,
+            Conditions(seed=5),
             observe=observe_ranges,
             watch=watch,
             **more,
@@ -159,7 +160,7 @@ def test_a_trial_that_is_looked_at_makes_the_same_file_to_the_bit(
     watched = watcher.made(digits, {**recipe, "train": train})
     assert watcher.foreseen and watcher.rungs
     whole = Recipe.from_dict({**recipe, "train": train})
-    alone = compress(digits, whole, seed=5, observe=observe_ranges)
+    alone = compress(digits, whole, Conditions(seed=5), observe=observe_ranges)
     assert watched.onnx == alone.onnx and watched.history == alone.history
 
 

@@ -62,7 +62,7 @@ def meet(shared, spec, aids):
         time.sleep(0.05)
     node = ray.get_runtime_context().get_node_id()
     visible = os.environ["CUDA_VISIBLE_DEVICES"]
-    found = (node, ray.get_gpu_ids(), visible, spec.device, spec.threads)
+    found = (node, ray.get_gpu_ids(), visible, spec.conditions.device, spec.conditions.threads)
     return Outcome(spec.number, "complete", payload=found)
 
 found = {}

@@ -28,7 +28,7 @@ def check_whole(run: Path, repeats: int) -> int:
     keys = [FinalKey(trial, 0, repeat) for trial in sorted(members) for repeat in range(repeats)]
     assert list(opened.finals()) == keys and keys
     assert {row.repeats for row in members.values()} == {repeats}
-    assert len({record.seed for record in opened.finals().values()}) == len(keys)
+    assert len({record.conditions.seed for record in opened.finals().values()}) == len(keys)
     for key in keys:
         assert (run / "finals" / key.name / "model.onnx").is_file()
     assert list(run.rglob("*.tmp-*")) == [] and list(run.rglob("*.damaged-*")) == []

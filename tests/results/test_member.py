@@ -1,5 +1,6 @@
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, UserError
 from slimtune.results.member import Member
 from slimtune.results.store.folder import RunFolder
@@ -19,7 +20,12 @@ def member(tmp_path):
     folder = RunFolder.create(tmp_path / "run", manifest)
     sound = {"accuracy": 0.5, "size_bytes": 1000.0}
     record = TrialRecord(
-        number=0, status="complete", recipe={}, pipeline="p", seed=1, objectives=sound
+        number=0,
+        status="complete",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=1),
+        objectives=sound,
     )
     folder.write_trial(record, {}, FILES)
     return Member(0, folder.record(0), folder.trial_path(0), folder, loader=lambda path: path.name)

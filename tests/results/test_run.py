@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import NothingMatchesError, RunError, UserError
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.final import FinalRow, write_final
@@ -41,7 +42,7 @@ def run(folder):
             status="complete" if values else "failed",
             recipe={},
             pipeline=f"pipeline {number}",
-            seed=number,
+            conditions=Conditions(seed=number),
             objectives=dict(zip(names, values, strict=True)) if values else {},
             error=None if values else "diverged",
         )
@@ -132,7 +133,14 @@ def test_a_final_measurement_older_than_the_front_ranks_nothing(run):
 
 
 def test_a_run_without_a_complete_trial_has_an_empty_front_with_its_columns(folder):
-    record = TrialRecord(number=0, status="failed", recipe={}, pipeline="p", seed=0, error="no")
+    record = TrialRecord(
+        number=0,
+        status="failed",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=0),
+        error="no",
+    )
     folder.write_trial(record, {}, {})
     run = Run(folder)
     front = run.front()
@@ -210,7 +218,7 @@ def with_trial(run, number, values, stable=True):
         status="complete",
         recipe={},
         pipeline=f"pipeline {number}",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=dict(zip(names, values, strict=True)),
         metrics={"latency_stable": stable},
     )

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.opened import Run
@@ -25,7 +26,7 @@ def run(tmp_path: Path) -> Run:
             status="failed" if number == 2 else "complete",
             recipe={"prune": {"method": "l1", "much": "x" * 5000}},
             pipeline=PIPELINE,
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={
                 "accuracy": 0.9 + number / 100, "size_bytes": 2048, "latency_ms": 0.5
             },

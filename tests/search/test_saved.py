@@ -9,6 +9,7 @@ from slimtune.compression.quantization.fake_quantizers.input_ranges import (
     RangedLinear,
 )
 from slimtune.compression.training.loop import network_accuracy, network_logits
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.accuracy import top1_agreement
 from slimtune.measurement.runtime import predict
@@ -24,7 +25,7 @@ def test_a_pruned_network_comes_back_as_a_module_that_agrees_with_its_file(
     digits: Workload, tmp_path: Path
 ) -> None:
     recipe = {"prune": {"method": "fpgm", "amount": 0.6}, "train": {"epochs": 1}}
-    outcome = run_trial(digits, TrialSpec(number=0, recipe=recipe, seed=0))
+    outcome = run_trial(digits, TrialSpec(number=0, recipe=recipe, conditions=Conditions(seed=0)))
     for name, data in outcome.files.items():
         (tmp_path / name).write_bytes(data)
     model = load_model(tmp_path)
@@ -46,7 +47,7 @@ def test_a_quantized_network_comes_back_with_the_ranges_that_its_layers_clip_to(
         "quantize": {"method": method, **learned},
         "train": {"epochs": 1, "batch_size": 64},
     }
-    outcome = run_trial(digits, TrialSpec(number=0, recipe=recipe, seed=0))
+    outcome = run_trial(digits, TrialSpec(number=0, recipe=recipe, conditions=Conditions(seed=0)))
     for name, data in outcome.files.items():
         (tmp_path / name).write_bytes(data)
     model = load_model(tmp_path)
@@ -66,7 +67,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_refused_by_name(digits: Workload, tmp_path: Path) -> None:
-    outcome = run_trial(digits, TrialSpec(number=0, recipe={"train": {"epochs": 0}}, seed=0))
+    outcome = run_trial(
+        digits, TrialSpec(number=0, recipe={"train": {"epochs": 0}}, conditions=Conditions(seed=0))
+    )
     (tmp_path / "model.json").write_bytes(outcome.files["model.json"])
     (tmp_path / "model.safetensors").write_bytes(outcome.files["model.safetensors"][:1000])
     with pytest.raises(ModelError, match="model.safetensors"):

@@ -264,7 +264,7 @@ def test_a_grid_runs_every_recipe_with_every_seed_under_another_teacher(
     config = digits_config.model_copy(update={**changes, "trials": None})
     events: list[Event] = []
     run = run_search(config, tmp_path / "g", lambda n, values: events.append((n, values)))
-    asked = [(r.recipe["prune"]["amount"], r.seed) for r in run.records]
+    asked = [(r.recipe["prune"]["amount"], r.conditions.seed) for r in run.records]
     assert asked == [(0.25, 3), (0.25, 4), (0.5, 3), (0.5, 4)]
     assert [name for name, _ in events].count("teacher") == 1
     assert (run.path / "teacher" / "model.onnx").is_file()
@@ -371,9 +371,9 @@ def test_a_grid_can_be_begun_with_a_part_of_it_and_completed(
     }
     part = digits_config.model_copy(update={"sampler": "grid", "seeds": (3, 4), "space": space})
     first = run_search(part.model_copy(update={"trials": 3}), tmp_path / "g")
-    assert [r.seed for r in first.records] == [3, 4, 3]
+    assert [r.conditions.seed for r in first.records] == [3, 4, 3]
     run = run_search(part.model_copy(update={"trials": None}), tmp_path / "g", resume=True)
-    asked = [(r.recipe["prune"]["amount"], r.seed) for r in run.records]
+    asked = [(r.recipe["prune"]["amount"], r.conditions.seed) for r in run.records]
     assert asked == [(0.25, 3), (0.25, 4), (0.5, 3), (0.5, 4)]
 
 

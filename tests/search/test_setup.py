@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from slimtune.compression.training.loop import network_accuracy
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.review.once import compress_once
@@ -82,7 +83,7 @@ def test_a_depthwise_network_read_from_its_file_makes_the_same_bytes_as_the_trai
     trained = replace(trained, train=trained.train.take(np.arange(128)))
     train_baseline(trained, config, lambda epoch: None)
     recipe = {"distill": {"method": "base"}, "train": {"epochs": 1, "batch_size": 64}}
-    spec = TrialSpec(number=0, recipe=recipe, seed=1)
+    spec = TrialSpec(number=0, recipe=recipe, conditions=Conditions(seed=1))
     save_weights(trained.baseline, tmp_path / "net.safetensors")
     again = load_network(
         config.model_copy(update={"weights": str(tmp_path / "net.safetensors")}),
@@ -241,7 +242,7 @@ def test_computed_weights_and_outputs_for_training_go_through_a_whole_trial(
         workload = load_workload(config, load_dataset("digits"))
         train_baseline(workload, config, lambda epoch: None)
         recipe = {"quantize": {"method": "rtn", "bits": 4}, "train": {"epochs": 1}}
-        made = compress_once(workload, recipe, 0)
+        made = compress_once(workload, recipe, Conditions(0))
         assert made.status == "complete", made.payload.error
         for name, content in made.files.items():
             (tmp_path / name).write_bytes(content)
@@ -262,10 +263,10 @@ def test_batch_statistics_are_refused_wherever_a_network_enters(
             with pytest.raises(ModelError, match=told):
                 load_workload(make_config({"data": "digits", **settings}), load_dataset("digits"))
         with pytest.raises(ModelError, match=f"student.model: .*{told}"):
-            compress_once(digits, {"student": {"model": reference}}, 0)
+            compress_once(digits, {"student": {"model": reference}}, Conditions(0))
         broken = replace(digits, baseline=odd_network(reference))
         with pytest.raises(ModelError, match=told):
-            compress_once(broken, {"train": {"epochs": 0}}, 0)
+            compress_once(broken, {"train": {"epochs": 0}}, Conditions(0))
 
 
 def odd_network(reference: str) -> torch.nn.Module:

@@ -12,6 +12,7 @@ from slimtune.cli.screen.console import log_console, plain_table, result_console
 from slimtune.cli.state import State
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
+from slimtune.conditions import Conditions
 from slimtune.errors import TrialError, UserError
 from slimtune.results.store.files import publish_tree, sha256_bytes
 from slimtune.results.store.record import TrialRecord
@@ -96,11 +97,13 @@ def carried_out(
     made = compress_once(
         workload,
         recipe.to_dict(),
-        config.seed,
+        Conditions(
+            config.seed,
+            precision=config.per_trial.trains_in(workload.image_shape),
+            views=config.per_trial.teacher_views,
+        ),
         start=saved,
         keep=stages.keep,
-        precision=config.per_trial.trains_in(workload.image_shape),
-        views=config.per_trial.teacher_views,
     )
     made = _finished(made, "the recipe")
     if not publish_tree(output, _files(made, recipe, stages).items()):
@@ -148,7 +151,7 @@ def _baseline(tell: Callable[[str], None], workload: Workload, config: SearchCon
             tell(text)
     train_missing(workload, config, lambda what, epoch: None)
     untouched = Recipe(train=Train(epochs=0)).to_dict()
-    return _finished(compress_once(workload, untouched, config.seed), "the baseline")
+    return _finished(compress_once(workload, untouched, Conditions(config.seed)), "the baseline")
 
 
 def _finished(outcome: Outcome, what: str) -> Outcome:

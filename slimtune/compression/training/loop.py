@@ -18,8 +18,9 @@ from slimtune.compression.stages import Train
 from slimtune.compression.training.lessons import Lessons, View
 from slimtune.compression.training.optimizers import Learner
 from slimtune.compression.training.pauses import between_batches
-from slimtune.compression.training.precision import Precision, computing_in
+from slimtune.compression.training.precision import computing_in
 from slimtune.compression.training.regularization import Mixed, dropping_out, mix, mixes_in
+from slimtune.conditions import Precision
 from slimtune.errors import NonFiniteError
 from slimtune.workload.augment import change, draw_changes, normalise
 from slimtune.workload.types import Dataset, Split, Workload

@@ -4,7 +4,8 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["float32", "bfloat16"]
+from slimtune.conditions import Precision
+
 Wanted = Literal["auto", "float32", "bfloat16"]
 
 SMALL_IMAGE = 16

@@ -9,7 +9,7 @@ from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.network.copies import copied
 from slimtune.compression.training.lessons import Lessons, Recall, kept_views
 from slimtune.compression.training.loop import network_logits
-from slimtune.compression.training.precision import Precision
+from slimtune.conditions import Conditions
 from slimtune.workload.types import Workload
 
 
@@ -23,33 +23,25 @@ def teacher_of(workload: Workload, distiller: Distiller, device: str) -> nn.Modu
     return teacher.to(device)
 
 
-def lessons_of(
-    workload: Workload,
-    precision: Precision,
-    device: str,
-    views: int,
-    recall: Recall,
-    seed: int,
-) -> Lessons | None:
+def lessons_of(workload: Workload, conditions: Conditions, recall: Recall) -> Lessons | None:
     """Return the lessons of the workload's teacher, or None if none are to be kept.
 
     Args:
         workload: gives images and teacher.
-        precision: that the teacher computes in.
-        device: that it computes on.
-        views: how many are wanted; 0 for none.
+        conditions: say where the teacher computes, in which precision, and how many views are
+            wanted, 0 for none; their shared seed is that of the views.
         recall: see `Lessons`.
-        seed: of the views.
     """
-    views = kept_views(views, workload)
+    views = kept_views(conditions.views, workload)
     if not views:
         return None
 
     @functools.cache
     def teacher() -> nn.Module:  # most often nobody has to ask
-        return copied(workload.teacher or workload.baseline, workload.image_shape).to(device)
+        network = copied(workload.teacher or workload.baseline, workload.image_shape)
+        return network.to(conditions.device)
 
     def teach(images: np.ndarray) -> Tensor:
-        return network_logits(teacher(), images, workload, precision=precision)
+        return network_logits(teacher(), images, workload, precision=conditions.precision)
 
-    return Lessons(workload, teach, views=views, seed=seed, recall=recall)
+    return Lessons(workload, teach, views=views, seed=conditions.shared_seed, recall=recall)

@@ -41,8 +41,9 @@ def _hosts(facts: CardFacts) -> str:
     """Return the sentence on the machine, or on both: a cluster has one that measures latency."""
     host, record = _trained_on(facts), facts.record
     trained = f"{code(host.get('cpu', 'unknown'))}, {code(host.get('platform', 'unknown'))}"
-    how = "" if record.device == "cpu" else f", on the device {code(record.device)}"
-    how += "" if record.precision == "float32" else f", in {record.precision}"
+    given = record.conditions
+    how = "" if given.device == "cpu" else f", on the device {code(given.device)}"
+    how += "" if given.precision == "float32" else f", in {given.precision}"
     measured = record.metrics.get("latency_host") or host.get("name")
     if measured == host.get("name"):
         return f"Host: {trained}" + (f"; trained there{how}." if how else ".")
@@ -93,8 +94,8 @@ def how_repeated(facts: CardFacts) -> str:
     lines += [f"# the recipe alone, on {baseline}:", _compress(facts, data)]
     return (
         "```\n" + "\n".join(lines) + "\n```\n\n"
-        f"The {'final' if final else 'trial'}'s seed is {facts.record.seed}. Paths are shortened "
-        "to their last part, here and in the other files.\n"
+        f"The {'final' if final else 'trial'}'s seed is {facts.record.conditions.seed}. "
+        "Paths are shortened to their last part, here and in the other files.\n"
     )
 
 

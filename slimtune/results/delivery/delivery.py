@@ -186,7 +186,7 @@ def _metrics(record: TrialRecord, final: FinalRow | None) -> dict[str, Any]:
     return {
         "trial": record.number,
         "pipeline": portable_pipeline(record.pipeline, record.recipe),
-        "seed": record.seed,
+        "seed": record.conditions.seed,
         "objectives": record.objectives,
         "metrics": record.metrics,
         "final": dataclasses.asdict(final) if final else None,

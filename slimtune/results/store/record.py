@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, from_validation
 from slimtune.results.objectives import OBJECTIVES, Objective, is_number
 from slimtune.results.shown import ShownRecord
@@ -28,10 +29,7 @@ class TrialRecord(ShownRecord):
             because it could not have joined the front.
         recipe: the pipeline in its JSON form.
         pipeline: the pipeline in a few words.
-        seed: of every random choice in the trial, but for those of ``prefix_seed``.
-        prefix_seed: of the stages up to the fine-tune, where it is not ``seed``.
-        threads: torch threads; another number gives other bits.
-        device: where it was trained, such as "cpu" or "cuda".
+        conditions: seeds, threads, device and so on, as they were where it ran.
         objectives: measured values by objective name, in the objective's own unit.
         metrics: measured, not optimised.
         artifacts: file name -> SHA-256 in hexadecimal, of every file in the trial's folder.
@@ -43,8 +41,6 @@ class TrialRecord(ShownRecord):
         host: the machine and the versions.
         stages: stages after which the student was kept -> key in the run's stage store.
         reused: the last stage that was taken from there instead of being done; or empty.
-        precision: in which networks were trained; all else is float32.
-        views: augmentations of each image that its teacher was asked about; 0: every step's.
     """
 
     __pydantic_config__ = STRICT
@@ -53,9 +49,7 @@ class TrialRecord(ShownRecord):
     status: Literal["complete", "failed", "stopped"]
     recipe: dict[str, Any]
     pipeline: str
-    seed: int
-    threads: int = 1
-    device: str = "cpu"
+    conditions: Conditions
     objectives: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
@@ -64,11 +58,8 @@ class TrialRecord(ShownRecord):
     traceback: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
-    prefix_seed: int | None = None
     stages: dict[str, str] = field(default_factory=dict)
     reused: str = ""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    views: int = 0
 
     @property
     def finite_objectives(self) -> dict[str, float]:
@@ -90,10 +81,10 @@ class TrialRecord(ShownRecord):
         return self.metrics.get("latency_stable") is not False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, without the traceback."""
+        """Return the JSON form: flat, without the traceback."""
         values = dataclasses.asdict(self)
-        del values["traceback"]
-        return values
+        values |= values["conditions"]
+        return {name: values[name] for name in _JSON_KEYS}
 
     @classmethod
     def from_dict(cls, mapping: object, where: str) -> "TrialRecord":
@@ -109,13 +100,30 @@ class TrialRecord(ShownRecord):
         """
         try:
             # As JSON: only there does a strict adapter make dataclasses of mappings.
-            record = _ADAPTER.validate_json(json.dumps(mapping))
+            record = _ADAPTER.validate_json(json.dumps(_nested(mapping)))
         except ValidationError as error:
-            raise RunError(f"{where}: {from_validation(error)}") from None
+            text = str(from_validation(error)).removeprefix("conditions.")
+            raise RunError(f"{where}: {text}") from None
         fault = _fault(record, ())
         if record.status == "complete" and fault is not None:
             raise RunError(f"{where}: {fault}")
         return record
+
+
+_JSON_KEYS = (
+    *("number", "status", "recipe", "pipeline", "seed", "threads", "device"),
+    *("objectives", "metrics", "artifacts", "rungs", "error", "seconds", "host"),
+    *("prefix_seed", "stages", "reused", "precision", "views"),
+)
+"""Keys of result.json in their order; those of `Conditions` lie among the others."""
+
+
+def _nested(mapping: object) -> object:
+    """Return the JSON form with its conditions in a mapping of their own."""
+    if not isinstance(mapping, dict):
+        return mapping
+    names = [each.name for each in dataclasses.fields(Conditions)]
+    return {**mapping, "conditions": {name: mapping[name] for name in names if name in mapping}}
 
 
 _ADAPTER: TypeAdapter[TrialRecord] = TypeAdapter(TrialRecord)

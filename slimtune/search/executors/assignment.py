@@ -1,6 +1,5 @@
 """What Ray assigned to the process of a trial, which may be less than it could see."""
 
-import dataclasses
 import os
 
 import ray
@@ -21,8 +20,5 @@ def as_assigned(spec: TrialSpec) -> TrialSpec:
     gpus = ray.get_gpu_ids()
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    return dataclasses.replace(
-        spec,
-        threads=max(1, int(assigned.get("CPU", spec.threads))),
-        device="cuda:0" if gpus else "cpu",
-    )
+    threads = max(1, int(assigned.get("CPU", spec.conditions.threads)))
+    return spec.moved("cuda:0" if gpus else "cpu", threads)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -137,17 +138,13 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
         for number in members:
             record = folder.record(number)
             recipe = lengthened(Recipe.from_dict(record.recipe), cheap, full).to_dict()
-            seed = final_seed(config.seed, number, repeat)
-            key = FinalKey(number, full, repeat)
-            specs[key] = TrialSpec(
-                len(specs),
-                recipe,
-                seed,
-                record.threads,
-                config.per_trial.device,
-                precision=record.precision,
-                views=record.views,
+            conditions = replace(
+                record.conditions,
+                seed=final_seed(config.seed, number, repeat),
+                prefix_seed=None,
+                device=config.per_trial.device,
             )
+            specs[FinalKey(number, full, repeat)] = TrialSpec(len(specs), recipe, conditions)
     return specs
 
 

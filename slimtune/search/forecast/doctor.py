@@ -22,6 +22,7 @@ from slimtune.compression.pruning.protocol import ChannelPruning
 from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, left_whole
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import network_logits
+from slimtune.conditions import Conditions
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.runtime import observe_ranges, predict
@@ -168,7 +169,9 @@ def made_by(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
         TrialError: it cannot be carried out, or the file computes something else.
     """
     typed = Recipe.from_dict({"train": {"epochs": 0, "recalibrate": False}, **recipe})
-    made = compress(workload, typed, seed=0, observe=observe_ranges, build=build_student)
+    made = compress(
+        workload, typed, Conditions(seed=0), observe=observe_ranges, build=build_student
+    )
     check_file(workload, typed, made)
     return made
 

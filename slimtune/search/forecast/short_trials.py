@@ -6,6 +6,7 @@ from typing import Any
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.lessons import can_be_kept
 from slimtune.compression.training.precision import decide
+from slimtune.conditions import Conditions
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, go_on
 from slimtune.search.trial.devices import is_here
@@ -44,9 +45,7 @@ class ShortTrials:
             number: of the trial, and its seed.
         """
         asked, device = self._config.per_trial, measured_on(self._config)
-        spec = TrialSpec(
-            number,
-            shortened_recipe(recipe),
+        conditions = Conditions(
             seed=number,
             threads=asked.cpus,
             device=device,
@@ -54,6 +53,7 @@ class ShortTrials:
             precision=decide(asked.precision, device, self._part.image_shape),
             views=asked.teacher_views,
         )
+        spec = TrialSpec(number, shortened_recipe(recipe), conditions)
         outcome = run_trial(self._part, spec, self._aids, origin=self._origin)
         self._answers |= {key: kept for key, kept in outcome.stages.items() if ANSWERS in kept}
         return outcome

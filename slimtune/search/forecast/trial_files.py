@@ -12,6 +12,7 @@ from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training.loop import network_logits
+from slimtune.conditions import Conditions
 from slimtune.errors import (
     ExportMismatchError,
     ModelError,
@@ -72,7 +73,7 @@ def _first_look(quantizer: Quantizer) -> Quantizer:
 def _logits(workload: Workload, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """Return the logits of a compressed network and of its file, (n, classes) each."""
     made: Compressed = compress(
-        workload, recipe, seed=0, observe=observe_ranges, build=build_student
+        workload, recipe, Conditions(seed=0), observe=observe_ranges, build=build_student
     )
     images = workload.validation.images
     network = network_logits(made.computed, images, workload).numpy()

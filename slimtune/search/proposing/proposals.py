@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training.precision import Precision
+from slimtune.conditions import Conditions, Precision
 from slimtune.search.proposing.proposer import Proposer, never_enough
 from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.settings.config import SearchConfig
@@ -71,15 +71,17 @@ def proposer_of(
         lambda trial: suggest(trial, space).to_dict(),
         objectives=list(names_of(config.objectives)),
         trials=total,
-        seed=config.seed,
-        threads=config.per_trial.cpus,
-        device=config.per_trial.device,
+        conditions=Conditions(
+            seed=config.seed,
+            threads=config.per_trial.cpus,
+            device=config.per_trial.device,
+            prefix_seed=shared_seed(config.seed),
+            precision=precision,
+            views=config.per_trial.teacher_views,
+        ),
         key=key or (lambda recipe: Recipe.from_dict(recipe).key()),
         start=[dict(point) for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,
-        prefix_seed=shared_seed(config.seed),
         enough=enough,
-        precision=precision,
-        views=config.per_trial.teacher_views,
     )

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from slimtune.compression.training.precision import Precision
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.optuna_private import generation, writable
@@ -45,9 +45,9 @@ class Proposer:
         suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
         objectives: names in the order of the study's directions.
         trials: numbers that the study shall hold in the end, counting those it has.
-        seed: of the run; decides each trial's seed and every proposal.
-        threads: for every spec.
-        device: for every spec.
+        conditions: for every spec, but for the seed: this one is the run's, and decides each
+            trial's seed and every proposal. Only trials with a seed of their own get the
+            ``prefix_seed``.
         key: a recipe's identity; recipes with a known key are drawn again. After `DRAWS` in a row
             nothing new is proposed: what such trials would tell is in the records already. Also
             asked about the recipes of the study, for it may tell more alike than an older version.
@@ -56,10 +56,7 @@ class Proposer:
         seeds: of the first trials, by number; later ones get seeds of their own.
         sampler: see `make_sampler`; those in `FLAT` need a ``suggest`` that always draws all.
         again: specs to hand out before any new one, such as those of `unfinished`.
-        prefix_seed: of every spec that has a seed of its own; see `TrialSpec`.
         enough: given all trials, why no new one shall be proposed, or an empty string.
-        precision: for every spec.
-        views: for every spec.
 
     Attributes:
         stopped: why no new trial was proposed though there were some left; empty until then.
@@ -76,18 +73,13 @@ class Proposer:
         *,
         objectives: Sequence[str],
         trials: int,
-        seed: int,
-        threads: int = 1,
-        device: str = "cpu",
+        conditions: Conditions,
         key: Callable[[dict[str, Any]], str] | None = None,
         start: Sequence[dict[str, Any]] = (),
         seeds: Sequence[int] = (),
         sampler: str = "tpe",
         again: Sequence[TrialSpec] = (),
-        prefix_seed: int | None = None,
         enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
-        precision: Precision = "float32",
-        views: int = 0,
     ) -> None:
         if len(objectives) != len(study.directions):
             raise ConfigError(
@@ -97,18 +89,13 @@ class Proposer:
         self._suggest = suggest
         self._objectives = tuple(objectives)
         self._trials = trials
-        self._seed = seed
-        self._threads = threads
-        self._device = device
+        self._conditions = conditions
         self._key = key
         self._start = tuple(start)
         self._seeds = tuple(seeds)
         self._sampler = sampler
         self._again = deque(again)
-        self._prefix_seed = prefix_seed
         self._enough = enough
-        self._precision = precision
-        self._views = views
         self._violations: dict[int, Mapping[str, float]] = {}
         self._keys: dict[int, str] = {}
         self.stopped = ""
@@ -162,16 +149,8 @@ class Proposer:
         drawn, recipe, draws = draw
         number = len(history)
         seed, prefix = self._seeds_of(number)
-        spec = TrialSpec(
-            number,
-            recipe,
-            seed,
-            self._threads,
-            self._device,
-            prefix,
-            self._precision,
-            self._views,
-        )
+        conditions = dataclasses.replace(self._conditions, seed=seed, prefix_seed=prefix)
+        spec = TrialSpec(number, recipe, conditions)
         self._add(spec, drawn, draws, drawn)
         return spec
 
@@ -179,7 +158,7 @@ class Proposer:
         """Return the seed and the prefix seed of a trial; given seeds repeat all of it."""
         if number < len(self._seeds):
             return self._seeds[number], None
-        return trial_seed(self._seed, number), self._prefix_seed
+        return trial_seed(self._conditions.seed, number), self._conditions.prefix_seed
 
     def fault(self, records: Mapping[int, TrialRecord | None]) -> str:
         """Return what in the study contradicts the trials, in one line; empty if nothing does.
@@ -205,7 +184,7 @@ class Proposer:
 
         A run may go on where the device that they were begun on is not.
         """
-        self._again.extend(dataclasses.replace(spec, device=self._device) for spec in specs)
+        self._again.extend(spec.moved(self._conditions.device) for spec in specs)
 
     def restore(
         self,
@@ -231,7 +210,7 @@ class Proposer:
             self._add(spec, parameters_of(spec.recipe, self._suggest))
         else:
             drawn, recipe, draws = self._draw(self._history())
-            fill = random.Random(trial_seed(self._seed, spec.number))
+            fill = random.Random(trial_seed(self._conditions.seed, spec.number))
             same = recipe == spec.recipe
             found = drawn if same else parameters_of(spec.recipe, self._suggest, fill)
             self._add(spec, found, draws, drawn)
@@ -336,7 +315,7 @@ class Proposer:
         scratch.add_trials([bare(trial) for trial in history])
         number = len(history)
         for attempt in range(DRAWS):
-            sampler = make_sampler(self._sampler, self._seed, number, attempt, history)
+            sampler = make_sampler(self._sampler, self._conditions.seed, number, attempt, history)
             scratch.sampler = sampler
             if number < len(self._start):
                 return *self._draw_start(scratch, number), attempt + 1

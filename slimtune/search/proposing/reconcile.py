@@ -5,7 +5,6 @@ trials the study still thinks running. What is damaged is set aside, never remov
 again: the study from the records, a trial from its spec.
 """
 
-import dataclasses
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -159,8 +158,7 @@ def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
     try:
         return TrialSpec.from_dict(read_sealed(folder.trial_path(record.number) / "spec.json"))
     except RunError:
-        names = [field.name for field in dataclasses.fields(TrialSpec)]
-        return TrialSpec(**{name: getattr(record, name) for name in names})
+        return TrialSpec(record.number, record.recipe, record.conditions)
 
 
 def _specs(study: optuna.Study, trials: Trials) -> dict[int, TrialSpec]:

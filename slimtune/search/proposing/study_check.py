@@ -7,11 +7,11 @@ from typing import Any
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.trial.spec import TrialSpec
 
-_SAME = ("recipe", "seed", "precision", "views")  # threads and device are of where it ran
 Told = tuple[TrialState, list[float] | None]
 """How a finished trial stands in a study: its state and its values."""
 
@@ -64,7 +64,7 @@ class StudyCheck:
         if missing:
             return f"has no {missing[0]}, so another program made it"
         spec = TrialSpec.from_dict(trial.user_attrs["spec"])
-        if spec.number != number or (spec.seed, spec.prefix_seed) != self._seeds(number):
+        if spec.number != number or _seeds(spec) != self._seeds(number):
             return "has another number or seed than it was given"
         if not _sound(spec):
             return "has a spec that no trial of ours can have"
@@ -92,7 +92,7 @@ class StudyCheck:
             return f"is {state.name}, which no trial of ours can be"
         if record is None:
             return "failed, and runs again" if state is TrialState.FAIL else ""
-        if any(getattr(spec, name) != getattr(record, name) for name in _SAME):
+        if _repeated(spec.recipe, spec.conditions) != _repeated(record.recipe, record.conditions):
             return "was to be run otherwise than its folder says"
         if state is not TrialState.RUNNING and (state, values) != self._told(record):
             return "has other values than its folder"
@@ -100,9 +100,19 @@ class StudyCheck:
 
 
 def _sound(spec: TrialSpec) -> bool:
-    counts = isinstance(spec.threads, int) and isinstance(spec.views, int)
-    named = isinstance(spec.device, str) and spec.precision in ("float32", "bfloat16")
-    return counts and named and spec.threads > 0 and spec.views >= 0
+    given = spec.conditions
+    counts = isinstance(given.threads, int) and isinstance(given.views, int)
+    named = isinstance(given.device, str) and given.precision in ("float32", "bfloat16")
+    return counts and named and given.threads > 0 and given.views >= 0
+
+
+def _seeds(spec: TrialSpec) -> tuple[int, int | None]:
+    return spec.conditions.seed, spec.conditions.prefix_seed
+
+
+def _repeated(recipe: Mapping[str, Any], given: Conditions) -> tuple[Any, ...]:
+    """Return what a trial was to repeat; threads and device are of where it ran."""
+    return recipe, given.seed, given.precision, given.views
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -90,7 +90,8 @@ def rerun_trial(
     config = run_config(folder)
     here = moved_here(spec, exact)
     if here != spec:
-        note(f"trial {number} was trained on {spec.device}, which is not here: it runs on the CPU")
+        there = spec.conditions.device
+        note(f"trial {number} was trained on {there}, which is not here: it runs on the CPU")
     if text := other_numbers(record):
         note(text)
     spec = changed(here, changes or {})
@@ -115,9 +116,9 @@ def rerun_trial(
 def other_numbers(record: TrialRecord) -> str:
     """Return why a trial may come out otherwise on this machine, or an empty string."""
     there, here = record.host.get("cpu"), describe_host()["cpu"]
-    if record.device != "cpu" or there is None:
+    if record.conditions.device != "cpu" or there is None:
         return ""
-    if record.precision == "bfloat16" and not is_native("cpu"):
+    if record.conditions.precision == "bfloat16" and not is_native("cpu"):
         return (
             f"trial {record.number} was trained in bfloat16 on {there}; {here} has no "
             "instructions for it: this takes longer, and other bits may come out"

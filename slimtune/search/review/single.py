@@ -46,8 +46,8 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
         lambda: specs.pop() if specs else None,
         outcomes.append,
         concurrency=1,
-        cpus_per_trial=spec.threads,
-        gpus_per_trial=0 if spec.device == "cpu" else 1,
+        cpus_per_trial=spec.conditions.threads,
+        gpus_per_trial=0 if spec.conditions.device == "cpu" else 1,
     )
     [outcome] = outcomes
     if outcome.payload is not None:
@@ -83,7 +83,7 @@ def stored_beginning(
             f"possible is {kept}"
         )
     path = store.path / record.stages[done]
-    _tell_differences(held[done], path, spec.device, note)
+    _tell_differences(held[done], path, spec.conditions.device, note)
     return stage_from_files(held[done], Recipe.from_dict(spec.recipe), path)
 
 

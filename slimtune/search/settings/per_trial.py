@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from slimtune.compression.training.precision import Precision, Wanted, decide
+from slimtune.compression.training.precision import Wanted, decide
+from slimtune.conditions import Precision
 from slimtune.errors import UserError
 from slimtune.results.units import parse_duration
 

@@ -1,6 +1,5 @@
 """Torch's devices in this process."""
 
-import dataclasses
 import gc
 
 import torch
@@ -43,14 +42,15 @@ def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
     Raises:
         UserError: it must, and its device is not here.
     """
-    if is_here(spec.device):
+    device = spec.conditions.device
+    if is_here(device):
         return spec
     if exact:
         raise UserError(
-            f"trial {spec.number} was trained on {spec.device}, which is not here, and another "
+            f"trial {spec.number} was trained on {device}, which is not here, and another "
             "device gives other bits; check it where there is one, or repeat it without --check"
         )
-    return dataclasses.replace(spec, device="cpu")
+    return spec.moved("cpu")
 
 
 def free_memory() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from slimtune.results.store.files import sha256_bytes, to_json
 from slimtune.search.trial.attempt import FetchStage
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.stage_store import conditions
+from slimtune.search.trial.stage_store import shared_conditions
 
 SCHEMA = 1
 FILE = "logits.npy"
@@ -79,6 +79,6 @@ def view_key(origin: Mapping[str, Any], spec: TrialSpec, view: int) -> str:
         "schema": SCHEMA,
         "view": view,
         **{name: origin[name] for name in _SHARED},
-        **conditions(spec),
+        **shared_conditions(spec.conditions),
     }
     return sha256_bytes(to_json(facts))

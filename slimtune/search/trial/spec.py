@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from slimtune.compression.training.precision import Precision
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, shortened
 from slimtune.results.store.record import TrialRecord
 
@@ -17,27 +17,24 @@ class TrialSpec:
     Attributes:
         number: the study's number of the trial, from 0, without gaps.
         recipe: the JSON form of the recipe.
-        seed: of every random generator of the trial, 0..2^31-1.
-        threads: CPU threads torch may use; another count gives other bits.
-        device: ``"cpu"`` or a torch device name.
-        prefix_seed: of the stages up to ``train`` instead of ``seed``; the same for all trials
-            of a run, so that those that begin alike can share the beginning. None: ``seed``.
-        precision: in which networks are trained, ``"float32"`` or ``"bfloat16"``.
-        views: augmentations of each image that the teacher is asked about; 0: it looks on.
+        conditions: seeds, threads, device and so on.
     """
 
     number: int
     recipe: dict[str, Any]
-    seed: int
-    threads: int = 1
-    device: str = "cpu"
-    prefix_seed: int | None = None
-    precision: Precision = "float32"
-    views: int = 0
+    conditions: Conditions
+
+    def moved(self, device: str, threads: int | None = None) -> "TrialSpec":
+        """Return the same trial on another device, and with other threads if they are given."""
+        threads = self.conditions.threads if threads is None else threads
+        there = dataclasses.replace(self.conditions, device=device, threads=threads)
+        return dataclasses.replace(self, conditions=there)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; `from_dict` reads it back to an equal spec."""
-        return dataclasses.asdict(self)
+        """Return the JSON form, which is flat; `from_dict` reads it back to an equal spec."""
+        values = dataclasses.asdict(self)
+        conditions = values.pop("conditions")
+        return {**values, **conditions}
 
     @classmethod
     def from_dict(cls, mapping: dict[str, Any]) -> "TrialSpec":
@@ -47,9 +44,12 @@ class TrialSpec:
             RunError: a field is missing, or there is one that no spec has.
         """
         try:
-            return cls(**mapping)
-        except TypeError:
-            names = ", ".join(each.name for each in dataclasses.fields(cls))
+            values = dict(mapping)
+            own = {name: values.pop(name) for name in ("number", "recipe")}
+            return cls(**own, conditions=Conditions(**values))
+        except (TypeError, ValueError, KeyError):
+            known = [each.name for each in dataclasses.fields(Conditions)]
+            names = ", ".join(["number", "recipe", *known])
             got = shortened(mapping)
             raise RunError(f"a trial spec has the fields {names}, but this one is {got}") from None
 

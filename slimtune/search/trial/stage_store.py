@@ -22,6 +22,7 @@ from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.files import sha256_bytes, sha256_file
@@ -172,10 +173,10 @@ def stage_facts(
         "schema": SCHEMA,
         "done": done,
         "recipe": carried_out(recipe, done),
-        "views": spec.views if recipe.distill.needs_teacher else 0,
+        "views": spec.conditions.views if recipe.distill.needs_teacher else 0,
         **origin,
         "student": _student_facts(recipe, Architecture(**origin["architecture"])),
-        **conditions(spec),
+        **shared_conditions(spec.conditions),
     }
 
 
@@ -196,14 +197,14 @@ def run_origin(workload: Workload, data: str) -> dict[str, Any]:
     }
 
 
-def conditions(spec: TrialSpec) -> dict[str, Any]:
+def shared_conditions(conditions: Conditions) -> dict[str, Any]:
     """Return how a trial computes what it may share, and where; see `surroundings`."""
     return {
-        "seed": spec.seed if spec.prefix_seed is None else spec.prefix_seed,
-        "threads": spec.threads,
-        "device": spec.device,
-        "precision": spec.precision,
-        **surroundings(spec.device),
+        "seed": conditions.shared_seed,
+        "threads": conditions.threads,
+        "device": conditions.device,
+        "precision": conditions.precision,
+        **surroundings(conditions.device),
     }
 
 

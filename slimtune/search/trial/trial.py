@@ -78,7 +78,7 @@ def run_trial(
 
     Args:
         workload: data and baseline; not modified.
-        spec: recipe, seed, threads and device.
+        spec: the recipe and its conditions.
         aids: what the executor lends.
         objectives: which of the measured quantities are optimised; the others are metrics. Of
             the user's own with their code, such as ``FILE.py:f1:maximize``.
@@ -88,7 +88,7 @@ def run_trial(
         origin: from `run_origin`, to begin where the run's stage store lets it, and to hand back
             stages; None: the trial does all its stages.
     """
-    torch.set_num_threads(spec.threads)
+    torch.set_num_threads(spec.conditions.threads)
     aids = aids or Aids()
     clock = StageClock(aids.tell_stage)
     beginning = Beginning(origin, spec, aids.fetch_stage)
@@ -129,7 +129,7 @@ def _measured(
     views: SharedViews,
 ) -> Outcome:
     recipe = Recipe.from_dict(spec.recipe)
-    check_device(spec.device)
+    check_device(spec.conditions.device)
     lookout = Lookout(
         aids.judge,
         partial(measure, workload, recipe, aids=aids, brief=True),
@@ -147,17 +147,13 @@ def _measured(
     made = compress(
         workload,
         recipe,
-        seed=spec.seed,
-        device=spec.device,
+        spec.conditions,
         observe=observe_ranges,
         build=build_student,
         report=clock.report,
         start=start,
         keep=kept,
-        prefix_seed=spec.prefix_seed,
         watch=lookout.watch(),
-        precision=spec.precision,
-        views=spec.views,
         recall=views.recall,
     )
 
@@ -368,14 +364,9 @@ def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
     return TrialRecord(
         number=spec.number,
         recipe=spec.recipe,
-        seed=spec.seed,
-        threads=spec.threads,
-        device=spec.device,
+        conditions=spec.conditions,
         seconds=clock.so_far(),
         host=describe_host(),
-        prefix_seed=spec.prefix_seed,
-        precision=spec.precision,
-        views=spec.views,
         **known,
     )
 

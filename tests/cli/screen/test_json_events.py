@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 
 from slimtune.cli.screen.json_events import JsonEvents, told
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 
 
@@ -20,7 +21,8 @@ def test_every_event_is_one_line_that_json_can_read() -> None:
 
 def test_a_record_is_told_without_what_is_in_its_file() -> None:
     record = TrialRecord(
-        number=3, status="complete", recipe={"order": "ppq"}, pipeline="l1 50%", seed=7,
+        number=3, status="complete", recipe={"order": "ppq"}, pipeline="l1 50%",
+        conditions=Conditions(seed=7),
         objectives={"accuracy": 0.9}, metrics={"stable": True}, artifacts={"model.onnx": "00"},
     )  # fmt: skip
     values = json.loads(told("finished", {"record": record}))["record"]

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from slimtune.cli.screen.live_view import LiveView, mark, thinned
+from slimtune.conditions import Conditions
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -28,7 +29,7 @@ def record(
         "status": "complete",
         "recipe": {},
         "pipeline": f"[pipeline] {number} " + "x" * 100,
-        "seed": 0,
+        "conditions": Conditions(0),
         "objectives": dict(zip(NAMES, (accuracy, size, 0.25), strict=True)),
     }
     return TrialRecord(**{**values, **changes})

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from slimtune.cli.screen.progress import Progress, outcome
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 
 WORKLOAD: dict[str, Any] = {
@@ -31,7 +32,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "status": "complete",
         "recipe": {},
         "pipeline": "l1 [50]%",
-        "seed": 0,
+        "conditions": Conditions(0),
         "objectives": {"accuracy": 0.9, "size_bytes": 1024, "latency_ms": 0.25},
     }
     return TrialRecord(**{**values, **changes})

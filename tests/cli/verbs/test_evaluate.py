@@ -9,6 +9,7 @@ from slimtune.compression.pipeline import compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.compression.training.loop import network_logits
+from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.settings.config import make_config
 from slimtune.search.setup import load_workload
@@ -29,7 +30,7 @@ def files(workload: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     save_weights(workload.baseline, folder / "w.safetensors")
     recipe = Recipe(train=Train(epochs=0))
-    made = compress(workload, recipe, seed=0, observe=observe_ranges)
+    made = compress(workload, recipe, Conditions(seed=0), observe=observe_ranges)
     (folder / "model.onnx").write_bytes(made.onnx)
     return folder
 

@@ -4,6 +4,7 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.screen.words import program
+from slimtune.conditions import Conditions
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -27,12 +28,17 @@ def run(tmp_path: Path) -> Path:
             status="complete",
             recipe={"prune": {"method": "none"}},
             pipeline="p",
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={"accuracy": accuracy, "size_bytes": size, "latency_ms": latency},
         )
         folder.write_trial(record, {}, {"model.onnx": b"model of %d" % number})
     failed = TrialRecord(
-        number=3, status="failed", recipe={}, pipeline="p", seed=0, error="no channel left"
+        number=3,
+        status="failed",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=0),
+        error="no channel left",
     )
     folder.write_trial(failed, {}, {})
     stopped = TrialRecord(
@@ -40,7 +46,7 @@ def run(tmp_path: Path) -> Path:
         status="stopped",
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives={"accuracy": 0.99, "size_bytes": 1, "latency_ms": 0.1},
         error="fine-tune 2/4: dominated by 3 of 4 peers, 4 of them by fewer",
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from slimtune.cli.main import main
+from slimtune.conditions import Conditions
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
@@ -32,7 +33,7 @@ def run(tmp_path: Path) -> Path:
             status="complete",
             recipe={},
             pipeline=f"l1 [{number}]",
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={"accuracy": accuracy, "size_bytes": size},
         )
         folder.write_trial(record, {}, {"model.onnx": b"x"})
@@ -132,7 +133,14 @@ def test_an_empty_front_is_nothing_that_matches(
 def test_all_shows_members_by_a_mark_and_says_what_it_leaves_out(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failed = TrialRecord(number=3, status="failed", recipe={}, pipeline="p", seed=0, error="no")
+    failed = TrialRecord(
+        number=3,
+        status="failed",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=0),
+        error="no",
+    )
     RunFolder.open(run).write_trial(failed, {}, {})
     assert main(["front", str(run), "--all"]) == 0
     captured = capsys.readouterr()

@@ -7,6 +7,7 @@ import yaml
 from slimtune.cli.main import main
 from slimtune.cli.screen.words import program
 from slimtune.cli.verbs.search import _summary, free_folder
+from slimtune.conditions import Conditions
 from slimtune.results.run import Run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -185,7 +186,8 @@ def test_the_last_line_counts_the_trials_that_shared_a_beginning(tmp_path: Path)
     folder = RunFolder.create(tmp_path / "a", manifest)
     for number, reused in enumerate(["", "train", "prune"]):
         record = TrialRecord(
-            number=number, status="complete", recipe={}, pipeline="p", seed=1, reused=reused,
+            number=number, status="complete", recipe={}, pipeline="p",
+        conditions=Conditions(seed=1), reused=reused,
             objectives={"accuracy": 0.5, "size_bytes": 1000.0},
         )  # fmt: skip
         folder.write_trial(record, {}, {})

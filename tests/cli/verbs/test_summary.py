@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from slimtune.cli.main import main
+from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import sealed
@@ -26,7 +27,7 @@ def run(tmp_path: Path) -> Path:
             status="complete",
             recipe={"prune": {"method": "l1"}},
             pipeline="l1 50%",
-            seed=number,
+            conditions=Conditions(seed=number),
             objectives={"accuracy": accuracy, "size_bytes": 500},
         )
         folder.write_trial(record, {}, {})

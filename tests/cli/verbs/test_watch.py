@@ -12,6 +12,7 @@ import pytest
 
 from slimtune.cli.main import main
 from slimtune.cli.verbs.watch import Watcher
+from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.record import TrialRecord
@@ -28,7 +29,8 @@ AT_WORK = RunningTrial(2, "fpgm [30]%", "fine-tune", time.time())
 
 def write(folder: RunFolder, number: int, accuracy: float) -> None:
     record = TrialRecord(
-        number=number, status="complete", recipe={}, pipeline=f"l1 [{number}]", seed=0,
+        number=number, status="complete", recipe={}, pipeline=f"l1 [{number}]",
+        conditions=Conditions(seed=0),
         objectives={"accuracy": accuracy, "size_bytes": 4000.0 - number},
     )  # fmt: skip
     folder.write_trial(record, {}, {})

@@ -12,6 +12,7 @@ from slimtune.compression.network.layout import laid_out, laid_out_like, runs_ch
 from slimtune.compression.pipeline import Progress, compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import network_logits
+from slimtune.conditions import Conditions
 from slimtune.measurement.accuracy import check_parity
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.workload.types import Workload
@@ -148,12 +149,12 @@ def test_every_stage_keeps_to_the_layout(digits: Workload, recipe: dict[str, Any
     def keep(progress: Progress) -> None:
         kept.append(replace(progress, model=_as_read(progress.model)))
 
-    made = compress(flat, typed, seed=0, observe=observe_ranges, keep=keep)
+    made = compress(flat, typed, Conditions(seed=0), observe=observe_ranges, keep=keep)
     images = flat.validation.images
     file = predict(made.onnx, images, mean=flat.mean, std=flat.std)
     check_parity(network_logits(made.computed, images, flat).numpy(), file, quantized=True)
     for progress in kept:
-        again = compress(flat, typed, seed=0, observe=observe_ranges, start=progress)
+        again = compress(flat, typed, Conditions(seed=0), observe=observe_ranges, start=progress)
         assert again.onnx == made.onnx
 
 

@@ -12,6 +12,7 @@ from slimtune.compression.quantization.gpfq import Gpfq
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.quantization.rounding.layer_bits import Granularity
 from slimtune.compression.quantization.rtn import RoundToNearest
+from slimtune.conditions import Conditions
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
 from slimtune.search.review.once import compress_once
@@ -106,7 +107,9 @@ def file_of(model: str, recipe: dict[str, object], cifar: Dataset, shared: Path)
     """Compress as the command does, but for validation images, which play no part."""
     settings = config(model, shared)
     workload = split_workload(settings, cifar, load_network(settings, cifar))
-    outcome = compress_once(workload, {"quantize": recipe, "train": {"epochs": 0}}, seed=0)
+    outcome = compress_once(
+        workload, {"quantize": recipe, "train": {"epochs": 0}}, Conditions(seed=0)
+    )
     return outcome.files["model.onnx"]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
+from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 
@@ -24,7 +25,7 @@ def run(tmp_path: Path) -> Path:
         status="complete",
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives={"accuracy": 0.9, "size_bytes": 4096.0},
     )
     folder.write_trial(record, {}, {"model.onnx": b"model"})

@@ -4,6 +4,7 @@ import re
 import pytest
 import yaml
 
+from slimtune.conditions import Conditions
 from slimtune.results.delivery.card import model_card
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.store.final import FinalRow
@@ -20,7 +21,7 @@ RECORD = TrialRecord(
         "order": "spq",
     },
     pipeline="l1 50% with apot 4b",
-    seed=11,
+    conditions=Conditions(seed=11),
     objectives={"accuracy": 0.9, "size_bytes": 2048.0, "latency_ms": 1.0},
     host={"cpu": HOSTILE, "onnxruntime": "1.31"},
 )

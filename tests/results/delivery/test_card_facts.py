@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.results.delivery.card_facts import CardFacts, code, plain, stage_of
 from slimtune.results.store.final import FinalRow
 from slimtune.results.store.record import TrialRecord
@@ -11,7 +12,7 @@ RECORD = TrialRecord(
     status="complete",
     recipe={},
     pipeline="p",
-    seed=1,
+    conditions=Conditions(seed=1),
     objectives={"accuracy": 0.9, "latency_ms": 2.0},
     metrics={"params": 10, "latency_stable": True},
 )

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from slimtune.conditions import Conditions
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.delivery.card_numbers import numbers_table
 from slimtune.results.store.final import FinalRow
@@ -10,7 +11,7 @@ RECORD = TrialRecord(
     status="complete",
     recipe={},
     pipeline="p",
-    seed=1,
+    conditions=Conditions(seed=1),
     objectives={"accuracy": 0.9, "size_bytes": 2048.0},
 )
 BASELINE = {"objectives": {"accuracy": 0.95, "size_bytes": 4096.0}, "test_accuracy": 0.94}

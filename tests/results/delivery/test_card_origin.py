@@ -1,5 +1,6 @@
 import dataclasses
 
+from slimtune.conditions import Conditions
 from slimtune.results.delivery.card_facts import CardFacts
 from slimtune.results.delivery.card_origin import how_measured, how_repeated
 from slimtune.results.store.final import FinalRow
@@ -11,7 +12,7 @@ RECORD = TrialRecord(
     status="complete",
     recipe={"distill": {"method": "none"}},
     pipeline="p",
-    seed=11,
+    conditions=Conditions(seed=11),
     host=WORKER,
     metrics={"latency_host": "worker", "latency_stable": True},
 )
@@ -29,7 +30,7 @@ def facts(
 
 def test_one_machine_is_told_once() -> None:
     assert "- Host: `EPYC`, `Linux`.\n" in how_measured(facts())
-    told = how_measured(facts(device="cuda", precision="bfloat16"))
+    told = how_measured(facts(conditions=Conditions(11, device="cuda", precision="bfloat16")))
     assert "- Host: `EPYC`, `Linux`; trained there, on the device `cuda`, in bfloat16.\n" in told
 
 

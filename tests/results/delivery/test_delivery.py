@@ -6,6 +6,7 @@ from importlib.resources import files as resources
 import pytest
 import yaml
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery.delivery import export_member
 from slimtune.results.store.files import sha256_file
@@ -42,15 +43,30 @@ def folder(tmp_path):
     sound = {"accuracy": 0.5, "size_bytes": 1000.0}
     for number, files in enumerate([FILES, {"log.txt": b""}]):
         record = TrialRecord(
-            number=number, status="complete", recipe=RECIPE, pipeline="p", seed=1, objectives=sound
+            number=number,
+            status="complete",
+            recipe=RECIPE,
+            pipeline="p",
+            conditions=Conditions(seed=1),
+            objectives=sound,
         )
         folder.write_trial(record, {}, files)
     failed = TrialRecord(
-        number=2, status="failed", recipe={}, pipeline="p", seed=1, error="diverged"
+        number=2,
+        status="failed",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=1),
+        error="diverged",
     )
     folder.write_trial(failed, {}, FILES)
     stopped = TrialRecord(
-        number=3, status="stopped", recipe={}, pipeline="p", seed=1, error="structure: too large"
+        number=3,
+        status="stopped",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=1),
+        error="structure: too large",
     )
     folder.write_trial(stopped, {}, {"log.txt": b""})
     return folder
@@ -96,7 +112,7 @@ def test_no_file_tells_where_the_users_files_lie(folder, tmp_path):
         status="complete",
         recipe=recipe,
         pipeline=f"{net} → l1 50%",
-        seed=1,
+        conditions=Conditions(seed=1),
         objectives={"accuracy": 0.5, "size_bytes": 1000.0},
     )
     folder.write_trial(record, {}, {**FILES, "model.json": json.dumps(described).encode()})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slimtune.conditions import Conditions
 from slimtune.errors import DataError
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import predict
@@ -78,7 +79,7 @@ def delivered(workload: Workload, config: SearchConfig, folder: Path) -> dict[st
     for number, method in enumerate(QUANTIZERS):
         learned = {"bits": 4, "epochs": 1} if method == "apot" else {}
         recipe = {"quantize": {"method": method, **learned}, "train": {"epochs": 0}}
-        outcome = run_trial(workload, TrialSpec(number, recipe, seed=0), QUICK)
+        outcome = run_trial(workload, TrialSpec(number, recipe, Conditions(seed=0)), QUICK)
         assert outcome.status == "complete", outcome.reason
         run.write_trial(outcome.payload, {}, outcome.files)
         found[method] = export_member(run, number, folder / method)
@@ -145,7 +146,7 @@ def test_any_image_file_is_made_as_the_training_images_were(
     baseline = {"accuracy": 0.9, "size_bytes": 1.0, "latency_ms": 1.0}
     run = RunFolder.create(tmp_path / "run", manifest_of(config, workload, baseline))
     recipe = {"quantize": "int8_static", "train": {"epochs": 3, "lr": 0.1, "batch_size": 8}}
-    outcome = run_trial(workload, TrialSpec(0, recipe, seed=0), QUICK)
+    outcome = run_trial(workload, TrialSpec(0, recipe, Conditions(seed=0)), QUICK)
     run.write_trial(outcome.payload, {}, outcome.files)
     folder = export_member(run, 0, tmp_path / "deploy")
     files = sorted((tmp_path / "data" / "test").glob("*/*"))

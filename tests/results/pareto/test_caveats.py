@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.results import interval
 from slimtune.results.pareto.caveats import (
     add_caveats,
@@ -21,7 +22,12 @@ TEN = {"classes": [str(n) for n in range(10)], "validation": 400}
 def record(number, error=0.01):
     metrics = {} if error is None else {"accuracy_standard_error": error}
     return TrialRecord(
-        number=number, status="complete", recipe={}, pipeline="p", seed=0, metrics=metrics
+        number=number,
+        status="complete",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=0),
+        metrics=metrics,
     )
 
 

@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.contenders import NOISE, UNSTABLE_NOISE, contenders, ranked
 from slimtune.results.pareto.front import non_dominated
@@ -18,7 +19,7 @@ def trial(number, values, stable=True, status="complete", **metrics):
         status=status,
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=dict(zip(NAMES, values, strict=True)),
         metrics={"latency_stable": stable, **metrics},
     )

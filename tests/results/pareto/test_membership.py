@@ -1,5 +1,6 @@
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limit_view import LimitView
 from slimtune.results.pareto.membership import Membership
@@ -19,7 +20,7 @@ def trial(number, values):
         status="complete",
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=dict(zip(NAMES, objectives, strict=True)),
         metrics={"latency_stable": stable, "macs": 100 * number},
     )

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.pareto.trial_table import (
     best_first,
@@ -21,7 +22,7 @@ def record(number, **objectives):
         status="complete",
         recipe={},
         pipeline=f"p{number}",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=objectives,
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, UserError
 from slimtune.results.delivery.delivery import export_member
 from slimtune.results.run import Run, open_run
@@ -27,7 +28,8 @@ BASELINE = FinalRow(trial=None, test_accuracy=0.96, test_standard_error=0.01, la
 def record(folder: RunFolder, number: int, values: tuple[float, int, float], **changes):
     objectives = dict(zip(folder.manifest["objectives"], values, strict=True))
     known = {"number": number, "status": "complete", "recipe": {}, "pipeline": f"p{number}"}
-    return TrialRecord(**{**known, "seed": number, "objectives": objectives, **changes})
+    known["conditions"] = Conditions(number)
+    return TrialRecord(**{**known, "objectives": objectives, **changes})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, UserError
 from slimtune.results.store.folder import RunFolder, find_run
 from slimtune.results.store.lock import RunLock
@@ -26,7 +27,12 @@ FILES = {"model.onnx": b"onnx" * 100, "log.txt": b"fine"}
 def make_record(number=0, status="complete", **changes):
     objectives = {"accuracy": 0.5, "size_bytes": 1000.0}
     record = TrialRecord(
-        number=number, status=status, recipe={}, pipeline="p", seed=1, objectives=objectives
+        number=number,
+        status=status,
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=1),
+        objectives=objectives,
     )
     return dataclasses.replace(record, **changes)
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError
 from slimtune.results.store.files import sha256_bytes
 from slimtune.results.store.integrity import check_stored, fault_in, lost, recorded_in
@@ -80,7 +81,12 @@ def test_damaged_hashes_are_not_taken_for_those_of_an_older_run(place):
 
 def test_why_a_trial_cannot_be_measured(place):
     record = TrialRecord(
-        number=3, status="complete", recipe={}, pipeline="p", seed=0, artifacts=HASHES
+        number=3,
+        status="complete",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=0),
+        artifacts=HASHES,
     )
     assert lost(record, place) == ""
     (place / "model.safetensors").write_bytes(b"other")  # not what is measured

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError
 from slimtune.results.store.record import TrialRecord, checked
 
@@ -15,7 +16,7 @@ RECORD = TrialRecord(
     status="complete",
     recipe={"prune": {"method": "l1", "amount": 0.5}},
     pipeline="l1 50%",
-    seed=7,
+    conditions=Conditions(seed=7),
     objectives={"accuracy": 0.9, "size_bytes": 1000.0},
     metrics={"params": 5, "noisy": True, "note": "x", "gap": None, "ratio": 0.5},
     seconds={"recover": 1.5},
@@ -98,3 +99,42 @@ def test_a_damaged_record_is_refused_with_its_file(change):
 def test_a_record_without_a_needed_key_is_refused_with_its_file():
     with pytest.raises(RunError, match="a.json: "):
         TrialRecord.from_dict({"number": 1}, "a.json")
+
+
+WRITTEN = """{"number": 4, "status": "complete", "recipe": {"prune": {"method": "l1"}},
+"pipeline": "l1", "seed": 9, "threads": 2, "device": "cuda", "objectives": {"accuracy": 0.5},
+"metrics": {}, "artifacts": {}, "rungs": {}, "error": null, "seconds": {}, "host": {},
+"prefix_seed": 3, "stages": {}, "reused": "", "precision": "bfloat16", "views": 4}"""
+
+
+def test_a_file_from_before_conditions_were_one_value_reads_and_writes_the_same():
+    record = TrialRecord.from_dict(json.loads(WRITTEN), "result.json")
+    assert record.conditions == Conditions(9, 2, "cuda", 3, "bfloat16", 4)
+    assert json.dumps(record.to_dict()) == WRITTEN.replace("\n", " ")
+
+
+def test_a_file_without_newer_conditions_has_their_defaults():
+    old = json.loads(WRITTEN)
+    for name in ("threads", "device", "prefix_seed", "precision", "views"):
+        del old[name]
+    assert TrialRecord.from_dict(old, "result.json").conditions == Conditions(seed=9)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"seed": "9"}, "seed: "),
+        ({"threads": 1.5}, "threads: "),
+        ({"precision": "x"}, "precision"),
+    ],
+)
+def test_a_condition_of_another_type_is_named_as_it_stands_in_the_file(change, fault):
+    with pytest.raises(RunError, match=f"^result.json: {fault}"):
+        TrialRecord.from_dict({**json.loads(WRITTEN), **change}, "result.json")
+
+
+def test_a_file_without_a_seed_is_refused():
+    old = json.loads(WRITTEN)
+    del old["seed"]
+    with pytest.raises(RunError, match="^result.json: seed: Field required"):
+        TrialRecord.from_dict(old, "result.json")

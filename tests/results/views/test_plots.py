@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from slimtune.conditions import Conditions
 from slimtune.errors import UserError
 from slimtune.results.run import open_run
 from slimtune.results.store.folder import RunFolder
@@ -33,7 +34,7 @@ def add(folder: RunFolder, number: int, pipeline: str, accuracy: float) -> None:
         status="complete",
         recipe={"prune": {"method": pipeline}},
         pipeline=pipeline,
-        seed=number,
+        conditions=Conditions(seed=number),
         objectives={"accuracy": accuracy, "size_bytes": 100},
     )
     folder.write_trial(record, {}, {})
@@ -75,7 +76,7 @@ def test_an_accuracy_that_was_not_optimised_is_drawn_too(tmp_path: Path) -> None
         status="complete",
         recipe={},
         pipeline="l1",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives={"size_bytes": 100, "latency_ms": 1.0},
         metrics={"accuracy": 0.9},
     )
@@ -124,7 +125,7 @@ def test_an_objective_that_is_negative_everywhere_is_drawn(tmp_path: Path, measu
             status="complete",
             recipe={},
             pipeline="l1",
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={name: score, "size_bytes": 200 - 100 * number},
         )
         folder.write_trial(record, {}, {})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from slimtune.conditions import Conditions
 from slimtune.errors import UnknownNameError
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.finals import FinalKey, write_final_run
@@ -33,7 +34,7 @@ def run(tmp_path: Path) -> Run:
             status="failed" if accuracy is None else "complete",
             recipe=recipe,
             pipeline=f"{recipe['prune']['method']}",
-            seed=number,
+            conditions=Conditions(seed=number),
             objectives={} if accuracy is None else {"accuracy": accuracy, "size_bytes": size},
             metrics={} if accuracy is None else {"macs": size * 2},
             error="diverged" if accuracy is None else None,
@@ -100,7 +101,7 @@ def test_finals_follow_the_trials_in_rows_of_their_own(run: Run) -> None:
             status="failed" if accuracy is None else "complete",
             recipe=L1,
             pipeline="l1",
-            seed=9,
+            conditions=Conditions(seed=9),
             objectives={} if accuracy is None else {"accuracy": accuracy, "size_bytes": 500},
         )
         write_final_run(run.folder, key, record, {}, {})
@@ -130,7 +131,7 @@ def test_unstable_latencies_are_left_out_of_a_mean_or_marked(tmp_path: Path) -> 
             status="complete",
             recipe=recipe,
             pipeline=f"{recipe['prune']['method']}",
-            seed=number,
+            conditions=Conditions(seed=number),
             objectives={"accuracy": 0.9, "latency_ms": ms},
             metrics={"latency_stable": stable},
         )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from slimtune.conditions import Conditions
 from slimtune.results.run import Run
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.finals import FinalKey, write_final_run
@@ -37,7 +38,7 @@ def make_run(path, objectives):
             status="complete",
             recipe={},
             pipeline=pipeline,
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives=values,
         )
         folder.write_trial(record, {}, {})
@@ -133,7 +134,7 @@ def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
         status="complete",
         recipe={},
         pipeline="l1",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives={"accuracy": 0.89, "size_bytes": 1024, "latency_ms": 0.8},
     )
     write_final_run(run.folder, key, record, {}, {})

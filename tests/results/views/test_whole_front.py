@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import NothingMatchesError, RunError, UserError
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
@@ -27,7 +28,7 @@ def run(tmp_path) -> Run:
             status="complete",
             recipe={"prune": {"method": "none"}},
             pipeline="a <b> | c",
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={"accuracy": accuracy, "size_bytes": size},
         )
         folder.write_trial(record, {}, {"model.onnx": b"model of %d" % number})
@@ -56,7 +57,7 @@ def test_the_indexes_name_a_students_file_without_its_folder(tmp_path) -> None:
         status="complete",
         recipe={"student": {"model": net}},
         pipeline=f"{net} → l1 50%",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives={"accuracy": 0.9, "size_bytes": 100},
     )
     folder.write_trial(record, {}, {"model.onnx": b"model"})

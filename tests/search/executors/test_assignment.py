@@ -5,6 +5,7 @@ from pathlib import Path
 import ray
 from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors.assignment import as_assigned
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.trial.spec import TrialSpec
@@ -16,7 +17,7 @@ class Worker:
     """Looks at itself before and after; with declared GPUs, see tests/faults/test_cluster.py."""
 
     def look(self):
-        planned = TrialSpec(0, {}, seed=3, threads=8, device="cuda:0")
+        planned = TrialSpec(0, {}, Conditions(seed=3, threads=8, device="cuda:0"))
         return as_assigned(planned), os.environ["CUDA_VISIBLE_DEVICES"]
 
 
@@ -27,5 +28,5 @@ def test_without_a_gpu_a_worker_sees_none_and_has_the_threads_it_was_given(monke
     with ray_session(None, concurrency=1, cpus=2, gpus=0, shared_bytes=0):
         worker = ray.remote(Worker).options(num_cpus=2).remote()
         spec, visible = ray.get(worker.look.remote())
-    assert spec == TrialSpec(0, {}, seed=3, threads=2, device="cpu")
+    assert spec == TrialSpec(0, {}, Conditions(seed=3, threads=2, device="cpu"))
     assert visible == ""

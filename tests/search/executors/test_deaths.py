@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors import deaths
 from slimtune.search.executors.deaths import SHORT, Death, Watch, lost_words
 from slimtune.search.executors.ray_session import ray_session
@@ -42,7 +43,7 @@ def hang(folder, spec, aids):
 @pytest.fixture(scope="module")
 def hung(session, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hung")
-    specs = [*(TrialSpec(n, {}, 0) for n in range(5)), None]
+    specs = [*(TrialSpec(n, {}, Conditions(0)) for n in range(5)), None]
     told = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deaths, "GRACE_SECONDS", 2.0)

@@ -1,5 +1,6 @@
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors.inline import run_inline
 from slimtune.search.trial.attempt import AtStage
 from slimtune.search.trial.spec import Outcome, TrialSpec
@@ -9,7 +10,10 @@ class Driver:
     """A scripted ask and a tell that write down the order of everything."""
 
     def __init__(self, trials):
-        self.specs = [TrialSpec(number=n, recipe={"x": n}, seed=n) for n in range(trials)]
+        self.specs = [
+            TrialSpec(number=n, recipe={"x": n}, conditions=Conditions(seed=n))
+            for n in range(trials)
+        ]
         self.log = []
         self.outcomes = []
 

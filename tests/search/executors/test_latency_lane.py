@@ -12,6 +12,7 @@ from ray import cloudpickle
 from torch import nn
 
 from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.conditions import Conditions
 from slimtune.errors import ModelError
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.executors.latency_lane import _find, latency_lane, measure_on_reference_host
@@ -74,7 +75,7 @@ def measured_by_a_trial(shared, spec, aids):
 
 
 def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_die(session, file):
-    specs = [TrialSpec(0, {}, 0), None]
+    specs = [TrialSpec(0, {}, Conditions(0)), None]
     told = []
     run_ray(measured_by_a_trial, file, lambda: specs.pop(0), told.append, concurrency=1)
     assert told[0].status == "complete", told[0].reason

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import ray
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors.own_work import OwnWork, with_own_code
 from slimtune.search.settings.config import make_config
 from slimtune.search.trial.attempt import Aids
@@ -50,5 +51,5 @@ def test_code_travels_to_a_process_that_has_neither_the_file_nor_consent(
 
 
 def test_the_body_runs_as_it_is(own_net: Path) -> None:
-    outcome = OwnWork(body, {"/gone.py:x": 1})(None, TrialSpec(5, {}, 0), Aids())
+    outcome = OwnWork(body, {"/gone.py:x": 1})(None, TrialSpec(5, {}, Conditions(0)), Aids())
     assert outcome.number == 5 and load_code("/gone.py:x") == 1

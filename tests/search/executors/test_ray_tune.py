@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors.inline import run_inline
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.ray_tune import run_ray
@@ -31,7 +32,9 @@ class Driver:
     """A scripted ask and a tell that write down the order of everything."""
 
     def __init__(self, trials):
-        self.specs = [TrialSpec(n, {"x": n, "empty": {}}, seed=n) for n in range(trials)]
+        self.specs = [
+            TrialSpec(n, {"x": n, "empty": {}}, Conditions(seed=n)) for n in range(trials)
+        ]
         self.log = []
         self.outcomes = []
 
@@ -68,7 +71,7 @@ def make(shared, spec, aids):
     note(shared["folder"], "folders", f"{os.getcwd()}\n")
     if spec.number == 1:
         raise ValueError("cannot be weighed")
-    generator = np.random.default_rng(spec.seed)
+    generator = np.random.default_rng(spec.conditions.seed)
     y = float((generator.normal(size=100) * shared["weights"]).sum())
     files = {"model.onnx": generator.bytes(5 * 2**20), "empty": b""}
     return Outcome(spec.number, "complete", {"y": y}, spec.recipe, files)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.run_all import run_all
 from slimtune.search.settings.config import SearchConfig
@@ -46,7 +47,7 @@ class Search:
     """A scripted ask, and a tell that writes down the order of everything."""
 
     def __init__(self, folder, executor):
-        self.specs = [TrialSpec(n, {}, 0) for n in range(5)]
+        self.specs = [TrialSpec(n, {}, Conditions(0)) for n in range(5)]
         self.log, self.told, self.warnings = [], {}, []
         config = SearchConfig(
             executor=executor, concurrency=2, per_trial=PerTrialSettings(timeout="10m")
@@ -89,7 +90,7 @@ def test_what_ran_out_of_memory_runs_once_more_at_the_end_and_alone(request, tmp
 
 
 def test_after_ctrl_c_no_second_attempt_begins(tmp_path):
-    specs = [TrialSpec(2, {}, 0), None]
+    specs = [TrialSpec(2, {}, Conditions(0)), None]
     told = []
     run_all(
         SearchConfig(executor="inline"),

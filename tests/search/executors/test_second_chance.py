@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.ray_tune import DIED
 from slimtune.search.executors.second_chance import SecondChance, ran_out_of_memory
@@ -12,7 +13,7 @@ def failing(error):
     def work(shared, spec, aids):
         raise error
 
-    return attempt(work, None, TrialSpec(3, {}, 0), Aids())
+    return attempt(work, None, TrialSpec(3, {}, Conditions(0)), Aids())
 
 
 def allocate_too_much():
@@ -59,7 +60,7 @@ class Search:
 
     def run(self, outcome):
         """Do as an executor does with one trial."""
-        self.chance.on_event("start", TrialSpec(outcome.number, {}, 0))
+        self.chance.on_event("start", TrialSpec(outcome.number, {}, Conditions(0)))
         self.chance.tell(outcome)
         self.chance.on_event("finish", outcome)
 
@@ -67,7 +68,12 @@ class Search:
 def short(number):
     error = "OutOfMemoryError: CUDA out of memory"
     record = TrialRecord(
-        number=number, status="failed", recipe={}, pipeline="", seed=0, error=error
+        number=number,
+        status="failed",
+        recipe={},
+        pipeline="",
+        conditions=Conditions(seed=0),
+        error=error,
     )
     return Outcome(number, "failed", payload=record, reason=error)
 
@@ -80,7 +86,7 @@ def test_the_first_attempt_waits_untold_and_the_second_may_succeed():
         "trial 4 runs again at the end, alone: OutOfMemoryError: CUDA out of memory",
     ]
     assert search.chance.waits()
-    assert search.chance.ask() == TrialSpec(4, {}, 0)
+    assert search.chance.ask() == TrialSpec(4, {}, Conditions(0))
     assert search.chance.ask() is None and not search.chance.waits()
     search.run(Outcome(4, "complete"))
     assert search.log[2:] == [("start", 4), ("tell", 4, "complete"), ("finish", 4)]
@@ -91,7 +97,7 @@ def test_who_calls_it_says_what_its_trials_are_called():
     chance = SecondChance(
         lambda outcome: None, lambda name, what: None, told.append, "final 0017-e30-r{}".format
     )
-    chance.on_event("start", TrialSpec(0, {}, 0))
+    chance.on_event("start", TrialSpec(0, {}, Conditions(0)))
     chance.tell(short(0))
     assert told[0].startswith("final 0017-e30-r0 runs again at the end, alone: ")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.inline import run_inline
@@ -41,7 +42,7 @@ def stand(number, rung, size):
         status="stopped",
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=values,
         rungs={rung: values},
     )
@@ -83,7 +84,7 @@ class Rule(StoppingRule):
 
 
 def specs(trials):
-    return iter([*(TrialSpec(n, {}, n) for n in range(trials)), None])
+    return iter([*(TrialSpec(n, {}, Conditions(n)) for n in range(trials)), None])
 
 
 class Run:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import predict
 from slimtune.results.run import open_run
 from slimtune.results.store.final import read_final
@@ -29,7 +30,7 @@ def finals_of(*scores: float) -> dict[FinalKey, TrialRecord]:
             status="complete",
             recipe={},
             pipeline="p",
-            seed=repeat,
+            conditions=Conditions(seed=repeat),
             **{"objectives" if repeat % 2 else "metrics": {"accuracy": score}},
         )
         for repeat, score in enumerate(scores)

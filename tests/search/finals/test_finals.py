@@ -97,10 +97,10 @@ def test_a_finished_run_takes_finals_each_at_full_length_with_a_seed_of_its_own(
         before = run.folder.record(key.trial)
         assert (record.recipe["train"]["epochs"], before.recipe["train"]["epochs"]) == (2, 1)
         assert record.recipe["prune"] == before.recipe["prune"]
-        assert record.seed == final_seed(0, key.trial, key.repeat)
+        assert record.conditions.seed == final_seed(0, key.trial, key.repeat)
         rows = (run.path / "finals" / key.name / "history.csv").read_text().splitlines()
         assert len(rows) == 3  # a header and two epochs
-    seeds = [r.seed for r in [*run.records, *run.finals().values()]]
+    seeds = [r.conditions.seed for r in [*run.records, *run.finals().values()]]
     assert len(set(seeds)) == len(seeds)
     assert [name for name, _ in events if name == "started"] == []
     told = dict(events)["finals"]
@@ -346,7 +346,9 @@ def test_finals_run_on_the_device_that_the_run_goes_on_with(
     for gpus, device in ((0.0, "cpu"), (0.5, "cuda:0")):
         asked = config.per_trial.model_copy(update={"gpus": gpus})
         wanted = longer(config, 2, 2).model_copy(update={"per_trial": asked})
-        assert {spec.device for spec in plan(wanted, folder, [0, 1]).values()} == {device}
+        assert {spec.conditions.device for spec in plan(wanted, folder, [0, 1]).values()} == {
+            device
+        }
 
 
 def test_seeds_differ_between_runs_trials_and_repeats_and_stay() -> None:

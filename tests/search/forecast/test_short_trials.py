@@ -74,10 +74,10 @@ def test_trials_are_measured_with_their_own_threads_and_device_or_as_of_this_cpu
     large = dataclasses.replace(digits, train=larger(digits.train))
     ShortTrials(config, large).carry_out(RECIPE, 0)
     [spec] = seen
-    assert measured_on(config) == spec.device == ("cuda:0" if here else "cpu")
-    assert spec.threads == 2
+    assert measured_on(config) == spec.conditions.device == ("cuda:0" if here else "cpu")
+    assert spec.conditions.threads == 2
     # bfloat16 is what a GPU would be given, and what this CPU has no instructions for
-    assert spec.precision == ("bfloat16" if here else "float32")
+    assert spec.conditions.precision == ("bfloat16" if here else "float32")
 
 
 def larger(split: Split) -> Split:

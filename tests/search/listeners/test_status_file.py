@@ -1,13 +1,16 @@
 from pathlib import Path
 from typing import Any
 
+from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.status import read_status
 from slimtune.search.listeners.status_file import StatusFile
 
-RECORD = TrialRecord(number=0, status="failed", recipe={}, pipeline="l1", seed=0, error="no")
+RECORD = TrialRecord(
+    number=0, status="failed", recipe={}, pipeline="l1", conditions=Conditions(seed=0), error="no"
+)
 
 
 def folder(tmp_path: Path) -> Path:

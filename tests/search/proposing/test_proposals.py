@@ -29,9 +29,9 @@ def specs(proposer: Proposer) -> list[TrialSpec]:
 def test_a_grid_runs_every_recipe_with_every_seed_of_its_own() -> None:
     grid, _ = proposer(6, sampler="grid", seeds=(3, 4, 5), space={**SMALL, "train": {"lr": 0.1}})
     found = specs(grid)
-    assert [spec.seed for spec in found] == [3, 4, 5, 3, 4, 5]
+    assert [spec.conditions.seed for spec in found] == [3, 4, 5, 3, 4, 5]
     assert [spec.recipe["prune"]["method"] for spec in found] == ["none"] * 3 + ["l1"] * 3
-    assert all(spec.prefix_seed is None for spec in found)  # a repeat repeats all of it
+    assert all(spec.conditions.prefix_seed is None for spec in found)  # a repeat repeats all of it
 
 
 @pytest.mark.parametrize(("sampler", "dimensions"), [("tpe", {1, 2}), ("nsga2", {2})])
@@ -51,8 +51,9 @@ def test_breeding_samplers_draw_every_dimension_in_every_trial(sampler, dimensio
 def test_what_a_trial_runs_with_is_in_its_spec() -> None:
     asked, _ = proposer(2, per_trial={"cpus": 2}, space=SMALL)
     first, second = specs(asked)
-    assert first.threads == 2 and first.device == "cpu"
-    assert first.seed != second.seed and first.prefix_seed == second.prefix_seed is not None
+    assert first.conditions.threads == 2 and first.conditions.device == "cpu"
+    assert first.conditions.seed != second.conditions.seed
+    assert first.conditions.prefix_seed == second.conditions.prefix_seed is not None
 
 
 def test_a_run_goes_on_with_the_start_points_that_it_began_with() -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import sqlite3
 
 import optuna
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, RunError
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.proposing.proposer import Proposer
@@ -36,8 +38,12 @@ def new_study():
     return optuna.create_study(directions=DIRECTIONS)
 
 
+OF_CONDITIONS = [field.name for field in dataclasses.fields(Conditions)]
+
+
 def proposer(study, trials=100, **options):
-    options = {"suggest": suggest, "seed": 7, **options}
+    given = {name: options.pop(name) for name in OF_CONDITIONS if name in options}
+    options = {"suggest": suggest, "conditions": Conditions(**{"seed": 7, **given}), **options}
     return Proposer(study, options.pop("suggest"), objectives=OBJECTIVES, trials=trials, **options)
 
 
@@ -53,8 +59,8 @@ def test_numbers_are_dense_and_asking_ends_at_the_number_of_trials():
     study = new_study()
     specs = run_all(proposer(study, trials=5, threads=2, device="cuda"))
     assert [spec.number for spec in specs] == [0, 1, 2, 3, 4]
-    assert [spec.seed for spec in specs] == [trial_seed(7, n) for n in range(5)]
-    assert {(spec.threads, spec.device) for spec in specs} == {(2, "cuda")}
+    assert [spec.conditions.seed for spec in specs] == [trial_seed(7, n) for n in range(5)]
+    assert {(spec.conditions.threads, spec.conditions.device) for spec in specs} == {(2, "cuda")}
     assert proposer(study, trials=5).ask() is None
     assert [trial.params["method"] for trial in study.trials] == [
         spec.recipe["method"] for spec in specs
@@ -208,7 +214,7 @@ def test_start_points_are_run_as_they_are_each_with_its_seed():
     options = {"suggest": suggest_one_of_four, "key": lambda r: str(r["bits"])}
     specs = run_all(proposer(new_study(), trials=4, start=start, seeds=[5, 6, 5], **options))
     assert [spec.recipe["bits"] for spec in specs[:3]] == [4, 4, 2]
-    assert [spec.seed for spec in specs[:3]] == [5, 6, 5]
+    assert [spec.conditions.seed for spec in specs[:3]] == [5, 6, 5]
     assert specs[3].recipe["bits"] in (8, 32) and specs[3].seed not in (5, 6)
 
 
@@ -276,7 +282,9 @@ def test_a_search_that_ends_with_its_last_trial_was_not_stopped():
 
 def test_the_number_of_objectives_must_be_the_studys():
     with pytest.raises(ConfigError, match="has 2, but got 1"):
-        Proposer(new_study(), suggest, objectives=["accuracy"], trials=1, seed=0)
+        Proposer(
+            new_study(), suggest, objectives=["accuracy"], trials=1, conditions=Conditions(seed=0)
+        )
 
 
 @settings(max_examples=20)
@@ -339,9 +347,10 @@ def test_a_run_folder_that_was_renamed_keeps_its_study(tmp_path):
 
 def test_trials_share_the_seed_of_their_beginning_but_repeats_of_a_grid_do_not():
     specs = run_all(proposer(new_study(), trials=4, seeds=[8, 9], prefix_seed=77))
-    assert [(spec.seed, spec.prefix_seed) for spec in specs[:2]] == [(8, None), (9, None)]
-    assert [spec.prefix_seed for spec in specs[2:]] == [77, 77]
-    assert specs[2].seed != specs[3].seed
+    assert [spec.conditions.seed for spec in specs[:2]] == [8, 9]
+    assert [spec.conditions.prefix_seed for spec in specs[:2]] == [None, None]
+    assert [spec.conditions.prefix_seed for spec in specs[2:]] == [77, 77]
+    assert specs[2].conditions.seed != specs[3].conditions.seed
 
 
 def test_a_stopped_trial_is_known_to_the_sampler_and_never_a_best_one():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError
 from slimtune.results.pareto.limits import violations
 from slimtune.results.store.folder import RunFolder
@@ -62,7 +63,7 @@ class Search:
             suggest_all if sampler in FLAT else suggest,
             objectives=OBJECTIVES,
             trials=trials,
-            seed=1,
+            conditions=Conditions(seed=1),
             key=str,
             sampler=sampler,
             **options,
@@ -77,7 +78,7 @@ class Search:
             status=status,
             recipe=spec.recipe,
             pipeline="p",
-            seed=spec.seed,
+            conditions=spec.conditions,
             objectives=objectives if status == "complete" else {},
             metrics={"macs": 100 * (1 - amount)} if status == "complete" else {},
             error="diverged" if status == "failed" else None,
@@ -348,7 +349,12 @@ def test_a_trial_that_failed_for_want_of_disk_runs_again_and_counts(tmp_path):
     spec = search.proposer.ask()
     error = "OSError: [Errno 28] No space left on device"
     record = TrialRecord(
-        number=2, status="failed", recipe=spec.recipe, pipeline="p", seed=spec.seed, error=error
+        number=2,
+        status="failed",
+        recipe=spec.recipe,
+        pipeline="p",
+        conditions=spec.conditions,
+        error=error,
     )
     search.folder.write_trial(record, spec.to_dict(), {"log.txt": b"x"})
     search.proposer.tell(Outcome(2, "failed", reason=error))

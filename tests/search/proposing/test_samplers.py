@@ -5,6 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT, make_sampler, value_at
 from slimtune.search.proposing.study import open_study
@@ -32,7 +33,7 @@ def proposer(study, sampler, trials, space=SPACE, **options):
         lambda trial: suggest(trial, space).to_dict(),
         objectives=OBJECTIVES,
         trials=trials,
-        seed=5,
+        conditions=Conditions(seed=5),
         key=lambda recipe: Recipe.from_dict(recipe).key(),
         sampler=sampler,
         **options,

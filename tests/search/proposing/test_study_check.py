@@ -5,6 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.proposing.study_check import StudyCheck
@@ -29,7 +30,8 @@ CHECK = StudyCheck(suggest, str, lambda number: (10 + number, None), told, ["spe
 
 
 def record_of(number: int, status: Any = "complete", **change: Any) -> TrialRecord:
-    known = {"recipe": RECIPE, "seed": 10 + number, "objectives": {"accuracy": 0.5}, **change}
+    known = {"recipe": RECIPE, "objectives": {"accuracy": 0.5}, **change}
+    known["conditions"] = Conditions(10 + number)
     return TrialRecord(number=number, status=status, pipeline="p", **known)
 
 
@@ -38,7 +40,7 @@ def study_of(state: TrialState = TrialState.COMPLETE, **change: Any) -> optuna.S
     study = optuna.create_study(directions=["maximize"])
     for number in range(2):
         found = parameters_of(RECIPE, suggest)
-        spec = TrialSpec(number, copy.deepcopy(RECIPE), 10 + number).to_dict()
+        spec = TrialSpec(number, copy.deepcopy(RECIPE), Conditions(10 + number)).to_dict()
         made = {"user_attrs": {"spec": spec, "key": str(RECIPE)}, "params": found.params}
         made |= {"distributions": found.distributions, "state": state if number else None}
         made["state"] = made["state"] or TrialState.COMPLETE
@@ -96,7 +98,7 @@ def test_a_changed_spec_is_named_even_of_a_trial_that_runs(name: str) -> None:
         "recipe": {"prune": {"method": "none"}},
     }
     changed |= {"precision": "flOat32", "threads": "1"}
-    spec = {**TrialSpec(1, RECIPE, 11).to_dict(), name: changed[name]}
+    spec = {**TrialSpec(1, RECIPE, Conditions(11)).to_dict(), name: changed[name]}
     study = study_of(TrialState.RUNNING, user_attrs={"spec": spec, "key": str(RECIPE)})
     assert CHECK.fault(study, {0: record_of(0)}).startswith("trial 1: has a")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import RunError, SlimtuneWarning
 from slimtune.results.run import open_run
 from slimtune.results.store.final import read_final
@@ -91,10 +92,10 @@ def test_one_that_stands_in_when_a_member_is_set_aside_is_looked_at_as_well(
             status="complete",
             recipe={},
             pipeline="p",
-            seed=number,
+            conditions=Conditions(seed=number),
             objectives={"accuracy": accuracy, "size_bytes": 100.0},
         )
-        spec = TrialSpec(number, {}, number).to_dict()
+        spec = TrialSpec(number, {}, Conditions(number)).to_dict()
         folder.write_trial(record, spec, {"model.onnx": b"x", "log.txt": b"y"})
         (folder.trial_path(number) / "log.txt").write_bytes(b"notes of a user")
     for number in (0, 1):
@@ -117,7 +118,13 @@ def test_one_that_stands_in_when_a_member_is_set_aside_is_looked_at_as_well(
     ],
 )
 def test_which_trials_failed_for_want_of_disk(error: str | None, full: bool) -> None:
-    known = {"number": 3, "recipe": {}, "pipeline": "p", "seed": 0, "error": error}
+    known = {
+        "number": 3,
+        "recipe": {},
+        "pipeline": "p",
+        "conditions": Conditions(0),
+        "error": error,
+    }
     assert for_want_of_disk(TrialRecord(status="failed", **known)) is full
     assert not for_want_of_disk(TrialRecord(status="complete", **known))
 

@@ -1,5 +1,6 @@
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -36,7 +37,7 @@ def folder(tmp_path):
             status="stopped" if stopped else "complete",
             recipe={},
             pipeline="p",
-            seed=0,
+            conditions=Conditions(seed=0),
             objectives={**MEASURED, "size_bytes": 400.0 + 200 * number},
             error=reasons.get(number),
         )

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from slimtune.conditions import Conditions
 from slimtune.errors import UserError
 from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file
 from slimtune.search.review.once import compress_once
@@ -13,7 +14,7 @@ from slimtune.workload.zoo.build import build
 
 def test_a_file_and_its_checkpoint_score_the_same(digits: Workload, tmp_path: Path) -> None:
     save_weights(digits.baseline, tmp_path / "net.safetensors")
-    outcome = compress_once(digits, {"train": {"epochs": 0}}, seed=0)
+    outcome = compress_once(digits, {"train": {"epochs": 0}}, Conditions(seed=0))
     (tmp_path / "net.onnx").write_bytes(outcome.files["model.onnx"])
     file = evaluate_file(tmp_path / "net.onnx", "digits")
     checkpoint = evaluate_checkpoint("resnet8", str(tmp_path / "net.safetensors"), "digits")
@@ -47,7 +48,7 @@ def test_third_party_checkpoints_score_exactly_what_their_authors_say(
 
 
 def test_a_file_for_other_classes_is_refused(digits: Workload, tmp_path: Path) -> None:
-    outcome = compress_once(digits, {"train": {"epochs": 0}}, seed=0)
+    outcome = compress_once(digits, {"train": {"epochs": 0}}, Conditions(seed=0))
     (tmp_path / "net.onnx").write_bytes(outcome.files["model.onnx"])
     for split in ("train", "test"):
         for name in ("a", "b"):

@@ -10,6 +10,7 @@ import torch
 from ray import cloudpickle
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.review.rerun import Comparison, changed, other_numbers, rerun_trial
@@ -39,25 +40,30 @@ def test_another_method_takes_its_own_defaults_and_keeps_the_stages() -> None:
         "prune": {"method": "bn_scale", "amount": 0.4, "sparsity": 0.01},
         "distill": {"method": "attention", "attention_weight": 50.0},
     }
-    spec = TrialSpec(0, Recipe.from_dict(recipe).to_dict(), seed=1)
+    spec = TrialSpec(0, Recipe.from_dict(recipe).to_dict(), Conditions(seed=1))
     other = changed(spec, {"prune.method": "l1", "distill.method": "base"})
     made = Recipe.from_dict(other.recipe)
     assert made.prune is not None and made.prune.amount == 0.4 and made.distill.alpha == 0.9
     bare = Recipe.from_dict(changed(spec, {"prune.method": "none"}).recipe)
-    assert bare.prune is None and other.seed == 1
+    assert bare.prune is None and other.conditions.seed == 1
 
 
 def test_a_note_says_where_other_numbers_may_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
     here = str(describe_host()["cpu"])
     record = TrialRecord(
-        number=3, status="complete", recipe={}, pipeline="", seed=0, host={"cpu": here}
+        number=3,
+        status="complete",
+        recipe={},
+        pipeline="",
+        conditions=Conditions(seed=0),
+        host={"cpu": here},
     )
     assert other_numbers(record) == ""
     elsewhere = replace(record, host={"cpu": "Other"})
     assert other_numbers(elsewhere).startswith("trial 3 was trained on Other, this is ")
-    assert other_numbers(replace(elsewhere, device="cuda:0")) == ""
+    assert other_numbers(replace(elsewhere, conditions=Conditions(seed=0, device="cuda:0"))) == ""
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    short = replace(record, precision="bfloat16")
+    short = replace(record, conditions=Conditions(seed=0, precision="bfloat16"))
     assert "has no instructions for it: this takes longer" in other_numbers(short)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, UserError
 from slimtune.results.run import Run
 from slimtune.results.store.files import read_json, to_json
@@ -94,7 +95,7 @@ def test_a_trial_in_a_worker_always_comes_back_with_a_record(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    spec = TrialSpec(7, {}, seed=0)
+    spec = TrialSpec(7, {}, Conditions(seed=0))
     assert run_in_worker(give, "", spec).payload["pid"] != os.getpid()
     lost = run_in_worker(give, "kill", spec)
     assert lost.status == "failed" and lost.payload.number == 7

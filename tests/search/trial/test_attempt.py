@@ -1,9 +1,10 @@
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.search.trial.attempt import Aids, attempt
 from slimtune.search.trial.spec import TrialSpec
 
-SPEC = TrialSpec(number=4, recipe={}, seed=0)
+SPEC = TrialSpec(number=4, recipe={}, conditions=Conditions(seed=0))
 
 
 def test_an_exception_becomes_a_failed_outcome_with_its_traceback():

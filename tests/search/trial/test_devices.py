@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import TrialError, UserError
 from slimtune.search.trial.devices import check_device, free_memory, is_here, moved_here
 from slimtune.search.trial.spec import TrialSpec
@@ -22,11 +23,11 @@ def test_a_trial_whose_device_is_missing_says_so() -> None:
 
 
 def test_a_trial_from_elsewhere_runs_on_the_cpu_unless_it_must_be_exact() -> None:
-    spec = TrialSpec(7, {}, seed=1, threads=2, device=FAR)
-    assert moved_here(spec) == TrialSpec(7, {}, seed=1, threads=2, device="cpu")
+    spec = TrialSpec(7, {}, Conditions(seed=1, threads=2, device=FAR))
+    assert moved_here(spec) == TrialSpec(7, {}, Conditions(seed=1, threads=2, device="cpu"))
     with pytest.raises(UserError, match="trial 7 was trained on cuda:99, which is not here"):
         moved_here(spec, exact=True)
-    here = TrialSpec(7, {}, seed=1)
+    here = TrialSpec(7, {}, Conditions(seed=1))
     assert moved_here(here, exact=True) is here
 
 

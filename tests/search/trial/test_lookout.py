@@ -1,6 +1,7 @@
 import pytest
 
 from slimtune.compression.rungs import Rung
+from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.trial.attempt import go_on
 from slimtune.search.trial.lookout import AT_LEAST, Ended, Lookout
@@ -16,7 +17,7 @@ def record(objectives, metrics):
         status="stopped",
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=dict(objectives),
         metrics=dict(metrics),
     )

@@ -3,6 +3,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import DiskFullError
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -37,10 +38,15 @@ def folder(tmp_path):
 def record_one(recorder, number, files):
     objectives = {"accuracy": 0.5, "size_bytes": 10.0}
     record = TrialRecord(
-        number=number, status="complete", recipe={}, pipeline="p", seed=1, objectives=objectives
+        number=number,
+        status="complete",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=1),
+        objectives=objectives,
     )
     outcome = Outcome(number, "complete", objectives, record, files)
-    return recorder.record(TrialSpec(number, {}, seed=1), outcome)
+    return recorder.record(TrialSpec(number, {}, Conditions(seed=1)), outcome)
 
 
 def test_a_trial_that_does_not_fit_on_the_disk_is_one_failure_with_its_reason(folder):
@@ -78,7 +84,7 @@ def test_a_disk_without_room_for_the_failure_ends_the_search_and_leaves_nothing(
 
 def test_a_trial_whose_process_died_is_recorded_with_what_is_known(folder):
     lost = Outcome(3, "failed", reason="its process died", files={"error.txt": b"Trace"})
-    recorded = Recorder(folder).record(TrialSpec(3, {}, seed=1), lost)
+    recorded = Recorder(folder).record(TrialSpec(3, {}, Conditions(seed=1)), lost)
     assert recorded.status == "failed"
     assert folder.record(3).error == "its process died"
 
@@ -94,10 +100,15 @@ def test_a_record_can_be_written_elsewhere(folder):
 
 def test_a_stopped_trial_is_recorded_with_its_judges_reason(folder):
     payload = TrialRecord(
-        number=0, status="stopped", recipe={}, pipeline="p", seed=1, rungs={"a": {"accuracy": 0.5}}
+        number=0,
+        status="stopped",
+        recipe={},
+        pipeline="p",
+        conditions=Conditions(seed=1),
+        rungs={"a": {"accuracy": 0.5}},
     )
     outcome = Outcome(0, "stopped", {}, payload, {"log.txt": b"fine"}, reason="a: behind")
-    Recorder(folder).record(TrialSpec(0, {}, seed=1), outcome)
+    Recorder(folder).record(TrialSpec(0, {}, Conditions(seed=1)), outcome)
     record = folder.record(0)
     assert (record.status, record.error, record.rungs) == (
         "stopped",

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from slimtune.conditions import Conditions
 from slimtune.measurement.latency import Latency
 from slimtune.search.trial.attempt import Aids, FetchStage, no_stage
 from slimtune.search.trial.shared_views import SharedViews, view_key
@@ -20,7 +21,7 @@ RECIPE: dict[str, Any] = {
     "distill": {"method": "base"},
     "train": {"epochs": 2, "batch_size": 256},
 }
-SPEC = TrialSpec(0, RECIPE, seed=1, prefix_seed=5, views=4)
+SPEC = TrialSpec(0, RECIPE, Conditions(seed=1, prefix_seed=5, views=4))
 ORIGIN = {"data": "d", "augmentation": {}, "architecture": {}, "baseline": "b", "teacher": None}
 
 
@@ -48,11 +49,15 @@ def never() -> Tensor:
     raise AssertionError("the teacher was asked again")
 
 
+def under(number: int = 0, recipe: dict[str, Any] = RECIPE, **changes: Any) -> TrialSpec:
+    return TrialSpec(number, recipe, dataclasses.replace(SPEC.conditions, **changes))
+
+
 def test_a_view_that_was_asked_about_is_found_by_the_next_trial() -> None:
     first = SharedViews(ORIGIN, SPEC, no_stage)
     assert torch.equal(first.recall(2, answers), answers())
     stored = first.told(Outcome(0, "complete")).stages
-    second = SharedViews(ORIGIN, dataclasses.replace(SPEC, number=1, seed=9), stored.get)
+    second = SharedViews(ORIGIN, under(number=1, seed=9), stored.get)
     assert torch.equal(second.recall(2, never), answers())
     assert second.told(Outcome(1, "complete")).stages == dict.fromkeys(stored, {})
 
@@ -74,12 +79,12 @@ def test_a_damaged_answer_is_asked_for_again(files: dict[str, bytes]) -> None:
     [{"prefix_seed": 6}, {"threads": 2}, {"precision": "bfloat16"}, {"prefix_seed": None}],
 )
 def test_the_key_names_all_that_answers_depend_on(changes: dict[str, Any]) -> None:
-    other = dataclasses.replace(SPEC, **changes)
+    other = under(**changes)
     assert view_key(ORIGIN, other, 0) != view_key(ORIGIN, SPEC, 0)
 
 
 def test_the_key_names_nothing_else() -> None:
-    other = dataclasses.replace(SPEC, number=7, seed=8, recipe={}, views=9)
+    other = under(number=7, recipe={}, seed=8, views=9)
     assert view_key(ORIGIN, other, 3) == view_key(ORIGIN, SPEC, 3)
     assert view_key(ORIGIN, SPEC, 3) != view_key(ORIGIN, SPEC, 2)
     for name in ("data", "augmentation", "baseline", "teacher"):
@@ -93,10 +98,10 @@ def test_a_trial_that_finds_its_teachers_answers_makes_the_same_files(digits: Wo
     again = trial(digits, SPEC, views.get)
     assert again.payload.artifacts == first.payload.artifacts
     assert views_in(again) == dict.fromkeys(views, {})
-    online = trial(digits, dataclasses.replace(SPEC, views=0))
+    online = trial(digits, under(views=0))
     assert views_in(online) == {}
     assert online.payload.artifacts["model.onnx"] != first.payload.artifacts["model.onnx"]
-    assert first.payload.views == 4 and online.payload.views == 0
+    assert first.payload.conditions.views == 4 and online.payload.conditions.views == 0
 
 
 def test_methods_that_need_the_teacher_in_every_step_hand_nothing_back(digits: Workload) -> None:
@@ -105,9 +110,10 @@ def test_methods_that_need_the_teacher_in_every_step_hand_nothing_back(digits: W
 
 
 def test_a_trial_in_short_numbers_repeats_bit_for_bit_and_says_so(digits: Workload) -> None:
-    short = dataclasses.replace(SPEC, precision="bfloat16")
+    short = under(precision="bfloat16")
     first, again, long = (trial(digits, spec) for spec in (short, short, SPEC))
     assert first.payload.artifacts == again.payload.artifacts
     assert first.payload.artifacts["model.onnx"] != long.payload.artifacts["model.onnx"]
-    assert (first.payload.precision, long.payload.precision) == ("bfloat16", "float32")
+    found = [outcome.payload.conditions.precision for outcome in (first, long)]
+    assert found == ["bfloat16", "float32"]
     assert first.objectives["accuracy"] > long.objectives["accuracy"] - 0.05

@@ -9,6 +9,7 @@ import torch
 
 from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.stage_cache import summed
 from slimtune.search.review.once import compress_once
@@ -41,7 +42,7 @@ def saved(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def keep(progress: Progress) -> None:
         stages.keep(replace(progress, model=copy.deepcopy(progress.model)))
 
-    outcome = compress_once(digits, RECIPE, 3, keep=keep)
+    outcome = compress_once(digits, RECIPE, Conditions(3), keep=keep)
     (folder / "model.onnx").write_bytes(outcome.files["model.onnx"])
     for name, files in stages.folders.items():
         (folder / name).mkdir()
@@ -56,7 +57,7 @@ def test_going_on_from_a_saved_stage_ends_in_the_same_file(
 ) -> None:
     start = read_stage(saved / stage, Recipe.from_dict(RECIPE))
     assert start.done == stage and len(start.history) == (stage == "train")
-    outcome = compress_once(digits, RECIPE, 3, start=start)
+    outcome = compress_once(digits, RECIPE, Conditions(3), start=start)
     assert outcome.files["model.onnx"] == (saved / "model.onnx").read_bytes()
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.measurement.latency import Latency
 from slimtune.results.run import Run
 from slimtune.results.store.folder import RunFolder
@@ -43,7 +44,7 @@ RECIPE: dict[str, Any] = {
     "distill": {"method": "base"},
     "train": TRAIN,
 }
-SPEC = TrialSpec(0, RECIPE, seed=1, prefix_seed=5)
+SPEC = TrialSpec(0, RECIPE, Conditions(seed=1, prefix_seed=5))
 DATA = "0" * 64
 
 
@@ -145,12 +146,14 @@ def test_another_end_of_the_recipe_has_the_same_key(
 def test_another_seed_thread_count_or_device_has_another_key(
     digits: Workload, change: Mapping[str, Any]
 ) -> None:
-    assert key_of(digits, dataclasses.replace(SPEC, **change)) != key_of(digits)
+    changed = dataclasses.replace(SPEC.conditions, **change)
+    assert key_of(digits, dataclasses.replace(SPEC, conditions=changed)) != key_of(digits)
 
 
 def test_the_trials_own_seed_and_number_count_only_without_a_shared_one(digits: Workload) -> None:
-    assert key_of(digits, dataclasses.replace(SPEC, seed=2, number=3)) == key_of(digits)
-    alone, other = (TrialSpec(0, RECIPE, seed=seed) for seed in (1, 2))
+    other = TrialSpec(3, RECIPE, dataclasses.replace(SPEC.conditions, seed=2))
+    assert key_of(digits, other) == key_of(digits)
+    alone, other = (TrialSpec(0, RECIPE, Conditions(seed=seed)) for seed in (1, 2))
     assert key_of(digits, alone) != key_of(digits, other)
 
 
@@ -289,7 +292,8 @@ def test_a_trial_that_takes_its_beginning_makes_the_bits_of_one_that_does_all(
 def test_a_shared_seed_leaves_what_follows_to_the_trials_own(digits: Workload) -> None:
     learned = {**RECIPE, "quantize": {"method": "lsq", "bits": 4, "epochs": 1}}
     first, second = (
-        trial(digits, TrialSpec(0, learned, seed=seed, prefix_seed=5)) for seed in (1, 2)
+        trial(digits, TrialSpec(0, learned, Conditions(seed=seed, prefix_seed=5)))
+        for seed in (1, 2)
     )
     assert first.stages == second.stages
     assert first.files["model.onnx"] != second.files["model.onnx"]
@@ -347,7 +351,9 @@ def test_a_grid_over_quantizers_trains_once_and_each_trial_reruns_from_nothing(
 ) -> None:
     first, second = searched.records
     assert [first.reused, second.reused] == ["", "train"]
-    assert first.stages == second.stages and first.prefix_seed == second.prefix_seed != first.seed
+    shared = first.conditions.prefix_seed
+    assert first.stages == second.stages
+    assert shared == second.conditions.prefix_seed != first.conditions.seed
     assert searched.folder.stages().keys() == list(first.stages.values())
     assert "fine-tune" in first.seconds and "fine-tune" not in second.seconds
     again = rerun_trial(searched.folder, 1)
@@ -373,7 +379,7 @@ def test_seeds_of_a_grid_share_nothing_across_and_everything_within(
 ) -> None:
     space = {**GRID, "quantize": {"method": ["none", "float16"]}}
     run = run_search(grid(digits_config, space=space, seeds=(3, 4)), tmp_path / "c")
-    rows = [(r.seed, r.prefix_seed, r.reused) for r in run.records]
+    rows = [(r.conditions.seed, r.conditions.prefix_seed, r.reused) for r in run.records]
     assert rows == [(3, None, ""), (4, None, ""), (3, None, "train"), (4, None, "train")]
     assert len(run.folder.stages().keys()) == 2
     losses = [(run.folder.trial_path(n) / "history.csv").read_text() for n in range(4)]
@@ -410,7 +416,10 @@ def test_in_ray_workers_the_same_is_shared_and_made(
     manifest = {"workload": {"fingerprint": DATA}}
     stages = RunStages(RunFolder(tmp_path, manifest), "1GiB", digits, print)
     recipes = [RECIPE, {**RECIPE, "quantize": {"method": "rtn", "bits": 4}}]
-    specs = [TrialSpec(n, r, seed=n, prefix_seed=shared_seed(0)) for n, r in enumerate(recipes)]
+    specs = [
+        TrialSpec(n, r, Conditions(seed=n, prefix_seed=shared_seed(0)))
+        for n, r in enumerate(recipes)
+    ]
     outcomes: list[Outcome] = []
     waiting = list(specs)
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.front import non_dominated
 from slimtune.results.store.record import TrialRecord
@@ -31,7 +32,7 @@ def record(number, values, status="stopped", rungs=None, metrics=CERTAIN):
         status=status,
         recipe={},
         pipeline="p",
-        seed=0,
+        conditions=Conditions(seed=0),
         objectives=objectives,
         metrics=dict(metrics),
         rungs=rungs or {},

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import TrialTimeoutError
 from slimtune.search.executors.inline import run_inline
 from slimtune.search.trial import timeouts
@@ -29,7 +30,7 @@ def hang(shared, spec, aids):
 
 
 def test_a_trial_that_takes_too_long_fails_and_the_search_goes_on():
-    specs = [TrialSpec(n, {}, 0) for n in range(3)]
+    specs = [TrialSpec(n, {}, Conditions(0)) for n in range(3)]
     told = []
     run_inline(hang, None, lambda: specs.pop(0) if specs else None, told.append, timeout=0.2)
     assert [(one.number, one.status) for one in told] == [

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slimtune.compression.export.inspection import inspect_file
+from slimtune.conditions import Conditions
 from slimtune.measurement.accuracy import accuracy
 from slimtune.measurement.runtime import predict
 from slimtune.search.trial.attempt import Aids
@@ -27,7 +28,7 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def outcome(digits: Workload):
-    return run_trial(digits, TrialSpec(number=3, recipe=RECIPE, seed=11))
+    return run_trial(digits, TrialSpec(number=3, recipe=RECIPE, conditions=Conditions(seed=11)))
 
 
 def test_every_number_is_measured_on_the_file_that_ships(digits: Workload, outcome) -> None:
@@ -39,7 +40,7 @@ def test_every_number_is_measured_on_the_file_that_ships(digits: Workload, outco
 
 
 def test_objectives_are_what_was_asked_for_and_the_rest_are_metrics(digits: Workload) -> None:
-    spec = TrialSpec(number=0, recipe={"train": {"epochs": 0}}, seed=0)
+    spec = TrialSpec(number=0, recipe={"train": {"epochs": 0}}, conditions=Conditions(seed=0))
     outcome = run_trial(digits, spec, objectives=("accuracy", "macs"))
     assert set(outcome.objectives) == {"accuracy", "macs"}
     assert {"latency_ms", "size_bytes", "bops", "packed_bytes"} <= set(outcome.payload.metrics)
@@ -67,13 +68,16 @@ def test_seconds_are_kept_by_stage(outcome) -> None:
 def test_a_recipe_that_cannot_be_carried_out_is_a_recorded_failure(digits: Workload) -> None:
     recipe = {"train": {"epochs": 1, "lr": 10.0, "momentum": 0.99, "batch_size": 16}}
     recipe["train"]["weight_decay"] = 1.0
-    outcome = run_trial(digits, TrialSpec(number=1, recipe=recipe, seed=0))
+    outcome = run_trial(digits, TrialSpec(number=1, recipe=recipe, conditions=Conditions(seed=0)))
     assert outcome.status == "failed" and outcome.objectives == {}
     assert outcome.payload.error and "Traceback" in outcome.payload.traceback
 
 
 def test_an_invalid_recipe_is_a_recorded_failure_that_names_the_rule(digits: Workload) -> None:
-    outcome = run_trial(digits, TrialSpec(number=1, recipe={"prune": {"method": "zzz"}}, seed=0))
+    outcome = run_trial(
+        digits,
+        TrialSpec(number=1, recipe={"prune": {"method": "zzz"}}, conditions=Conditions(seed=0)),
+    )
     assert outcome.status == "failed" and "unknown pruning method 'zzz'" in outcome.payload.error
 
 
@@ -125,7 +129,9 @@ def test_subclasses_that_compute_their_weight_take_the_bits_that_were_asked(
     digits: Workload,
 ) -> None:
     workload = with_layers(digits, Standardised, 0)
-    outcome = run_trial(workload, TrialSpec(number=0, recipe=LEARNED, seed=0))
+    outcome = run_trial(
+        workload, TrialSpec(number=0, recipe=LEARNED, conditions=Conditions(seed=0))
+    )
     assert outcome.status == "complete", outcome.reason
     found = inspect_file(outcome.files["model.onnx"]).layers
     assert [layer.bits for layer in found] == [8, 4, 8]
@@ -137,7 +143,9 @@ def test_what_stays_float_is_counted_from_the_file_and_told_with_the_pipeline(
     digits: Workload,
 ) -> None:
     workload = with_layers(digits, nn.Conv2d, 40)
-    outcome = run_trial(workload, TrialSpec(number=0, recipe=LEARNED, seed=0))
+    outcome = run_trial(
+        workload, TrialSpec(number=0, recipe=LEARNED, conditions=Conditions(seed=0))
+    )
     size = sum(layer.weights for layer in inspect_file(outcome.files["model.onnx"]).layers)
     share = 32 * 40 / (32 * 40 + size)  # no operator of the file knows a weight that is computed
     assert outcome.payload.metrics["weights_float32"] == pytest.approx(share)
@@ -147,7 +155,9 @@ def test_what_stays_float_is_counted_from_the_file_and_told_with_the_pipeline(
 
 def test_a_quantizer_that_leaves_nearly_all_in_float_fails_in_words(digits: Workload) -> None:
     workload = with_layers(digits, ByImages, 0)
-    outcome = run_trial(workload, TrialSpec(number=0, recipe=LEARNED, seed=0))
+    outcome = run_trial(
+        workload, TrialSpec(number=0, recipe=LEARNED, conditions=Conditions(seed=0))
+    )
     assert outcome.status == "failed"
     assert "lsq must round most weights, but 94% of them" in outcome.reason
 
@@ -158,7 +168,7 @@ def test_the_record_says_where_ranges_came_from(outcome) -> None:
 
 
 def test_an_unexpected_error_is_named_by_its_type() -> None:
-    spec = TrialSpec(number=1, recipe={}, seed=0)
+    spec = TrialSpec(number=1, recipe={}, conditions=Conditions(seed=0))
     try:
         raise ZeroDivisionError("division by zero")
     except ZeroDivisionError as error:
@@ -183,7 +193,7 @@ def test_a_trial_with_a_judge_that_lets_it_go_on_makes_the_same_files(
 ) -> None:
     judge = Judge()
     recipe = {**RECIPE, "train": {**RECIPE["train"], "epochs": 1}}
-    judged = run_trial(digits, TrialSpec(3, recipe, 11), Aids(judge=judge))
+    judged = run_trial(digits, TrialSpec(3, recipe, Conditions(11)), Aids(judge=judge))
     assert judged.payload.artifacts == outcome.payload.artifacts
     assert judged.files["log.txt"] == outcome.files["log.txt"]
     assert list(judged.payload.rungs) == [shown.rung for shown in judge.shown] == ["structure"]
@@ -193,7 +203,7 @@ def test_a_trial_with_a_judge_that_lets_it_go_on_makes_the_same_files(
 def test_a_stopped_trial_tells_what_was_known_where_it_ended(digits: Workload) -> None:
     judge = Judge("fine-tune 2/8")
     recipe = {**RECIPE, "train": {"epochs": 8, "batch_size": 256}}
-    stopped = run_trial(digits, TrialSpec(3, recipe, 11), Aids(judge=judge))
+    stopped = run_trial(digits, TrialSpec(3, recipe, Conditions(11)), Aids(judge=judge))
     assert (stopped.status, stopped.reason, stopped.rung) == ("stopped", "enough", "fine-tune 2/8")
     record = stopped.payload
     assert record.status == "stopped" and set(record.rungs) == {
@@ -209,6 +219,6 @@ def test_a_stopped_trial_tells_what_was_known_where_it_ended(digits: Workload) -
 
 def test_a_trial_that_trains_nothing_is_not_judged(digits: Workload) -> None:
     judge = Judge("structure")
-    spec = TrialSpec(0, {"quantize": "int8_static", "train": {"epochs": 0}}, 0)
+    spec = TrialSpec(0, {"quantize": "int8_static", "train": {"epochs": 0}}, Conditions(0))
     assert run_trial(digits, spec, Aids(judge=judge)).status == "complete"
     assert judge.shown == []

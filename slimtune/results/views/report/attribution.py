@@ -111,7 +111,7 @@ def _nearest(
             stage != "prune" and _method(mine, "prune") != _method(its, "prune"),
             _gap(mine, its, "prune.amount") if stage != "prune" else 0.0,
             _gap(mine, its, "quantize.bits") if stage != "quantize" else 0.0,
-            other.seed != record.seed,
+            other.conditions.seed != record.conditions.seed,
             abs(math.log(_number(mine, "train.lr", 1.0) / _number(its, "train.lr", 1.0))),
             other.number,
         )

@@ -311,7 +311,7 @@ def _versions(host: Mapping[str, Any]) -> str:
 
 
 def _threads(records: Sequence[TrialRecord]) -> str:
-    kinds = Counter((record.threads, record.device) for record in records)
+    kinds = Counter((record.conditions.threads, record.conditions.device) for record in records)
     return ", ".join(
         f"{_counted(count, 'trial')} with {_counted(threads, 'thread')} on {device}"
         for (threads, device), count in kinds.items()

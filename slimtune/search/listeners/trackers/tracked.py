@@ -107,7 +107,7 @@ def trial_log(record: TrialRecord, folder: Path) -> TrialLog:
         name=f"trial-{record.number:04d}",
         status=record.status,
         pipeline=record.pipeline,
-        params={"seed": record.seed, **flat(record.recipe)},
+        params={"seed": record.conditions.seed, **flat(record.recipe)},
         metrics=numbers,
         epochs=_epochs(folder / "trials" / f"{record.number:04d}" / "history.csv"),
         reason=record.error or "",

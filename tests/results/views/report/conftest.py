@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -33,7 +34,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "status": "complete",
         "recipe": recipe(),
         "pipeline": f"pipeline {number}",
-        "seed": number,
+        "conditions": Conditions(number),
         "objectives": {"accuracy": 0.9, "size_bytes": 50_000.0, "latency_ms": 0.5},
         "metrics": {
             "accuracy_standard_error": 0.01,

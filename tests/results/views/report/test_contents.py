@@ -1,5 +1,6 @@
 import yaml
 
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.store.final import FinalRow, write_final
 from slimtune.results.store.status import Status
@@ -73,7 +74,7 @@ def test_reasons_are_grouped_the_commonest_first():
 
 
 def test_how_it_was_measured_says_rounds_host_and_time(make_run):
-    other = record(3, host={"cpu": "another", "cores": 8}, threads=4)
+    other = record(3, host={"cpu": "another", "cores": 8}, conditions=Conditions(3, threads=4))
     run = make_run([*complete(), other], limits={"latency_ms": 0.7})
     facts = dict(contents.measured(run, run.records, run.front()))
     assert "72 of 96 rounds (75%) counted" in facts["latency"]

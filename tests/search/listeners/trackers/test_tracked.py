@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from slimtune.conditions import Conditions
 from slimtune.errors import UserError
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.listeners.trackers import TRACKERS
@@ -19,7 +20,7 @@ RECORD = TrialRecord(
         "student": {"weights": None},
     },
     pipeline="l1 50%",
-    seed=3,
+    conditions=Conditions(seed=3),
     objectives={"accuracy": 0.5},
     metrics={"params": 12, "latency_stable": True, "note": "x"},
     seconds={"fine-tune": 1.5},
