@@ -12,7 +12,7 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.trial.spec import TrialSpec
 
-Told = tuple[TrialState, list[float] | None]
+Standing = tuple[TrialState, list[float] | None]
 """How a finished trial stands in a study: its state and its values."""
 
 
@@ -23,7 +23,7 @@ class StudyCheck:
         suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
         key: a recipe's identity; None if trials have none.
         seeds: number of a trial -> its ``seed`` and ``prefix_seed``.
-        told: how the study stands after it was told of a record.
+        standing: how the study holds a trial whose record it has been given.
         required: user attributes that every trial has.
     """
 
@@ -32,13 +32,13 @@ class StudyCheck:
         suggest: Callable[[Any], object],
         key: Callable[[dict[str, Any]], str] | None,
         seeds: Callable[[int], tuple[int, int | None]],
-        told: Callable[[TrialRecord], Told],
+        standing: Callable[[TrialRecord], Standing],
         required: Sequence[str],
     ) -> None:
         self._suggest = suggest
         self._key = key
         self._seeds = seeds
-        self._told = told
+        self._standing = standing
         self._required = required
 
     def fault(self, study: optuna.Study, records: Mapping[int, TrialRecord | None]) -> str:
@@ -94,7 +94,7 @@ class StudyCheck:
             return "failed, and runs again" if state is TrialState.FAIL else ""
         if _repeated(spec.recipe, spec.conditions) != _repeated(record.recipe, record.conditions):
             return "was to be run otherwise than its folder says"
-        if state is not TrialState.RUNNING and (state, values) != self._told(record):
+        if state is not TrialState.RUNNING and (state, values) != self._standing(record):
             return "has other values than its folder"
         return ""
 

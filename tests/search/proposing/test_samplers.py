@@ -6,6 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
+from slimtune.search.proposing.plan import Plan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT, make_sampler, value_at
 from slimtune.search.proposing.study import open_study
@@ -28,16 +29,14 @@ def new_study():
 
 def proposer(study, sampler, trials, space=SPACE, **options):
     suggest = suggest_flat if sampler in FLAT else suggest_recipe
-    return Proposer(
-        study,
+    plan = Plan(
         lambda trial: suggest(trial, space).to_dict(),
-        objectives=OBJECTIVES,
-        trials=trials,
-        conditions=Conditions(seed=5),
+        trials,
         key=lambda recipe: Recipe.from_dict(recipe).key(),
         sampler=sampler,
         **options,
     )
+    return Proposer(study, plan, objectives=OBJECTIVES, conditions=Conditions(seed=5))
 
 
 def measure(spec):
