@@ -149,6 +149,21 @@ def test_a_giant_has_one_door(path: Path) -> None:
         assert inside, f"{identify(path)}:{node.lineno} imports {module}; its door is {doors}"
 
 
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "search/proposing").rglob("*.py")), ids=identify
+)
+def test_what_optuna_does_not_publish_is_read_in_one_file(path: Path) -> None:
+    if path.name == "optuna_private.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Attribute):
+            continue
+        private = node.attr.startswith("_") and not node.attr.endswith("__")
+        own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        where = f"{identify(path)}:{node.lineno} has {ast.unparse(node)}"
+        assert own or not (private or node.attr == "__class__"), where
+
+
 def test_results_open_a_run_without_torch() -> None:
     for path in (PACKAGE / "results").rglob("*.py"):
         heavy = {module for module, _ in imports(path) if module.split(".")[0] in LIGHT}

@@ -181,6 +181,8 @@ class Recipe:
             words.append(f"mixup {self.train.mixup:g}")
         if self.epochs and self.train.optimizer != "sgd":
             words.append(self.train.optimizer)
+        if self.epochs and self.train.recalibrate:
+            words.append("recalibrated")
         return " → ".join(words) or ("fine-tuned" if self.epochs else "unchanged")
 
 

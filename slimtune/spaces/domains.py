@@ -1,5 +1,6 @@
 """The two kinds of dimension a search space has, and how each is drawn from an Optuna trial."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -91,7 +92,7 @@ class Range:
         """Return a number of the range; a whole one if low, high and the step, if any, are."""
         if self.low == self.high:
             return self.low
-        if self._whole():
+        if self.whole:
             step = int(self.step or 1)
             return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
         drawn = trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
@@ -99,11 +100,34 @@ class Range:
 
     def ends(self) -> tuple[float, ...]:
         """Return low, high and a value between: if they are valid, so are all others."""
-        if self._whole() or self.low == self.high:
+        if self.whole or self.low == self.high:
             return (self.low, self.high)
         return (self.low, self.high, self.low + (self.step or (self.high - self.low) / 3))
 
-    def _whole(self) -> bool:
+    def numbers(self) -> Sequence[float] | None:
+        """Return every number of the range, ascending; None if there is no end of them."""
+        if self.whole:
+            return range(int(self.low), int(self.high) + 1, int(self.step or 1))
+        if self.step is None:
+            return None
+        count = round((self.high - self.low) / self.step) + 1
+        each = (round(self.low + i * self.step, 10) for i in range(count))
+        return tuple(min(self.high, number) for number in each)  # 0.15 + 7 * 0.1
+
+    def middle(self) -> float:
+        """Return the middle, the lower of two: of the ratios, if the range is logarithmic."""
+        if self.whole and self.log:
+            return math.isqrt(int(self.low * self.high))
+        if self.log:
+            return math.sqrt(self.low * self.high)
+        step = self.step or (1 if self.whole else None)
+        if step is None:
+            return (self.low + self.high) / 2
+        return self.low + round((self.high - self.low) / step) // 2 * step
+
+    @property
+    def whole(self) -> bool:
+        """Whether the range holds whole numbers alone."""
         given = (self.low, self.high, *([] if self.step is None else [self.step]))
         return all(isinstance(value, int) for value in given)
 

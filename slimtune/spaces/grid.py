@@ -1,9 +1,10 @@
 """Every recipe of a space, one after another."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from slimtune.errors import ConfigError
+from slimtune.spaces.answers import Walker
+from slimtune.spaces.domains import Choice, Domain
 from slimtune.spaces.space import Space, suggest_recipe
 
 MOST = 20_000
@@ -23,9 +24,9 @@ def grid_points(space: Space) -> list[dict[str, Any]]:
     positions: list[int] | None = []
     walked = 0
     while positions is not None:
-        walker = _Walker(positions)
+        walker = _Points(positions)
         points.setdefault(suggest_recipe(walker, space).key(), walker.params)
-        positions = walker.next_positions()
+        positions = walker.following()
         walked += 1
         if walked > MOST:
             raise ConfigError(
@@ -35,46 +36,17 @@ def grid_points(space: Space) -> list[dict[str, Any]]:
     return list(points.values())
 
 
-class _Walker:
-    """Draws the values at given positions of each dimension, and of later ones the first."""
+class _Points(Walker):
+    """Walks every dimension."""
 
-    def __init__(self, positions: list[int]) -> None:
-        self._positions = positions
-        self._sizes: list[int] = []
-        self.params: dict[str, Any] = {}
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the choice at this dimension's position."""
-        index = len(self._sizes)
-        self._sizes.append(len(choices))
-        self.params[name] = choices[self._position(index)]
-        return self.params[name]
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Return the whole number at this dimension's position."""
-        return int(self.suggest_categorical(name, range(low, high + 1, step)))
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Return the number at this dimension's position."""
-        if step is None:
+    def answer(self, name: str, domain: Domain) -> Any:
+        """Return the value at this dimension's position."""
+        values = domain.values if isinstance(domain, Choice) else domain.numbers()
+        if values is None:
+            low, high = domain.ends()[:2]
             raise ConfigError(
                 f"space.{name}: a grid needs a list of values or a step, but got every number "
                 f"from {low:g} to {high:g}"
             )
-        count = round((high - low) / step) + 1
-        values = [min(high, round(low + i * step, 10)) for i in range(count)]  # 0.15 + 7 * 0.1
-        return float(self.suggest_categorical(name, values))
-
-    def next_positions(self) -> list[int] | None:
-        """Return the positions of the next point, or None after the last."""
-        taken = [self._position(index) for index in range(len(self._sizes))]
-        while taken and taken[-1] + 1 == self._sizes[len(taken) - 1]:
-            taken.pop()
-        return [*taken[:-1], taken[-1] + 1] if taken else None
-
-    def _position(self, index: int) -> int:
-        return self._positions[index] if index < len(self._positions) else 0
+        self.params[name] = self.walk(values)
+        return self.params[name]

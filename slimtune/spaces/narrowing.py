@@ -1,11 +1,13 @@
 """Which values of a dimension fit a method, and which dimension decides about others."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from slimtune.compression.pruning import PRUNING
-from slimtune.compression.recipe import DURING_TRAINING
+from slimtune.compression.recipe import DURING_TRAINING, Recipe
 from slimtune.errors import ConfigError
-from slimtune.spaces.domains import Choice, Domain
+from slimtune.spaces.domains import Choice, Domain, Drawing
 
 _UNFIT = {"scope": ("stage",), "schedule": DURING_TRAINING}  # of methods that remove weights
 
@@ -37,3 +39,25 @@ def narrowed(domain: Domain, stage: str, name: str, method: str) -> Domain:
 def removes_weights(method: str) -> bool:
     """Return whether a pruning method takes single weights and no channels."""
     return method != "none" and PRUNING[method].removes == "weights"
+
+
+def recalibrated(trial: Drawing, recipe: Recipe, domain: Domain) -> Recipe:
+    """Return a recipe with ``train.recalibrate`` drawn, if the values make a difference to it.
+
+    Where nothing is trained, to leave it unset and to switch it on are the same. A network whose
+    weights nobody changes keeps its statistics, whatever the space says.
+
+    Args:
+        trial: asked for ``train.recalibrate`` at most.
+        recipe: with everything else drawn.
+        domain: the values.
+    """
+    changed = recipe.prune is not None or recipe.quantize.bits <= 8
+    sparse = 0 if recipe.prune is None else recipe.prune.method.sparsity_epochs
+    trained = recipe.epochs + sparse > 0
+    if not trained and (not changed or set(domain.ends()) == {None, True}):
+        return recipe
+    value: Any = domain.suggest(trial, "train.recalibrate")
+    if value == recipe.train.recalibrate:
+        return recipe
+    return replace(recipe, train=replace(recipe.train, recalibrate=value))

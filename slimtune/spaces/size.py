@@ -1,10 +1,12 @@
 """How many recipes a space has, counted without listing them all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from slimtune.errors import ConfigError
+from slimtune.spaces.answers import Walker
+from slimtune.spaces.domains import Choice, Domain, Range
 from slimtune.spaces.space import Space, suggest_recipe
 
 MOST = 4000
@@ -49,16 +51,16 @@ def space_size(space: Space, most: int = MOST) -> Size:
     recipes = walked = 0
     positions: list[int] | None = []
     while positions is not None and walked < most:
-        walker = _Walker(positions)
+        walker = _Combinations(positions)
         positions, key, walked = _next(walker, space), walker.key, walked + 1
         if key is None or key in seen:
             continue
         seen.add(key)
         count = 1
         for name, values in walker.free.items():
-            if _key(_Walker(walker.taken, {name: values[-1]}), space) == key:
+            if _key(_Combinations(walker.taken, {name: values[-1]}), space) == key:
                 continue  # set, but of no effect here
-            if len(values) == 2 and values[0] is None:
+            if name in walker.continuous:
                 continuous[name] = None
             else:
                 count *= len(values)
@@ -66,70 +68,52 @@ def space_size(space: Space, most: int = MOST) -> Size:
     return Size(recipes, tuple(continuous), positions is None)
 
 
-class _Walker:
-    """Takes given positions of the walked dimensions, and the first value of all others.
+class _Combinations(Walker):
+    """Walks the dimensions that decide about others, and takes the first value of all others.
 
     Args:
         positions: of the walked dimensions, in the order in which they are drawn.
         fixed: other values for single dimensions.
+
+    Attributes:
+        free: dimensions that are not walked, with their values or, of a continuous one, its ends.
+        continuous: names of those that may be any number of a range.
+        key: identity of the recipe that was drawn; None before, or if it is no recipe.
     """
 
-    def __init__(self, positions: Sequence[int], fixed: dict[str, Any] | None = None) -> None:
-        self._positions = list(positions)
+    def __init__(self, positions: Sequence[int], fixed: Mapping[str, Any] | None = None) -> None:
+        super().__init__(positions)
         self._fixed = fixed or {}
-        self._sizes: list[int] = []
         self.free: dict[str, Sequence[Any]] = {}
+        self.continuous: set[str] = set()
         self.key: str | None = None
 
-    @property
-    def taken(self) -> list[int]:
-        """The position of each walked dimension."""
-        return [self._position(index) for index in range(len(self._sizes))]
-
-    def following(self) -> list[int] | None:
-        """Return the positions of the next combination, or None after the last."""
-        taken = self.taken
-        while taken and taken[-1] + 1 == self._sizes[len(taken) - 1]:
-            taken.pop()
-        return [*taken[:-1], taken[-1] + 1] if taken else None
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the choice at its position; a number that is never 0 is not walked."""
-        if any(isinstance(c, bool) or not isinstance(c, int | float) or c == 0 for c in choices):
-            self._sizes.append(len(choices))
-            return choices[self._position(len(self._sizes) - 1)]
-        return self._one_of(name, choices)
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Return the first whole number, or walk them if 0 is one of them."""
-        return int(self.suggest_categorical(name, range(low, high + 1, step)))
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Return the lowest number; without a step, note that there is no end of them."""
-        if step is None:
-            self.free[name] = (None, high)
-            return float(self._fixed.get(name, low if low > 0 else (low + high) / 2))
-        count = round((high - low) / step) + 1
-        return float(self.suggest_categorical(name, [low + i * step for i in range(count)]))
-
-    def _one_of(self, name: str, choices: Sequence[Any]) -> Any:
-        self.free[name] = choices
-        return self._fixed.get(name, choices[0])
-
-    def _position(self, index: int) -> int:
-        return self._positions[index] if index < len(self._positions) else 0
+    def answer(self, name: str, domain: Domain) -> Any:
+        """Return the value at its position, or the first where nothing depends on it."""
+        values = domain.values if isinstance(domain, Choice) else domain.numbers()
+        if values is not None and not _is_free(values):
+            return self.walk(values)
+        first = None if values is None else values[0]
+        if isinstance(domain, Range) and values is None:
+            self.continuous.add(name)
+            first = domain.low if domain.low > 0 else (domain.low + domain.high) / 2
+        self.free[name] = values or domain.ends()[:2]
+        return self._fixed.get(name, first)
 
 
-def _next(walker: _Walker, space: Space) -> list[int] | None:
+def _is_free(choices: Sequence[Any]) -> bool:
+    """Return whether choices decide about no other dimension: numbers but 0, or unset and on."""
+    if tuple(choices) == (None, True):
+        return True
+    return all(isinstance(c, int | float) and not isinstance(c, bool) and c != 0 for c in choices)
+
+
+def _next(walker: _Combinations, space: Space) -> list[int] | None:
     walker.key = _key(walker, space)
     return walker.following()
 
 
-def _key(walker: _Walker, space: Space) -> str | None:
+def _key(walker: _Combinations, space: Space) -> str | None:
     """Return the identity of the recipe that the walker draws; None if it is no recipe."""
     try:
         return suggest_recipe(walker, space).key()

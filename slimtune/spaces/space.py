@@ -16,7 +16,10 @@ from slimtune.compression.stages import BASELINE
 from slimtune.errors import ConfigError, UnknownNameError, did_you_mean, shortened
 from slimtune.registry import Registry
 from slimtune.spaces.domains import Choice, Domain, Drawing, Range, parse_domain
-from slimtune.spaces.narrowing import in_order, narrowed, removes_weights
+from slimtune.spaces.narrowing import in_order, narrowed, recalibrated, removes_weights
+
+RECALIBRATE = Choice((None, True))
+"""None is on where nothing is trained and off elsewhere, see `Recipe.effective`."""
 
 # One row a method: the dimensions of its own.
 METHODS: dict[str, dict[str, dict[str, Domain]]] = {
@@ -121,7 +124,7 @@ STAGES: dict[str, dict[str, Domain]] = {
         "decay": Choice((0.1,)),
         "mixup": Choice((0.0,)),
         "dropout": Choice((0.0,)),
-        "recalibrate": Choice((None,)),  # decided by `Recipe.effective`
+        "recalibrate": RECALIBRATE,
     },
 }
 
@@ -170,6 +173,8 @@ class Space:
         chosen = {s: _names(s, restriction.get(s), DEFAULT[s]) for s in METHODS}
         methods = _chosen(chosen)
         stages = {stage: dict(row) for stage, row in STAGES.items()}
+        if listed:  # a grid would hold every recipe twice, though nobody asked for it
+            stages["train"]["recalibrate"] = Choice((None,))
         order: Domain = ORDER
         known = [*METHODS, "student", "train", "order"]
         for stage, wanted in restriction.items():
@@ -239,6 +244,7 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
     learns, and single weights are removed neither softly nor stage by stage. Nothing pruned,
     no teacher and the baseline's own weights leave nothing to recover: such a recipe is not
     trained before it is quantized, so that "quantize only" means the baseline's own weights.
+    ``recalibrate`` is drawn last, where its values make different recipes.
     """
     stages: dict[str, Any] = {}
     stages["student"] = _drawn(trial, space.stages["student"], "student")
@@ -262,13 +268,14 @@ def suggest_recipe(trial: Drawing, space: Space) -> Recipe:
     untouched = stages["prune"]["method"] == stages["distill"]["method"] == "none"
     untouched &= stages["student"]["model"] == BASELINE and stages["order"] == "ppq"
     stages["train"] = {"epochs": 0}
+    train = {n: domain for n, domain in space.stages["train"].items() if n != "recalibrate"}
     if not untouched or learned:
-        stages["train"] = _drawn(trial, space.stages["train"], "train")
+        stages["train"] = _drawn(trial, train, "train")
     if DISTILLATION[stages["distill"]["method"]].hard_labels:
         stages["train"]["label_smoothing"] = 0.0
     if untouched:
         stages["train"]["epochs"] = 0
-    return Recipe.from_dict(stages)
+    return recalibrated(trial, Recipe.from_dict(stages), space.stages["train"]["recalibrate"])
 
 
 def _drawn(trial: Drawing, row: Mapping[str, Domain], prefix: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Recipes that a search begins with: the baseline, each technique alone, what is known as good."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError, UserError, shortened
+from slimtune.spaces.answers import Answers
+from slimtune.spaces.domains import Choice, Domain, Range
 from slimtune.spaces.space import Space, suggest_recipe
 
 SHARE = 8
@@ -97,7 +98,7 @@ def _place(name: str) -> tuple[str, str]:
     return stage, key
 
 
-class _Reader:
+class _Reader(Answers):
     """Answers from a recipe; of what it leaves out, anything, which is not noted in ``params``.
 
     Raises:
@@ -105,9 +106,9 @@ class _Reader:
     """
 
     def __init__(self, recipe: Mapping[str, Any]) -> None:
+        super().__init__()
         # Numbers may be given as text; what they come to is what a search would draw.
         read = Recipe.from_dict(recipe).to_dict()
-        self.params: dict[str, Any] = {}
         self.given: dict[tuple[str, str], Any] = {}
         for stage, value in recipe.items():
             if isinstance(value, str) and stage != "order":
@@ -117,8 +118,17 @@ class _Reader:
             else:
                 self.given[stage, ""] = read[stage]
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the recipe's value."""
+    def answer(self, name: str, domain: Domain) -> Any:
+        """Return the recipe's value, or any if it leaves the dimension out."""
+        if isinstance(domain, Choice):
+            return self._one_of(name, domain.values)
+        value = self._number(name, domain)
+        if value is None:
+            return domain.low
+        self.params[name] = round(value) if domain.whole else value
+        return self.params[name]
+
+    def _one_of(self, name: str, choices: Sequence[Any]) -> Any:
         plain = "none" if name.endswith(".method") else _PLAIN.get(name)
         given = self.given.get(_place(name), plain)
         if _place(name) not in self.given and plain is None:
@@ -132,30 +142,11 @@ class _Reader:
         self.params[name] = choices[list(choices).index(given)]
         return self.params[name]
 
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Return the recipe's value."""
-        value = self._number(name, low, high, step)
-        if value is None:
-            return low
-        self.params[name] = round(value)
-        return round(value)
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Return the recipe's value."""
-        value = self._number(name, low, high, step)
-        if value is None:
-            return low
-        self.params[name] = float(value)
-        return float(value)
-
-    def _number(self, name: str, low: float, high: float, step: float | None) -> float | None:
+    def _number(self, name: str, domain: Range) -> float | None:
         value = self.given.get(_place(name))
         if value is None:
             return None
+        low, high, step = domain.low, domain.high, domain.step
         steps = 0.0 if step is None else (value - low) / step
         if not low <= value <= high or abs(steps - round(steps)) > 1e-6:
             by = "" if step is None else f" in steps of {step:g}"
@@ -170,43 +161,24 @@ class _Reader:
         return ".".join(part for part in _place(name) if part)
 
 
-class Middle:
+class Middle(Answers):
     """Draws given values, else nothing rather than something; of numbers the middle.
 
     Args:
         fixed: values by dimension; one that a dimension does not have is passed over.
-
-    Attributes:
-        params: what was drawn.
     """
 
     def __init__(self, fixed: Mapping[str, Any]) -> None:
+        super().__init__()
         self._fixed = fixed
-        self.params: dict[str, Any] = {}
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the given value, or ``none`` if it is there, or the first."""
-        idle = "none" if "none" in choices else choices[0]
-        fixed = self._fixed.get(name, idle)
-        self.params[name] = fixed if fixed in choices else idle
-        return self.params[name]
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Return the middle of the range, the lower of two."""
-        middle = math.isqrt(low * high) if log else low + (high - low) // step // 2 * step
-        fixed = self._fixed.get(name, middle)
-        self.params[name] = fixed if fixed in range(low, high + 1, step) else middle
-        return int(self.params[name])
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Return the middle of the range: of ratios, if it is logarithmic."""
-        if step is not None:
-            middle = low + round((high - low) / step) // 2 * step
+    def answer(self, name: str, domain: Domain) -> Any:
+        """Return the given value, or ``none`` if it is there, or the first, or the middle."""
+        values: Sequence[Any]
+        if isinstance(domain, Choice):
+            values, plain = domain.values, "none" if "none" in domain.values else domain.values[0]
         else:
-            middle = math.sqrt(low * high) if log else (low + high) / 2
-        self.params[name] = middle
-        return middle
+            values, plain = domain.numbers() or (), domain.middle()
+        fixed = self._fixed.get(name, plain)
+        self.params[name] = fixed if fixed in values else plain
+        return self.params[name]

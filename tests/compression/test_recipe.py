@@ -225,6 +225,8 @@ def test_a_pipeline_is_described_in_the_order_it_runs() -> None:
     )
     assert recipe.describe() == "l1 50% → int8_static → KD base T=4 α=0.7"
     assert Recipe(train=Train(epochs=0)).describe() == "unchanged"
+    assert Recipe(train=Train(recalibrate=True)).describe() == "recalibrated"
+    assert Recipe(train=Train(epochs=0, recalibrate=True)).describe() == "unchanged"
     mixed = {"quantize": {"method": "gpfq", "stage_bits": "8-4-2"}, "train": {"epochs": 0}}
     assert Recipe.from_dict(mixed).describe() == "gpfq 8-4-2b"
 

@@ -78,3 +78,23 @@ def test_a_width_that_is_no_number_of_steps_gives_up_the_step_or_is_refused() ->
     assert parse_domain([0.2, 0.63], Range(0.1, 0.8, step=0.05)) == Range(0.2, 0.63)
     with pytest.raises(ConfigError, match="is not low 0.2 plus a number of steps of 0.05"):
         parse_domain({"low": 0.2, "high": 0.63, "step": 0.05}, None)
+
+
+@pytest.mark.parametrize(
+    ("domain", "numbers", "middle"),
+    [
+        (Range(1, 8, step=1), [1, 2, 3, 4, 5, 6, 7, 8], 4),
+        (Range(2, 8, step=3), [2, 5, 8], 5),
+        (Range(4, 64, log=True), list(range(4, 65)), 16),
+        (Range(0.1, 0.5, step=0.1), [0.1, 0.2, 0.3, 0.4, 0.5], 0.3),
+        (Range(0.15, 0.85, step=0.1), [0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85], 0.45),
+        (Range(0.01, 1.0, log=True), None, 0.1),
+        (Range(0.0, 1.0), None, 0.5),
+    ],
+)
+def test_the_numbers_of_a_range_and_its_middle(
+    domain: Range, numbers: list[float] | None, middle: float
+) -> None:
+    found = domain.numbers()
+    assert (None if found is None else list(found)) == numbers
+    assert domain.middle() == pytest.approx(middle)

@@ -210,3 +210,50 @@ def test_a_wrong_setting_of_one_method_is_named_with_it(own: object, message: st
         Space.restricted({"prune": {"method": ["l1", "bn_scale"], "bn_scale": own}})
     with pytest.raises(ConfigError, match="space.prune.bn_scale: not among the methods"):
         Space.restricted({"prune": {"bn_scale": {"sparsity": 0.01}}})
+
+
+def test_statistics_are_searched_where_training_follows_and_nowhere_else() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    values = set()
+    for _ in range(80):
+        trial = study.ask()
+        recipe = suggest_recipe(trial, Space.restricted({"prune": {"method": ["none", "l1"]}}))
+        trained = recipe.epochs > 0
+        assert ("train.recalibrate" in trial.params) == trained
+        values.add((trained, recipe.train.recalibrate))
+    assert values == {(True, None), (True, True), (False, None)}
+
+
+@pytest.mark.parametrize(
+    ("given", "quantized", "pruned"),
+    [
+        (None, {None}, {None}),
+        (True, {True}, {True}),
+        (False, {False}, {False}),
+        ([False, True], {False, True}, {False, True}),
+        ([None, True], {None}, {None}),  # the same without training
+        ([True, None], {None}, {None}),
+    ],
+)
+def test_without_training_a_value_is_drawn_only_if_it_makes_a_difference(
+    given: Any, quantized: set[Any], pruned: set[Any]
+) -> None:
+    space = Space.restricted(
+        {
+            "prune": {"method": ["none", "l1"]},
+            "quantize": {"method": ["none", "int8_static"]},
+            "distill": {"method": "none"},
+            "train": {"epochs": 0, "recalibrate": given},
+        }
+    )
+    drawn = draws(space, 80)
+    assert {r.train.recalibrate for r in drawn if r.prune is not None} == pruned
+    only = [r for r in drawn if r.prune is None]
+    assert {r.train.recalibrate for r in only if r.quantize.bits == 8} == quantized
+    assert {r.train.recalibrate for r in only if r.quantize.bits == 32} == {None}
+
+
+def test_a_grid_leaves_statistics_unset_unless_they_are_listed() -> None:
+    assert Space.restricted({}, listed=True).stages["train"]["recalibrate"] == Choice((None,))
+    listed = Space.restricted({"train": {"recalibrate": [None, True]}}, listed=True)
+    assert listed.stages["train"]["recalibrate"] == STAGES["train"]["recalibrate"]

@@ -24,7 +24,7 @@ SPACE = Space.restricted({stage: {"method": names} for stage, names in NAMES.ite
 
 
 def recipe_of(point, space=SPACE) -> Recipe:
-    return suggest_recipe(optuna.trial.FixedTrial(point), space)
+    return suggest_recipe(optuna.trial.FixedTrial({"train.recalibrate": None, **point}), space)
 
 
 def test_the_baseline_comes_first_then_pruning_and_quantizing_by_turns_then_distilling() -> None:

@@ -72,6 +72,11 @@ def settle(model: nn.Module, workload: Workload, generator: torch.Generator) -> 
     return True
 
 
+def has_statistics(model: nn.Module) -> bool:
+    """Return whether a network has batch-norm statistics that could be measured again."""
+    return bool(_norms(model))
+
+
 def _norms(model: nn.Module) -> list[_BatchNorm]:
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 

@@ -47,7 +47,7 @@ class Budget:
             objectives: in the order of the study's directions.
             reference: the worst corner that hypervolume is counted from, by objective name.
         """
-        corner = [reference[known.name] for known in objectives]
+        corner = [reference[objective.name] for objective in objectives]
         seconds = None if self.duration is None else parse_duration(self.duration)
 
         def enough(history: Sequence[FrozenTrial]) -> str:
@@ -84,7 +84,7 @@ def is_flat(
         return min(map(_violation, last)) >= min(map(_violation, before), default=math.inf)
     if not any(map(_keeps_limits, last)):
         return True
-    directions = [known.direction for known in objectives]
+    directions = [objective.direction for objective in objectives]
     return not gains(_values(last), _values(before), reference, directions)
 
 

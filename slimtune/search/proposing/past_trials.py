@@ -6,34 +6,62 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-CONSTRAINT = "constraints:"
-"""Before a name, what `Trial.set_constraint` writes."""
+from slimtune.search.proposing.optuna_private import generation
+
 EARLY_STOPPED = "early_stopped"
 """Constraint that only trials break which were stopped; so none of them is a best trial."""
 
 
-class _Bare(FrozenTrial):
-    """A trial of the past as samplers read it, which is cheap to copy: nobody changes it."""
+class PastTrial(FrozenTrial):
+    """A trial that nobody changes any more: a deep copy shares its content.
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Bare":
+    A sampler reads a copy of the study, made for every draw. Copying each trial in depth would
+    take most of the time of a draw.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "PastTrial":
         return copy.copy(self)
 
 
-def bare(trial: FrozenTrial) -> FrozenTrial:
+def bare(trial: FrozenTrial) -> PastTrial:
     """Return the trial without our own notes, which no sampler reads."""
-    known = copy.copy(trial)
-    known.user_attrs = {}
-    known.__class__ = _Bare
-    return known
+    return _past(trial, trial.system_attrs, {})
 
 
 def rejudged(trial: FrozenTrial, violations: Mapping[str, float] | None) -> FrozenTrial:
     """Return a trial with other violations of limits; with its own if None are given."""
     if violations is None or not trial.state.is_finished():
         return trial
-    stopped = {EARLY_STOPPED: 1.0} if EARLY_STOPPED in trial.constraints else {}
-    kept = {k: v for k, v in trial.system_attrs.items() if not k.startswith(CONSTRAINT)}
-    told = {f"{CONSTRAINT}{name}": v for name, v in {**violations, **stopped}.items()}
-    other = copy.copy(trial)
-    other.system_attrs = {**kept, **told}
+    other = _past(trial, generation(trial), trial.user_attrs)
+    for name, value in with_stop(violations, EARLY_STOPPED in trial.constraints).items():
+        other.set_constraint(name, value)
     return other
+
+
+def with_stop(violations: Mapping[str, float], stopped: bool) -> dict[str, float]:
+    """Return the constraints of a trial: a stopped one breaks one more.
+
+    Args:
+        violations: by how much it breaks each limit.
+        stopped: whether it was stopped, so that its values were not measured at its end.
+    """
+    return {**violations, **({EARLY_STOPPED: 1.0} if stopped else {})}
+
+
+def _past(
+    trial: FrozenTrial, system_attrs: dict[str, Any], user_attrs: dict[str, Any]
+) -> PastTrial:
+    return PastTrial(
+        number=trial.number,
+        state=trial.state,
+        value=None,
+        values=trial.values,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=user_attrs,
+        system_attrs=system_attrs,
+        intermediate_values=trial.intermediate_values,
+        trial_id=trial.number,  # a copy of a study gives its own
+    )

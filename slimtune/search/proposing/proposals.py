@@ -8,7 +8,8 @@ from optuna.trial import FrozenTrial
 
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions, Precision
-from slimtune.search.proposing.proposer import Proposer, never_enough
+from slimtune.search.proposing.plan import Plan, never_enough
+from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.scores import names_of
@@ -56,7 +57,7 @@ def proposer_of(
         study: to propose from and to write to.
         total: trials that the study shall hold in the end.
         points: the first recipes, as parameters, each run with every seed of the settings.
-        enough: as for `Proposer`.
+        enough: as for `Plan`.
         precision: that the settings come to on the machines that train.
         key: tells which recipes are one and the same, see `Twins.key`; `Recipe.key` if not given.
 
@@ -66,11 +67,19 @@ def proposer_of(
     space = config.resolved_space()
     suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     repeats = max(1, len(config.seeds))
+    plan = Plan(
+        lambda trial: suggest(trial, space).to_dict(),
+        total,
+        key=key or (lambda recipe: Recipe.from_dict(recipe).key()),
+        start=[dict(point) for point in points for _ in range(repeats)],
+        seeds=[seed for _ in points for seed in config.seeds],
+        sampler=config.sampler,
+        enough=enough,
+    )
     return Proposer(
         study,
-        lambda trial: suggest(trial, space).to_dict(),
+        plan,
         objectives=list(names_of(config.objectives)),
-        trials=total,
         conditions=Conditions(
             seed=config.seed,
             threads=config.per_trial.cpus,
@@ -79,9 +88,4 @@ def proposer_of(
             precision=precision,
             views=config.per_trial.teacher_views,
         ),
-        key=key or (lambda recipe: Recipe.from_dict(recipe).key()),
-        start=[dict(point) for point in points for _ in range(repeats)],
-        seeds=[seed for _ in points for seed in config.seeds],
-        sampler=config.sampler,
-        enough=enough,
     )

@@ -11,7 +11,7 @@ import numbers
 import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -20,17 +20,14 @@ from optuna.trial import FrozenTrial, TrialState
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
-from slimtune.search.proposing.recall import Recall, recall
-from slimtune.search.proposing.samplers import DRAWS, FLAT, generation, make_sampler
+from slimtune.search.proposing.optuna_private import generation, writable
+from slimtune.search.proposing.parameters import Parameters, parameters_of
+from slimtune.search.proposing.past_trials import bare, rejudged, with_stop
+from slimtune.search.proposing.plan import Plan
+from slimtune.search.proposing.samplers import DRAWS, make_sampler
 from slimtune.search.proposing.study import study_errors
-from slimtune.search.proposing.study_check import StudyCheck, Told
+from slimtune.search.proposing.study_check import Standing, StudyCheck
 from slimtune.search.trial.spec import Outcome, TrialSpec, outcome_of, trial_seed
-
-
-def never_enough(_history: Sequence[FrozenTrial]) -> str:
-    """Return an empty string: the default of ``enough``."""
-    return ""
 
 
 class Proposer:
@@ -41,21 +38,11 @@ class Proposer:
 
     Args:
         study: see `open_study`.
-        suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
+        plan: which recipes, which of them first, and when to end.
         objectives: names in the order of the study's directions.
-        trials: numbers that the study shall hold in the end, counting those it has.
         conditions: for every spec, but for the seed: this one is the run's, and decides each
             trial's seed and every proposal. Only trials with a seed of their own get the
             ``prefix_seed``.
-        key: a recipe's identity; recipes with a known key are drawn again. After `DRAWS` in a row
-            nothing new is proposed: what such trials would tell is in the records already. Also
-            asked about the recipes of the study, for it may tell more alike than an older version.
-        start: parameters of the first trials, by number; what one leaves out is drawn. They are
-            run as they are, also when two make the same recipe.
-        seeds: of the first trials, by number; later ones get seeds of their own.
-        sampler: see `make_sampler`; those in `FLAT` need a ``suggest`` that always draws all.
-        again: specs to hand out before any new one, such as those of `unfinished`.
-        enough: given all trials, why no new one shall be proposed, or an empty string.
 
     Attributes:
         stopped: why no new trial was proposed though there were some left; empty until then.
@@ -68,33 +55,20 @@ class Proposer:
     def __init__(
         self,
         study: optuna.Study,
-        suggest: Callable[[optuna.Trial], dict[str, Any]],
+        plan: Plan,
         *,
         objectives: Sequence[str],
-        trials: int,
         conditions: Conditions,
-        key: Callable[[dict[str, Any]], str] | None = None,
-        start: Sequence[dict[str, Any]] = (),
-        seeds: Sequence[int] = (),
-        sampler: str = "tpe",
-        again: Sequence[TrialSpec] = (),
-        enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
     ) -> None:
         if len(objectives) != len(study.directions):
             raise ConfigError(
                 f"objectives: the study has {len(study.directions)}, but got {len(objectives)}"
             )
         self._study = study
-        self._suggest = suggest
+        self._plan = plan
         self._objectives = tuple(objectives)
-        self._trials = trials
         self._conditions = conditions
-        self._key = key
-        self._start = tuple(start)
-        self._seeds = tuple(seeds)
-        self._sampler = sampler
-        self._again = deque(again)
-        self._enough = enough
+        self._again: deque[TrialSpec] = deque()
         self._violations: dict[int, Mapping[str, float]] = {}
         self._keys: dict[int, str] = {}
         self.stopped = ""
@@ -109,10 +83,10 @@ class Proposer:
         if self._again:
             return self._again.popleft()
         history = self._history()
-        if len(history) >= self._trials or self._stops(history):
+        if len(history) >= self._plan.trials or self._stops(history):
             return None
         drawn = self._draw(history)
-        if self._is_known(drawn[1], history):
+        if self._was_tried(drawn[1], history):
             self._stop(f"{DRAWS} draws in a row gave only recipes that had been tried before")
             return None
         return self._propose(history, drawn)
@@ -155,8 +129,8 @@ class Proposer:
 
     def _seeds_of(self, number: int) -> tuple[int, int | None]:
         """Return the seed and the prefix seed of a trial; given seeds repeat all of it."""
-        if number < len(self._seeds):
-            return self._seeds[number], None
+        if number < len(self._plan.seeds):
+            return self._plan.seeds[number], None
         return trial_seed(self._conditions.seed, number), self._conditions.prefix_seed
 
     def fault(self, records: Mapping[int, TrialRecord | None]) -> str:
@@ -165,14 +139,14 @@ class Proposer:
         Args:
             records: of the finished trials by number; None for those that run again.
         """
-        required = ["spec", *["key"] * (self._key is not None)]
-        required += ["draws"] * (self._sampler in FLAT)
+        required = ["spec", *["key"] * (self._plan.key is not None)]
+        required += ["draws"] * (self._plan.is_flat)
         # No key is compared: it may tell more alike than that of an older version did, and what is
         # known is worked out from the recipes.
-        check = StudyCheck(self._suggest, None, self._seeds_of, self._told_as, required)
+        check = StudyCheck(self._plan.suggest, None, self._seeds_of, self._standing_of, required)
         return check.fault(self._study, records)
 
-    def _told_as(self, record: TrialRecord) -> Told:
+    def _standing_of(self, record: TrialRecord) -> Standing:
         outcome = outcome_of(record)
         if _reason(outcome, self._objectives) is not None:
             return TrialState.FAIL, None
@@ -205,35 +179,35 @@ class Proposer:
         Raises:
             RunError: the study cannot be written.
         """
-        if self._sampler not in FLAT:
-            self._add(spec, recall(spec.recipe, self._suggest))
+        if not self._plan.is_flat:
+            self._add(spec, parameters_of(spec.recipe, self._plan.suggest))
         else:
             drawn, recipe, draws = self._draw(self._history())
             fill = random.Random(trial_seed(self._conditions.seed, spec.number))
             same = recipe == spec.recipe
-            found = drawn if same else recall(spec.recipe, self._suggest, fill)
-            self._add(spec, found, draws, drawn)
+            parameters = drawn if same else parameters_of(spec.recipe, self._plan.suggest, fill)
+            self._add(spec, parameters, draws, drawn)
         if outcome is not None:
             self.tell(outcome, violations)
 
     def _add(
         self,
         spec: TrialSpec,
-        found: FrozenTrial | Recall,
+        parameters: FrozenTrial | Parameters,
         draws: int = 1,
         drawn: FrozenTrial | None = None,
     ) -> None:
         attrs: dict[str, Any] = {"spec": spec.to_dict()}
-        if self._sampler in FLAT:
+        if self._plan.is_flat:
             attrs["draws"] = draws
-        if self._key is not None:
-            attrs["key"] = self._key(spec.recipe)
+        if self._plan.key is not None:
+            attrs["key"] = self._plan.key(spec.recipe)
         with study_errors(self._study.study_name):
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=TrialState.RUNNING,
-                    params=found.params,
-                    distributions=found.distributions,
+                    params=parameters.params,
+                    distributions=parameters.distributions,
                     user_attrs=attrs,
                     system_attrs={} if drawn is None else generation(drawn),
                 )
@@ -241,7 +215,7 @@ class Proposer:
 
     def _stops(self, history: Sequence[FrozenTrial]) -> bool:
         """Ask whether it is enough, until it is, and write down an answer that is new."""
-        self._stop(self.stopped or self._enough(history))
+        self._stop(self.stopped or self._plan.enough(history))
         return bool(self.stopped)
 
     def _stop(self, reason: str) -> None:
@@ -250,19 +224,19 @@ class Proposer:
             if self.stopped != self._study.user_attrs.get("stopped", ""):
                 self._study.set_user_attr("stopped", self.stopped)
 
-    def _is_known(self, recipe: dict[str, Any], history: Sequence[FrozenTrial]) -> bool:
+    def _was_tried(self, recipe: dict[str, Any], history: Sequence[FrozenTrial]) -> bool:
         """Return whether a trial has the recipe; start points are run as they are."""
-        if self._key is None or len(history) < len(self._start):
+        if self._plan.key is None or len(history) < len(self._plan.start):
             return False
-        return self._key(recipe) in self._known(history)
+        return self._plan.key(recipe) in self._keys_of(history)
 
-    def _known(self, history: Sequence[FrozenTrial]) -> set[str]:
+    def _keys_of(self, history: Sequence[FrozenTrial]) -> set[str]:
         """Return the keys of all trials, of their recipes as this version tells them apart."""
-        if self._key is None:
+        if self._plan.key is None:
             return set()
         for trial in history[len(self._keys) :]:
             try:
-                self._keys[trial.number] = self._key(trial.user_attrs["spec"]["recipe"])
+                self._keys[trial.number] = self._plan.key(trial.user_attrs["spec"]["recipe"])
             except (KeyError, UserError):  # of another version: by what that version wrote down
                 self._keys[trial.number] = str(trial.user_attrs.get("key"))
         return {self._keys[trial.number] for trial in history}
@@ -290,17 +264,18 @@ class Proposer:
             trial = history[outcome.number]
             if trial.state.is_finished():
                 return
+            handle = writable(self._study, trial)
             reason = _reason(outcome, self._objectives)
-            if reason is None:
-                for name, value in _constraints(outcome, violations).items():  # while it runs
-                    key = f"{CONSTRAINT}{name}"
-                    self._study._storage.set_trial_system_attr(trial._trial_id, key, value)
-                values = [float(outcome.objectives[name]) for name in self._objectives]
-                self._study.tell(trial.number, values)
+            if reason is not None:
+                handle.set_user_attr("reason", reason)
+                self._study.tell(trial.number, state=TrialState.FAIL)
                 return
-            # Optuna's public setter needs the Trial of `Study.ask`, which a resumed run lacks.
-            self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-            self._study.tell(trial.number, state=TrialState.FAIL)
+            constraints = with_stop(violations or {}, outcome.status == "stopped")
+            for name, value in constraints.items():
+                if name not in handle.constraints:  # it is, if the process was killed here before
+                    handle.set_constraint(name, value)
+            values = [float(outcome.objectives[name]) for name in self._objectives]
+            self._study.tell(trial.number, values)
 
     def _draw(self, history: list[FrozenTrial]) -> tuple[FrozenTrial, dict[str, Any], int]:
         """Draw on a copy in memory, so that the draws thrown away take no numbers.
@@ -308,30 +283,32 @@ class Proposer:
         Returns:
             The trial of the copy, the recipe, and how many draws it took.
         """
-        known = self._known(history)
+        earlier = self._keys_of(history)
         scratch = optuna.create_study(directions=self._study.directions)
         scratch.add_trials([bare(trial) for trial in history])
         number = len(history)
         for attempt in range(DRAWS):
-            sampler = make_sampler(self._sampler, self._conditions.seed, number, attempt, history)
+            sampler = make_sampler(
+                self._plan.sampler, self._conditions.seed, number, attempt, history
+            )
             scratch.sampler = sampler
-            if number < len(self._start):
+            if number < len(self._plan.start):
                 return *self._draw_start(scratch, number), attempt + 1
             drawn, recipe = self._draw_once(scratch)
-            if self._key is None or self._key(recipe) not in known:
+            if self._plan.key is None or self._plan.key(recipe) not in earlier:
                 break
             scratch.tell(drawn.number, state=TrialState.FAIL)  # which no sampler looks at
         return drawn, recipe, attempt + 1
 
     def _draw_once(self, scratch: optuna.Study) -> tuple[FrozenTrial, dict[str, Any]]:
         trial = scratch.ask()
-        recipe = self._suggest(trial)
+        recipe = self._plan.suggest(trial)
         return scratch.get_trials(deepcopy=False)[trial.number], recipe
 
     def _draw_start(
         self, scratch: optuna.Study, number: int
     ) -> tuple[FrozenTrial, dict[str, Any]]:
-        start = self._start[number]
+        start = self._plan.start[number]
         scratch.enqueue_trial(start)
         try:
             with warnings.catch_warnings():
@@ -345,12 +322,6 @@ class Proposer:
                 f"it has {', '.join(drawn.params)}"
             )
         return drawn, recipe
-
-
-def _constraints(outcome: Outcome, violations: Mapping[str, float] | None) -> Mapping[str, float]:
-    """Return what the sampler must know: a stopped trial's values were not measured at its end."""
-    stopped = {EARLY_STOPPED: 1.0} if outcome.status == "stopped" else {}
-    return {**(violations or {}), **stopped}
 
 
 def _reason(outcome: Outcome, objectives: Sequence[str]) -> str | None:

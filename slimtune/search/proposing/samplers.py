@@ -23,7 +23,6 @@ from optuna.distributions import (
 )
 from optuna.samplers import (
     BaseSampler,
-    NSGAIIISampler,
     NSGAIISampler,
     RandomSampler,
     TPESampler,
@@ -73,11 +72,6 @@ def make_sampler(
     return RandomSampler(seed=own)
 
 
-def generation(drawn: FrozenTrial) -> dict[str, Any]:
-    """Return what NSGA must find again in the study: the generation a trial was born in."""
-    return {k: v for k, v in drawn.system_attrs.items() if k.endswith(":generation")}
-
-
 def _tpe(seed: int) -> BaseSampler:
     return _stated(
         TPESampler,
@@ -93,8 +87,7 @@ def _nsga(name: str, run_seed: int, seed: int, mutation: float | None) -> BaseSa
     """Return NSGA; with a mutation of 1, every gene of a child is drawn evenly.
 
     Each proposal finds the parents of its generation again from the study, so the choice among
-    them must not depend on the proposal: NSGA-III, which draws in it, does that with a seed
-    of the run's.
+    them must not depend on the proposal; see `NSGAIIISampler`.
     """
     settings: dict[str, Any] = {
         "population_size": POPULATION,
@@ -103,12 +96,7 @@ def _nsga(name: str, run_seed: int, seed: int, mutation: float | None) -> BaseSa
     }
     if name == "nsga2":
         return NSGAIISampler(**settings)
-
-    def elite(study: Study, population: list[FrozenTrial]) -> list[FrozenTrial]:
-        fixed = _stated(NSGAIIISampler, population_size=POPULATION, seed=run_seed)
-        return fixed._elite_population_selection_strategy(study, population)
-
-    return _stated(NSGAIIISampler, elite_population_selection_strategy=elite, **settings)
+    return _stated(NSGAIIISampler, chooser=run_seed, **settings)
 
 
 def _stated(sampler: Callable[..., _Sampler], **settings: Any) -> _Sampler:
@@ -116,6 +104,32 @@ def _stated(sampler: Callable[..., _Sampler], **settings: Any) -> _Sampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return sampler(**settings)
+
+
+class NSGAIIISampler(optuna.samplers.NSGAIIISampler):
+    """NSGA-III whose parents depend on the study and on a seed of the run's alone.
+
+    NSGA-III draws lots among its parents. It keeps the name of Optuna's class, which is part of
+    the name under which a study stores generations.
+
+    Args:
+        chooser: seed of those lots.
+        settings: of Optuna's class.
+    """
+
+    def __init__(self, chooser: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._chooser = chooser
+
+    def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """Return the parents of a generation, by lots that begin anew for each."""
+        fresh = _stated(
+            NSGAIIISampler,
+            chooser=self._chooser,
+            population_size=self.population_size,
+            seed=self._chooser,
+        )
+        return super(NSGAIIISampler, fresh).select_parent(study, generation)
 
 
 class _Sobol(BaseSampler):

@@ -11,10 +11,8 @@ import optuna
 import sqlalchemy.exc
 import sqlalchemy.pool
 from optuna.study import Study, StudyDirection
-from optuna.trial import TrialState
 
 from slimtune.errors import RunError
-from slimtune.search.trial.spec import TrialSpec
 
 __all__ = ["TIMEOUT", "Study", "open_study"]
 
@@ -70,12 +68,6 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
     connect = partial(sqlite3.connect, path, timeout=TIMEOUT, check_same_thread=False)
     engine = {"creator": connect, "poolclass": sqlalchemy.pool.QueuePool}
     return optuna.storages.RDBStorage("sqlite://", engine_kwargs=engine)
-
-
-def unfinished(study: Study) -> list[TrialSpec]:
-    """Return the specs of trials that were asked and never told, in the order of numbers."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]
 
 
 @contextmanager

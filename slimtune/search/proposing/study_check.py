@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.proposing.recall import recall
+from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.trial.spec import TrialSpec
 
-Told = tuple[TrialState, list[float] | None]
+Standing = tuple[TrialState, list[float] | None]
 """How a finished trial stands in a study: its state and its values."""
 
 
@@ -23,7 +23,7 @@ class StudyCheck:
         suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
         key: a recipe's identity; None if trials have none.
         seeds: number of a trial -> its ``seed`` and ``prefix_seed``.
-        told: how the study stands after it was told of a record.
+        standing: how the study holds a trial whose record it has been given.
         required: user attributes that every trial has.
     """
 
@@ -32,13 +32,13 @@ class StudyCheck:
         suggest: Callable[[Any], object],
         key: Callable[[dict[str, Any]], str] | None,
         seeds: Callable[[int], tuple[int, int | None]],
-        told: Callable[[TrialRecord], Told],
+        standing: Callable[[TrialRecord], Standing],
         required: Sequence[str],
     ) -> None:
         self._suggest = suggest
         self._key = key
         self._seeds = seeds
-        self._told = told
+        self._standing = standing
         self._required = required
 
     def fault(self, study: optuna.Study, records: Mapping[int, TrialRecord | None]) -> str:
@@ -70,10 +70,19 @@ class StudyCheck:
             return "has a spec that slimtune never writes"
         if self._key is not None and trial.user_attrs["key"] != self._key(spec.recipe):
             return "has another key than its recipe"
-        wanted = recall(spec.recipe, self._suggest).params
-        if not all(_same(value, trial.params.get(name)) for name, value in wanted.items()):
+        if not self._fits(trial.params, parameters_of(spec.recipe, self._suggest).params):
             return "has other parameters than its recipe"
         return self._against_record(trial, spec, records.get(number))
+
+    def _fits(self, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        """Return whether the parameters are those wanted, but for some that do nothing there."""
+        if all(_same(value, params.get(name)) for name, value in wanted.items()):
+            return True
+        if not wanted.keys() <= params.keys():
+            return False
+        # A sampler in `FLAT` draws every dimension, also what another choice overrules.
+        made = (self._suggest(FixedTrial({**params, **more})) for more in ({}, wanted))
+        return next(made) == next(made)
 
     def _against_record(
         self, trial: FrozenTrial, spec: TrialSpec, record: TrialRecord | None
@@ -85,7 +94,7 @@ class StudyCheck:
             return "failed, and runs again" if state is TrialState.FAIL else ""
         if _repeated(spec.recipe, spec.conditions) != _repeated(record.recipe, record.conditions):
             return "has other conditions than its folder"
-        if state is not TrialState.RUNNING and (state, values) != self._told(record):
+        if state is not TrialState.RUNNING and (state, values) != self._standing(record):
             return "has other values than its folder"
         return ""
 

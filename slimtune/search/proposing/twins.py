@@ -27,6 +27,7 @@ from slimtune.compression.pruning.stage.schedules import (
 from slimtune.compression.pruning.stage.stage import channel_groups, chosen, scores_of
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Prune, Student
+from slimtune.compression.training.recalibration import has_statistics
 from slimtune.errors import SlimtuneError
 from slimtune.measurement.cost import count_cost
 from slimtune.search.trial.students import student_builder
@@ -38,7 +39,7 @@ _ASKED = ("amount", "scope", "round_to", "rate")
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Prunable:
     """A student and what of it can go."""
 
     network: nn.Module
@@ -58,7 +59,7 @@ class Twins:
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
-        self._students: dict[Student, _Known | None] = {}
+        self._students: dict[Student, _Prunable | None] = {}
         self._scores: dict[ChannelPruning, dict[str, Tensor] | None] = {}
 
     def key(self, mapping: Mapping[str, Any]) -> str:
@@ -70,7 +71,7 @@ class Twins:
         Raises:
             ConfigError: it is no valid recipe.
         """
-        recipe = Recipe.from_dict(mapping).effective()
+        recipe = self._without_idle_statistics(Recipe.from_dict(mapping).effective())
         kept = self.kept(recipe)
         if recipe.prune is None or kept is None:
             return recipe.key()
@@ -90,53 +91,64 @@ class Twins:
         prune = recipe.prune
         if prune is None or prune.method.removes != "channels" or not prune.method.uses_amount:
             return None
-        known = self._student(recipe.student)
-        if known is None:
+        student = self._student(recipe.student)
+        if student is None:
             return None
         if prune.scope == "local":
             return [
-                {g.name: keep_count(g.channels, amount, prune.round_to) for g in known.groups}
+                {g.name: keep_count(g.channels, amount, prune.round_to) for g in student.groups}
                 for amount in _amounts(recipe, prune)
             ]
-        return self._ranked(recipe, prune, known)
+        return self._ranked(recipe, prune, student)
 
-    def _ranked(self, recipe: Recipe, prune: Prune, known: _Known) -> list[dict[str, int]] | None:
+    def _without_idle_statistics(self, recipe: Recipe) -> Recipe:
+        """Return a recipe that measures no statistics again where the network has none."""
+        student = self._student(recipe.student) if recipe.train.recalibrate else None
+        if student is None or has_statistics(student.network):
+            return recipe
+        return replace(recipe, train=replace(recipe.train, recalibrate=False))
+
+    def _ranked(
+        self, recipe: Recipe, prune: Prune, student: _Prunable
+    ) -> list[dict[str, int]] | None:
         drawn = PRUNING.name_of(prune.method) == "random"  # each trial draws its own
         if not _at_once(recipe) or drawn or recipe.student.model != BASELINE:
             return None
-        scores = self._scores_of(prune.method, known)
+        scores = self._scores_of(prune.method, student)
         if scores is None:
             return None
-        gone = chosen(scores, known.groups, prune)
-        return [{group.name: group.channels - len(gone[group.name]) for group in known.groups}]
+        gone = chosen(scores, student.groups, prune)
+        return [{group.name: group.channels - len(gone[group.name]) for group in student.groups}]
 
-    def _scores_of(self, method: ChannelPruning, known: _Known) -> dict[str, Tensor] | None:
+    def _scores_of(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
         if method not in self._scores:
-            self._scores[method] = self._scored(method, known)
+            self._scores[method] = self._scored(method, student)
         return self._scores[method]
 
-    def _scored(self, method: ChannelPruning, known: _Known) -> dict[str, Tensor] | None:
+    def _scored(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
         workload = self._workload
         if method.needs_gradients:
-            macs = count_cost(known.network, workload.image_shape).macs
+            macs = count_cost(student.network, workload.image_shape).macs
             if 3 * macs * min(SCORING_IMAGES, len(workload.train)) > MOST_MACS:
                 return None
         try:
             batch = calibration_batch(workload, SCORING_IMAGES, "cpu")
-            return scores_of(known.network, known.groups, method, batch)
+            return scores_of(student.network, student.groups, method, batch)
         except SlimtuneError:  # the trial will say it
             return None
 
     def _sizes(self, student: Student) -> dict[str, int]:
-        known = self._student(student)
-        return {} if known is None else {group.name: group.channels for group in known.groups}
+        prunable = self._student(student)
+        return (
+            {} if prunable is None else {group.name: group.channels for group in prunable.groups}
+        )
 
-    def _student(self, student: Student) -> _Known | None:
+    def _student(self, student: Student) -> _Prunable | None:
         if student not in self._students:
-            self._students[student] = self._found(student)
+            self._students[student] = self._examined(student)
         return self._students[student]
 
-    def _found(self, student: Student) -> _Known | None:
+    def _examined(self, student: Student) -> _Prunable | None:
         network = self._workload.baseline
         try:
             if student.model != BASELINE:
@@ -144,7 +156,7 @@ class Twins:
                 network = student_builder(self._workload)(architecture, student.weights)
             network = copied(network, self._workload.image_shape)
             example = calibration_batch(self._workload, 2, "cpu")[0]
-            return _Known(network, channel_groups(network, example, seed=0))
+            return _Prunable(network, channel_groups(network, example, seed=0))
         except Exception:  # a network that cannot be pruned: the trial will say why
             return None
 

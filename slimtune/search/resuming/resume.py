@@ -36,7 +36,11 @@ MAY_CHANGE = (
     "log_to",
 )
 """Settings that decide no complete trial, but for its last bits: each records its own."""
-_FORMER = {"prune.bn_scale.sparsity": 1e-4, "train.recalibrate": False}
+_FORMER = (
+    ("prune.bn_scale.sparsity", 1e-4),
+    ("train.recalibrate", False),
+    ("train.recalibrate", None),
+)
 """What dimensions had for their one value in older versions: their runs go on with it."""
 _NEW = ("prune.rate",)
 """Dimensions that runs of older versions had not."""
@@ -89,7 +93,7 @@ def as_begun(config: SearchConfig, manifest: Mapping[str, Any]) -> SearchConfig:
     """
     begun, now = manifest.get("space", {}), space_words(config.resolved_space())
     former: dict[str, Any] = {}
-    for name, value in _FORMER.items():
+    for name, value in _FORMER:
         if name in now and begun.get(name) == str(Choice((value,))) != now[name]:
             *groups, key = name.split(".")
             setting: dict[str, Any] = {key: value}

@@ -2,15 +2,21 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from torch import nn
 
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.settings.config import make_config
 from slimtune.spaces.presets import PRESETS
 from slimtune.workload.types import Workload
 
+NORMALISED = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8))
+PLAIN = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())
 
-def doubts(images: int, preset: str | None = None, **space: Any) -> list[str]:
-    workload = cast(Workload, SimpleNamespace(train=range(images)))
+
+def doubts(
+    images: int, preset: str | None = None, network: nn.Module = NORMALISED, **space: Any
+) -> list[str]:
+    workload = cast(Workload, SimpleNamespace(train=range(images), baseline=network))
     return training_doubts(make_config({"space": space} if space else {}, preset), workload)
 
 
@@ -45,6 +51,52 @@ def test_a_learning_rate_that_moves_nothing_is_told() -> None:
     assert doubts(50000, train={"lr": 1e-5, "optimizer": "adamw"}) == []  # of other units
 
 
+def test_a_learning_rate_that_is_too_large_is_told_with_one_that_suits() -> None:
+    assert doubts(50000, train={"lr": 0.5}) == [
+        "space.train.lr: 0.5 is too large with sgd and momentum 0.9: above 0.2 a pruned network "
+        "hardly comes back; give 0.1 or less"
+    ]
+    assert doubts(50000, train={"lr": [0.01, 2]}) == [
+        "space.train.lr: 2, the top of its range, is too large with sgd and momentum 0.9: above "
+        "0.2 a pruned network hardly comes back; give 0.1 or less"
+    ]
+    (line,) = doubts(50000, train={"lr": [0.001, 0.1], "optimizer": ["sgd", "adamw"]})
+    assert "0.1, the top of its range, is too large with adamw: above 0.02" in line
+    assert line.endswith("give 0.01 or less")
+    (line,) = doubts(50000, quantize={"method": ["none", "lsq"], "lr": 3.0})
+    assert line.startswith("space.quantize.lsq.lr: 3 is too large with sgd")
+
+
+@pytest.mark.parametrize(
+    ("network", "train", "most"),
+    [
+        (NORMALISED, {"momentum": 0.9}, 0.2),
+        (NORMALISED, {"momentum": 0.0}, 2.0),
+        (NORMALISED, {"momentum": 0.99}, 0.2),
+        (NORMALISED, {"optimizer": "shampoo"}, 0.2),
+        (NORMALISED, {"optimizer": "adamw"}, 0.02),
+        (PLAIN, {}, 0.02),
+        (PLAIN, {"optimizer": "adamw"}, 0.005),
+    ],
+)
+def test_what_is_too_large_depends_on_optimizer_momentum_and_network(
+    network: nn.Module, train: dict[str, Any], most: float
+) -> None:
+    assert doubts(50000, network=network, train={**train, "lr": most}) == []
+    (line,) = doubts(50000, network=network, train={**train, "lr": 1.1 * most})
+    suitable = float(line.split("give ")[1].split()[0])
+    assert ("without normalisation layers" in line) == (network is PLAIN)
+    assert doubts(50000, network=network, train={**train, "lr": suitable}) == []
+
+
+def test_the_default_learning_rates_are_too_large_only_without_normalisation() -> None:
+    assert doubts(50000) == []
+    (line,) = doubts(50000, network=PLAIN)
+    assert line.startswith("space.train.lr: 0.1, the top of its range,")
+    other = {"student": {"model": "resnet8"}}  # what it is made of is not known
+    assert doubts(50000, network=PLAIN, **other) == []
+
+
 def test_a_penalty_that_moves_no_scale_is_told_with_one_that_does() -> None:
     weak = {"method": "bn_scale", "bn_scale": {"sparsity": 1e-4}}
     (line,) = doubts(40000, prune=weak)
@@ -61,7 +113,7 @@ def test_a_penalty_that_moves_no_scale_is_told_with_one_that_does() -> None:
 def test_what_is_never_fine_tuned_needs_no_steps() -> None:
     plain = {"prune": {"method": "none"}, "distill": {"method": "none"}}
     assert doubts(100, **plain) == []
-    assert doubts(100, train={"epochs": 0}, distill={"method": "none"}) == []
+    assert doubts(100, train={"epochs": 0, "lr": 5}, distill={"method": "none"}) == []
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

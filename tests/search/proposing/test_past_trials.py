@@ -3,7 +3,7 @@ import copy
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from slimtune.search.proposing.past_trials import CONSTRAINT, EARLY_STOPPED, bare, rejudged
+from slimtune.search.proposing.past_trials import EARLY_STOPPED, bare, rejudged
 
 
 def trial(state: TrialState = TrialState.COMPLETE, **violations: float) -> FrozenTrial:
@@ -13,7 +13,7 @@ def trial(state: TrialState = TrialState.COMPLETE, **violations: float) -> Froze
         params={"amount": 0.5},
         distributions={"amount": FloatDistribution(0, 1)},
         user_attrs={"spec": {"number": 3}},
-        system_attrs={f"{CONSTRAINT}{name}": gap for name, gap in violations.items()},
+        constraints=violations,
     )
 
 

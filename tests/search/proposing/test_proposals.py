@@ -39,7 +39,10 @@ def test_breeding_samplers_draw_every_dimension_in_every_trial(sampler, dimensio
     """An amount means nothing where nothing is pruned."""
     space = {**SMALL, "prune": {"method": ["none", "l1"], "amount": [0.1, 0.8], "scope": "local"}}
     asked, study = proposer(
-        8, sampler=sampler, space={**space, "train": {"lr": 0.1}}, start="none"
+        8,
+        sampler=sampler,
+        space={**space, "train": {"lr": 0.1, "recalibrate": None}},
+        start="none",
     )
     specs(asked)
     assert {len(trial.params) for trial in study.trials} == dimensions

@@ -5,13 +5,15 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, RunError
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
+from slimtune.search.proposing.plan import Plan
 from slimtune.search.proposing.proposer import Proposer
-from slimtune.search.proposing.study import open_study, unfinished
-from slimtune.search.trial.spec import Outcome, trial_seed
+from slimtune.search.proposing.study import open_study
+from slimtune.search.trial.spec import Outcome, TrialSpec, trial_seed
 
 OBJECTIVES = ["accuracy", "size_bytes"]
 DIRECTIONS = ["maximize", "minimize"]
@@ -43,8 +45,22 @@ OF_CONDITIONS = [field.name for field in dataclasses.fields(Conditions)]
 
 def proposer(study, trials=100, **options):
     given = {name: options.pop(name) for name in OF_CONDITIONS if name in options}
-    options = {"suggest": suggest, "conditions": Conditions(**{"seed": 7, **given}), **options}
-    return Proposer(study, options.pop("suggest"), objectives=OBJECTIVES, trials=trials, **options)
+    plan = Plan(options.pop("suggest", suggest), trials, **options)
+    conditions = Conditions(**{"seed": 7, **given})
+    return Proposer(study, plan, objectives=OBJECTIVES, conditions=conditions)
+
+
+def going_on(study, trials=100, **options):
+    """Return a proposer that first hands out the trials that were asked and never told."""
+    asked = proposer(study, trials, **options)
+    asked.run_again(unfinished(study))
+    return asked
+
+
+def unfinished(study):
+    """Return the specs of trials that were asked and never told, in the order of numbers."""
+    running = study.get_trials(states=(TrialState.RUNNING,))
+    return [TrialSpec.from_dict(trial.user_attrs["spec"]) for trial in running]
 
 
 def run_all(proposer):
@@ -170,7 +186,7 @@ def test_trials_never_told_are_found_again_and_handed_out_first(tmp_path):
 
     study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
     assert unfinished(study) == [specs[1]]
-    second = run_all(proposer(study, trials=3, again=unfinished(study)))
+    second = run_all(going_on(study, trials=3))
     assert second[0] == specs[1]
     assert [spec.number for spec in second] == [1, 2]
     assert unfinished(study) == []
@@ -269,7 +285,7 @@ def test_no_new_trial_is_proposed_once_it_is_enough_and_the_study_knows_why(tmp_
 def test_unfinished_trials_are_handed_out_even_when_it_is_enough():
     study = new_study()
     spec = proposer(study).ask()
-    asked = proposer(study, again=unfinished(study), enough=lambda history: "late")
+    asked = going_on(study, enough=lambda history: "late")
     assert asked.ask() == spec
     assert asked.ask() is None
 
@@ -283,7 +299,7 @@ def test_a_search_that_ends_with_its_last_trial_was_not_stopped():
 def test_the_number_of_objectives_must_be_the_studys():
     with pytest.raises(ConfigError, match="has 2, but got 1"):
         Proposer(
-            new_study(), suggest, objectives=["accuracy"], trials=1, conditions=Conditions(seed=0)
+            new_study(), Plan(suggest, 1), objectives=["accuracy"], conditions=Conditions(seed=0)
         )
 
 

@@ -12,6 +12,7 @@ from slimtune.results.pareto.limits import violations
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing import study
+from slimtune.search.proposing.plan import Plan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import open_proposer, set_damaged_study_aside
 from slimtune.search.proposing.samplers import FLAT
@@ -58,15 +59,14 @@ class Search:
         self.study, self.proposer = made
 
     def proposer_of(self, study, trials, sampler, options):
+        options = dict(options)
+        draw = suggest_all if sampler in FLAT else suggest
+        conditions = Conditions(seed=1, device=options.pop("device", "cpu"))
         return Proposer(
             study,
-            suggest_all if sampler in FLAT else suggest,
+            Plan(draw, trials, key=str, sampler=sampler, **options),
             objectives=OBJECTIVES,
-            trials=trials,
-            conditions=Conditions(seed=1),
-            key=str,
-            sampler=sampler,
-            **options,
+            conditions=conditions,
         )
 
     def write(self, spec):
@@ -136,9 +136,9 @@ def test_a_trial_that_runs_again_does_so_on_the_device_that_there_is_now(tmp_pat
     search = Search(tmp_path / "run", device="cuda:0")
     search.run(2)
     running = search.proposer.ask()
-    assert running.device == "cuda:0"
+    assert running.conditions.device == "cuda:0"
     again = Search(tmp_path / "run", device="cpu")
-    assert again.proposer.ask() == replace(running, device="cpu")
+    assert again.proposer.ask() == running.moved("cpu")
 
 
 @pytest.mark.parametrize("fault", ["gone", "empty", "garbage", "torn", "other tables"])

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 
 from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.proposing.recall import recall
+from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.proposing.study_check import StudyCheck
 from slimtune.search.trial.spec import TrialSpec
 
@@ -39,7 +39,7 @@ def study_of(state: TrialState = TrialState.COMPLETE, **change: Any) -> optuna.S
     """Return a study of two trials, the second of which may be another than ours."""
     study = optuna.create_study(directions=["maximize"])
     for number in range(2):
-        found = recall(RECIPE, suggest)
+        found = parameters_of(RECIPE, suggest)
         spec = TrialSpec(number, copy.deepcopy(RECIPE), Conditions(10 + number)).to_dict()
         made = {"user_attrs": {"spec": spec, "key": str(RECIPE)}, "params": found.params}
         made |= {"distributions": found.distributions, "state": state if number else None}

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from torch import nn
 
 from slimtune.compression.calibration import SCORING_IMAGES, calibration_batch
 from slimtune.compression.network.copies import copied
@@ -92,6 +93,19 @@ def test_recipes_that_may_differ_stay_apart(
     assert (twins.key(recipe(**one)) == twins.key(recipe(**other))) == same
 
 
+def test_to_measure_statistics_again_is_nothing_to_a_network_that_has_none(
+    narrow: Workload, twins: Twins
+) -> None:
+    plain = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
+    without = Twins(dataclasses.replace(narrow, baseline=plain))
+    for settings in ({"amount": 0.2}, {"amount": 0.2, "schedule": "soft"}):
+        unset, on = recipe(**settings), recipe({**TRAIN, "recalibrate": True}, **settings)
+        assert without.key(unset) == without.key(on)
+        assert twins.key(unset) != twins.key(on)
+    untrained = [recipe({"epochs": 0, "recalibrate": value}, amount=0.5) for value in (None, True)]
+    assert twins.key(untrained[0]) == twins.key(untrained[1])
+
+
 @pytest.mark.parametrize("method", ["l1", "fpgm", "group_norm", "taylor", "lamp"])
 @pytest.mark.parametrize("scope", ["local", "stage", "global"])
 def test_the_counts_are_those_that_pruning_leaves(
@@ -136,7 +150,7 @@ SPACE = {
     "prune": {"method": "l1", "amount": {"low": 0.1, "high": 0.8, "step": 0.05}, "scope": "local"},
     "quantize": {"method": "none"},
     "distill": {"method": "none"},
-    "train": {"lr": 0.1},
+    "train": {"lr": 0.1, "recalibrate": None},
 }
 
 

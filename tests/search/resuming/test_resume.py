@@ -122,6 +122,19 @@ OLD_PENALTY = "Choice(values=(0.0001,))"
 """What run.json of an older version says of bn_scale's penalty."""
 
 
+@pytest.mark.parametrize("former", [None, False])
+def test_a_run_that_never_searched_statistics_goes_on_without(tmp_path, former):
+    config = make_config(SETTINGS)
+    now = folder_of(tmp_path / "run", config)
+    space = {**now.manifest["space"], "train.recalibrate": f"Choice(values=({former},))"}
+    older = RunFolder(now.path, {**now.manifest, "space": space})
+    check_same_search(older, config)
+    train = as_begun(config, older.manifest).resolved_space().stages["train"]
+    assert train["recalibrate"].ends() == (former,)
+    train = as_begun(config, now.manifest).resolved_space().stages["train"]
+    assert train["recalibrate"].ends() == (None, True)
+
+
 def test_a_run_of_an_older_version_goes_on_with_the_defaults_it_began_with(tmp_path):
     settings = {**SETTINGS, "space": {"prune": {"method": ["l1", "bn_scale", "group_norm"]}}}
     config = make_config(settings)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtune.compression.recipe import Recipe
-from slimtune.search.proposing.recall import recall
+from slimtune.search.proposing.parameters import parameters_of
 from slimtune.spaces.flat import dimensions, suggest_flat
 from slimtune.spaces.presets import PRESETS
 from slimtune.spaces.space import Space, suggest_recipe
@@ -29,7 +29,7 @@ def test_what_a_recipe_was_drawn_from_draws_the_same_recipe(seed, index):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     trial = study.ask()
     recipe = suggest_recipe(trial, space)
-    recalled = recall(recipe.to_dict(), lambda drawing: suggest_recipe(drawing, space))
+    recalled = parameters_of(recipe.to_dict(), lambda drawing: suggest_recipe(drawing, space))
     again = suggest_recipe(optuna.trial.FixedTrial({**trial.params, **recalled.params}), space)
     assert again.key() == recipe.key()
     for name, distribution in recalled.distributions.items():
@@ -45,7 +45,7 @@ def test_a_trial_with_recalled_parameters_is_one_that_optuna_accepts():
     recipe = Recipe.from_dict(
         {"prune": {"method": "l1", "amount": 0.3, "scope": "local"}, "train": {"lr": 0.01}}
     )
-    recalled = recall(recipe.to_dict(), lambda drawing: suggest_recipe(drawing, space))
+    recalled = parameters_of(recipe.to_dict(), lambda drawing: suggest_recipe(drawing, space))
     trial = optuna.trial.create_trial(
         value=1.0, params=recalled.params, distributions=recalled.distributions
     )
@@ -64,7 +64,7 @@ def test_a_trial_with_recalled_parameters_is_one_that_optuna_accepts():
     ],
 )
 def test_a_value_that_the_dimension_does_not_have_is_not_noted(draw, value):
-    recalled = recall({"prune": {"amount": value}}, draw)
+    recalled = parameters_of({"prune": {"amount": value}}, draw)
     assert recalled.params == {} and recalled.distributions == {}
 
 
@@ -79,7 +79,7 @@ def test_of_a_flat_space_every_dimension_is_recalled_or_drawn_once(seed, index):
     def suggest(drawing):
         return suggest_flat(drawing, space)
 
-    recalled = recall(recipe.to_dict(), suggest, random.Random(seed))
+    recalled = parameters_of(recipe.to_dict(), suggest, random.Random(seed))
     assert recalled.params.keys() == trial.params.keys() <= dimensions(space).keys()
     assert recalled.distributions == trial.distributions
     assert suggest(optuna.trial.FixedTrial(recalled.params)).key() == recipe.key()
@@ -89,12 +89,14 @@ def test_of_a_flat_space_every_dimension_is_recalled_or_drawn_once(seed, index):
 
 
 def test_a_choice_that_the_recipe_does_not_say_is_not_noted():
-    recalled = recall({"prune": None}, lambda d: d.suggest_categorical("prune.scope", ["a", "b"]))
+    recalled = parameters_of(
+        {"prune": None}, lambda d: d.suggest_categorical("prune.scope", ["a", "b"])
+    )
     assert recalled.params == {}
 
 
 def test_the_upper_end_of_a_range_with_steps_is_in_the_range() -> None:
-    found = recall(
+    found = parameters_of(
         {"prune": {"amount": 0.7}},
         lambda trial: trial.suggest_float("prune.amount", 0.1, 0.7, step=0.05),
     )  # 0.1 + 12 * 0.05 is a bit above 0.7
