@@ -35,7 +35,7 @@ from slimtune.compression.training.precision import Precision
 from slimtune.compression.training.teaching import lessons_of
 from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.trial.allocator import keep_freed_memory
+from slimtune.search.trial.process.allocator import keep_freed_memory
 from slimtune.workload.checkpoints import load_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.splits import split_dataset

@@ -16,7 +16,7 @@ from measuring import head, one_thread, ratios, row
 from training import make_workload, our_epoch
 
 from slimtune.compression.training.precision import decide
-from slimtune.search.trial.allocator import keep_freed_memory
+from slimtune.search.trial.process.allocator import keep_freed_memory
 
 
 def trial(images: int, epochs: int, device: str, ready: Any, go: Any, done: Any) -> None:

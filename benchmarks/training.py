@@ -36,7 +36,7 @@ from slimtune.compression.training.loop import train_network
 from slimtune.compression.training.precision import Precision, decide
 from slimtune.compression.training.teaching import lessons_of
 from slimtune.measurement.cost import count_cost
-from slimtune.search.trial.allocator import keep_freed_memory
+from slimtune.search.trial.process.allocator import keep_freed_memory
 from slimtune.workload.augment import normalise
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload

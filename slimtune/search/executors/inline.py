@@ -6,8 +6,8 @@ from typing import Any
 
 from slimtune.search.trial.attempt import Aids, AtStage, Work, attempt
 from slimtune.search.trial.driver import Driver
+from slimtune.search.trial.process.timeouts import timed
 from slimtune.search.trial.spec import TrialSpec
-from slimtune.search.trial.timeouts import timed
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,11 @@ from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.running_trial import RunningTrial
 from slimtune.search.executors.stage_news import StageNews
 from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler
-from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.search.trial.attempt import Aids, Judge, Work, attempt, go_on
 from slimtune.search.trial.driver import Driver
+from slimtune.search.trial.process.allocator import keep_freed_memory
+from slimtune.search.trial.process.timeouts import timed
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.timeouts import timed
 
 RETRIES = 2
 """Times a trial is run again after the death of its process; that of its node does not count."""

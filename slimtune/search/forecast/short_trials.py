@@ -9,7 +9,7 @@ from slimtune.compression.training.precision import decide
 from slimtune.conditions import Conditions
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, go_on
-from slimtune.search.trial.devices import is_here
+from slimtune.search.trial.process.devices import is_here
 from slimtune.search.trial.shared_views import FILE as ANSWERS
 from slimtune.search.trial.spec import Outcome, TrialSpec, shared_seed
 from slimtune.search.trial.stage_store import run_origin

@@ -20,7 +20,7 @@ from slimtune.search.settings.layered import merged, set_path
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.settings.references import code_in
 from slimtune.search.setup import reopen_workload
-from slimtune.search.trial.devices import moved_here
+from slimtune.search.trial.process.devices import moved_here
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
 from slimtune.spaces.space import STAGES

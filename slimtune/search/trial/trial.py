@@ -33,8 +33,8 @@ from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.store.files import sha256_bytes
 from slimtune.results.store.record import Metric, TrialRecord, checked
 from slimtune.search.trial.attempt import Aids
-from slimtune.search.trial.devices import check_device, free_memory
 from slimtune.search.trial.lookout import Ended, Lookout
+from slimtune.search.trial.process.devices import check_device, free_memory
 from slimtune.search.trial.removed import pipeline_words, removed
 from slimtune.search.trial.scores import names_of, scores
 from slimtune.search.trial.shared_views import SharedViews

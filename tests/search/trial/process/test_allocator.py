@@ -6,13 +6,13 @@ import sys
 import pytest
 import torch
 
-from slimtune.search.trial.allocator import keep_freed_memory, return_freed_memory
+from slimtune.search.trial.process.allocator import keep_freed_memory, return_freed_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 FAULTS = """
 import resource, sys
 import torch
-from slimtune.search.trial.allocator import keep_freed_memory, return_freed_memory
+from slimtune.search.trial.process.allocator import keep_freed_memory, return_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 

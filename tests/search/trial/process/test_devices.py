@@ -4,7 +4,7 @@ import pytest
 
 from slimtune.conditions import Conditions
 from slimtune.errors import TrialError, UserError
-from slimtune.search.trial.devices import check_device, free_memory, is_here, moved_here
+from slimtune.search.trial.process.devices import check_device, free_memory, is_here, moved_here
 from slimtune.search.trial.spec import TrialSpec
 
 FAR = "cuda:99"

@@ -7,10 +7,10 @@ import pytest
 from slimtune.conditions import Conditions
 from slimtune.errors import TrialTimeoutError
 from slimtune.search.executors.inline import InlineExecutor
-from slimtune.search.trial import timeouts
 from slimtune.search.trial.driver import SpecList
+from slimtune.search.trial.process import timeouts
+from slimtune.search.trial.process.timeouts import Timed, alarm, timed
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.timeouts import Timed, alarm, timed
 
 
 @pytest.fixture(autouse=True)

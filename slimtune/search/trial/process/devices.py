@@ -5,7 +5,7 @@ import gc
 import torch
 
 from slimtune.errors import TrialError, UserError
-from slimtune.search.trial.allocator import return_freed_memory
+from slimtune.search.trial.process.allocator import return_freed_memory
 from slimtune.search.trial.spec import TrialSpec
 
 
