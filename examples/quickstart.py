@@ -1,8 +1,8 @@
 # %% [markdown]
 # # slimtune in one sitting
 #
-# Search for small, fast versions of a classifier of handwritten digits, look at the result, and use
-# one. Open this file as a notebook (VS Code and Jupytext do), or run it:
+# Search for small, fast versions of a classifier of handwritten digits, look at the result, and
+# use one. Open this file as a notebook (VS Code and Jupytext do), or run it:
 # `python examples/quickstart.py`. It takes some minutes on two cores.
 
 # %%
@@ -24,8 +24,8 @@ folder = Path(tempfile.mkdtemp(prefix="slimtune-"))
 run = st.search(preset="demo", trials=40, out=folder / "run")
 
 # %% [markdown]
-# The answer is the front: the trials that no other trial dominates. `accuracy` is measured on images
-# that the search selected on, `test_accuracy` on images that nothing was selected on.
+# The answer is the front: the trials that no other trial dominates. `accuracy` is measured on
+# images that the search selected on, `test_accuracy` on images that nothing was selected on.
 
 # %%
 front = run.front()

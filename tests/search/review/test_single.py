@@ -60,7 +60,7 @@ def test_a_stage_that_is_not_kept_is_refused_with_what_there_is(folder: RunFolde
     with pytest.raises(UserError, match="cannot start at quantize.*is --from-stage train$"):
         begin(folder, "quantize")
     shutil.rmtree(folder.stages().path)
-    with pytest.raises(UserError, match="cannot begin with train.*possible is its whole recipe$"):
+    with pytest.raises(UserError, match="cannot start at train.*possible is its whole recipe$"):
         begin(folder, "train")
 
 
