@@ -156,7 +156,8 @@ def pick_row(
     Limits are kept by the values that the search selected on (validation accuracy, never test
     accuracy). The knee is the allowed member nearest to the best of the whole front, so a limit
     that the knee keeps anyway does not move it. Collapsed members (see
-    `results.pareto.caveats`) are passed over, unless a least accuracy allows them or there are no others.
+    `results.pareto.caveats`) are passed over, unless a least accuracy allows them or there are
+    no others.
 
     Args:
         front: a column ``trial`` and one an objective.
