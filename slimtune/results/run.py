@@ -122,8 +122,8 @@ class Run(RunRepr):
 
         Columns: ``trial``; one an objective, in its unit; ``test_accuracy`` if it was measured;
         ``accuracy_standard_error``; ``pipeline``; ``within_noise_of``, ``collapsed`` (see
-        `caveats`); ``knee`` (True in one row); ``size_ratio`` and ``latency_ratio``, how
-        many times smaller and faster than the baseline.
+        `results.pareto.caveats`); ``knee`` (True in one row); ``size_ratio`` and
+        ``latency_ratio``, how many times smaller and faster than the baseline.
 
         When the joint measurement covers every member, ``latency_ms`` is the one measured
         together, the trial's own moves to ``trial_latency_ms``, and members that the better

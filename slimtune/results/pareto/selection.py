@@ -92,7 +92,7 @@ def objectives_of(front: pd.DataFrame) -> list[Objective]:
 
 
 def sound(front: pd.DataFrame) -> np.ndarray:
-    """Return which members have not collapsed (see `caveats`), (n,); all, if all have."""
+    """Return which members have not collapsed (`pareto.caveats`), (n,); all, if all have."""
     if "collapsed" not in front or front["collapsed"].all():
         return np.ones(len(front), dtype=bool)
     return ~front["collapsed"].to_numpy(bool)
@@ -155,8 +155,9 @@ def pick_row(
 
     Limits are kept by the values that the search selected on (validation accuracy, never test
     accuracy). The knee is the allowed member nearest to the best of the whole front, so a limit
-    that the knee keeps anyway does not move it. Collapsed members (see `caveats`) are passed
-    over, unless a least accuracy allows them or there are no others.
+    that the knee keeps anyway does not move it. Collapsed members (see
+    `results.pareto.caveats`) are passed over, unless a least accuracy allows them or there are
+    no others.
 
     Args:
         front: a column ``trial`` and one an objective.

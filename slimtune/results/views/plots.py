@@ -108,7 +108,7 @@ def growth_figure(run: Run) -> bytes | None:
 
 
 def importance_figure(run: Run) -> bytes | None:
-    """Return a PNG: what predicts each objective (`results.report.importance`).
+    """Return a PNG: what predicts each objective (`views.report.importance`).
 
     None with too few complete trials to tell.
 

@@ -192,4 +192,4 @@ def test_the_last_line_counts_the_trials_that_shared_a_beginning(tmp_path: Path)
         )  # fmt: skip
         folder.write_trial(record, {}, {})
     told = _summary(Run(folder), 61)
-    assert told == "done in 1:01 · 3 complete · 2 reused a stage of another trial"
+    assert told == "done in 1 min 1 s · 3 complete · 2 reused a stage of another trial"
