@@ -45,9 +45,8 @@ OF_CONDITIONS = [field.name for field in dataclasses.fields(Conditions)]
 
 def proposer(study, trials=100, **options):
     given = {name: options.pop(name) for name in OF_CONDITIONS if name in options}
-    plan = Plan(options.pop("suggest", suggest), trials, **options)
-    conditions = Conditions(**{"seed": 7, **given})
-    return Proposer(study, plan, objectives=OBJECTIVES, conditions=conditions)
+    plan, conditions = Plan(**{"suggest": suggest, **options}, trials=trials), {"seed": 7, **given}
+    return Proposer(study, plan, objectives=OBJECTIVES, conditions=Conditions(**conditions))
 
 
 def going_on(study, trials=100, **options):
