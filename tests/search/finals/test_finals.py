@@ -336,15 +336,8 @@ def test_a_member_whose_finals_all_failed_leaves_the_front_with_a_word(
     for repeat in (0, 1):
         shutil.rmtree(folder.path / "finals" / FinalKey(members[0], 2, repeat).name)
     events: list[Event] = []
-    both_seeds_of_the_first = (0, 2)
-    run_finals(
-        failing(
-            longer(config, 2, 2),
-            folder,
-            noting(events),
-            lambda number: number in both_seeds_of_the_first,
-        )
-    )
+    both_seeds = (0, 2)  # of the first member
+    run_finals(failing(longer(config, 2, 2), folder, noting(events), both_seeds.__contains__))
     text = dict(events)["warning"]["text"]
     assert text == f"trial {members[0]} leaves the front: at full length it failed with: diverged"
     assert open_run(folder.path).front()["trial"].tolist() == [members[1]]
