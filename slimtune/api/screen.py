@@ -1,0 +1,27 @@
+"""How the functions show how far they are: lines on standard error, in a notebook in the cell."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from rich.console import Console
+
+from slimtune.workload import load_progress
+
+
+def console_for(quiet: bool) -> Console:
+    """Return the console that progress is written to."""
+    # Not as HTML: in a notebook each line would be a picture of its own.
+    return Console(stderr=True, highlight=False, quiet=quiet, force_jupyter=False)
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Return a function that writes one line."""
+    return lambda text: console.print(text, markup=False, soft_wrap=True)
+
+
+def decoding(console: Console) -> AbstractContextManager[None]:
+    """Tell, while the context lasts, how far the reading of images is."""
+    tell = teller(console)
+    return load_progress.listening(
+        lambda done, total: tell(f"decoding images: {done} of {total}"), load_progress.LINES
+    )
