@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slimtune.api.handed_in import Data, Metric, Model, Weights, settings_of
-from slimtune.api.screen import console_for, decoding
-from slimtune.cli.screen.progress import Progress
+from slimtune.api.screen import console_for, decoding, progress_for
 from slimtune.compression.recipe import Recipe
 from slimtune.search.api import search as search_silently
 from slimtune.search.opened import Run
@@ -144,7 +143,7 @@ def search(
     }  # fmt: skip
     if listener is not None:
         return search_silently(given, **options, listener=listener)
-    with Progress(console, Path(out)) as progress:
+    with progress_for(console, Path(out)) as progress:
         run = search_silently(given, **options, listener=progress)
     if missed := run.nearest_miss():
         console.print(f"warning: {missed}", markup=False, soft_wrap=True)

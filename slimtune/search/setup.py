@@ -21,7 +21,8 @@ from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import workload_fingerprint
 from slimtune.workload.objects.weights import take_weights
-from slimtune.workload.own_code import called
+from slimtune.workload.own_code import called, object_key
+from slimtune.workload.sources.fit import split_options
 from slimtune.workload.splits import split_dataset
 from slimtune.workload.types import Architecture, Augmentation, Dataset, Workload
 from slimtune.workload.zoo.build import build
@@ -274,5 +275,7 @@ def _channel_words(network: nn.Module, dataset: Dataset) -> str:
         return ""
     way_out = "let it take in_channels"
     if first.in_channels in (1, 3):
-        way_out += f", or convert the images: --data '{dataset.name}@channels={first.in_channels}'"
+        way_out += f", or convert the images to {first.in_channels}"
+        if object_key(split_options(dataset.name)[0]) is None:
+            way_out += f": --data '{dataset.name}@channels={first.in_channels}'"
     return f"the model expects {first.in_channels} channels, the data has {channels}; {way_out}"

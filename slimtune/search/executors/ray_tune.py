@@ -30,7 +30,7 @@ from slimtune.search.executors.mailbox import make_mailbox
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.running_trial import RunningTrial
 from slimtune.search.executors.stage_news import StageNews
-from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler
+from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler, SilentReporter
 from slimtune.search.trial.allocator import keep_freed_memory
 from slimtune.search.trial.attempt import (
     Aids,
@@ -140,6 +140,7 @@ def _fit(
             name="search",
             storage_path=folder,
             verbose=0,
+            progress_reporter=SilentReporter(),
             # Tune would not try again where a process dies before its trial has begun: see `died`.
             failure_config=tune.FailureConfig(max_failures=0),
             callbacks=[watch],

@@ -171,4 +171,5 @@ def _is_function(data: Any) -> bool:
 def _in_words(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
-    return f"{type(value).__name__} {shortened(value, 40)}"
+    words = shortened(value, 40)
+    return type(value).__name__ if " at 0x" in words else f"{type(value).__name__} {words}"

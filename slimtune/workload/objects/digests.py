@@ -97,7 +97,9 @@ def _network_parts(network: nn.Module) -> Iterator[object]:
 
 
 def _function_parts(function: FunctionType) -> Iterator[object]:
-    yield _source(function) or _code_parts(function.__code__)
+    # The source of a lambda is its whole line, which may hold another one.
+    source = "" if function.__name__ == "<lambda>" else _source(function)
+    yield source or _code_parts(function.__code__)
     yield from (function.__defaults__, function.__kwdefaults__)
     for cell in function.__closure__ or ():
         try:
