@@ -65,7 +65,8 @@ class NotebookProgress(Progress):
         self._live = True  # there is a picture, so that single trials need no lines
         self._lines: list[str] = []
         self._drawn = clock()
-        self._show, self._redraw = show, _ignore
+        self._show = show
+        self._redraw: Redraw = _ignore
 
     def __enter__(self) -> Self:
         """Begin the output."""
