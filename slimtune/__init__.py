@@ -6,41 +6,94 @@
 >>> best = run.pick("knee", min_accuracy=0.95)                                  # doctest: +SKIP
 >>> best.export("deploy"); net = best.load()                                    # doctest: +SKIP
 
-What the command line does besides has a function too: `st.compress`, `st.doctor`, `st.compare`,
-`st.evaluate`; and `st.open_run` opens a run again.
+``model`` and ``data`` may be your own objects too: a trained module, a function or class that
+makes one, arrays, torch datasets; see `search`. What the command line does besides has a function
+too: `compress`, `doctor`, `compare`, `evaluate`; and `open_run` opens a run again.
 
 The names below are loaded when first used, so that ``import slimtune`` and the command line's
 help need no torch.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from slimtune.version import __version__
+from slimtune.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from slimtune.api.checking import doctor as doctor
+    from slimtune.api.compressing import CompressedModel as CompressedModel
+    from slimtune.api.compressing import compress as compress
+    from slimtune.api.measuring import compare as compare
+    from slimtune.api.measuring import evaluate as evaluate
+    from slimtune.api.searching import search as search
+    from slimtune.compression.distillation import DISTILLATION as DISTILLATION
+    from slimtune.compression.pruning import PRUNING as PRUNING
+    from slimtune.compression.quantization import QUANTIZATION as QUANTIZATION
+    from slimtune.compression.recipe import Recipe as Recipe
+    from slimtune.errors import SlimtuneError as SlimtuneError
+    from slimtune.errors import UserError as UserError
+    from slimtune.results.objectives import OBJECTIVES as OBJECTIVES
+    from slimtune.results.objectives import Objective as Objective
+    from slimtune.results.store.record import TrialRecord as TrialRecord
+    from slimtune.search.forecast.checkup import Checkup as Checkup
+    from slimtune.search.opened import Member as Member
+    from slimtune.search.opened import Run as Run
+    from slimtune.search.opened import open_run as open_run
+    from slimtune.search.saved import load_model as load_model
+    from slimtune.spaces.presets import PRESETS as PRESETS
+    from slimtune.spaces.space import Space as Space
+    from slimtune.workload.sources import SOURCES as SOURCES
+    from slimtune.workload.types import Augmentation as Augmentation
+    from slimtune.workload.types import Dataset as Dataset
+    from slimtune.workload.types import Split as Split
+    from slimtune.workload.zoo import ZOO as ZOO
 
 _HOMES = {
-    "compare": "slimtune.api",
-    "compress": "slimtune.api",
-    "doctor": "slimtune.api",
-    "evaluate": "slimtune.api",
+    "Augmentation": "slimtune.workload.types",
+    "Checkup": "slimtune.search.forecast.checkup",
+    "CompressedModel": "slimtune.api.compressing",
+    "DISTILLATION": "slimtune.compression.distillation",
+    "Dataset": "slimtune.workload.types",
+    "Member": "slimtune.search.opened",
+    "OBJECTIVES": "slimtune.results.objectives",
+    "Objective": "slimtune.results.objectives",
+    "PRESETS": "slimtune.spaces.presets",
+    "PRUNING": "slimtune.compression.pruning",
+    "QUANTIZATION": "slimtune.compression.quantization",
     "Recipe": "slimtune.compression.recipe",
     "Run": "slimtune.search.opened",
+    "SOURCES": "slimtune.workload.sources",
     "SlimtuneError": "slimtune.errors",
+    "Space": "slimtune.spaces.space",
+    "Split": "slimtune.workload.types",
+    "TrialRecord": "slimtune.results.store.record",
     "UserError": "slimtune.errors",
+    "ZOO": "slimtune.workload.zoo",
+    "compare": "slimtune.api.measuring",
+    "compress": "slimtune.api.compressing",
+    "doctor": "slimtune.api.checking",
+    "evaluate": "slimtune.api.measuring",
     "load_model": "slimtune.search.saved",
     "open_run": "slimtune.search.opened",
+    "search": "slimtune.api.searching",
 }
+"""Public name -> the module that it is loaded from; a test holds it against the imports above."""
 
-__all__ = ["__version__", *_HOMES, "search"]
+__all__ = ["__version__", *_HOMES]
 
+# `slimtune.search` is a package of ours and a function of the users'. Python gives the package to
+# this module as an attribute when it is first imported, and never again. So it is imported here
+# and the attribute taken away: from now on the name is looked up below, as every public name.
+import_module("slimtune.search")
+del globals()["search"]
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from its home."""
-    if name == "search":  # the package itself is callable
-        return import_module("slimtune.search")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'slimtune' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a type checker would let every misspelt name pass
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name from its home."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'slimtune' has no attribute '{name}'")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -55,8 +55,8 @@ LIGHT = {"torch", "torchvision", "ray", "optuna", "onnx", "onnxruntime", "torch_
 
 
 def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
-    """Yield every module a file imports, wherever in the file it does."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Yield every module a file imports, wherever in the file it does, but not for types alone."""
+    for node in ast.walk(running(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -64,9 +64,19 @@ def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
             yield node.module or "", node
 
 
+def running(tree: ast.Module) -> ast.Module:
+    """Return a file without what stands under ``if TYPE_CHECKING:``, which never runs."""
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    return tree
+
+
 def ours(path: Path) -> set[str]:
     """Return the modules of ours that a file needs, also those that it names in a string."""
-    tree = ast.parse(path.read_text())
+    tree = running(ast.parse(path.read_text()))
     found = {
         node.value
         for node in ast.walk(tree)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from slimtune.errors import UserError
 from slimtune.results.delivery.delivery import FORMATS, export_member
@@ -11,7 +11,10 @@ from slimtune.results.reprs import MemberRepr
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 
-Loader = Callable[[Path], Any]
+if TYPE_CHECKING:
+    from torch import nn
+
+Loader = Callable[[Path], "nn.Module"]
 """Makes a torch module of a trial's folder; handed in, for results know no torch."""
 
 
@@ -42,7 +45,7 @@ class Member(MemberRepr):
         """
         return export_member(self.folder, self.number, folder, formats)
 
-    def load(self) -> Any:
+    def load(self) -> "nn.Module":
         """Return the model as a torch module in eval mode, read without pickle.
 
         See `slimtune.load_model` for how near it comes to model.onnx.

@@ -1,5 +1,6 @@
 """The command line's search as one Python call that shows nothing; `slimtune.api` shows it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,23 @@ from slimtune.workload import own_code
 
 
 def search(
+    settings: Mapping[str, Any],
     *,
     out: str | Path,
     preset: str | None = None,
     listener: Listener = ignore_events,
     resume: bool = False,
     allow_code: bool = False,
-    **settings: Any,
 ) -> Run:
-    """Search without showing anything; see `slimtune.api.search`.
+    """Search without showing anything; see `slimtune.api.searching.search`.
+
+    Args:
+        settings: of the search; the code that they name may run. None is as if not given.
+        out: folder of the run.
+        preset: name of a ready-made search to start from.
+        listener: told what happens.
+        resume: go on with the run in ``out``, if there is one.
+        allow_code: run code that the resumed run names.
 
     Raises:
         UserError: a setting that breaks a rule, or data and weights that cannot be used.

@@ -4,13 +4,17 @@ import html
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from slimtune.errors import SlimtuneError
 from slimtune.results import run as runs
+from slimtune.results.member import Member as Member
 from slimtune.results.reprs import run_words
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.views.tables import front_table
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,5 +67,6 @@ def open_run(path: str | Path) -> Run:
     return Run(RunFolder.open(path), loader=_load)
 
 
-def _load(folder: Path) -> Any:
-    return import_module("slimtune.search.saved").load_model(folder)
+def _load(folder: Path) -> "nn.Module":
+    module: nn.Module = import_module("slimtune.search.saved").load_model(folder)
+    return module

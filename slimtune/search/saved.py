@@ -1,7 +1,7 @@
 """A compressed network back from its trial folder, without pickle: architecture, then shapes."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from slimtune.results.store.integrity import WEIGHTS, fault_in, recorded_in
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.computed_weights import fold_computed_weights
+from slimtune.workload.objects.networks import network_reference
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
 
 
 def load_model(
-    folder: Path | str, *, allow_code: bool = False, model: str | None = None
+    folder: Path | str,
+    *,
+    allow_code: bool = False,
+    model: str | nn.Module | Callable[..., nn.Module] | None = None,
 ) -> nn.Module:
     """Return the torch module that a trial folder or an export holds, in eval mode.
 
@@ -34,8 +38,9 @@ def load_model(
     Args:
         folder: holds ``model.safetensors`` and ``model.json``.
         allow_code: run the code that model.json names, if its network is of the user's own.
-        model: take this reference instead of the one in model.json, such as where the file
-            with the code has moved; code that is named here may run.
+        model: build the network by this instead of what model.json names: a reference, such as
+            where the file with the code has moved, or, of a network that was handed in as an
+            object, that class, function or module again. What is named here may run.
 
     Raises:
         ConfigError: model.json names code, and nobody allowed to run it.
@@ -58,7 +63,7 @@ def load_model(
             f"{folder / 'model.json'}: names no architecture; restore the file from a copy"
         ) from None
     if model is not None:
-        architecture = dataclasses.replace(architecture, name=model)
+        architecture = dataclasses.replace(architecture, name=network_reference(model, "model"))
     if allow_code or model is not None:
         own_code.allow_code(architecture.name)
     network = resize_to(fold_computed_weights(build(architecture)), read_weights(weights))

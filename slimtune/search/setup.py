@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +17,12 @@ from slimtune.results.store.integrity import check_stored
 from slimtune.search.saved import load_model
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.own_code import check_code_unchanged
-from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
+from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.fingerprint import workload_fingerprint
+from slimtune.workload.objects.weights import take_weights
+from slimtune.workload.own_code import called, object_key
+from slimtune.workload.sources.fit import split_options
 from slimtune.workload.splits import split_dataset
 from slimtune.workload.types import Architecture, Augmentation, Dataset, Workload
 from slimtune.workload.zoo.build import build
@@ -117,10 +119,10 @@ def _network(
     torch.manual_seed(seed)
     network = build(architecture)
     if weights is not None:
-        if taken := load_and_fold(network, Path(weights)):
-            note(f"{weights}: {taken}")
+        if taken := take_weights(network, weights, architecture.name):
+            note(f"{called(weights)}: {taken}")
     fold_computed_weights(network)
-    _try_forward(network, architecture.name, dataset)
+    _try_forward(network, called(architecture.name), dataset)
     return network.eval()
 
 
@@ -273,5 +275,7 @@ def _channel_words(network: nn.Module, dataset: Dataset) -> str:
         return ""
     way_out = "let it take in_channels"
     if first.in_channels in (1, 3):
-        way_out += f", or convert the images: --data '{dataset.name}@channels={first.in_channels}'"
+        way_out += f", or convert the images to {first.in_channels}"
+        if object_key(split_options(dataset.name)[0]) is None:
+            way_out += f": --data '{dataset.name}@channels={first.in_channels}'"
     return f"the model expects {first.in_channels} channels, the data has {channels}; {way_out}"

@@ -20,7 +20,7 @@ _ZIP, _LEGACY = b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _BARE_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save begins otherwise
 
 
-def load_weights(model: nn.Module, path: Path) -> str:
+def load_weights(model: nn.Module, path: Path, content: Any = None) -> str:
     """Load a weights file into ``model``, in place; every tensor must find its like.
 
     Files of safetensors, whatever they are called, are read by safetensors, all others by
@@ -32,6 +32,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
     Args:
         model: receives the weights; left as it was when the file is refused.
         path: the file.
+        content: what it holds, if that is known: a state dict, or what one is wrapped in.
 
     Returns:
         What was taken and what was left, in words, where other weights in the file would fit, or
@@ -43,7 +44,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
             weights that are not finite.
     """
     path = Path(path)
-    found, words = _chosen(model, sets_in(content := _read(path)), path, content)
+    content = _read(path) if content is None else content
+    found, words = _chosen(model, sets_in(content), path, content)
     weights = _without_selections(model, found.tensors)
     _check_names(model, weights, path)
     _check_shapes(model, weights, path)

@@ -51,12 +51,13 @@ def fold_computed_weights(network: nn.Module) -> nn.Module:
     return network
 
 
-def load_and_fold(network: nn.Module, path: Path) -> str:
+def load_and_fold(network: nn.Module, path: Path, content: Any = None) -> str:
     """Load a weights file into a network and fold what it computes, in place.
 
     Args:
         network: just built.
         path: a file with the numbers that are trained, or with the weights in use.
+        content: as of `load_weights`.
 
     Returns:
         As `load_weights`.
@@ -66,13 +67,13 @@ def load_and_fold(network: nn.Module, path: Path) -> str:
     """
     if _computes(network):
         try:
-            taken = load_weights(network, path)
+            taken = load_weights(network, path, content)
         except ModelError:  # it may hold the weights in use, as after another loading
             fold_computed_weights(network)
         else:
             fold_computed_weights(network)
             return taken
-    return load_weights(network, path)
+    return load_weights(network, path, content)
 
 
 def detach_computed_weights(network: nn.Module) -> None:

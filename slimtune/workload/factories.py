@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 from slimtune.errors import UserError
-from slimtune.workload.own_code import load_code
+from slimtune.workload.own_code import called, load_code
 
 
 def call_factory(reference: str, kind: type[UserError], **offered: Any) -> Any:
@@ -22,29 +22,29 @@ def call_factory(reference: str, kind: type[UserError], **offered: Any) -> Any:
         ConfigError: nobody allowed to run this code.
         UserError: of ``kind``: it cannot be loaded, wants other arguments, or fails.
     """
-    factory = load_code(reference, kind)
+    factory, name = load_code(reference, kind), called(reference)
     if not callable(factory):
-        raise kind(f"{reference} is {type(factory).__name__}, expected a function or a class")
+        raise kind(f"{name} is {type(factory).__name__}, expected a function or a class")
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):  # built in
         parameters = ()  # type: ignore[assignment]
     everything = any(p.kind is p.VAR_KEYWORD for p in parameters)
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    given = {name: value for name, value in offered.items() if everything or name in names}
+    given = {key: value for key, value in offered.items() if everything or key in names}
     required = [
         p.name
         for p in parameters
         if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
-    if missing := [name for name in required if name not in given]:
+    if missing := [each for each in required if each not in given]:
         can = ", ".join(offered) or "none"
         raise kind(
-            f"{reference} needs the argument '{missing[0]}', which slimtune does not give "
-            f"(it gives, by name: {can}); give it a default"
+            f"{name} needs the argument '{missing[0]}', which slimtune does not give "
+            f"(it gives, by name: {can}); give it a default, or set it by functools.partial"
         )
     try:
         return factory(**given)
     except (Exception, SystemExit) as error:  # the user's own
         words = (str(error).splitlines() or [""])[0]
-        raise kind(f"{reference} raised {type(error).__name__}: {words}") from error
+        raise kind(f"{name} raised {type(error).__name__}: {words}") from error

@@ -4,6 +4,7 @@ To load a reference is to run the code it names, so each needs consent first: ty
 line or passed from Python it has it (`allow_code`); read from a config, a run or a saved model
 it has not, until somebody says ``--allow-code`` (`allow_all_code`). A file's module has a name
 made of its path; its folder is importable while it loads and, behind all others, afterwards.
+Objects that were handed in as such (`keep_object`) have consent: nothing is loaded.
 """
 
 import hashlib
@@ -26,6 +27,14 @@ _REFERENCE = re.compile(
     r"(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)"
     r"|(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<thing>[A-Za-z_]\w*)"
 )
+_OBJECT = re.compile(r"object\.(?P<key>[a-z]+)_[0-9a-f]{12}:[A-Za-z_]\w*")
+_AGAIN = {
+    "model": "st.search(..., resume=True, model=...) or st.load_model(FOLDER, model=...)",
+    "data": "st.search(..., resume=True, data=...)",
+    "metric": "st.search(..., resume=True, objectives=...)",
+    "weights": "weights=...",
+}
+"""What an object was handed in as -> how to hand it in again."""
 _OUTSIDE = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 
 
@@ -71,6 +80,30 @@ def anchored_code(reference: str) -> str:
     return f"{Path(match['file']).expanduser().absolute()}:{match['name']}"
 
 
+def object_key(reference: str) -> str | None:
+    """Return what an object was handed in as, such as ``"model"``; None where it is code."""
+    match = _OBJECT.fullmatch(reference)
+    return None if match is None else match["key"]
+
+
+def called(reference: str) -> str:
+    """Return what messages call a reference; an object by the name that its user knows."""
+    key = object_key(reference)
+    return reference if key is None else f"{key} {reference.partition(':')[2]}"
+
+
+def keep_object(reference: str, thing: Any, modules: Sequence[ModuleType] = ()) -> None:
+    """Let a reference stand for an object that was handed in, while this process lasts.
+
+    Args:
+        reference: ``object.KEY_DIGEST:NAME``.
+        thing: what it stands for.
+        modules: files of the user's that its code is in.
+    """
+    _loaded[reference] = thing
+    _modules[reference] = list(modules)
+
+
 def allow_code(*references: str) -> None:
     """Let this process load these references; relative files are those of the current folder."""
     _permission.references.update(map(anchored_code, references))
@@ -97,7 +130,9 @@ def is_all_allowed() -> bool:
 
 
 def is_allowed(reference: str) -> bool:
-    """Return whether this process may load the reference."""
+    """Return whether this process may load the reference; an object is there, or cannot be."""
+    if object_key(reference) is not None:
+        return True
     return _permission.everything or anchored_code(reference) in _permission.references
 
 
@@ -117,6 +152,12 @@ def load_code(reference: str, kind: type[UserError] = ConfigError) -> Any:
         raise ConfigError(
             f"code reference '{reference}' in a config or a stored run needs --allow-code, "
             "because loading it runs that code"
+        )
+    if reference not in _loaded and (key := object_key(reference)) is not None:
+        raise kind(
+            f"{reference} was handed in as a Python object, which this process does not have; "
+            f"hand it in again ({_AGAIN.get(key, 'in Python')}), or put what makes it into a "
+            "file and name it FILE.py:NAME"
         )
     if reference not in _loaded:
         match = _REFERENCE.fullmatch(reference)
@@ -154,8 +195,8 @@ def local_files(reference: str) -> list[Path]:
 
 
 def code_digest(reference: str) -> str:
-    """Return a SHA-256 over the content of `local_files`."""
-    digest = hashlib.sha256()
+    """Return a SHA-256 over the content of `local_files`; an object's name says its content."""
+    digest = hashlib.sha256(reference.encode() if object_key(reference) else b"")
     for file in local_files(reference):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()

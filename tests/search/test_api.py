@@ -9,7 +9,6 @@ from slimtune.errors import UserError
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trails": 3}, "Did you mean 'trials'"),
         ({"preset": "dmeo"}, "Did you mean 'demo'"),
         ({"model": "resnt20", "data": "digits"}, "Did you mean 'resnet20'"),
         ({"data": "digts"}, "Did you mean 'digits'"),
@@ -21,6 +20,11 @@ def test_a_wrong_setting_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=message):
         st.search(out=tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_setting_is_refused_as_of_any_function(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
+        st.search(out=tmp_path / "run", trails=3)
 
 
 def test_the_folder_may_be_given_as_text(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from slimtune.compression.training.loop import network_accuracy
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
+from slimtune.search import setup
 from slimtune.search.review.once import compress_once
 from slimtune.search.saved import load_model
 from slimtune.search.settings.config import SearchConfig, make_config
@@ -172,7 +173,7 @@ def test_a_run_of_an_older_version_keeps_the_normalisation_that_it_recorded(
 ) -> None:
     half = replace(load_dataset("digits"), mean=(0.5,), std=(0.5,))
     old = Stored(digits_run, normalised_by=None, normalisation=None)
-    monkeypatch.setattr("slimtune.search.setup.load_dataset", lambda name: half)
+    monkeypatch.setattr(setup, "load_dataset", lambda name: half)
     found = reopen_workload(old, old.config)  # type: ignore[arg-type]
     assert found.mean == pytest.approx(digits.mean) and found.std == pytest.approx(digits.std)
 
@@ -181,7 +182,7 @@ def test_a_run_goes_on_with_no_other_normalisation_of_the_users(
     digits_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = replace(load_dataset("digits"), mean=(0.5,), std=(0.5,), normalised_by="data")
-    monkeypatch.setattr("slimtune.search.setup.load_dataset", lambda name: half)
+    monkeypatch.setattr(setup, "load_dataset", lambda name: half)
     typed = Stored(digits_run, normalised_by="data")
     with pytest.raises(RunError, match="has changed since"):
         reopen_workload(typed, typed.config)  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ from slimtune.search.executors.ray_folder import tune_folder
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.executors.running_trial import RunningTrial
 from slimtune.search.executors.stage_news import StageNews
-from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler
+from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler, SilentReporter
 from slimtune.search.trial.attempt import Aids, Judge, Work, attempt, go_on
 from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.process.allocator import keep_freed_memory
@@ -130,6 +130,7 @@ class RayExecutor:
                 name="search",
                 storage_path=str(folder),
                 verbose=0,
+                progress_reporter=SilentReporter(),
                 # Tune would not try again where a process dies before its trial has begun:
                 # see `died`.
                 failure_config=tune.FailureConfig(max_failures=0),

@@ -1,8 +1,9 @@
-"""Ray Tune's trial scheduler that ends trials by slimtune's own rule."""
+"""What Ray Tune is given in place of its own: who ends trials, and what it shows."""
 
 from collections.abc import Callable
 from typing import Any
 
+from ray.tune import ProgressReporter
 from ray.tune.schedulers import FIFOScheduler
 
 REPORT = "report"
@@ -29,3 +30,14 @@ class JudgingScheduler(FIFOScheduler):
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as nothing, as the searcher does: Tune's snapshots are never read."""
         return {}
+
+
+class SilentReporter(ProgressReporter):
+    """Shows nothing. In a notebook, Tune's own would wipe the output of the cell."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        """Return that there is nothing to report."""
+        return False
+
+    def report(self, trials: list[Any], done: bool, *sys_info: str) -> None:
+        """Report nothing."""

@@ -31,8 +31,9 @@ from slimtune.workload.normalisation import (
     in_words,
     option_of,
 )
+from slimtune.workload.own_code import object_key
 from slimtune.workload.sources.assembly import channel_statistics
-from slimtune.workload.sources.fit import with_options
+from slimtune.workload.sources.fit import split_options, with_options
 from slimtune.workload.types import Split, Workload
 
 IMAGES = 300
@@ -111,6 +112,10 @@ class WeightsCheck:
         if self.better is None:
             return ""
         way_out = f"type --data '{self.data}'"
+        if object_key(split_options(self.data)[0]) is not None:
+            pairs = (part.split("=") for part in self.better.option.split(","))
+            words = ", ".join(f"'{key}': '{value}'" for key, value in pairs)
+            way_out = f"give preprocessing={{{words}}}"
         if self.what != "baseline":
             way_out = f"give a {self.what.split()[0]} that was trained with the baseline's"
         return (
@@ -156,9 +161,19 @@ def check_given_weights(
     for check in (*looked_at(config, workload), *_students(config, workload)):
         refused = given.get(check.what) is not None and not config.allow_weak_baseline
         if check.is_near_chance and refused:
-            raise ModelError(f"{check.warning()}; or continue anyway with --allow-weak-baseline")
+            raise ModelError(
+                f"{check.warning()}{_untrained_words(given[check.what])}; or continue anyway "
+                "with --allow-weak-baseline"
+            )
         if text := check.warning():
             warn(text)
+
+
+def _untrained_words(weights: str | None) -> str:
+    """Return the way out for a module that was handed in without having been trained."""
+    if weights is None or object_key(weights) != "model":
+        return ""
+    return "; a module is taken as trained: give what makes it to have it trained here"
 
 
 def looked_at(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from slimtune.compression.training.loop import network_logits
 from slimtune.errors import DataError
 from slimtune.measurement.accuracy import accuracy
@@ -14,8 +16,10 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import load_network, reopen_workload
 from slimtune.search.trial.trial import LATENCY_SECONDS
+from slimtune.workload.checkpoints import weights_bytes
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.normalisation import in_words
+from slimtune.workload.own_code import object_key
 from slimtune.workload.types import Dataset, Split, Workload
 from slimtune.workload.zoo.own_numbers import normalised_for
 
@@ -79,9 +83,16 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
         "test_accuracy": score,
         "test_standard_error": standard_error(score, len(dataset.test)),
         "params": sum(p.numel() for p in network.parameters()),
-        "size_bytes": Path(weights).stat().st_size,
+        "size_bytes": _weights_size(weights, network),
         **_notes(dataset),
     }
+
+
+def _weights_size(weights: str, network: nn.Module) -> int:
+    """Return the bytes of a weights file; of weights handed in, of the file they would make."""
+    if object_key(weights) is not None:
+        return len(weights_bytes(network))
+    return Path(weights).stat().st_size
 
 
 def _normalised(model: Path, data: Dataset | Workload) -> dict[str, str]:

@@ -28,6 +28,7 @@ from slimtune.search.settings.preprocessing import PreprocessingSettings, with_p
 from slimtune.search.settings.references import (
     anchored_code,
     anchored_data,
+    anchored_file,
     anchored_metric,
     anchored_networks,
 )
@@ -287,7 +288,7 @@ class SearchConfig(_Settings):
         changes["objectives"] = tuple(map(anchored_metric, self.objectives))
         for name in ("weights", "teacher_weights"):
             if (file := getattr(self, name)) is not None:
-                changes[name] = str(Path(file).expanduser().absolute())
+                changes[name] = anchored_file(file)
         changes["space"] = _anchored_student(self.space)
         if isinstance(self.start, tuple):
             changes["start"] = tuple(map(_anchored_student, self.start))

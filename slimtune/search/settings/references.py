@@ -7,7 +7,7 @@ from typing import Any
 from slimtune.errors import ConfigError, shortened
 from slimtune.results.objectives import metric_code
 from slimtune.workload.own_code import anchored_code as anchored_code
-from slimtune.workload.own_code import is_all_allowed, is_code
+from slimtune.workload.own_code import is_all_allowed, is_code, object_key
 from slimtune.workload.sources import SOURCES
 from slimtune.workload.sources.fit import split_options
 from slimtune.workload.zoo.build import FAMILIES
@@ -22,6 +22,11 @@ def anchored_data(reference: str) -> str:
     if colon and Path(path).expanduser().exists():
         return f"{scheme}:{Path(path).expanduser().absolute()}{options}"
     return reference
+
+
+def anchored_file(path: str) -> str:
+    """Return a path from the root of the file system; a name of handed-in weights as it is."""
+    return path if object_key(path) else str(Path(path).expanduser().absolute())
 
 
 def anchored_metric(objective: str) -> str:

@@ -48,7 +48,8 @@ def from_arrays(name: str, arrays: Mapping[str, object], fit: Fit) -> Dataset:
         if other is not None and other.images.shape[1:] != train.images.shape[1:]:
             raise DataError(
                 f"{name}: all images must have one shape, but train has "
-                f"{train.images.shape[1:]} and others {other.images.shape[1:]}; add @size=HxW"
+                f"{train.images.shape[1:]} and others {other.images.shape[1:]}; resize them, "
+                "or add @size=HxW to the reference"
             )
     made = natural_images(name, train, test, _classes(name, arrays, train), validation)
     return dataclasses.replace(made, notes=tuple(notes))
@@ -93,7 +94,7 @@ def _split(name: str, arrays: Mapping[str, object], part: str, fit: Fit) -> Spli
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(
             f"{name}: y_{part} must be integers of shape (n,), but is {labels.dtype} of shape "
-            f"{labels.shape}; number the classes from 0"
+            f"{labels.shape}; number the classes from 0{_label_words(labels)}"
         )
     if len(images) != len(labels):
         counts = f"x_{part} has {len(images)} images, y_{part} {len(labels)} labels"
@@ -110,8 +111,7 @@ def _images(what: str, images: np.ndarray) -> np.ndarray:
     """Return images as uint8, (n, height, width, channels)."""
     if images.dtype != np.uint8:
         raise DataError(
-            f"{what} must be uint8 pixels, 0..255, but is {images.dtype}; convert it, such as by "
-            "(x * 255).round().astype('uint8')"
+            f"{what} must be uint8 pixels, 0..255, but is {images.dtype}{_pixel_words(images)}"
         )
     if images.ndim == 3:
         images = images[..., np.newaxis]
@@ -124,6 +124,30 @@ def _images(what: str, images: np.ndarray) -> np.ndarray:
         f"{what} must be (n, height, width), or with 1 to {_MOST_CHANNELS} channels behind it or "
         f"before height, but has shape {images.shape}"
     )
+
+
+def _pixel_words(images: np.ndarray) -> str:
+    """Return what pixels of another type are, and how they become uint8."""
+    if images.dtype.kind not in "fiu" or images.size == 0:
+        return "; give the images as one array of numbers"
+    low, high = images.min(), images.max()
+    if low < 0:
+        return (
+            f" from {low:.3g} to {high:.3g}; give the pixels from before they were normalised: "
+            "slimtune does that by itself (preprocessing: mean and std)"
+        )
+    factor = "x" if high > 1 else "(x * 255)"
+    rounded = ".round()" if images.dtype.kind == "f" else ""
+    return f" from {low:.3g} to {high:.3g}; convert it by {factor}{rounded}.astype('uint8')"
+
+
+def _label_words(labels: np.ndarray) -> str:
+    """Return how labels of another form become integers."""
+    if labels.ndim == 2:
+        return ": y.argmax(axis=1), if each row has a 1 for its class"
+    if labels.ndim == 1 and labels.dtype.kind == "f":
+        return ": y.astype('int64')"
+    return ": classes, y = np.unique(y, return_inverse=True)" if labels.ndim == 1 else ""
 
 
 def _classes(name: str, arrays: Mapping[str, object], train: Split) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from slimtune.errors import DataError
 from slimtune.workload.factories import call_factory
 from slimtune.workload.normalisation import NORMALISATIONS, read_numbers, resolved
+from slimtune.workload.own_code import called
 from slimtune.workload.sources.arrays import from_arrays
 from slimtune.workload.sources.assembly import check_labels
 from slimtune.workload.sources.fit import Fit
@@ -30,17 +31,17 @@ def own_data(reference: str, fit: Fit) -> Dataset:
         ConfigError: nobody allowed to run this code.
         DataError: it cannot be loaded, fails, or returns something else.
     """
-    made = call_factory(reference, DataError)
+    made, name = call_factory(reference, DataError), called(reference)
     if isinstance(made, Dataset):
-        return _checked(made, reference, fit)
+        return _checked(made, name, fit)
     if isinstance(made, tuple | list) and len(made) == 4:
         made = dict(zip(("x_train", "y_train", "x_test", "y_test"), made, strict=True))
     if not isinstance(made, Mapping):
         raise DataError(
-            f"{reference} returned {type(made).__name__}, expected arrays by name (x_train, "
+            f"{name} returned {type(made).__name__}, expected arrays by name (x_train, "
             "y_train, ...), four of them, or a slimtune Dataset"
         )
-    return from_arrays(reference, made, fit)
+    return from_arrays(name, made, fit)
 
 
 def _checked(made: Dataset, reference: str, fit: Fit) -> Dataset:

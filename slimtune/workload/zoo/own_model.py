@@ -7,6 +7,7 @@ from torch import nn
 from slimtune.errors import ModelError
 from slimtune.workload.computed_weights import detach_computed_weights
 from slimtune.workload.factories import call_factory
+from slimtune.workload.own_code import called
 from slimtune.workload.zoo.outputs import FirstLogits
 
 
@@ -36,7 +37,8 @@ def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
         in_chans=in_channels,
     )
     if not isinstance(network, nn.Module):
-        raise ModelError(f"{reference} returned {type(network).__name__}, expected nn.Module")
+        kind = type(network).__name__
+        raise ModelError(f"{called(reference)} returned {kind}, expected nn.Module")
     detach_computed_weights(network)
     network.register_forward_hook(FirstLogits(num_classes))
     try:
@@ -45,6 +47,6 @@ def own_model(reference: str, num_classes: int, in_channels: int) -> nn.Module:
         words = (str(error).splitlines() or [""])[0]
         reason = f"{type(error).__name__}: {words}"
         raise ModelError(
-            f"{reference} returned a network that cannot be copied: {reason}"
+            f"{called(reference)} returned a network that cannot be copied: {reason}"
         ) from error
     return network.float().cpu().train()

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from slimtune.compression.training.loop import network_logits
-from slimtune.search.forecast import short_trials
+from slimtune.search.forecast import estimate, short_trials
 from slimtune.search.forecast.estimate import estimate_search, measure_pace
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.final import FinalSettings
@@ -58,12 +58,12 @@ def test_trials_that_fail_are_measured_as_far_as_they_come(
 def test_a_large_training_split_is_measured_in_part(
     digits: Workload, digits_config: SearchConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimtune.search.forecast.estimate.LEAST_IMAGES", 200)
-    monkeypatch.setattr("slimtune.search.forecast.estimate.PART_SECONDS", 0.0)
+    monkeypatch.setattr(estimate, "LEAST_IMAGES", 200)
+    monkeypatch.setattr(estimate, "PART_SECONDS", 0.0)
     recipes = [{"train": {"epochs": 2}}]
     cost = estimate_search(digits_config, digits, recipes, samples=1)
     assert cost.images == 200 < cost.of_images
-    monkeypatch.setattr("slimtune.search.forecast.estimate.PART_SECONDS", 3.0)
+    monkeypatch.setattr(estimate, "PART_SECONDS", 3.0)
     clock = ticking(1.28)  # 128 images a step: 0.01 seconds each
     cost = estimate_search(digits_config, digits, recipes, samples=1, clock=clock)
     assert cost.images == 300

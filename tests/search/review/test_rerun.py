@@ -13,6 +13,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.record import TrialRecord
+from slimtune.search.review import rerun
 from slimtune.search.review.rerun import Comparison, changed, other_numbers, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
@@ -91,7 +92,7 @@ def test_a_worker_is_given_the_code_that_the_run_names(
         outcome: Outcome = pickle.loads(made.read_bytes())
         return outcome
 
-    monkeypatch.setattr("slimtune.search.review.rerun.run_in_worker", in_a_fresh_process)
+    monkeypatch.setattr(rerun, "run_in_worker", in_a_fresh_process)
     again = rerun_trial(run.folder, 0, ray=True)
     assert again.status == "complete", again.reason
     assert again.objectives == run.records[0].objectives

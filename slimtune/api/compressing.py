@@ -1,0 +1,117 @@
+"""`slimtune.compress`: one recipe on one model, without a search."""
+
+from __future__ import annotations  # help shows `Data`, not all that it can be
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from slimtune.api.handed_in import Data, Model, Weights, settings_of, stages_of
+from slimtune.api.screen import console_for, decoding, teller
+from slimtune.cli.verbs.compress import carried_out, read_recipe
+from slimtune.compression.recipe import Recipe
+from slimtune.results.reprs import record_words
+from slimtune.results.store.record import TrialRecord
+from slimtune.search.saved import load_model
+from slimtune.search.settings.config import make_config
+
+
+@dataclass(frozen=True, repr=False)
+class CompressedModel:
+    """What `compress` made.
+
+    Attributes:
+        path: the folder with model.onnx, the weights and the recipe.
+        record: what was asked and measured.
+        baseline: the same of the network as it was.
+    """
+
+    path: Path
+    record: TrialRecord
+    baseline: TrialRecord
+
+    def load(self) -> nn.Module:
+        """Return the model as a torch module in eval mode; see `slimtune.load_model`."""
+        return load_model(self.path)
+
+    def __repr__(self) -> str:
+        """Return it in one line."""
+        before, after = record_words(self.baseline), record_words(self.record)
+        return f"<CompressedModel {self.path}: {self.record.pipeline}; {after}; before: {before}>"
+
+
+def compress(
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    *,
+    out: str | Path,
+    model: Model | None = None,
+    weights: Weights | None = None,
+    data: Data | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    teacher: Model | None = None,
+    teacher_weights: Weights | None = None,
+    validation: Mapping[str, Any] | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    per_trial: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    preset: str | None = None,
+    from_stage: str | Path | None = None,
+    quiet: bool = False,
+) -> CompressedModel:
+    """Carry out one recipe on one model, as ``slimtune compress`` does, without a search.
+
+    Whatever is None is as if not given. `search` says more of the settings that both have.
+
+    Args:
+        recipe: a recipe, its stages such as ``{"prune": {"method": "l1", "amount": 0.5}}``, or
+            a YAML file of them.
+        out: new folder for model.onnx, the weights, the recipe and what was measured.
+        model: the network: a trained module, a class or function that makes one, or a reference.
+            Default ``"resnet20"``.
+        weights: its weights: a file or a state dict. Default: it is trained here.
+        data: arrays, torch datasets, a `slimtune.Dataset`, a function that returns one of them,
+            or a reference. Default ``"cifar10"``.
+        preprocessing: ``{"mean": M, "std": S}``, of pixels scaled to 0..1.
+        teacher: the network that the student learns from. Default: the baseline.
+        teacher_weights: its weights. Default: it is trained here.
+        validation: where validation images come from: ``source`` and ``fraction``.
+        baseline: how the baseline is trained: ``epochs``, ``lr``, ``batch_size``,
+            ``weight_decay``.
+        per_trial: ``precision`` and ``teacher_views``.
+        seed: fixes every random choice, 0..2**31-1. Default 0.
+        preset: name of a ready-made search that model, data and training are taken from.
+        from_stage: go on from a stage that an earlier call saved, such as ``out/stages/prune``.
+        quiet: show no progress.
+
+    Raises:
+        UserError: ``out`` exists, a recipe that the network or the data do not allow, or bad
+            settings; nothing has been trained then.
+        TrialError: the recipe cannot be carried out.
+    """
+    arguments = {name: value for name, value in locals().items() if name in _SETTINGS}
+    console, folder = console_for(quiet), Path(out)
+    stage = None if from_stage is None else Path(from_stage)
+    with decoding(console):
+        config = make_config(settings_of(arguments), preset).anchored()
+        tell = teller(console)
+        before, made = carried_out(config, _recipe(recipe), folder, stage, tell)
+    return CompressedModel(folder, made, before)
+
+
+_SETTINGS = (
+    "model", "weights", "data", "preprocessing", "teacher", "teacher_weights", "validation",
+    "baseline", "per_trial", "seed",
+)  # fmt: skip
+"""Settings of a search that one recipe alone has a use for."""
+
+
+def _recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Mapping):
+        settings_of({"space": recipe})  # code that is named here may run
+        return Recipe.from_dict(dict(stages_of(recipe)))
+    return read_recipe(Path(recipe))
