@@ -5,10 +5,12 @@ A test compares the page with what this would make, so that it cannot go stale.
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from slimtune.registry import Registry
 
 PAGE = Path(__file__).with_name("api.md")
 HEAD = """\
@@ -22,10 +24,16 @@ SECTIONS = {
                                              "slimtune:load_model", "slimtune:compress",
                                              "slimtune:doctor", "slimtune:compare",
                                              "slimtune:evaluate"],
-    "A run and its members": ["slimtune:Run", "slimtune.results.run:Member",
-                              "slimtune.results.store.record:TrialRecord"],
-    "Recipes": ["slimtune:Recipe", "slimtune.compression.stages:Student",
+    "A run and its members": ["slimtune:Run", "slimtune:Member", "slimtune:TrialRecord",
+                              "slimtune:Objective", "slimtune:CompressedModel",
+                              "slimtune:Checkup"],
+    "Data": ["slimtune:Dataset", "slimtune:Split", "slimtune:Augmentation"],
+    "Recipes and spaces": ["slimtune:Recipe", "slimtune:Space",
+                "slimtune.compression.stages:Student",
                 "slimtune.compression.stages:Prune", "slimtune.compression.stages:Train"],
+    "What there is, by name": ["slimtune:PRUNING", "slimtune:QUANTIZATION",
+                               "slimtune:DISTILLATION", "slimtune:ZOO", "slimtune:SOURCES",
+                               "slimtune:PRESETS", "slimtune:OBJECTIVES"],
     "Errors": ["slimtune:SlimtuneError", "slimtune:UserError"],
     "For who adds a method": ["slimtune.compression.pruning.protocol:ChannelPruning",
                               "slimtune.compression.pruning.protocol:WeightPruning",
@@ -55,10 +63,13 @@ def page() -> str:
 
 def _entry(module: str, name: str) -> Iterator[str]:
     thing = getattr(import_module(module), name)
-    if inspect.ismodule(thing):  # `slimtune.search` is a package and a call at once
-        thing = import_module("slimtune.api").search
     shown = f"st.{name}" if module == "slimtune" else f"{module}.{name}"
     yield f"### `{shown}`\n"
+    if isinstance(thing, Mapping | Registry):
+        kind = getattr(thing, "kind", name.lower().removesuffix("s"))
+        names = ", ".join(f"`{each}`" for each in thing)
+        yield f"`st.{name}[NAME]` is the {kind} of that name: {names}.\n"
+        return
     if not inspect.isclass(thing):
         yield _fenced(_signature(thing, shown))
         yield markdown(inspect.getdoc(thing) or "")
@@ -102,7 +113,8 @@ def _signature(function: Any, name: str) -> str:
     text = re.sub(r"\((?:self|cls)(, )?", "(", text, count=1)
     text = re.sub(r"(?<![\w'])(?:[a-z_]+\.)+(?=[A-Z]\w*)", "", text)  # a type without its module
     text = re.sub(r" at 0x[0-9a-f]+", "", re.sub(r"<function (\w+)[^>]*>", r"\1", text))
-    text = re.sub(r"-> '(\w+)'", r"-> \1", text).replace("~", "")
+    text = re.sub(r"""(: |-> )(?:'([^']*)'|"([^"]*)")(?=[,)]| = |$)""", r"\1\2\3", text)
+    text = text.replace("~", "")
     if len(text) <= 96 or "(" not in text:
         return text
     return _wrapped(text)

@@ -185,3 +185,10 @@ def test_recipes_to_start_from_may_be_recipes() -> None:
     assert given["start"][0] == recipe.to_dict()
     assert given["start"][1]["student"]["model"] == "torch.nn.modules.linear:Identity"
     assert settings_of({"start": "auto"}) == {"start": "auto"}
+
+
+def test_what_a_run_suggests_next_can_be_done_with_objects(run: st.Run, tmp_path: Path) -> None:
+    card = (run.pick("accuracy").export(tmp_path / "deploy") / "README.md").read_text()
+    assert 'load_model(".", model=...)' in card and "called `Net`" in card
+    assert 'slimtune.compress("recipe.yaml", model=..., data=..., out="again")' in card
+    assert "--model object." not in card and "--data object." not in card

@@ -118,12 +118,18 @@ def _normalised(facts: CardFacts) -> str:
 
 def _use_in_torch(facts: CardFacts, shape: Sequence[int] | None) -> str:
     own = facts.own_network
-    consent = ", allow_code=True" if own else ""
+    handed_in = own in facts.objects
+    consent = ", model=..." if handed_in else ", allow_code=True" if own else ""
     text = (
         "In PyTorch, with slimtune and without pickle:\n\n```python\n"
         f'import slimtune\n\nnet = slimtune.load_model("."{consent})  # this folder\n```\n\n'
     )
-    if own:
+    if handed_in:
+        text += (
+            f"The network was handed in as a Python object, called {code(own.split(':')[1])}: "
+            "give the function, class or module that makes it as `model`.\n\n"
+        )
+    elif own:
         text += (
             f"The network is built by {code(own)}, which is not in this folder: have it in the "
             'current folder, or name it with `model="FILE.py:NAME"`. Loading it runs it.\n\n'

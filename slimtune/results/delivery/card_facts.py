@@ -77,6 +77,11 @@ class CardFacts:
         return tuple(self.workload.get("code", {}))
 
     @property
+    def objects(self) -> Sequence[str]:
+        """References to what was handed in as Python objects, which no file holds."""
+        return tuple(name for name in self.own_code if name.startswith("object."))
+
+    @property
     def rounds_activations(self) -> bool:
         """Whether the file computes with activations of 8 bits."""
         method, settings = stage_of(self.record.recipe, "quantize")

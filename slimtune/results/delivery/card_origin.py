@@ -79,6 +79,8 @@ def _repeats(facts: CardFacts) -> list[str]:
 
 def how_repeated(facts: CardFacts) -> str:
     """Return the commands that make the model again, and the seed."""
+    if facts.objects:
+        return _with_objects(facts)
     number, final = facts.record.number, facts.final_name
     data = shlex.quote(facts.setting("data"))
     run = shlex.quote(f"runs/{facts.run}")
@@ -97,6 +99,17 @@ def how_repeated(facts: CardFacts) -> str:
         "```\n" + "\n".join(lines) + "\n```\n\n"
         f"The {'final' if final else 'trial'}'s seed is {facts.record.conditions.seed}. "
         "Paths are shortened to their last part, here and in the other files.\n"
+    )
+
+
+def _with_objects(facts: CardFacts) -> str:
+    """Return the Python that makes the model again from what was handed in as objects."""
+    names = ", ".join(code(name) for name in facts.objects)
+    return (
+        "```python\n# the recipe alone, with the objects of the search:\nimport slimtune\n\n"
+        'slimtune.compress("recipe.yaml", model=..., data=..., out="again")\n```\n\n'
+        f"The search was handed Python objects ({names}), which no file holds. The trial's seed "
+        f"is {facts.record.seed}.\n"
     )
 
 

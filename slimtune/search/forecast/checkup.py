@@ -31,6 +31,8 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload
 from slimtune.search.trial.trial import LATENCY_SECONDS
 from slimtune.workload.datasets import load_dataset
+from slimtune.workload.own_code import object_key
+from slimtune.workload.sources.fit import split_options
 from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload
 
@@ -258,6 +260,12 @@ def _command(
     config: SearchConfig, findings: list[Finding], preset: str | None, assignments: Sequence[str]
 ) -> str:
     """Return the search that was asked for, with what works of its methods."""
+    space = _working(config, findings)
+    if any(object_key(split_options(text)[0]) for text in (config.model, config.data)):
+        given = [f'preset="{preset}"'] if preset is not None else []
+        given += [f"{name}=..." for name in ("model", "data")]  # as they were handed in
+        given += [f"space={ {s: {'method': m} for s, m in space.items()} }"] if space else []
+        return f"slimtune.search({', '.join(given)}, out=...)"
     words = ["slimtune", "search"]
     if preset is not None:
         words += ["--preset", preset]
@@ -266,9 +274,17 @@ def _command(
         words += ["--weights", config.weights]
     for assignment in assignments:
         words += ["--set", assignment]
+    for stage, methods in space.items():
+        words += ["--set", f"space.{stage}.method=[{','.join(methods)}]"]
+    return shlex.join(words)
+
+
+def _working(config: SearchConfig, findings: list[Finding]) -> dict[str, list[str]]:
+    """Return the methods that work of each stage where some do not."""
+    working = {}
     for stage, wanted in config.resolved_space().methods.items():
         good = {m for f in findings if f.stage == stage and f.works for m in f.methods}
         fitting = [method for method in wanted if method == "none" or method in good]
         if len(fitting) < len(wanted):
-            words += ["--set", f"space.{stage}.method=[{','.join(fitting or ['none'])}]"]
-    return shlex.join(words)
+            working[stage] = fitting or ["none"]
+    return working
