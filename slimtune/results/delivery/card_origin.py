@@ -109,7 +109,7 @@ def _with_objects(facts: CardFacts) -> str:
         "```python\n# the recipe alone, with the objects of the search:\nimport slimtune\n\n"
         'slimtune.compress("recipe.yaml", model=..., data=..., out="again")\n```\n\n'
         f"The search was handed Python objects ({names}), which no file holds. The trial's seed "
-        f"is {facts.record.seed}.\n"
+        f"is {facts.record.conditions.seed}.\n"
     )
 
 
