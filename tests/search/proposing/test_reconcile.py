@@ -58,12 +58,14 @@ class Search:
         self.study, self.proposer = made
 
     def proposer_of(self, study, trials, sampler, options):
+        options = {"device": "cpu", **options}
+        device = options.pop("device")
         return Proposer(
             study,
             suggest_all if sampler in FLAT else suggest,
             objectives=OBJECTIVES,
             trials=trials,
-            conditions=Conditions(seed=1),
+            conditions=Conditions(seed=1, device=device),
             key=str,
             sampler=sampler,
             **options,
@@ -136,9 +138,9 @@ def test_a_trial_that_runs_again_does_so_on_the_device_that_there_is_now(tmp_pat
     search = Search(tmp_path / "run", device="cuda:0")
     search.run(2)
     running = search.proposer.ask()
-    assert running.device == "cuda:0"
+    assert running.conditions.device == "cuda:0"
     again = Search(tmp_path / "run", device="cpu")
-    assert again.proposer.ask() == replace(running, device="cpu")
+    assert again.proposer.ask() == running.moved("cpu")
 
 
 @pytest.mark.parametrize("fault", ["gone", "empty", "garbage", "torn", "other tables"])
