@@ -20,6 +20,7 @@ from slimtune.search.finals.finals import run_finals
 from slimtune.search.forecast.checks import check_space, learn_groups
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import check_given_weights
+from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.listeners.events import (
     BaselineMeasured,
     Decoding,
@@ -125,9 +126,12 @@ class _Session:
         workload = load_workload(config, load_dataset(config.data), self.warn)
         check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
         check_space(config, workload)
+        numbers = training_precision(config, workload)
         with claimed(self.out, again), ray_stays():
             params = sum(p.numel() for p in workload.baseline.parameters())
             self._tell_workload(workload, params)
+            if numbers.note:
+                self.warn(numbers.note)
             check_given_weights(config, workload, self.warn)
             start_ray(config, workload)
             train_missing(workload, config, self._tell_epoch)

@@ -22,6 +22,7 @@ from slimtune.results.store.stage_cache import summed
 from slimtune.results.units import UNSTABLE, plural, quantity, times
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.forecast.given_weights import looked_at
+from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.review.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
@@ -87,6 +88,9 @@ def carried_out(
     for line in words.notes(workload.notes):
         tell(line)
     check_recipe(recipe, workload)
+    numbers = training_precision(config, workload, [recipe.student])
+    if numbers.note:
+        tell(numbers.note)
     for check in looked_at(config, workload):
         if text := check.advice():
             warn(text)
@@ -100,7 +104,7 @@ def carried_out(
         recipe.to_dict(),
         Conditions(
             config.seed,
-            precision=config.per_trial.trains_in(workload.image_shape),
+            precision=numbers.precision,
             views=config.per_trial.teacher_views,
         ),
         start=saved,

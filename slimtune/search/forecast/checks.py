@@ -48,7 +48,7 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
     space = config.resolved_space()
     check_draws(space)
     methods = _pruning_methods(space)
-    for student in _students(space):
+    for student in students_of(space):
         network = _network(student, workload, "space.student.model")
         check_files(_known_as(student.model, workload), network, workload, _quantizers(space))
         _check_prunable(student, methods, network, workload)
@@ -79,9 +79,9 @@ def learn_groups(config: SearchConfig, workload: Workload) -> None:
     """
     space = config.resolved_space()
     if any(isinstance(method, ChannelPruning) for method in _pruning_methods(space)):
-        for student in _students(space):
+        for student in students_of(space):
             with contextlib.suppress(UserError, PruningError):  # the trials will say why
-                network = _built(student, workload, "space.student.model")
+                network = student_network(student, workload, "space.student.model")
                 find_groups(network, _noise(workload))
                 _remember(student, network, workload)
 
@@ -95,7 +95,7 @@ def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
         workload.whole_groups[student.model, student.weights] = reasons
 
 
-def _students(space: Space) -> list[Student]:
+def students_of(space: Space) -> list[Student]:
     """Return every student that recipes of the space begin with."""
     domains = space.stages["student"]
     pairs = product(domains["model"].ends(), domains["weights"].ends())
@@ -124,7 +124,7 @@ def _quantizers(space: Space) -> list[Quantizer]:
 def _network(student: Student, workload: Workload, where: str) -> nn.Module:
     """Return the checked network that recipes start from, as pruning sees it."""
     name = student.model
-    network = _built(student, workload, where)
+    network = student_network(student, workload, where)
     if name == BASELINE:
         _check_network(network, _known_as(name, workload), workload)
         return network
@@ -140,7 +140,7 @@ def _network(student: Student, workload: Workload, where: str) -> nn.Module:
     return network
 
 
-def _built(student: Student, workload: Workload, where: str) -> nn.Module:
+def student_network(student: Student, workload: Workload, where: str) -> nn.Module:
     """Return the network that recipes start from, in eval mode."""
     if student.model == BASELINE:
         return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()

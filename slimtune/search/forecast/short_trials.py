@@ -5,8 +5,8 @@ from typing import Any
 
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.lessons import can_be_kept
-from slimtune.compression.training.precision import decide
 from slimtune.conditions import Conditions
+from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids, go_on
 from slimtune.search.trial.process.devices import is_here
@@ -32,6 +32,8 @@ class ShortTrials:
         self._config = config
         self._part = part
         self._origin = run_origin(part, config.data)
+        device = measured_on(config)
+        self._precision = training_precision(config, part, device=device).precision
         self._answers: dict[str, Mapping[str, bytes]] = {}
         # Where trials may be stopped, each is first measured as it would be without training.
         judge = _stop_none if config.stops else go_on
@@ -50,7 +52,7 @@ class ShortTrials:
             threads=asked.cpus,
             device=device,
             prefix_seed=shared_seed(self._config.seed),
-            precision=decide(asked.precision, device, self._part.image_shape),
+            precision=self._precision,
             views=asked.teacher_views,
         )
         spec = TrialSpec(number, shortened_recipe(recipe), conditions)

@@ -5,6 +5,7 @@ from functools import partial
 from slimtune.compression.recipe import Recipe
 from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limits import decided_violations
+from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.listeners.events import (
     Resumed,
     SearchStopped,
@@ -104,7 +105,7 @@ def _opened_proposer(search: OpenSearch) -> Proposer:
             total=total,
             points=recorded_points(config, folder.manifest),
             enough=search.budget.judge(objectives, folder.manifest["reference_point"]),
-            precision=config.per_trial.trains_in(workload.image_shape),
+            precision=training_precision(config, workload).precision,
             key=Twins(workload).key,
         )
 
