@@ -13,9 +13,9 @@ from slimtune.cli.screen.interrupted import (
     INTERRUPTED,
     interrupted_line,
     leave_at_once,
-    sigterm_interrupts,
+    let_sigterm_interrupt,
 )
-from slimtune.cli.screen.streams import failing_softly
+from slimtune.cli.screen.streams import tolerate_failures
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.screen.warning_lines import warning_lines
 from slimtune.cli.state import State
@@ -141,11 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             echo(f"decoding images: {done} of {total}", err=True)
 
     if argv is None:
-        sigterm_interrupts()
+        let_sigterm_interrupt()
     try:
         with (
             consent_ends(),
-            failing_softly(),
+            tolerate_failures(),
             warning_lines(state),
             load_progress.listening(tell, load_progress.LINES),
         ):

@@ -25,7 +25,7 @@ from slimtune.measurement.speed import (
     FullSpeed,
     Machine,
     ThisMachine,
-    of_this_process,
+    speed_of_this_process,
 )
 
 ENOUGH_ROUNDS = 3
@@ -66,7 +66,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimingPlan:
     """How long to measure; see `measure_latency`."""
 
     rounds: int = 24
@@ -114,9 +114,11 @@ def measure_latency(
         DataError: a file takes images of another size.
     """
     prepared = [_prepare(file, image_shape, threads) for file in files]
-    plan = Plan(rounds, seconds, enough, most_seconds)
+    plan = TimingPlan(rounds, seconds, enough, most_seconds)
     with ThisMachine(one_core=threads == 1) as machine:
-        timed = time_in_turn([one.time for one in prepared], plan, machine, of_this_process())
+        timed = time_in_turn(
+            [one.time for one in prepared], plan, machine, speed_of_this_process()
+        )
     return [
         Latency(
             ms=1e3 * found.seconds,
@@ -143,7 +145,7 @@ class Round:
 
 
 @dataclass
-class Timed:
+class FileTimings:
     """All rounds of one file, judged by what is known of the machine's full speed now."""
 
     speed: FullSpeed
@@ -181,8 +183,8 @@ class Timed:
 
 
 def time_in_turn(
-    runs: Sequence[Callable[[], float]], plan: Plan, machine: Machine, speed: FullSpeed
-) -> list[Timed]:
+    runs: Sequence[Callable[[], float]], plan: TimingPlan, machine: Machine, speed: FullSpeed
+) -> list[FileTimings]:
     """Time functions in turn until the plan is fulfilled.
 
     Args:
@@ -195,7 +197,7 @@ def time_in_turn(
         plan = replace(plan, enough=None)  # full speed may show only later
         speed.calibrate(machine)
     begun = machine.now()
-    found = [Timed(speed) for _ in runs]
+    found = [FileTimings(speed) for _ in runs]
     passes = 0
     while not _is_over(found, plan, passes, machine.now() - begun):
         for work, timed in zip(runs, found, strict=True):
@@ -208,7 +210,7 @@ def time_in_turn(
     return found
 
 
-def _is_over(found: Sequence[Timed], plan: Plan, passes: int, spent: float) -> bool:
+def _is_over(found: Sequence[FileTimings], plan: TimingPlan, passes: int, spent: float) -> bool:
     """Return whether a call has measured all that was asked for, or for too long."""
     if not passes:
         return not found

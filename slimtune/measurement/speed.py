@@ -143,6 +143,6 @@ class FullSpeed:
 
 
 @cache
-def of_this_process() -> FullSpeed:
+def speed_of_this_process() -> FullSpeed:
     """Return what this process has learned of its machine: it holds for every measurement."""
     return FullSpeed()

@@ -14,7 +14,7 @@ from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.pareto import limit_view
 from slimtune.results.pareto.caveats import add_caveats
 from slimtune.results.pareto.front import hypervolume
-from slimtune.results.pareto.growth import box, growth_of
+from slimtune.results.pareto.growth import box_volume, growth_table
 from slimtune.results.pareto.membership import Membership
 from slimtune.results.pareto.selection import nearest_miss, pick_row
 from slimtune.results.pareto.trial_table import best_first, table_of, values_of, with_knee
@@ -77,7 +77,7 @@ class Run(RunRepr):
         Raises:
             UserError: no such limit, or one against what the baseline has not measured.
         """
-        asked = limit_view.asked_for(limits)
+        asked = limit_view.parse_limits(limits)
         if not asked:
             return self
         seen = self._seen(asked, self.front())
@@ -145,7 +145,7 @@ class Run(RunRepr):
         table = run._front()
         if run.view is None:
             return table
-        return limit_view.narrowed(table, run._membership.limits_of(table))
+        return limit_view.narrow_front(table, run._membership.limits_of(table))
 
     def _front(self) -> pd.DataFrame:
         """Return the front of all trials that entered it, before a view narrows it."""
@@ -206,7 +206,8 @@ class Run(RunRepr):
             NothingMatchesError: no member keeps the limits; names the nearest miss.
         """
         run = self.at(self.records).within(
-            (limits or {}) | limit_view.in_numbers(min_accuracy, max_latency_ms, max_size_bytes)
+            (limits or {})
+            | limit_view.numeric_limits(min_accuracy, max_latency_ms, max_size_bytes)
         )
         front = run._front()
         if front.empty and (missed := run.nearest_miss()):
@@ -265,11 +266,11 @@ class Run(RunRepr):
 
     @property
     def _seen_with(self) -> limit_view.LimitView:
-        return self.view or limit_view.searched_with(self.manifest)
+        return self.view or limit_view.search_limits(self.manifest)
 
     @property
     def _membership(self) -> Membership:
-        searched = limit_view.searched_with(self.manifest)
+        searched = limit_view.search_limits(self.manifest)
         return Membership(self.folder, self.records, self.objectives, searched, self._seen_with)
 
     def _seen(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
@@ -309,7 +310,7 @@ class Run(RunRepr):
         objectives' units where an objective has no best value. Failed and stopped trials, and
         those that break a constraint, win nothing.
         """
-        return growth_of(
+        return growth_table(
             self.records,
             self._membership.complete(),
             self.objectives,
@@ -318,7 +319,9 @@ class Run(RunRepr):
 
     def hypervolume_share(self) -> float:
         """Return the last value of `growth`, 0 without a trial."""
-        return self.hypervolume() / (box(self.objectives, self.manifest["reference_point"]) or 1.0)
+        return self.hypervolume() / (
+            box_volume(self.objectives, self.manifest["reference_point"]) or 1.0
+        )
 
     def trials(self) -> pd.DataFrame:
         """Return all finished trials, by number, the front among them.

@@ -87,18 +87,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def shown_unit(known: Objective) -> str:
+def display_unit(known: Objective) -> str:
     """Return the unit that values of an objective are shown in; empty if they have none."""
     return _SHOWN_UNITS.get(known.unit, known.unit)
 
 
 def axis_title(known: Objective) -> str:
     """Return an objective with its unit, such as ``"size (KiB)"``."""
-    return f"{known.title} ({shown_unit(known)})" if known.unit else known.title
+    return f"{known.title} ({display_unit(known)})" if known.unit else known.title
 
 
-def scaled(known: Objective, value: float) -> float:
-    """Return a value in its `shown_unit`: bytes in KiB, all else as it is."""
+def in_display_unit(known: Objective, value: float) -> float:
+    """Return a value in its `display_unit`: bytes in KiB, all else as it is."""
     return float(value) / _KIB if known.unit == "B" else float(value)
 
 
@@ -123,7 +123,7 @@ def quantity(known: Objective, value: float, stable: bool = True) -> str:
     """
     text = number(known, value)
     if known.unit in _SHOWN_UNITS and text != MISSING:
-        text += f" {shown_unit(known)}"
+        text += f" {display_unit(known)}"
     return text if stable or known.unit != "ms" else f"{text} ~"
 
 

@@ -10,7 +10,7 @@ from slimtune.measurement.speed import (
     RECENT_SECONDS,
     FullSpeed,
     ThisMachine,
-    of_this_process,
+    speed_of_this_process,
 )
 from tests.measurement.simulated import SimulatedMachine
 
@@ -91,4 +91,4 @@ def test_a_measurement_leaves_the_cores_of_the_process_as_they_were() -> None:
 
 
 def test_a_process_keeps_what_it_has_learned() -> None:
-    assert of_this_process() is of_this_process()
+    assert speed_of_this_process() is speed_of_this_process()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from slimtune.cli.config.config_file import load_yaml, located
+from slimtune.cli.config.config_file import load_yaml, with_location
 from slimtune.errors import ConfigError, RunError
 from slimtune.results.store.files import read_json
 from slimtune.workload.own_code import anchored_code, is_allowed, is_code
@@ -34,7 +34,7 @@ def check_early(file: Path | None, run: Path | None, typed: Mapping[str, Any]) -
             reference = str(settings.get(key, "")).partition("@")[0]
             if typed[key] is None and _is_file(reference) and not is_allowed(reference):
                 text = f"{key}: code reference '{reference}' in a config needs --allow-code."
-                raise located(ConfigError(text), file, lines)
+                raise with_location(ConfigError(text), file, lines)
     for reference in _code_of(run) if run is not None else ():
         replaced = typed.get("objectives") or reference in known
         if _is_file(reference) and not replaced and not is_allowed(reference):

@@ -34,7 +34,7 @@ def in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def displayed(text: str) -> Redraw:
+def display_output(text: str) -> Redraw:
     """Show text as an output of the cell that runs; return what replaces it."""
     display = import_module("IPython.display")
     handle = display.display(display.HTML(_as_html(text)), display_id=True)
@@ -59,7 +59,7 @@ class NotebookProgress(Progress):
     def __init__(
         self,
         out: Path,
-        show: Callable[[str], Redraw] = displayed,
+        show: Callable[[str], Redraw] = display_output,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(Console(quiet=True, force_jupyter=False), out, clock=clock)
@@ -95,10 +95,10 @@ class NotebookProgress(Progress):
         self._lines.append(text)
 
     def _text(self, picture: bool) -> str:
-        return "\n".join([*self._lines, *([drawn(self._view)] if picture else [])])
+        return "\n".join([*self._lines, *([plain_picture(self._view)] if picture else [])])
 
 
-def drawn(view: LiveView) -> str:
+def plain_picture(view: LiveView) -> str:
     """Return the picture of a search as plain lines."""
     console = Console(width=_WIDTH, height=_HEIGHT, color_system=None, force_jupyter=False)
     with console.capture() as captured:

@@ -10,14 +10,14 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.errors import SlimtuneError
-from slimtune.results.limit_words import conditions
+from slimtune.results.limit_words import limits_words
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.units import plural
+from slimtune.results.units import accuracy, count, plural
 from slimtune.search.listeners.events import (
     BaselineMeasured,
     Decoding,
@@ -113,12 +113,12 @@ class Progress:
             f"validation {event.validation} ({_origin(event.validation_source)}), "
             f"test {event.test}"
         )
-        for line in words.notes(event.notes):
+        for line in phrases.notes(event.notes):
             self._line(line)
         if pixels := event.normalisation:
             self._line(f"pixels    {pixels}")
         self._line(
-            f"search    {event.model} · {words.count(event.params)} params · "
+            f"search    {event.model} · {count(event.params)} params · "
             f"{event.trials} trials × {event.workers} workers · seed {event.seed}"
         )
 
@@ -132,8 +132,8 @@ class Progress:
 
     @_show.register
     def _on_epoch(self, event: EpochTrained) -> None:
-        accuracy = words.accuracy(event.validation_accuracy)
-        text = f"epoch {event.epoch}  loss {event.loss:.4f}  validation {accuracy}"
+        score = accuracy(event.validation_accuracy)
+        text = f"epoch {event.epoch}  loss {event.loss:.4f}  validation {score}"
         self._view.title = f"{event.what}  {text}"
         due = not self._live and self._clock() - self._told >= _SILENCE
         if self._verbose or due:
@@ -145,18 +145,18 @@ class Progress:
         values = event.measured
         stable = values.get("latency_stable") is not False
         self._line(
-            f"baseline  accuracy {words.accuracy(values['accuracy'])} validation, "
-            f"{words.accuracy(values['test_accuracy'])} test · "
-            f"{words.objective('size_bytes', values['size_bytes'])} · "
-            f"{words.objective('latency_ms', values['latency_ms'], stable)}"
+            f"baseline  accuracy {accuracy(values['accuracy'])} validation, "
+            f"{accuracy(values['test_accuracy'])} test · "
+            f"{phrases.objective('size_bytes', values['size_bytes'])} · "
+            f"{phrases.objective('latency_ms', values['latency_ms'], stable)}"
         )
         self._view.title = "starting workers"
 
     @_show.register
     def _on_limits(self, event: LimitsSet) -> None:
-        text = conditions(event.limits, event.asked) or "none"
+        text = limits_words(event.limits, event.asked) or "none"
         if event.before is not None:
-            before = conditions(event.before, event.asked_before or {}) or "none"
+            before = limits_words(event.before, event.asked_before or {}) or "none"
             text += f" (before: {before})"
         self._line(f"limits    {text}")
         if numbers := event.stopped:
@@ -169,8 +169,8 @@ class Progress:
     @_show.register
     def _on_teacher(self, event: TeacherMeasured) -> None:
         self._line(
-            f"teacher   {event.model} · accuracy {words.accuracy(event.measured['accuracy'])} "
-            f"validation, {words.accuracy(event.measured['test_accuracy'])} test"
+            f"teacher   {event.model} · accuracy {accuracy(event.measured['accuracy'])} "
+            f"validation, {accuracy(event.measured['test_accuracy'])} test"
         )
 
     @_show.register
@@ -281,7 +281,7 @@ class Progress:
 def outcome(record: TrialRecord) -> str:
     """Return how a trial ended, in one line: its objectives, or why it has none."""
     if record.status == "complete":
-        return words.objectives(record.objectives, record.stable)
+        return phrases.objectives(record.objectives, record.stable)
     if record.status == "stopped":
         return stopped_words(record.error)
     return f"{record.status}: {record.error}"

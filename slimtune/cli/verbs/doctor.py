@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.cli.config.settings import search_config
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.console import log_console, result_console
 from slimtune.cli.screen.steps import Steps
 from slimtune.cli.screen.terminal import echo
@@ -41,7 +41,7 @@ def carry_out(
     console.print(_findings(found.findings))
     for line in [*_costs(found), *(f"training  {doubt}" for doubt in found.doubts)]:
         console.print(line, markup=False, soft_wrap=True)
-    command = found.command.replace("slimtune", words.program(), 1)
+    command = found.command.replace("slimtune", phrases.program(), 1)
     console.print(f"next      {command}", markup=False, soft_wrap=True)
 
 
@@ -53,7 +53,7 @@ def _facts(found: Checkup) -> list[str]:
     return [
         f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
         f"{images} · {mirrored}",
-        *words.notes(found.notes),
+        *phrases.notes(found.notes),
         f"network   {found.model} · {count(baseline['params'])} params · "
         f"{count(baseline['macs'])} MACs · {size(baseline['size_bytes'])} · "
         f"{latency(baseline['latency_ms'], bool(baseline['latency_stable']))}",

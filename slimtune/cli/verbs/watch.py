@@ -18,7 +18,7 @@ from slimtune.cli.screen.interrupted import resume_command
 from slimtune.cli.screen.json_events import json_line
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.cli.screen.progress import outcome
-from slimtune.cli.screen.streams import failed
+from slimtune.cli.screen.streams import output_failed
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
 from slimtune.results.run import Run, open_run
@@ -123,13 +123,13 @@ def _watch(watcher: Watcher, state: State, interval: float, once: bool) -> None:
     if state.json or not console.is_terminal:
         tell = _tell_json if state.json else _line_teller(watcher, state)
         tell(fresh)
-        while watcher.status.state in ("preparing", "running") and not failed():
+        while watcher.status.state in ("preparing", "running") and not output_failed():
             time.sleep(interval)
             tell(watcher.look())
         _show_end(watcher, state)
         return
     with _keys() as pressed, Live(watcher.view, console=console, transient=True) as live:
-        while watcher.status.state in ("preparing", "running") and not failed():
+        while watcher.status.state in ("preparing", "running") and not output_failed():
             if pressed(interval) == "q":
                 return
             watcher.look()

@@ -63,7 +63,7 @@ def export_member(
         RunError: a file differs from what the trial wrote, is a link, or the disk refuses.
     """
     check_formats(formats)
-    target = free_folder(Path(out))
+    target = output_folder(Path(out))
     if not publish_folder(target, member_files(run_folder, number, formats)):
         raise UserError(_taken(target))
     return target
@@ -153,7 +153,7 @@ def unfinished_message(run: Path, record: TrialRecord) -> str:
     )
 
 
-def free_folder(out: Path) -> Path:
+def output_folder(out: Path) -> Path:
     """Return the folder that ``out`` means, provided that nothing would be overwritten there.
 
     Raises:

@@ -47,7 +47,7 @@ def contenders(
     return [record for (record, _), others in zip(rows, ahead, strict=True) if others == 0]
 
 
-def ranked(
+def front_candidates(
     candidates: Sequence[TrialRecord],
     among: Callable[[], list[TrialRecord]],
     rows: Sequence[JointRow],

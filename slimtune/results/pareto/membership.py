@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.contenders import contenders, ranked
+from slimtune.results.pareto.contenders import contenders, front_candidates
 from slimtune.results.pareto.front import non_dominated
-from slimtune.results.pareto.limit_view import LimitView, looser
+from slimtune.results.pareto.limit_view import LimitView, looser_limits
 from slimtune.results.pareto.limits import keeps, may_keep
 from slimtune.results.pareto.trial_table import table_of, values_of, within_limits
-from slimtune.results.store.finals import delivered
+from slimtune.results.store.finals import front_sources
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import JointRow, baseline_latency, read_joint, with_joint
 from slimtune.results.store.record import TrialRecord
@@ -60,8 +60,8 @@ class Membership:
         return [int(number) for number in kept["trial"]]
 
     def delivered(self) -> tuple[list[TrialRecord], list[JointRow]]:
-        """Return what the front is made of; see `finals.delivered`."""
-        return delivered(self.folder, self._measured)
+        """Return what the front is made of; see `finals.front_sources`."""
+        return front_sources(self.folder, self._measured)
 
     def members(self) -> pd.DataFrame:
         """Return who none dominates, in any order; limits of what is in no column are kept."""
@@ -111,7 +111,7 @@ class Membership:
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
     def _measured(self, rows: Sequence[JointRow]) -> list[TrialRecord]:
-        return ranked(self.candidates(), self.contenders, rows)
+        return front_candidates(self.candidates(), self.contenders, rows)
 
     @property
     def _unseen_limits(self) -> dict[str, float]:
@@ -126,7 +126,7 @@ class Membership:
             baseline_ms: the baseline's latency, where it was measured together with the trials.
         """
         searched, seen = (view.beside(baseline_ms) for view in (self.searched, self.view))
-        return {**looser(searched.limits, seen.limits), **self._unseen_limits}
+        return {**looser_limits(searched.limits, seen.limits), **self._unseen_limits}
 
     def _baseline_beside(
         self, table: pd.DataFrame, rows: Sequence[JointRow] | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UnknownNameError, UserError, did_you_mean
-from slimtune.results.limit_words import amount, condition
+from slimtune.results.limit_words import limit_amount, limit_words
 from slimtune.results.objectives import OBJECTIVES, Direction, Objective
 
 PICKS = {"accuracy": "accuracy", "size": "size_bytes", "latency": "latency_ms"}
@@ -33,7 +33,7 @@ class Limit:
 
     def __str__(self) -> str:
         """Return the limit as a condition, such as ``"latency <= 2 ms"``."""
-        return condition(self.objective.name, self.value, self.text)
+        return limit_words(self.objective.name, self.value, self.text)
 
 
 def distances(
@@ -91,7 +91,7 @@ def objectives_of(front: pd.DataFrame) -> list[Objective]:
     return [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
 
 
-def sound(front: pd.DataFrame) -> np.ndarray:
+def sound_members(front: pd.DataFrame) -> np.ndarray:
     """Return which members have not collapsed (`pareto.caveats`), (n,); all, if all have."""
     if "collapsed" not in front or front["collapsed"].all():
         return np.ones(len(front), dtype=bool)
@@ -106,14 +106,14 @@ def front_distances(front: pd.DataFrame) -> np.ndarray:
     known = objectives_of(front)
     values = front[[o.name for o in known]].to_numpy(float)
     return distances(
-        values, [o.direction for o in known], [o.log for o in known], scale=sound(front)
+        values, [o.direction for o in known], [o.log for o in known], scale=sound_members(front)
     )
 
 
 def front_knee(front: pd.DataFrame) -> int:
     """Return the row position of the knee of a front with at least one member."""
     known = objectives_of(front)
-    rows = np.flatnonzero(sound(front))
+    rows = np.flatnonzero(sound_members(front))
     values = front[[o.name for o in known]].to_numpy(float)[rows]
     return int(rows[knee(values, [o.direction for o in known], [o.log for o in known])])
 
@@ -135,7 +135,7 @@ def pick(
         min_accuracy: 0..1.
         max_latency_ms: above 0.
         max_size_bytes: above 0.
-        texts: see `matching`.
+        texts: see `members_within`.
 
     Raises:
         UserError: an unknown ``how``, a limit out of range, or an objective that the run has not.
@@ -163,17 +163,17 @@ def pick_row(
         front: a column ``trial`` and one an objective.
         how: "knee", "accuracy", "size" or "latency"; ties go to the one nearer to the knee.
         limits: objective -> limit, in its unit.
-        texts: see `matching`.
+        texts: see `members_within`.
 
     Raises:
         UserError: an unknown ``how``, or an objective that the run has not.
         NothingMatchesError: no member keeps the limits; the message names the nearest miss.
     """
-    by = None if how == "knee" else _column(front, _picked(how))
-    kept = matching(front, limits, texts)
+    by = None if how == "knee" else _column(front, _objective_of_pick(how))
+    kept = members_within(front, limits, texts)
     allowed = np.flatnonzero(kept)
-    if "accuracy" not in limits and (kept & sound(front)).any():
-        allowed = np.flatnonzero(kept & sound(front))
+    if "accuracy" not in limits and (kept & sound_members(front)).any():
+        allowed = np.flatnonzero(kept & sound_members(front))
     far = front_distances(front)
     if by is None:
         known = objectives_of(front)
@@ -185,7 +185,7 @@ def pick_row(
     return int(min(order)[-1])
 
 
-def matching(
+def members_within(
     front: pd.DataFrame,
     limits: Mapping[str, float],
     texts: Mapping[str, str] = NO_TEXTS,
@@ -201,7 +201,7 @@ def matching(
         UserError: a limit on something that is no objective of this run.
         NothingMatchesError: no member keeps them; the message names the nearest miss.
     """
-    known = _known(limits, texts)
+    known = _limits_with_texts(limits, texts)
     for limit in known:
         _column(front, limit.objective)
     if front.empty:
@@ -223,17 +223,17 @@ def nearest_miss(
     Args:
         measured: at least one row: ``trial``, and a column for each limit.
         limits: measured quantity -> limit, in its unit.
-        texts: see `matching`.
+        texts: see `members_within`.
     """
-    known = _known(limits, texts)
+    known = _limits_with_texts(limits, texts)
     return _nearest_miss(measured, known, _excesses(measured, known))
 
 
-def _known(limits: Mapping[str, float], texts: Mapping[str, str]) -> list[Limit]:
+def _limits_with_texts(limits: Mapping[str, float], texts: Mapping[str, str]) -> list[Limit]:
     return [Limit(OBJECTIVES[name], limits[name], texts.get(name, "")) for name in limits]
 
 
-def _picked(how: str) -> Objective:
+def _objective_of_pick(how: str) -> Objective:
     if how not in PICKS:
         known = ("knee", *PICKS)
         raise UnknownNameError(
@@ -283,4 +283,4 @@ def _nearest_miss(front: pd.DataFrame, limits: list[Limit], excess: np.ndarray) 
 
 def _gap(limit: Limit, gap: float) -> str:
     digits = 4 if limit.objective.name == "size_bytes" else 3
-    return amount(limit.objective, gap, limit.text, digits)
+    return limit_amount(limit.objective, gap, limit.text, digits)

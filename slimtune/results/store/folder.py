@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
+from slimtune.results.store.checkpoints import CheckpointStore
 from slimtune.results.store.files import (
     atomic_write,
     discard,
@@ -40,12 +41,11 @@ from slimtune.results.store.files import (
     sha256_file,
 )
 from slimtune.results.store.lock import NAME as LOCK
-from slimtune.results.store.lock import holder_of, in_use
+from slimtune.results.store.lock import holder_of, in_use_error
 from slimtune.results.store.manifest import SCHEMA, check_manifest, complete_manifest
-from slimtune.results.store.record import TrialRecord, checked
-from slimtune.results.store.sealed import check_seal, read_sealed, sealed
+from slimtune.results.store.record import TrialRecord, clean_record
+from slimtune.results.store.sealed import check_seal, read_sealed, seal
 from slimtune.results.store.shapes import check_baseline
-from slimtune.results.store.stage_cache import StageStore
 
 _SWEPT = ("*", "trials/*", "finals/*", "stages/*", "front/*")
 _OURS = ("spec.json", "result.json", "error.txt")
@@ -81,7 +81,7 @@ class RunFolder:
         path = Path(path)
         refuse_existing(path)
         complete = complete_manifest(manifest)
-        if not publish_folder(path, {"run.json": sealed(complete)}):
+        if not publish_folder(path, {"run.json": seal(complete)}):
             raise _taken(path)
         return cls(path, complete)
 
@@ -105,7 +105,7 @@ class RunFolder:
         folder = cls(path, complete_manifest(manifest))
         for name, network in networks.items():
             folder._write_network(name, *network)
-        atomic_write(path / "run.json", sealed(folder.manifest))
+        atomic_write(path / "run.json", seal(folder.manifest))
         return folder
 
     @classmethod
@@ -138,13 +138,13 @@ class RunFolder:
         """Where Optuna keeps the study."""
         return self.path / "study.db"
 
-    def stages(self, room: int = 0) -> StageStore:
+    def stages(self, room: int = 0) -> CheckpointStore:
         """Return the store of stages that trials share.
 
         Args:
             room: bytes it may take, for who adds to it.
         """
-        return StageStore(self.path.absolute() / "stages", room)
+        return CheckpointStore(self.path.absolute() / "stages", room)
 
     def trial_path(self, number: int) -> Path:
         """Return the folder of a trial, whether it exists or not.
@@ -167,7 +167,7 @@ class RunFolder:
     ) -> bool:
         """Write one finished trial in a single rename.
 
-        The record is passed through `checked` and gets the SHA-256 of every file.
+        The record is passed through `clean_record` and gets the SHA-256 of every file.
 
         Args:
             record: of a complete or a failed trial.
@@ -189,13 +189,13 @@ class RunFolder:
         """Do what `write_trial` does in another place of the run folder."""
         if (path / "result.json").is_file():
             return False
-        record = checked(record, self.manifest["objectives"])
+        record = clean_record(record, self.manifest["objectives"])
         record = replace(record, artifacts=_hashes(files))
-        content = {"spec.json": sealed(spec), **files}
+        content = {"spec.json": seal(spec), **files}
         if record.status == "failed":
             parts = [part for part in (record.error, record.traceback) if part]
             content["error.txt"] = ("\n\n".join(parts) + "\n").encode()
-        content["result.json"] = sealed(record.to_dict())
+        content["result.json"] = seal(record.to_dict())
         if not publish_folder(path, content) and not (path / "result.json").is_file():
             raise RunError(f"{path}: has no result.json, so it is not a trial; move it away")
         return True
@@ -309,7 +309,7 @@ class RunFolder:
     ) -> bool:
         path = self.path / name
         check_baseline(record, str(path))
-        result = sealed({**record, "artifacts": _hashes(files)})
+        result = seal({**record, "artifacts": _hashes(files)})
         return publish_folder(path, {**files, "result.json": result})
 
     def baseline(self) -> dict[str, Any]:
@@ -332,7 +332,7 @@ class RunFolder:
         changed = {**self.manifest, "config": dict(config), **facts}
         if changed == self.manifest:
             return self
-        atomic_write(self.path / "run.json", sealed(changed))
+        atomic_write(self.path / "run.json", seal(changed))
         return replace(self, manifest=changed)
 
     def sweep(self) -> list[Path]:
@@ -361,7 +361,7 @@ def refuse_existing(path: Path) -> None:
         RunError: a search is writing there now.
     """
     if (holder := holder_of(path)) is not None:
-        raise in_use(path, holder)
+        raise in_use_error(path, holder)
     if os.path.lexists(path):
         raise _taken(path)
     parent = next(p for p in path.absolute().parents if p.exists())

@@ -18,7 +18,7 @@ from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.class_scores import ClassScores
 from slimtune.results.interval import trusted_error
 from slimtune.results.store.files import atomic_write
-from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.sealed import read_sealed, seal
 from slimtune.results.store.shapes import STRICT, Share
 
 
@@ -91,7 +91,7 @@ def write_joint(folder: Path, rows: Sequence[JointRow]) -> None:
         raise RunError(f"{front} cannot be made: {error.strerror}") from None
     # The JSON file is the one that is read: it is written last, so the CSV is never older.
     atomic_write(front / "front.csv", _csv(rows))
-    atomic_write(front / "front.json", sealed({"rows": [dataclasses.asdict(r) for r in rows]}))
+    atomic_write(front / "front.json", seal({"rows": [dataclasses.asdict(r) for r in rows]}))
 
 
 def read_joint(folder: Path) -> list[JointRow]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.pareto.trial_table import RATIOS
-from slimtune.results.units import accuracy, is_missing, number, shown_unit, times
+from slimtune.results.units import accuracy, display_unit, is_missing, number, times
 
 Row = Mapping[Any, Any]
 """Of a front, of all trials, or what the baseline measured: column -> value."""
@@ -94,7 +94,7 @@ def objective_cell(row: Row, known: Objective) -> Cell:
     ratio = row.get(RATIOS.get(known.name, ""))
     return Cell(
         number=number(known, value),
-        unit=shown_unit(known) if known.unit in ("B", "ms") else "",
+        unit=display_unit(known) if known.unit in ("B", "ms") else "",
         error=_number(row, f"{known.name}_standard_error"),
         mark="~" if unsure else "",
         # A latency that may be too high has no ratio to the baseline's.
@@ -118,7 +118,7 @@ def mark(row: Row) -> str:
 
 
 def _heading(known: Objective) -> str:
-    unit = f"{shown_unit(known)} " if known.unit in ("B", "ms") else ""
+    unit = f"{display_unit(known)} " if known.unit in ("B", "ms") else ""
     return f"{known.title} {unit}{known.arrow}"
 
 

@@ -13,7 +13,7 @@ from slimtune.errors import RunError, UserError
 from slimtune.results.store.folder import RunFolder, find_run
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.sealed import read_sealed, seal
 
 MANIFEST = {
     "config": {},
@@ -235,11 +235,11 @@ def test_a_record_that_names_a_file_outside_the_run_is_refused(folder, tmp_path)
     path = folder.trial_path(4) / "result.json"
     record = json.loads(path.read_text())
     record["artifacts"] = {"../../../../secret": "0" * 64}
-    path.write_bytes(sealed(record))
+    path.write_bytes(seal(record))
     with pytest.raises(RunError, match="path leaves the run folder"):
         folder.verify(4)
     record["number"] = 5
-    path.write_bytes(sealed(record))
+    path.write_bytes(seal(record))
     with pytest.raises(RunError, match="is the record of trial 5, not of 4"):
         folder.records()
 

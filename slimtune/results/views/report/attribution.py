@@ -18,7 +18,7 @@ import numpy as np
 
 from slimtune.results.objectives import Objective
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.views.report.design import ABSENT, settings_of
+from slimtune.results.views.report.design import ABSENT, flat_settings
 
 STAGES = ("prune", "quantize", "distill")
 CLOSE = 0.1
@@ -43,7 +43,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Bought:
+class TechniqueGain:
     """What one technique did.
 
     Attributes:
@@ -61,14 +61,16 @@ class Bought:
     effects: dict[str, Effect]
 
 
-def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[Bought]:
+def attributions(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> list[TechniqueGain]:
     """Return what each technique of the complete trials bought, stage by stage.
 
     Args:
         records: complete trials.
         objectives: of the run.
     """
-    flat = {record.number: settings_of(record.recipe) for record in records}
+    flat = {record.number: flat_settings(record.recipe) for record in records}
     found = []
     for stage in STAGES:
         methods = {number: _method(one, stage) for number, one in flat.items()}
@@ -87,7 +89,7 @@ def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]
                 for known in objectives
                 if (sure := [pair for pair in pairs if all(_is_sure(r, known) for r in pair)])
             }
-            found.append(Bought(stage, method, len(with_it), len(pairs), effects))
+            found.append(TechniqueGain(stage, method, len(with_it), len(pairs), effects))
     return found
 
 

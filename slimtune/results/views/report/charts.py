@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.selection import sound
-from slimtune.results.units import axis_title, number, percent, plural, quantity, scaled
+from slimtune.results.pareto.selection import sound_members
+from slimtune.results.units import axis_title, in_display_unit, number, percent, plural, quantity
 from slimtune.results.views.columns import objective_cell
 from slimtune.results.views.report.importance import Importance
 
@@ -131,8 +131,8 @@ def hover_text(row: Mapping[Any, Any], objectives: Sequence[Objective]) -> str:
 
 def _points(table: pd.DataFrame, across: Objective, up: Objective) -> dict[str, Any]:
     return {
-        "x": [scaled(across, value) for value in table[across.name]],
-        "y": [scaled(up, value) for value in table[up.name]],
+        "x": [in_display_unit(across, value) for value in table[across.name]],
+        "y": [in_display_unit(up, value) for value in table[up.name]],
         "customdata": [int(number) for number in table["trial"]],
     }
 
@@ -207,8 +207,8 @@ def _special(
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "baseline",
-                "x": [scaled(across, baseline[across.name])],
-                "y": [scaled(up, baseline[up.name])],
+                "x": [in_display_unit(across, baseline[across.name])],
+                "y": [in_display_unit(up, baseline[up.name])],
                 "hovertemplate": f"<b>baseline</b><br>{values}<extra></extra>",
                 "marker": {"symbol": "star", "size": 14, "color": BASELINE},
             }
@@ -218,8 +218,8 @@ def _special(
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "knee", "hoverinfo": "skip",
-                "x": [scaled(across, knee[across.name].iloc[0])],
-                "y": [scaled(up, knee[up.name].iloc[0])],
+                "x": [in_display_unit(across, knee[across.name].iloc[0])],
+                "y": [in_display_unit(up, knee[up.name].iloc[0])],
                 "marker": {
                     "symbol": "diamond-open", "size": 19,
                     "color": KNEE, "line": {"width": 2.5, "color": KNEE},
@@ -262,7 +262,7 @@ def _fit(
     if front.empty or up.direction != "maximize" or up.log:
         return
     # Collapsed members would stretch the axis as dominated trials do.
-    kept = [scaled(up, value) for value in front[up.name][sound(front)]]
+    kept = [in_display_unit(up, value) for value in front[up.name][sound_members(front)]]
     kept += [value for trace in traces if trace["name"] == "baseline" for value in trace["y"]]
     low, high = min(kept), max(kept)
     pad = 0.12 * ((high - low) or 0.1)

@@ -17,7 +17,7 @@ import numpy as np
 
 from slimtune.results.objectives import Objective
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.views.report.design import design, values_of
+from slimtune.results.views.report.design import additive_values, design
 
 FEWEST = 10
 """Complete trials below which nothing is told."""
@@ -63,7 +63,7 @@ def importances(
             continue
         columns = design([record.recipe for record in sure], squares=True, without=fixed)
         measured = np.array([record.objectives[known.name] for record in sure], dtype=float)
-        target = values_of(known.name, measured, known.log)
+        target = additive_values(known.name, measured, known.log)
         if columns and np.ptp(target) > 0:
             found.append(_importance(known, columns, target))
     return found

@@ -1,4 +1,4 @@
-"""Lines that several verbs of the command line have in common, and what to type for slimtune."""
+"""Phrases that several verbs print: a measured value, a note, and how to call slimtune."""
 
 import os
 import shlex
@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from slimtune.results.objectives import OBJECTIVES
-from slimtune.results.units import accuracy as accuracy
-from slimtune.results.units import count as count
 from slimtune.results.units import quantity
 
 
