@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from slimtune.cli.screen.live_view import front_so_far
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import open_run
 from slimtune.results.store.folder import RunFolder
@@ -98,7 +99,12 @@ def test_every_view_has_the_same_columns_and_cells(tmp_path: Path) -> None:
     values = {"accuracy": 0.9, "macs": 40_551_040}
     folder.write_trial(
         TrialRecord(
-            number=0, status="complete", recipe={}, pipeline="l1", seed=0, objectives=values
+            number=0,
+            status="complete",
+            recipe={},
+            pipeline="l1",
+            conditions=Conditions(seed=0),
+            objectives=values,
         ),
         {},
         {"model.onnx": b"x"},
