@@ -193,7 +193,7 @@ def time_in_turn(
         machine: clock and probe.
         speed: what is known of it; learns.
     """
-    if not speed.known:
+    if not speed.has_probes:
         plan = replace(plan, enough=None)  # full speed may show only later
         speed.calibrate(machine)
     begun = machine.now()

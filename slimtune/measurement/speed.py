@@ -86,7 +86,7 @@ class FullSpeed:
         self._best: deque[tuple[int, float]] = deque()  # a second, its fastest probe
 
     @property
-    def known(self) -> bool:
+    def has_probes(self) -> bool:
         """Whether there has been a probe."""
         return bool(self._best)
 

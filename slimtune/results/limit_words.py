@@ -6,27 +6,27 @@ from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.units import latency_like, size_like
 
 
-def limit_amount(known: Objective, value: float, text: str = "", digits: int = 4) -> str:
+def limit_amount(objective: Objective, value: float, text: str = "", digits: int = 4) -> str:
     """Return a value of an objective with its unit, such as ``"292.9 KiB"``.
 
     Args:
-        known: the objective.
+        objective: the objective.
         value: in the objective's own unit.
         text: the limit as the user wrote it: of ``"0.3MB"`` the unit is taken.
         digits: significant ones.
     """
-    if known.name == "size_bytes":
+    if objective.name == "size_bytes":
         return size_like(value, text, digits)
-    if known.name == "latency_ms":
+    if objective.name == "latency_ms":
         return latency_like(value, text, digits)
-    return f"{value:.{digits}g} {known.unit}".strip()
+    return f"{value:.{digits}g} {objective.unit}".strip()
 
 
 def limit_words(name: str, value: float, text: str = "") -> str:
     """Return one limit as a condition, such as ``"latency <= 2 ms"``."""
-    known = OBJECTIVES[name]
-    sign = ">=" if known.direction == "maximize" else "<="
-    return f"{known.title} {sign} {limit_amount(known, value, text)}"
+    objective = OBJECTIVES[name]
+    sign = ">=" if objective.direction == "maximize" else "<="
+    return f"{objective.title} {sign} {limit_amount(objective, value, text)}"
 
 
 def limits_words(limits: Mapping[str, float], texts: Mapping[str, str]) -> str:

@@ -31,13 +31,13 @@ class Run(RunRepr):
 
     Attributes:
         folder: the files.
-        known: the records, if they have been read; see `at`.
+        snapshot: the records, if they have been read; see `at`.
         loader: how its members become torch modules.
         view: the limits that it is seen with, and their texts, if not its own; see `within`.
     """
 
     folder: RunFolder
-    known: tuple[TrialRecord, ...] | None = None
+    snapshot: tuple[TrialRecord, ...] | None = None
     loader: Loader | None = None
     view: limit_view.LimitView | None = None
 
@@ -88,7 +88,7 @@ class Run(RunRepr):
     @property
     def records(self) -> list[TrialRecord]:
         """The records of all finished trials, complete, stopped and failed, by number."""
-        return self.folder.records() if self.known is None else list(self.known)
+        return self.folder.records() if self.snapshot is None else list(self.snapshot)
 
     def at(self, records: Sequence[TrialRecord]) -> "Run":
         """Return the run as it is with these trials: nothing of them is read again.
@@ -96,7 +96,7 @@ class Run(RunRepr):
         Args:
             records: in any order.
         """
-        return replace(self, known=tuple(sorted(records, key=lambda record: record.number)))
+        return replace(self, snapshot=tuple(sorted(records, key=lambda record: record.number)))
 
     @property
     def baseline(self) -> dict[str, Any]:
@@ -223,11 +223,11 @@ class Run(RunRepr):
         complete = [record for record in self.records if record.status == "complete"]
         if not self.limits or not complete or not self.front().empty:
             return ""
-        known = self._membership
-        members = known.members()  # kept the limits until they were measured together
+        membership = self._membership
+        members = membership.members()  # kept the limits until they were measured together
         if not members.empty:
-            return nearest_miss(members, known.limits_of(members), self.limit_texts)
-        finals = [r for r in known.delivered()[0] if r.status == "complete"]  # each broke one
+            return nearest_miss(members, membership.limits_of(members), self.limit_texts)
+        finals = [r for r in membership.delivered()[0] if r.status == "complete"]  # each broke one
         measured = [{"trial": r.number, **r.measured} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
 

@@ -45,10 +45,10 @@ def rung_words(rung: str) -> str:
 
 def limit_reason(name: str, value: float, limit: float, text: str = "") -> str:
     """Return that a quantity is over its limit, in the unit that the limit was written in."""
-    known = OBJECTIVES[name]
+    objective = OBJECTIVES[name]
     return (
-        f"{known.title} {limit_amount(known, value, text)} is over the limit of "
-        f"{limit_amount(known, limit, text)}"
+        f"{objective.title} {limit_amount(objective, value, text)} is over the limit of "
+        f"{limit_amount(objective, limit, text)}"
     )
 
 

@@ -23,13 +23,13 @@ def after(*probes: tuple[float, float]) -> FullSpeed:
 
 
 def test_before_the_first_probe_nothing_is_known() -> None:
-    assert not FullSpeed().known
+    assert not FullSpeed().has_probes
     assert FullSpeed().reference() == math.inf
 
 
 def test_a_probe_is_at_full_speed_up_to_the_tolerance() -> None:
     speed = after((0, 1.0))
-    assert speed.known
+    assert speed.has_probes
     assert speed.reached(PROBE_TOLERANCE) and not speed.reached(PROBE_TOLERANCE + 0.01)
 
 

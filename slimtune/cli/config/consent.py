@@ -33,8 +33,8 @@ def check_consent(settings: Mapping[str, Any], file: Path, lines: dict[str, int]
             guess = ""
             if names_nothing(reference):
                 head, _, rest = reference.partition(":")
-                known = [f"{family}:{rest}" for family in (*FAMILIES, *SOURCES.names())]
-                guess = did_you_mean(f"{head}:{rest}", known)
+                candidates = [f"{family}:{rest}" for family in (*FAMILIES, *SOURCES.names())]
+                guess = did_you_mean(f"{head}:{rest}", candidates)
             error = ConfigError(
                 f"{key}: code reference '{reference}' in a config needs --allow-code.{guess}"
             )

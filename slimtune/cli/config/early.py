@@ -27,7 +27,9 @@ def check_early(file: Path | None, run: Path | None, typed: Mapping[str, Any]) -
     """
     if typed.get("assignments"):  # they may name or replace anything
         return
-    known = {anchored_code(str(typed[key]).partition("@")[0]) for key in _NETWORKS if typed[key]}
+    typed_code = {
+        anchored_code(str(typed[key]).partition("@")[0]) for key in _NETWORKS if typed[key]
+    }
     if file is not None:
         settings, lines = load_yaml(file)
         for key in _NETWORKS:
@@ -36,7 +38,7 @@ def check_early(file: Path | None, run: Path | None, typed: Mapping[str, Any]) -
                 text = f"{key}: code reference '{reference}' in a config needs --allow-code."
                 raise with_location(ConfigError(text), file, lines)
     for reference in _code_of(run) if run is not None else ():
-        replaced = typed.get("objectives") or reference in known
+        replaced = typed.get("objectives") or reference in typed_code
         if _is_file(reference) and not replaced and not is_allowed(reference):
             raise ConfigError(
                 f"code reference '{reference}' in a config or a stored run needs --allow-code, "

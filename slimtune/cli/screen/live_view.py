@@ -182,11 +182,11 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
         rows: members, at least 1.
         width: columns of the terminal.
     """
-    known = [column for column in front_columns(front) if column.objective]
+    columns = [column for column in front_columns(front) if column.objective]
     shown = front.iloc[spread_positions(len(front), rows, list(front["knee"]).index(True))]
-    titles = ["trial", *(column.heading for column in known)]
+    titles = ["trial", *(column.heading for column in columns)]
     cells = [
-        [mark(row) + str(row["trial"]), *(_value(column, row) for column in known)]
+        [mark(row) + str(row["trial"]), *(_value(column, row) for column in columns)]
         for row in shown.to_dict("records")
     ]
     of = f" ({len(shown)} of {len(front)} members)" if len(shown) < len(front) else ""

@@ -11,7 +11,7 @@ from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.units import quantity
 
 
-def objective(name: str, measured: float, stable: bool = True) -> str:
+def measurement(name: str, measured: float, stable: bool = True) -> str:
     """Return one measured value with its title, such as ``"size 285.9 KiB"``.
 
     Args:
@@ -19,13 +19,13 @@ def objective(name: str, measured: float, stable: bool = True) -> str:
         measured: in its unit.
         stable: whether the machine was quiet enough for a latency.
     """
-    known = OBJECTIVES[name]
-    return f"{known.title} {quantity(known, measured, stable)}"
+    objective = OBJECTIVES[name]
+    return f"{objective.title} {quantity(objective, measured, stable)}"
 
 
-def objectives(values: Mapping[str, float], stable: bool = True) -> str:
+def measurements(values: Mapping[str, float], stable: bool = True) -> str:
     """Return the objectives of a trial on one line, an unstable latency with a ``~``."""
-    return "  ".join(objective(name, measured, stable) for name, measured in values.items())
+    return "  ".join(measurement(name, measured, stable) for name, measured in values.items())
 
 
 def notes(texts: Iterable[str]) -> list[str]:

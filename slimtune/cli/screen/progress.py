@@ -147,8 +147,8 @@ class Progress:
         self._line(
             f"baseline  accuracy {accuracy(values['accuracy'])} validation, "
             f"{accuracy(values['test_accuracy'])} test · "
-            f"{phrases.objective('size_bytes', values['size_bytes'])} · "
-            f"{phrases.objective('latency_ms', values['latency_ms'], stable)}"
+            f"{phrases.measurement('size_bytes', values['size_bytes'])} · "
+            f"{phrases.measurement('latency_ms', values['latency_ms'], stable)}"
         )
         self._view.title = "starting workers"
 
@@ -281,7 +281,7 @@ class Progress:
 def outcome(record: TrialRecord) -> str:
     """Return how a trial ended, in one line: its objectives, or why it has none."""
     if record.status == "complete":
-        return phrases.objectives(record.objectives, record.stable)
+        return phrases.measurements(record.objectives, record.stable)
     if record.status == "stopped":
         return stopped_words(record.error)
     return f"{record.status}: {record.error}"

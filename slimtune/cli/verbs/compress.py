@@ -171,13 +171,13 @@ def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
     console.print(made.pipeline, markup=False, soft_wrap=True)
     table = plain_table("", "", "baseline", "compressed", "ratio")
     for name, before in baseline.objectives.items():
-        known = OBJECTIVES[name]
+        objective = OBJECTIVES[name]
         after = made.objectives[name]
         ratio = "" if name == "accuracy" or not after else times(before / after)
         if name == "latency_ms" and not (baseline.stable and made.stable):
             ratio = ""
             table.caption = UNSTABLE
-        title = "validation accuracy" if name == "accuracy" else known.title
-        was, now = (quantity(known, r.objectives[name], r.stable) for r in (baseline, made))
+        title = "validation accuracy" if name == "accuracy" else objective.title
+        was, now = (quantity(objective, r.objectives[name], r.stable) for r in (baseline, made))
         table.add_row(title, was, now, ratio)
     console.print(table)

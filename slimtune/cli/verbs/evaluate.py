@@ -66,7 +66,7 @@ def _text(result: dict[str, Any]) -> str:
             lines.append(f"{split} accuracy {text}")
     if "normalisation" in result:
         lines.append(f"pixels normalised by {result['normalisation']}")
-    lines.append(phrases.objective("size_bytes", result["size_bytes"]))
+    lines.append(phrases.measurement("size_bytes", result["size_bytes"]))
     if "latency_ms" in result:
         text = latency(result["latency_ms"], result["latency_stable"])
         batch, threads = result["latency_batch"], plural(result["threads"], "thread")

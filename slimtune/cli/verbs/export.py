@@ -129,7 +129,7 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     echo(target)
     log = log_console(state)
-    numbers = phrases.objectives(*_as_in_the_front(run, member))
+    numbers = phrases.measurements(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)

@@ -93,17 +93,17 @@ class CardFacts:
 
     def of_the_file(self) -> list[str]:
         """Return lines on what the file holds that the recipe does not tell."""
-        known, lines = self.record.metrics, []
-        if known.get("layers_float32"):
+        metrics, lines = self.record.metrics, []
+        if metrics.get("layers_float32"):
             share = self.of_model("weights_float32") or 0.0
             lines.append(
                 "- kept in float32, because the quantizer cannot handle them: "
-                f"{percent(share)} of the weights, in {code(known['layers_float32'])}"
+                f"{percent(share)} of the weights, in {code(metrics['layers_float32'])}"
             )
-        if known.get("activation_ranges"):
-            lines.append(f"- ranges of activations: {plain(str(known['activation_ranges']))}")
-        if known.get("oldest_onnxruntime") and "model.onnx" in self.files:
-            oldest = plain(str(known["oldest_onnxruntime"]))
+        if metrics.get("activation_ranges"):
+            lines.append(f"- ranges of activations: {plain(str(metrics['activation_ranges']))}")
+        if metrics.get("oldest_onnxruntime") and "model.onnx" in self.files:
+            oldest = plain(str(metrics["oldest_onnxruntime"]))
             lines.append(f"- `model.onnx` loads in ONNX Runtime {oldest} and later")
         return lines
 

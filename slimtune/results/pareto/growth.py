@@ -19,9 +19,9 @@ def box_volume(objectives: Sequence[Objective], reference: Mapping[str, float]) 
     value (one that is maximized without bound).
     """
     sides = []
-    for known in objectives:
-        best = known.high if known.direction == "maximize" else known.low
-        sides.append(abs(reference[known.name] - best))
+    for objective in objectives:
+        best = objective.high if objective.direction == "maximize" else objective.low
+        sides.append(abs(reference[objective.name] - best))
     volume = math.prod(sides)
     return volume if math.isfinite(volume) and volume > 0 else None
 

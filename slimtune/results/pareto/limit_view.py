@@ -78,8 +78,8 @@ class LimitView:
         """
         measured = {name for record in records for name in (*record.metrics, *record.objectives)}
         if measured and (unknown := self.limits.keys() - measured):
-            known = ", ".join(known.name for known in objectives)
-            raise UserError(f"{min(unknown)} is not an objective of this run (it has {known})")
+            names = ", ".join(objective.name for objective in objectives)
+            raise UserError(f"{min(unknown)} is not an objective of this run (it has {names})")
 
 
 def parse_limits(limits: Mapping[str, Any]) -> dict[str, str | None]:
@@ -97,10 +97,10 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, str | None]:
     for name, value in limits.items():
         key, unit = _IN_UNITS.get(name, (name, ""))
         if key not in LIMITED:
-            known = (*LIMITED, *_IN_UNITS)
+            choices = (*LIMITED, *_IN_UNITS)
             raise UnknownNameError(
-                f"unknown limit '{name}'.{did_you_mean(str(name), known)} Choose from "
-                f"{', '.join(known)}."
+                f"unknown limit '{name}'.{did_you_mean(str(name), choices)} Choose from "
+                f"{', '.join(choices)}."
             )
         removed = value is None or str(value).strip().lower() == REMOVED
         found[key] = None if removed else _text(name, value, unit)

@@ -116,7 +116,7 @@ class Membership:
     @property
     def _unseen_limits(self) -> dict[str, float]:
         """Limits of what is no objective, and so in no column of a front."""
-        names = [known.name for known in self.objectives]
+        names = [objective.name for objective in self.objectives]
         return {name: limit for name, limit in self.view.limits.items() if name not in names}
 
     def _entry(self, baseline_ms: float | None = None) -> dict[str, float]:
@@ -137,4 +137,4 @@ class Membership:
         return baseline_latency(read_joint(self.folder.path) if rows is None else rows)
 
     def _mask(self, values: np.ndarray) -> np.ndarray:
-        return non_dominated(values, [known.direction for known in self.objectives])
+        return non_dominated(values, [objective.direction for objective in self.objectives])

@@ -103,19 +103,22 @@ def front_distances(front: pd.DataFrame) -> np.ndarray:
 
     A collapsed member would stretch the scale of accuracy until all others look alike.
     """
-    known = objectives_of(front)
-    values = front[[o.name for o in known]].to_numpy(float)
+    objectives = objectives_of(front)
+    values = front[[o.name for o in objectives]].to_numpy(float)
     return distances(
-        values, [o.direction for o in known], [o.log for o in known], scale=sound_members(front)
+        values,
+        [o.direction for o in objectives],
+        [o.log for o in objectives],
+        scale=sound_members(front),
     )
 
 
 def front_knee(front: pd.DataFrame) -> int:
     """Return the row position of the knee of a front with at least one member."""
-    known = objectives_of(front)
+    objectives = objectives_of(front)
     rows = np.flatnonzero(sound_members(front))
-    values = front[[o.name for o in known]].to_numpy(float)[rows]
-    return int(rows[knee(values, [o.direction for o in known], [o.log for o in known])])
+    values = front[[o.name for o in objectives]].to_numpy(float)[rows]
+    return int(rows[knee(values, [o.direction for o in objectives], [o.log for o in objectives])])
 
 
 def pick(
@@ -176,8 +179,8 @@ def pick_row(
         allowed = np.flatnonzero(kept & sound_members(front))
     far = front_distances(front)
     if by is None:
-        known = objectives_of(front)
-        highs = front[[o.name for o in known if o.direction == "maximize"]].to_numpy(float)
+        objectives = objectives_of(front)
+        highs = front[[o.name for o in objectives if o.direction == "maximize"]].to_numpy(float)
         order = [(round(far[i], 12), *(-highs[i]), i) for i in allowed]
     else:
         worst = -by.to_numpy(float) if how == "accuracy" else by.to_numpy(float)
@@ -201,15 +204,15 @@ def members_within(
         UserError: a limit on something that is no objective of this run.
         NothingMatchesError: no member keeps them; the message names the nearest miss.
     """
-    known = _limits_with_texts(limits, texts)
-    for limit in known:
+    bounds = _limits_with_texts(limits, texts)
+    for limit in bounds:
         _column(front, limit.objective)
     if front.empty:
         raise NothingMatchesError("the front is empty: no trial of this run finished")
-    excess = _excesses(front, known)
+    excess = _excesses(front, bounds)
     kept: np.ndarray = (excess == 0).all(axis=1)
     if not kept.any():
-        raise NothingMatchesError(_nearest_miss(front, known, excess))
+        raise NothingMatchesError(_nearest_miss(front, bounds, excess))
     return kept
 
 
@@ -225,8 +228,8 @@ def nearest_miss(
         limits: measured quantity -> limit, in its unit.
         texts: see `members_within`.
     """
-    known = _limits_with_texts(limits, texts)
-    return _nearest_miss(measured, known, _excesses(measured, known))
+    bounds = _limits_with_texts(limits, texts)
+    return _nearest_miss(measured, bounds, _excesses(measured, bounds))
 
 
 def _limits_with_texts(limits: Mapping[str, float], texts: Mapping[str, str]) -> list[Limit]:
@@ -235,10 +238,9 @@ def _limits_with_texts(limits: Mapping[str, float], texts: Mapping[str, str]) ->
 
 def _objective_of_pick(how: str) -> Objective:
     if how not in PICKS:
-        known = ("knee", *PICKS)
-        raise UnknownNameError(
-            f"unknown pick '{how}'.{did_you_mean(str(how), known)} Choose from {', '.join(known)}."
-        )
+        choices = ", ".join(names := ("knee", *PICKS))
+        guess = did_you_mean(str(how), names)
+        raise UnknownNameError(f"unknown pick '{how}'.{guess} Choose from {choices}.")
     return OBJECTIVES[PICKS[how]]
 
 
@@ -257,8 +259,8 @@ def _limits(
 
 def _column(front: pd.DataFrame, wanted: Objective) -> pd.Series:
     if wanted.name not in front.columns:
-        known = ", ".join(o.name for o in objectives_of(front))
-        raise UserError(f"{wanted.name} is not an objective of this run (it has {known})")
+        names = ", ".join(o.name for o in objectives_of(front))
+        raise UserError(f"{wanted.name} is not an objective of this run (it has {names})")
     return front[wanted.name]
 
 

@@ -86,10 +86,10 @@ def record_of(folder: RunFolder, which: int | FinalKey) -> TrialRecord:
     if not isinstance(which, FinalKey):
         return folder.record(which)
     if not folder_of(folder, which).is_dir():
-        known = [key.name for key in final_keys(folder) if key.trial == which.trial]
+        names = [key.name for key in final_keys(folder) if key.trial == which.trial]
         raise UserError(
             f"final {which.name} does not exist (trial {which.trial} has "
-            f"{', '.join(known) or 'none'})"
+            f"{', '.join(names) or 'none'})"
         )
     path = folder_of(folder, which) / "result.json"
     record = TrialRecord.from_dict(read_sealed(path), str(path))

@@ -224,8 +224,8 @@ class RunFolder:
         """
         if not self.trial_path(number).is_dir():
             numbers = self.numbers()
-            known = f"({numbers[0]}-{numbers[-1]})" if numbers else "(no trial has finished)"
-            raise UserError(f"trial {number} does not exist {known}")
+            existing = f"({numbers[0]}-{numbers[-1]})" if numbers else "(no trial has finished)"
+            raise UserError(f"trial {number} does not exist {existing}")
         return self._read_record(number)
 
     def _read_record(self, number: int) -> TrialRecord:
@@ -248,9 +248,9 @@ class RunFolder:
             RunError: the file is missing, a link, or its SHA-256 is not the recorded one.
         """
         if name not in record.artifacts:
-            known = ", ".join(record.artifacts) or "none"
+            names = ", ".join(record.artifacts) or "none"
             raise UserError(
-                f"trial {record.number} has no file {shortened(name)} (it has {known})"
+                f"trial {record.number} has no file {shortened(name)} (it has {names})"
             )
         path = (place or self.trial_path(record.number)) / plain_name(name)
         data = read_bytes(path)

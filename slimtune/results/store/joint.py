@@ -129,8 +129,8 @@ def check_joint(folder: Path) -> list[JointRow]:
 
 def baseline_latency(rows: Sequence[JointRow]) -> float | None:
     """Return the baseline's latency as it was measured together with the rows; None if unknown."""
-    known = [row.latency_ms for row in rows if row.trial is None and row.stable]
-    return known[0] if known else None
+    latencies = [row.latency_ms for row in rows if row.trial is None and row.stable]
+    return latencies[0] if latencies else None
 
 
 def with_joint(

@@ -149,8 +149,8 @@ def _draw_front(
     """Draw the trials, and leave those far below the front out of the picture."""
     across, up, colour = objectives
 
-    def values(table: pd.DataFrame, known: Objective) -> list[float]:
-        return [in_display_unit(known, value) for value in table[known.name]]
+    def values(table: pd.DataFrame, objective: Objective) -> list[float]:
+        return [in_display_unit(objective, value) for value in table[objective.name]]
 
     x, y = values(front, across), values(front, up)
     axes.scatter(values(others, across), values(others, up), s=14, color="#b4bec8", label="others")
@@ -170,12 +170,12 @@ def _draw_front(
         [x[i] for i in knee], [y[i] for i in knee], s=150, marker="D",
         facecolors="none", edgecolors="#d1495b", linewidths=1.8, zorder=4, label="knee",
     )  # fmt: skip
-    for known, scale, name, axis in (
+    for objective, scale, name, axis in (
         (across, axes.set_xscale, axes.set_xlabel, axes.xaxis),
         (up, axes.set_yscale, axes.set_ylabel, axes.yaxis),
     ):
-        name(axis_title(known))
-        if known.log:
+        name(axis_title(objective))
+        if objective.log:
             scale("log")
             _plain_ticks(axis)
     axes.grid(alpha=0.3)

@@ -190,13 +190,13 @@ def _check_columns(
     columns: Sequence[str], records: Sequence[TrialRecord], baseline: Mapping[str, float]
 ) -> None:
     measured = {name for r in records for name in (*r.objectives, *r.metrics)} | set(baseline)
-    known = {"pipeline", "accuracy_change", *_RATIO_OF, *measured}
+    choices = {"pipeline", "accuracy_change", *_RATIO_OF, *measured}
     stages = {stage for record in records for stage in record.recipe}
     for name in columns:
-        if name not in known and name.split(".")[0] not in stages:
+        if name not in choices and name.split(".")[0] not in stages:
             raise UnknownNameError(
-                f"no trial has the column '{name}'.{did_you_mean(name, known)} "
-                f"Known: {', '.join(sorted(known))}, and settings such as prune.amount."
+                f"no trial has the column '{name}'.{did_you_mean(name, choices)} "
+                f"Known: {', '.join(sorted(choices))}, and settings such as prune.amount."
             )
 
 

@@ -7,13 +7,13 @@ from slimtune.cli.screen import phrases
 
 
 def test_objectives_are_told_in_their_units() -> None:
-    told = phrases.objectives({"accuracy": 0.98, "size_bytes": 30515, "latency_ms": 0.1213})
+    told = phrases.measurements({"accuracy": 0.98, "size_bytes": 30515, "latency_ms": 0.1213})
     assert told == "accuracy 0.9800  size 29.8 KiB  latency 0.121 ms"
-    assert phrases.objective("macs", 40_551_040) == "MACs 40.55 M"
+    assert phrases.measurement("macs", 40_551_040) == "MACs 40.55 M"
 
 
 def test_an_unstable_latency_says_so() -> None:
-    assert phrases.objectives({"accuracy": 0.9, "latency_ms": 2.0}, stable=False) == (
+    assert phrases.measurements({"accuracy": 0.9, "latency_ms": 2.0}, stable=False) == (
         "accuracy 0.9000  latency 2.000 ms ~"
     )
 

@@ -85,9 +85,9 @@ def attributions(
                 if (nearest := _nearest(record, without, flat, stage)) is not None
             ]
             effects = {
-                known.name: _effect(sure, known)
-                for known in objectives
-                if (sure := [pair for pair in pairs if all(_is_sure(r, known) for r in pair)])
+                objective.name: _effect(sure, objective)
+                for objective in objectives
+                if (sure := [pair for pair in pairs if all(_is_sure(r, objective) for r in pair)])
             }
             found.append(TechniqueGain(stage, method, len(with_it), len(pairs), effects))
     return found
@@ -146,13 +146,15 @@ def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
     return default if value is None else float(value)
 
 
-def _is_sure(record: TrialRecord, known: Objective) -> bool:
-    return known.name != "latency_ms" or record.stable
+def _is_sure(record: TrialRecord, objective: Objective) -> bool:
+    return objective.name != "latency_ms" or record.stable
 
 
-def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], known: Objective) -> Effect:
-    values = np.array([[r.objectives[known.name] for r in pair] for pair in pairs], dtype=float)
-    ratio = known.log and bool((values > 0).all())
+def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], objective: Objective) -> Effect:
+    values = np.array(
+        [[r.objectives[objective.name] for r in pair] for pair in pairs], dtype=float
+    )
+    ratio = objective.log and bool((values > 0).all())
     changes = np.diff(np.log(values) if ratio else values, axis=1)[:, 0] * -1.0
     mean = float(changes.mean())
     error = float(changes.std(ddof=1) / math.sqrt(len(changes))) if len(changes) > 1 else math.nan

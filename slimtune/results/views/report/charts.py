@@ -123,9 +123,9 @@ def hover_text(row: Mapping[Any, Any], objectives: Sequence[Objective]) -> str:
     """
     pipeline = html.escape(str(row["pipeline"])).replace(" → ", "<br>→ ")
     lines = [f"<b>trial {row['trial']}</b>", pipeline]
-    for known in objectives:
-        words = objective_cell(row, known).words
-        lines.append(f"{html.escape(known.title)} {words}")
+    for objective in objectives:
+        words = objective_cell(row, objective).words
+        lines.append(f"{html.escape(objective.title)} {words}")
     return "<br>".join(lines)
 
 
@@ -138,11 +138,11 @@ def _points(table: pd.DataFrame, across: Objective, up: Objective) -> dict[str, 
 
 
 def _dominated(table: pd.DataFrame, across: Objective, up: Objective) -> dict[str, Any]:
-    known = [across, up]
+    objectives = [across, up]
     return {
         "type": "scatter", "mode": "markers", "name": "dominated",
         **_points(table, across, up),
-        "text": [hover_text(row, known) for row in table.to_dict("records")],
+        "text": [hover_text(row, objectives) for row in table.to_dict("records")],
         "hovertemplate": "%{text}<extra>dominated</extra>",
         "marker": {"color": FAINT, "size": 7, "opacity": 0.65},
     }  # fmt: skip
@@ -151,7 +151,7 @@ def _dominated(table: pd.DataFrame, across: Objective, up: Objective) -> dict[st
 def _members(
     front: pd.DataFrame, across: Objective, up: Objective, colour: Objective | None
 ) -> dict[str, Any]:
-    known = [up, across, *([colour] if colour else [])]
+    objectives = [up, across, *([colour] if colour else [])]
     marker: dict[str, Any] = {"color": LINE, "size": 11, "line": {"color": "white", "width": 1}}
     if colour is not None and len(front):
         marker |= _colours(front, colour)
@@ -159,7 +159,7 @@ def _members(
     return {
         "type": "scatter", "mode": "markers", "name": "front",
         **_points(front, across, up),
-        "text": [hover_text(row, known) for row in front.to_dict("records")],
+        "text": [hover_text(row, objectives) for row in front.to_dict("records")],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
         # A legend has one colour a trace; points of many are told by their colour bar.
@@ -172,16 +172,16 @@ def _members(
     }  # fmt: skip
 
 
-def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
-    values = [float(value) for value in front[known.name]]
-    log = known.log and min(values) > 0
+def _colours(front: pd.DataFrame, objective: Objective) -> dict[str, Any]:
+    values = [float(value) for value in front[objective.name]]
+    log = objective.log and min(values) > 0
     # Plotly has no logarithmic colours: the colour is the logarithm, the ticks say the value.
     numbers = [math.log10(value) if log else value for value in values]
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
     shown = [10**tick if log else tick for tick in ticks]
-    words = [number(known, value) for value in shown]
-    title = f"front, by {axis_title(known)}"
+    words = [number(objective, value) for value in shown]
+    title = f"front, by {axis_title(objective)}"
     return {
         "color": numbers,
         "colorscale": "Viridis",
@@ -201,8 +201,8 @@ def _special(
     traces = []
     if across.name in baseline and up.name in baseline:
         values = "<br>".join(
-            f"{html.escape(known.title)} {quantity(known, baseline[known.name])}"
-            for known in (up, across)
+            f"{html.escape(objective.title)} {quantity(objective, baseline[objective.name])}"
+            for objective in (up, across)
         )
         traces.append(
             {
@@ -241,8 +241,8 @@ def _ring() -> dict[str, Any]:
 
 def _front_layout(across: Objective, up: Objective) -> dict[str, Any]:
     layout = _layout(axis_title(across), axis_title(up))
-    for axis, known in (("xaxis", across), ("yaxis", up)):
-        layout[axis] |= {"type": "log"} if known.log else {}
+    for axis, objective in (("xaxis", across), ("yaxis", up)):
+        layout[axis] |= {"type": "log"} if objective.log else {}
     layout |= {"height": 420, "hovermode": "closest"}
     layout["margin"] = {"l": 10, "r": 10, "t": 58, "b": 10}
     return layout

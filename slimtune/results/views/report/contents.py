@@ -120,14 +120,14 @@ def technique_rows(
     rows = []
     for one in bought:
         cells = []
-        for known in objectives:
-            effect = one.effects.get(known.name)
+        for objective in objectives:
+            effect = one.effects.get(objective.name)
             cells.append(
                 (MISSING, "")
                 if effect is None
                 else (
-                    change(known, effect.change, effect.ratio),
-                    spread(known, effect.low, effect.high, effect.ratio),
+                    change(objective, effect.change, effect.ratio),
+                    spread(objective, effect.low, effect.high, effect.ratio),
                 )
             )
         rows.append(
@@ -235,11 +235,11 @@ def _facts(
     row: Mapping[Any, Any], objectives: Sequence[Objective], baseline: Mapping[str, float]
 ) -> list[str]:
     facts = []
-    for known in objectives:
-        cell = objective_cell(row, known)
-        text = f"{known.title} {cell.words}"
-        if not cell.ratio and known.name in baseline:
-            text += f", baseline {quantity(known, baseline[known.name])}"
+    for objective in objectives:
+        cell = objective_cell(row, objective)
+        text = f"{objective.title} {cell.words}"
+        if not cell.ratio and objective.name in baseline:
+            text += f", baseline {quantity(objective, baseline[objective.name])}"
         facts.append(text)
     if test := accuracy_on_test(row).words:
         text = f"on test images {test}"

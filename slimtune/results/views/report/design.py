@@ -116,8 +116,8 @@ def _columns(values: Sequence[Any], squares: bool) -> list[np.ndarray]:
     if given and all(map(is_number, given)):
         return _number_columns(values, squares)
     words = [ABSENT if value is None else str(value) for value in values]
-    known = sorted(set(words), key=lambda word: (word not in (ABSENT, "baseline"), word))
-    return [np.array([float(word == one) for word in words]) for one in known[1:]]
+    levels = sorted(set(words), key=lambda word: (word not in (ABSENT, "baseline"), word))
+    return [np.array([float(word == one) for word in words]) for one in levels[1:]]
 
 
 def _number_columns(values: Sequence[Any], squares: bool) -> list[np.ndarray]:
