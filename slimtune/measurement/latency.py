@@ -157,7 +157,7 @@ class FileTimings:
         return min(one.after for one in self.rounds)
 
     @property
-    def counted(self) -> list[Round]:
+    def accepted_rounds(self) -> list[Round]:
         """The rounds that began and ended at full speed."""
         if not self.rounds:
             return []
@@ -169,7 +169,7 @@ class FileTimings:
     @property
     def accepted(self) -> int:
         """How many rounds count."""
-        return len(self.counted)
+        return len(self.accepted_rounds)
 
     @property
     def stable(self) -> bool:
@@ -179,7 +179,7 @@ class FileTimings:
     @property
     def seconds(self) -> float:
         """The fastest run of the rounds that count, or of all if too few do."""
-        return min(one.fastest for one in (self.counted if self.stable else self.rounds))
+        return min(one.fastest for one in (self.accepted_rounds if self.stable else self.rounds))
 
 
 def time_in_turn(

@@ -59,12 +59,12 @@ class Run(RunRepr):
     @property
     def limits(self) -> dict[str, float]:
         """What every member of the front keeps: measured quantity -> limit, in its unit."""
-        return dict(self._seen_with.limits)
+        return dict(self._limit_view.limits)
 
     @property
     def limit_texts(self) -> dict[str, str]:
         """Measured quantity -> its limit as the user wrote it."""
-        return dict(self._seen_with.texts)
+        return dict(self._limit_view.texts)
 
     def within(self, limits: Mapping[str, Any]) -> "Run":
         """Return the run seen with other limits, tighter or looser than its search's.
@@ -80,9 +80,11 @@ class Run(RunRepr):
         asked = limit_view.parse_limits(limits)
         if not asked:
             return self
-        seen = self._seen(asked, self.front())
+        seen = self._with_limits(asked, self.front())
         if any(map(limit_view.is_relative, asked.values())):
-            seen = self._seen(asked, seen.front())  # its latencies may be of another measurement
+            seen = self._with_limits(
+                asked, seen.front()
+            )  # its latencies may be of another measurement
         return seen
 
     @property
@@ -149,7 +151,7 @@ class Run(RunRepr):
 
     def _front(self) -> pd.DataFrame:
         """Return the front of all trials that entered it, before a view narrows it."""
-        table = best_first(self._membership.entered(), self.objectives)
+        table = best_first(self._membership.members_within_limits(), self.objectives)
         baseline = self.baseline_values(table)
         table = add_caveats(table, self.records, self.manifest["workload"], baseline)
         return with_knee(table, baseline)
@@ -227,7 +229,7 @@ class Run(RunRepr):
         members = membership.members()  # kept the limits until they were measured together
         if not members.empty:
             return nearest_miss(members, membership.limits_of(members), self.limit_texts)
-        finals = [r for r in membership.delivered()[0] if r.status == "complete"]  # each broke one
+        finals = [r for r in membership.sources()[0] if r.status == "complete"]  # each broke one
         measured = [{"trial": r.number, **r.measured} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
 
@@ -265,16 +267,16 @@ class Run(RunRepr):
         return self._membership.standing(rows)
 
     @property
-    def _seen_with(self) -> limit_view.LimitView:
+    def _limit_view(self) -> limit_view.LimitView:
         return self.view or limit_view.search_limits(self.manifest)
 
     @property
     def _membership(self) -> Membership:
         searched = limit_view.search_limits(self.manifest)
-        return Membership(self.folder, self.records, self.objectives, searched, self._seen_with)
+        return Membership(self.folder, self.records, self.objectives, searched, self._limit_view)
 
-    def _seen(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
-        view = self._seen_with.changed(asked, self.baseline_values(front))
+    def _with_limits(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
+        view = self._limit_view.with_limits(asked, self.baseline_values(front))
         view.check_measured(self.records, self.objectives)
         return replace(self, view=view)
 

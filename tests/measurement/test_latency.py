@@ -71,7 +71,7 @@ def test_a_round_counts_if_its_probes_are_at_full_speed_each_among_its_kind() ->
         Round(before=1.0, after=slow, fastest=4),
     ]
     timed = FileTimings(speed, rounds)
-    assert timed.counted == rounds[:2] and not timed.stable
+    assert timed.accepted_rounds == rounds[:2] and not timed.stable
     assert timed.seconds == 4  # of all: too few count
     timed.rounds.append(Round(1.0, 1.2, 7))
     assert timed.stable and timed.seconds == 5

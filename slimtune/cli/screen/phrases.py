@@ -12,11 +12,11 @@ from slimtune.results.units import quantity
 
 
 def measurement(name: str, measured: float, stable: bool = True) -> str:
-    """Return one measured value with its title, such as ``"size 285.9 KiB"``.
+    """Return a measured value with its title, such as ``"size 285.9 KiB"``.
 
     Args:
-        name: of the objective.
-        measured: in its unit.
+        name: the objective's name.
+        measured: the value, in the objective's unit.
         stable: whether the machine was quiet enough for a latency.
     """
     objective = OBJECTIVES[name]
@@ -24,19 +24,24 @@ def measurement(name: str, measured: float, stable: bool = True) -> str:
 
 
 def measurements(values: Mapping[str, float], stable: bool = True) -> str:
-    """Return the objectives of a trial on one line, an unstable latency with a ``~``."""
+    """Return a trial's objectives on one line; a ``~`` marks an unstable latency."""
     return "  ".join(measurement(name, measured, stable) for name, measured in values.items())
 
 
 def notes(texts: Iterable[str]) -> list[str]:
-    """Return the lines that tell what a source of data left out."""
+    """Return the lines that say what a source of data left out."""
     return [f"note      {text}" for text in texts]
 
 
-def program() -> str:
-    """Return what to type for slimtune here: its name, or the path it was started by.
+def decoding(done: int, total: int) -> str:
+    """Return how many of the images have been decoded, in words."""
+    return f"decoding images: {done} of {total}"
 
-    ``make demo`` starts it by its path; a hint that says ``slimtune`` would not be found then.
+
+def program() -> str:
+    """Return what to type to start slimtune: its name, or the path that started it.
+
+    ``make demo`` starts it by its path; the shell would not find plain ``slimtune`` then.
     """
     if shutil.which("slimtune") is not None:
         return "slimtune"
@@ -47,6 +52,6 @@ def program() -> str:
 
 
 def encodable(text: str) -> str:
-    """Return ``text`` without characters that standard output's encoding lacks."""
+    """Return ``text`` with a ? for each character that standard output cannot encode."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.live import Live
 
 from slimtune.cli.screen import phrases
+from slimtune.cli.screen.console import is_live
 from slimtune.cli.screen.live_view import LiveView
+from slimtune.cli.screen.throttle import Throttle
 from slimtune.errors import SlimtuneError
 from slimtune.results.limit_words import limits_words
 from slimtune.results.run import Run, open_run
@@ -43,7 +45,8 @@ from slimtune.search.listeners.events import (
 )
 from slimtune.version import __version__
 
-_SILENCE = 10.0
+_PAUSE = 10.0
+"""Seconds between two lines on decoding and epochs, where there is no terminal."""
 
 
 class Progress:
@@ -52,8 +55,8 @@ class Progress:
     Args:
         console: where to write; a live picture is shown only if it is a terminal.
         out: the run folder.
-        verbose: also tell every epoch of the baseline, and every trial that starts or finishes.
-        clock: seconds; without a terminal an epoch is told after ten without a line.
+        verbose: also print every epoch of the baseline, and every trial that starts or finishes.
+        clock: seconds.
     """
 
     def __init__(
@@ -67,8 +70,8 @@ class Progress:
         self._out = out
         self._verbose = verbose
         self._clock = clock
-        self._told = clock()
-        self._live = console.is_terminal and not console.quiet
+        self._throttle = Throttle(_PAUSE, clock)
+        self._live = is_live(console)
         self._view = LiveView()
         self._picture = Live(
             self._view, console=console, transient=True, refresh_per_second=4, auto_refresh=True
@@ -90,21 +93,21 @@ class Progress:
         self._picture.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show one event; an event of a type without a method here is passed over."""
+        """Show one event; a type without a method below shows nothing."""
         self._show(event)
 
     @singledispatchmethod
     def _show(self, event: Event) -> None:
-        """Show nothing of other events."""
+        """Show nothing; the methods below are for the events that people follow."""
 
     def _line(self, text: str, style: str | None = None) -> None:
-        # soft_wrap: a line of a log stays one line, however narrow the window
+        # soft_wrap: a line of a log stays one line, however narrow the window is.
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     @_show.register
     def _on_workload(self, event: WorkloadReady) -> None:
         self._view.total = event.trials
-        # not before: a search that is refused has no folder
+        # Not earlier: a search that is refused has no folder.
         self._line(f"slimtune {__version__} · run folder {self._out}")
         channels, height, width = event.image_shape
         self._line(
@@ -124,21 +127,20 @@ class Progress:
 
     @_show.register
     def _on_decoding(self, event: Decoding) -> None:
-        text = f"decoding images: {event.images} of {event.of}"
+        text = phrases.decoding(event.images, event.of)
         self._view.title = text
-        if not self._live and self._clock() - self._told >= _SILENCE:
+        if not self._live and self._throttle.is_due():
             self._line(text)
-            self._told = self._clock()
+            self._throttle.restart()
 
     @_show.register
     def _on_epoch(self, event: EpochTrained) -> None:
         score = accuracy(event.validation_accuracy)
         text = f"epoch {event.epoch}  loss {event.loss:.4f}  validation {score}"
         self._view.title = f"{event.what}  {text}"
-        due = not self._live and self._clock() - self._told >= _SILENCE
-        if self._verbose or due:
+        if self._verbose or (not self._live and self._throttle.is_due()):
             self._line(f"{event.what:<8}  {text}")
-            self._told = self._clock()
+            self._throttle.restart()
 
     @_show.register
     def _on_baseline(self, event: BaselineMeasured) -> None:
@@ -180,7 +182,7 @@ class Progress:
     @_show.register
     def _on_resumed(self, event: Resumed) -> None:
         self._view.total = event.total
-        self._view.begin(event.records, self._opened())
+        self._view.begin(event.records, self._open_run())
         self._view.title = "trials"
         again = f", {event.again} will run again" if event.again else ""
         self._line(f"resumed   {len(event.records)} of {event.total} trials are finished{again}")
@@ -194,12 +196,12 @@ class Progress:
 
     @_show.register
     def _on_stuck(self, event: Stuck) -> None:
-        self._picture.stop()  # the process ends here and now, and must leave the cursor behind
+        self._picture.stop()  # the process ends at once; the picture has hidden the cursor
 
     @_show.register
     def _on_started(self, event: TrialStarted) -> None:
         if self._view.title != "trials":
-            self._view.begin([], self._opened())
+            self._view.begin([], self._open_run())
             self._view.title = "trials"
         self._view.start(event.number, event.pipeline)
         if self._verbose:
@@ -212,12 +214,12 @@ class Progress:
     @_show.register
     def _on_finished(self, event: TrialFinished) -> None:
         record = event.record
-        told = outcome(record)
-        self._view.finish(record, told)
+        text = outcome(record)
+        self._view.finish(record, text)
         if not self._live or self._verbose:
             counted = f"{self._view.finished}/{self._view.total}"
             reused = f"  ({record.reused} from the store)" if record.reused else ""
-            line = f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}{reused}"
+            line = f"trial {record.number:4d}  {counted:>7}  {text}  {record.pipeline}{reused}"
             self._line(line)
         if self._view.finished == self._view.total:
             self._view.title = "trials, measuring the front"
@@ -246,11 +248,11 @@ class Progress:
     def _on_final_finished(self, event: FinalFinished) -> None:
         record = event.record
         finished, total = event.finished, event.total
-        told = outcome(record)
-        self._view.finals(finished, total, f"final {event.name}: {told}")
+        text = outcome(record)
+        self._view.finals(finished, total, f"final {event.name}: {text}")
         if not self._live or self._verbose:
             counted = f"{finished}/{total}"
-            self._line(f"final {event.name}  {counted:>7}  {told}  {record.pipeline}")
+            self._line(f"final {event.name}  {counted:>7}  {text}  {record.pipeline}")
 
     @_show.register
     def _on_finals_measured(self, event: FinalsMeasured) -> None:
@@ -268,8 +270,8 @@ class Progress:
     def _on_report(self, event: ReportWritten) -> None:
         self._line(f"report    {event.path}")
 
-    def _opened(self) -> Run | None:
-        """Return the run, if it can be shown: the picture is no reason to stop."""
+    def _open_run(self) -> Run | None:
+        """Return the run for the picture; None if it cannot be opened, which must stop nothing."""
         if not self._live:
             return None
         try:

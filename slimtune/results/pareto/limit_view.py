@@ -40,7 +40,7 @@ class LimitView:
     limits: Mapping[str, float]
     texts: Mapping[str, str]
 
-    def changed(
+    def with_limits(
         self, asked: Mapping[str, str | None], baseline: Mapping[str, float]
     ) -> "LimitView":
         """Return the view with other limits for what is asked for.
@@ -58,7 +58,7 @@ class LimitView:
         texts |= {name: text for name, text in names.items() if text is not None}
         return LimitView({**limits, **resolve(asked, baseline)}, texts)
 
-    def beside(self, latency_ms: float | None) -> "LimitView":
+    def for_joint(self, latency_ms: float | None) -> "LimitView":
         """Return the view for latencies that were measured together; see `limits.joint_limits`.
 
         Args:

@@ -1,21 +1,21 @@
-"""The run folder on disk: one writer, whole trials or none, nothing read that was not recorded.
+"""The run folder on disk: it has one writer, and a trial is in it as a whole or not at all.
 
 ::
 
     runs/a/
       run.json                 what the run was started with (manifest.py)
-      study.db                 Optuna's; not touched here
-      lock                     who writes (lock.py)
+      study.db                 Optuna's study; nothing here touches it
+      lock                     which process writes (lock.py)
       baseline/                result.json and the baseline's files
-      teacher/                 the same, where another network than the baseline teaches
-      trials/0017/             spec.json, result.json, error.txt if it failed, and its artifacts
-      trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
-      trials/0016.damaged-1/   set aside, for its record could not be read
-      stages/KEY/              beginnings that trials share (stages.py); may be removed
+      teacher/                 the same, if a network other than the baseline teaches
+      trials/0017/             spec.json, result.json, the trial's files; error.txt if it failed
+      trials/0018.tmp-4242/    process 4242 is writing it, or was killed while it did
+      trials/0016.damaged-1/   set aside because its record could not be read
+      stages/KEY/              a checkpoint that trials share (checkpoints.py); may be removed
       finals/0017-e30-r0/      a trial run again at full length (finals.py)
-      front/                   front.json, front.csv (final.py)
-      report.html              to look at (report/page.py)
-      status.json              for those who watch (status.py); read by no search
+      front/                   front.json, front.csv: the joint measurement (joint.py)
+      report.html              the report (views/report/page.py)
+      status.json              the search's state, for `slimtune watch` (status.py)
 """
 
 import numbers
@@ -56,7 +56,7 @@ Network = tuple[Mapping[str, Any], Mapping[str, bytes]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder that exists; make one with `create` or `open`.
+    """A run folder that exists; `create` makes one and `open` opens one.
 
     Attributes:
         path: the folder.
@@ -89,9 +89,9 @@ class RunFolder:
     def begin(
         cls, path: Path, manifest: Mapping[str, Any], networks: Mapping[str, "Network"]
     ) -> "RunFolder":
-        """Fill a folder that `lock.claimed` made: the networks first, run.json last.
+        """Fill a folder that `lock.claim` made: the networks first, run.json last.
 
-        So a folder with a run.json has all that a search needs to go on.
+        run.json comes last, so a folder that has one has everything a search needs to continue.
 
         Args:
             path: the folder.
@@ -138,11 +138,11 @@ class RunFolder:
         """Where Optuna keeps the study."""
         return self.path / "study.db"
 
-    def stages(self, room: int = 0) -> CheckpointStore:
-        """Return the store of stages that trials share.
+    def checkpoints(self, room: int = 0) -> CheckpointStore:
+        """Return the store of the checkpoints that trials share.
 
         Args:
-            room: bytes it may take, for who adds to it.
+            room: bytes that it may take; a reader needs none.
         """
         return CheckpointStore(self.path.absolute() / "stages", room)
 
@@ -179,14 +179,14 @@ class RunFolder:
 
         Raises:
             RunError: the disk refuses, a file's name is not plain, or something that is no
-                finished trial sits in the trial's place.
+                finished trial is in the trial's place.
         """
         return self.write_record(self.trial_path(record.number), record, spec, files)
 
     def write_record(
         self, path: Path, record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> bool:
-        """Do what `write_trial` does in another place of the run folder."""
+        """Write a record and its files as `write_trial` does, but into the folder ``path``."""
         if (path / "result.json").is_file():
             return False
         record = clean_record(record, self.manifest["objectives"])
@@ -236,15 +236,15 @@ class RunFolder:
         return record
 
     def read_artifact(self, record: TrialRecord, name: str, place: Path | None = None) -> bytes:
-        """Return the content of one of a trial's files, provided it is what the trial wrote.
+        """Return the content of one of a trial's files, after checking its SHA-256.
 
         Args:
             record: of the trial.
             name: of the file.
-            place: where the trial lies, if not among the trials.
+            place: the folder that holds it; the trial's own if not given.
 
         Raises:
-            UserError: the trial left no file of that name.
+            UserError: the trial has no file of that name.
             RunError: the file is missing, a link, or its SHA-256 is not the recorded one.
         """
         if name not in record.artifacts:
@@ -324,7 +324,7 @@ class RunFolder:
         return record
 
     def with_config(self, config: Mapping[str, Any], **facts: Any) -> "RunFolder":
-        """Return the folder with another ``config`` and facts, written into run.json if new.
+        """Return the folder with another ``config`` and other facts, and write run.json if new.
 
         Raises:
             RunError: the disk refuses.
@@ -338,8 +338,8 @@ class RunFolder:
     def sweep(self) -> list[Path]:
         """Remove what killed processes left half written, and return what was removed.
 
-        What others may be writing, such as a report, stays as long as their process lives. Only
-        the run's one writer may call this, and not while it writes.
+        A file that another process may be writing, such as a report, stays while that process
+        lives. Only the run's one writer may call this, and not while it writes.
         """
         found = [path for where in _SWEPT for path in self.path.glob(where)]
         leftovers = sorted(p for p in found if is_temporary(p) and (_ours(p) or is_abandoned(p)))
@@ -354,7 +354,7 @@ def _ours(path: Path) -> bool:
 
 
 def refuse_existing(path: Path) -> None:
-    """Refuse a path that a new run cannot be made at, before any work is done.
+    """Check that a new run can be made at ``path``, before any work is done.
 
     Raises:
         UserError: something is there already, or the folder above cannot be written to.

@@ -42,7 +42,7 @@ class Cell:
         return self._joined(self.number)
 
     @property
-    def words(self) -> str:
+    def text_with_unit(self) -> str:
         """The cell by itself, such as ``"14.6 KiB (7.6×)"``."""
         return self._joined(f"{self.number} {self.unit}" if self.unit else self.number)
 

@@ -11,12 +11,12 @@ from slimtune.search.listeners.events import Event, Stopping, Warned
 STUCK = """
 import sys
 from pathlib import Path
-from slimtune.cli.screen.interrupted import leaving_when_stuck
+from slimtune.cli.screen.interrupted import leave_when_stuck
 from slimtune.cli.state import State
 from slimtune.search.listeners.events import Stopping, Stuck
 state = State()
 state.run = Path(sys.argv[1])
-hear = leaving_when_stuck(state, lambda event: print(event.kind, flush=True))
+hear = leave_when_stuck(state, lambda event: print(event.kind, flush=True))
 hear(Stopping(10.0))
 hear(Stuck())
 print("still there")

@@ -63,10 +63,13 @@ def test_a_view_changes_what_it_names_and_leaves_the_rest():
         }
     )
     assert searched.texts == {"accuracy": "-1%", "size_bytes": "1kB"}
-    seen = searched.changed({"min_accuracy": "0.5", "max_latency": "2x"}, BASELINE)
+    seen = searched.with_limits({"min_accuracy": "0.5", "max_latency": "2x"}, BASELINE)
     assert seen.limits == {"size_bytes": 1000, "accuracy": 0.5, "latency_ms": 4.0}
     assert seen.texts == {"size_bytes": "1kB", "accuracy": "0.5", "latency_ms": "2x"}
-    assert seen.changed({"max_size": None}, BASELINE).limits.keys() == {"accuracy", "latency_ms"}
+    assert seen.with_limits({"max_size": None}, BASELINE).limits.keys() == {
+        "accuracy",
+        "latency_ms",
+    }
     assert search_limits({}) == LimitView({}, {})  # a run from before there were limits
 
 

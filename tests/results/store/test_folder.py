@@ -149,7 +149,7 @@ def test_records_are_sorted_and_half_written_folders_ignored_and_swept(folder):
     (leftover / "model.onnx").write_bytes(b"part")
     (folder.path / "trials" / "3").mkdir()
     (folder.path / f"run.json.tmp-{dead}").write_bytes(b"part")
-    half = folder.stages().path / f"{'a' * 64}.tmp-{dead}"
+    half = folder.checkpoints().path / f"{'a' * 64}.tmp-{dead}"
     half.mkdir(parents=True)
     (folder.path / f"summary.png.tmp-{os.getppid()}").write_bytes(b"being drawn")
     (folder.path / "baseline.tmp-1").mkdir()  # its number is another process's by now

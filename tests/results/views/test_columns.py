@@ -48,14 +48,14 @@ def test_a_heading_has_unit_and_direction_and_a_cell_error_and_ratio() -> None:
 
 
 def test_by_itself_a_cell_has_its_unit() -> None:
-    assert objective_cell(ROW, OBJECTIVES["size_bytes"]).words == "2.0 KiB (8.0×)"
-    assert objective_cell({"macs": 40_551_040}, OBJECTIVES["macs"]).words == "40.55 M"
+    assert objective_cell(ROW, OBJECTIVES["size_bytes"]).text_with_unit == "2.0 KiB (8.0×)"
+    assert objective_cell({"macs": 40_551_040}, OBJECTIVES["macs"]).text_with_unit == "40.55 M"
     assert objective_cell({}, OBJECTIVES["macs"]) == Cell()
 
 
 def test_a_latency_that_may_be_too_high_has_a_mark_and_no_ratio() -> None:
     cell = objective_cell({**ROW, "stable": False}, OBJECTIVES["latency_ms"])
-    assert cell.words == "0.500 ms ~"
+    assert cell.text_with_unit == "0.500 ms ~"
 
 
 def test_several_finals_have_mean_and_spread() -> None:

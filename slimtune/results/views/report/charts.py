@@ -124,7 +124,7 @@ def hover_text(row: Mapping[Any, Any], objectives: Sequence[Objective]) -> str:
     pipeline = html.escape(str(row["pipeline"])).replace(" → ", "<br>→ ")
     lines = [f"<b>trial {row['trial']}</b>", pipeline]
     for objective in objectives:
-        words = objective_cell(row, objective).words
+        words = objective_cell(row, objective).text_with_unit
         lines.append(f"{html.escape(objective.title)} {words}")
     return "<br>".join(lines)
 

@@ -237,11 +237,11 @@ def _facts(
     facts = []
     for objective in objectives:
         cell = objective_cell(row, objective)
-        text = f"{objective.title} {cell.words}"
+        text = f"{objective.title} {cell.text_with_unit}"
         if not cell.ratio and objective.name in baseline:
             text += f", baseline {quantity(objective, baseline[objective.name])}"
         facts.append(text)
-    if test := accuracy_on_test(row).words:
+    if test := accuracy_on_test(row).text_with_unit:
         text = f"on test images {test}"
         if "test_accuracy" in baseline:
             text += f", baseline {accuracy(baseline['test_accuracy'])}"
