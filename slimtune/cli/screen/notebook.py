@@ -8,8 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-
+from slimtune.cli.screen.console import CleanConsole
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.cli.screen.progress import Progress
 from slimtune.search.listeners.events import Event
@@ -62,7 +61,7 @@ class NotebookProgress(Progress):
         show: Callable[[str], Redraw] = display_output,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(Console(quiet=True, force_jupyter=False), out, clock=clock)
+        super().__init__(CleanConsole(quiet=True, force_jupyter=False), out, clock=clock)
         self._live = True  # there is a picture, so that single trials need no lines
         self._lines: list[str] = []
         self._drawn = clock()
@@ -100,7 +99,7 @@ class NotebookProgress(Progress):
 
 def plain_picture(view: LiveView) -> str:
     """Return the picture of a search as plain lines."""
-    console = Console(width=_WIDTH, height=_HEIGHT, color_system=None, force_jupyter=False)
+    console = CleanConsole(width=_WIDTH, height=_HEIGHT, color_system=None, force_jupyter=False)
     with console.capture() as captured:
         console.print(view)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
