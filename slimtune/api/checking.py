@@ -5,8 +5,8 @@ from __future__ import annotations  # help shows `Data`, not all that it can be
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from slimtune.api.handed_in import Data, Metric, Model, Weights, settings_of
-from slimtune.api.screen import console_for, decoding, teller
+from slimtune.api.arguments import Data, Metric, Model, Weights, to_settings
+from slimtune.api.screen import console_for, line_writer, show_decoding
 from slimtune.compression.recipe import Recipe
 from slimtune.search.forecast.checkup import Checkup, check_up
 from slimtune.search.settings.config import SamplerName, SearchConfig, make_config
@@ -91,9 +91,9 @@ def doctor(
     """
     arguments = {name: value for name, value in locals().items() if name in _SETTINGS}
     console = console_for(quiet)
-    tell = teller(console)
-    with decoding(console):
-        config = make_config(settings_of(arguments), preset)
+    tell = line_writer(console)
+    with show_decoding(console):
+        config = make_config(to_settings(arguments), preset)
         return check_up(config, lambda what: tell(f"trying: {what}"), preset)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from slimtune.api.handed_in import Data, Model, Weights, settings_of, stages_of
-from slimtune.api.screen import console_for, decoding, teller
-from slimtune.cli.verbs.compress import carried_out, read_recipe
+from slimtune.api.arguments import Data, Model, Weights, stages_of, to_settings
+from slimtune.api.screen import console_for, line_writer, show_decoding
+from slimtune.cli.verbs.compress import compress_into, read_recipe
 from slimtune.compression.recipe import Recipe
 from slimtune.results.reprs import record_words
 from slimtune.results.store.record import TrialRecord
@@ -94,10 +94,10 @@ def compress(
     arguments = {name: value for name, value in locals().items() if name in _SETTINGS}
     console, folder = console_for(quiet), Path(out)
     stage = None if from_stage is None else Path(from_stage)
-    with decoding(console):
-        config = make_config(settings_of(arguments), preset).anchored()
-        tell = teller(console)
-        before, made = carried_out(config, _recipe(recipe), folder, stage, tell)
+    with show_decoding(console):
+        config = make_config(to_settings(arguments), preset).anchored()
+        tell = line_writer(console)
+        before, made = compress_into(config, _recipe(recipe), folder, stage, tell)
     return CompressedModel(folder, made, before)
 
 
@@ -112,6 +112,6 @@ def _recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Mapping):
-        settings_of({"space": recipe})  # code that is named here may run
+        to_settings({"space": recipe})  # code that is named here may run
         return Recipe.from_dict(dict(stages_of(recipe)))
     return read_recipe(Path(recipe))

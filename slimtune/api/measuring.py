@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimtune.api.handed_in import Data, Model, Weights, settings_of
+from slimtune.api.arguments import Data, Model, Weights, to_settings
 from slimtune.errors import UserError
 from slimtune.results.store.folder import find_run
 from slimtune.search.review.compare import compare_models
@@ -45,8 +45,8 @@ def compare(
         raise UserError("give data or run, not both")
     texts = [str(model) for model in models]
     for text in texts:
-        settings_of({"model": text.partition("=")[0]})  # code that is named here may run
-    reference = settings_of({"data": data}).get("data")
+        to_settings({"model": text.partition("=")[0]})  # code that is named here may run
+    reference = to_settings({"data": data}).get("data")
     rows = compare_models(texts, reference, None if run is None else Path(run), threads)
     return pd.DataFrame([asdict(row) for row in rows])
 
@@ -81,7 +81,7 @@ def evaluate(
     """
     if data is not None and run is not None:
         raise UserError("give data or run, not both")
-    given = settings_of({"model": model, "weights": weights, "data": data})
+    given = to_settings({"model": model, "weights": weights, "data": data})
     if file is None:
         if not {"model", "weights", "data"} <= given.keys():
             raise UserError("give an ONNX file, or model, weights and data")

@@ -24,14 +24,14 @@ def progress_for(console: Console, out: Path) -> Progress:
     return Progress(console, out)
 
 
-def teller(console: Console) -> Callable[[str], None]:
+def line_writer(console: Console) -> Callable[[str], None]:
     """Return a function that writes one line."""
     return lambda text: console.print(text, markup=False, soft_wrap=True)
 
 
-def decoding(console: Console) -> AbstractContextManager[None]:
+def show_decoding(console: Console) -> AbstractContextManager[None]:
     """Tell, while the context lasts, how far the reading of images is."""
-    tell = teller(console)
+    tell = line_writer(console)
     return load_progress.listening(
         lambda done, total: tell(f"decoding images: {done} of {total}"), load_progress.LINES
     )

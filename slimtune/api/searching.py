@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from slimtune.api.handed_in import Data, Metric, Model, Weights, settings_of
-from slimtune.api.screen import console_for, decoding, progress_for
+from slimtune.api.arguments import Data, Metric, Model, Weights, to_settings
+from slimtune.api.screen import console_for, progress_for, show_decoding
 from slimtune.compression.recipe import Recipe
 from slimtune.search.api import search as search_silently
 from slimtune.search.listeners.events import Listener
@@ -139,8 +139,8 @@ def search(
     """
     arguments = {name: value for name, value in locals().items() if name in _SETTINGS}
     console = console_for(quiet)
-    with decoding(console):
-        given = settings_of(arguments)
+    with show_decoding(console):
+        given = to_settings(arguments)
     options: dict[str, Any] = {
         "out": out, "preset": preset, "resume": resume, "allow_code": allow_code
     }  # fmt: skip

@@ -9,13 +9,14 @@ from importlib import import_module
 
 import click
 
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.interrupted import (
     INTERRUPTED,
     interrupted_line,
     leave_at_once,
-    sigterm_interrupts,
+    let_sigterm_interrupt,
 )
-from slimtune.cli.screen.streams import failing_softly
+from slimtune.cli.screen.streams import tolerate_failures
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.screen.warning_lines import warning_lines
 from slimtune.cli.state import State
@@ -30,9 +31,9 @@ from slimtune.version import __version__
 from slimtune.workload import load_progress
 from slimtune.workload.own_code import consent_ends
 
-# Verb -> (module that holds a click command called `command`, help in one line). The help stands
-# here so that listing the verbs imports none of them, and the options of verbs that need torch
-# in a folder of their own, so that their help imports none of that.
+# Verb -> (module with a click command called `command`, help in one line). The help is written
+# here so that a list of the verbs imports none of them. A verb that needs torch has its options in
+# cli/options, so that its help needs no torch.
 VERBS: dict[str, tuple[str, str]] = {
     "search": ("slimtune.cli.options.search", "Search for small, fast versions of a model."),
     "watch": ("slimtune.cli.verbs.watch", "Watch a running search from another terminal."),
@@ -66,7 +67,7 @@ NO_JSON = ("export", "rerun", "compress", "init")
 
 
 class VerbGroup(click.Group):
-    """A group whose commands are named by a table and imported when one is used."""
+    """A group whose commands are listed in a table; a command is imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table."""
@@ -82,7 +83,7 @@ class VerbGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb; an unknown one is refused with the nearest, which click cannot know."""
+        """Find the verb; the error for an unknown one suggests the nearest."""
         name = args[0]
         if name not in VERBS and not name.startswith("-"):
             guess = did_you_mean(name, VERBS)
@@ -90,7 +91,7 @@ class VerbGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the verbs and their help out of the table."""
+        """Write the verbs and their help from the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
 
@@ -131,26 +132,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error ends here, in one line.
 
     Args:
-        argv: arguments without the program's name; those of the process if not given.
+        argv: arguments without the program's name; the process's own if not given.
     """
     state = State()
     code = 0
 
-    def tell(done: int, total: int) -> None:
+    def show_decoding(done: int, total: int) -> None:
         if state.verbosity >= 0:
-            echo(f"decoding images: {done} of {total}", err=True)
+            echo(phrases.decoding(done, total), err=True)
 
     if argv is None:
-        sigterm_interrupts()
+        let_sigterm_interrupt()
     try:
         with (
             consent_ends(),
-            failing_softly(),
+            tolerate_failures(),
             warning_lines(state),
-            load_progress.listening(tell, load_progress.LINES),
+            load_progress.listening(show_decoding, load_progress.LINES),
         ):
             code = _run(argv, state)
-    except SlimtuneError as error:  # of standard output, when all else is done
+    except SlimtuneError as error:  # standard output failed; everything else is done
         with suppress(OSError):
             _report(state, str(error), error.exit_code)
         return code or error.exit_code
@@ -174,10 +175,10 @@ def _run(argv: Sequence[str] | None, state: State) -> int:
         if argv is None:
             leave_at_once()
         return _report(state, interrupted_line(state), INTERRUPTED, prefix="")
-    except SystemExit as error:  # code of the user's own, for click raises none here
+    except SystemExit as error:  # raised by the user's own code; click raises none here
         text = f"your code ended the program with sys.exit({error.code!r}); remove that call"
         return _report(state, text, UserError.exit_code)
-    except Exception as error:  # a bug of ours; whoever debugs it asks for the traceback
+    except Exception as error:  # a bug in slimtune; --debug prints the traceback
         kind = type(error).__name__
         hint = "" if state.debug else "; run again as `slimtune --debug …` for the traceback"
         return _report(state, f"{kind}: {error}{hint}", 1, prefix="internal error: ")
@@ -192,7 +193,7 @@ def _report(state: State, message: str, code: int, prefix: str = "error: ") -> i
 
 
 def _report_lines(state: State, error: SlimtuneError) -> int:
-    """Print the error's first line, and the others below it as they are."""
+    """Print the error's first line as an error, and its other lines unchanged."""
     first, *others = str(error).splitlines()
     code = _report(state, first, error.exit_code)
     for line in others:
@@ -201,7 +202,7 @@ def _report_lines(state: State, error: SlimtuneError) -> int:
 
 
 def _usage_line(error: click.ClickException) -> str:
-    """Return click's message and where help is to be found, in one line."""
+    """Return click's message and the command that shows the help, in one line."""
     context = getattr(error, "ctx", None)
     where = f" See '{context.command_path} --help'." if context is not None else ""
     return error.format_message() + where

@@ -1,4 +1,4 @@
-"""What the global options and a verb tell each other, and the error boundary."""
+"""What the global options, the verbs and the error boundary share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 
 @dataclass
 class State:
-    """What the global options and the verb tell the error boundary.
+    """The global options, and what an interrupted verb leaves behind.
 
     Attributes:
         verbosity: -1 quiet, 0 normal, 1 verbose.
-        color: whether coloured output is allowed at all.
-        debug: show tracebacks.
-        json: write what happens, and results, as JSON.
-        run: folder that keeps what was finished if the verb is interrupted.
+        color: whether output may be coloured.
+        debug: print tracebacks.
+        json: print events and results as JSON.
+        run: the run folder of the verb, which keeps finished trials if the verb is interrupted.
     """
 
     verbosity: int = 0

@@ -25,7 +25,7 @@ from slimtune.measurement.speed import (
     FullSpeed,
     Machine,
     ThisMachine,
-    of_this_process,
+    speed_of_this_process,
 )
 
 ENOUGH_ROUNDS = 3
@@ -66,7 +66,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimingPlan:
     """How long to measure; see `measure_latency`."""
 
     rounds: int = 24
@@ -114,9 +114,11 @@ def measure_latency(
         DataError: a file takes images of another size.
     """
     prepared = [_prepare(file, image_shape, threads) for file in files]
-    plan = Plan(rounds, seconds, enough, most_seconds)
+    plan = TimingPlan(rounds, seconds, enough, most_seconds)
     with ThisMachine(one_core=threads == 1) as machine:
-        timed = time_in_turn([one.time for one in prepared], plan, machine, of_this_process())
+        timed = time_in_turn(
+            [one.time for one in prepared], plan, machine, speed_of_this_process()
+        )
     return [
         Latency(
             ms=1e3 * found.seconds,
@@ -143,7 +145,7 @@ class Round:
 
 
 @dataclass
-class Timed:
+class FileTimings:
     """All rounds of one file, judged by what is known of the machine's full speed now."""
 
     speed: FullSpeed
@@ -155,7 +157,7 @@ class Timed:
         return min(one.after for one in self.rounds)
 
     @property
-    def counted(self) -> list[Round]:
+    def accepted_rounds(self) -> list[Round]:
         """The rounds that began and ended at full speed."""
         if not self.rounds:
             return []
@@ -167,7 +169,7 @@ class Timed:
     @property
     def accepted(self) -> int:
         """How many rounds count."""
-        return len(self.counted)
+        return len(self.accepted_rounds)
 
     @property
     def stable(self) -> bool:
@@ -177,12 +179,12 @@ class Timed:
     @property
     def seconds(self) -> float:
         """The fastest run of the rounds that count, or of all if too few do."""
-        return min(one.fastest for one in (self.counted if self.stable else self.rounds))
+        return min(one.fastest for one in (self.accepted_rounds if self.stable else self.rounds))
 
 
 def time_in_turn(
-    runs: Sequence[Callable[[], float]], plan: Plan, machine: Machine, speed: FullSpeed
-) -> list[Timed]:
+    runs: Sequence[Callable[[], float]], plan: TimingPlan, machine: Machine, speed: FullSpeed
+) -> list[FileTimings]:
     """Time functions in turn until the plan is fulfilled.
 
     Args:
@@ -191,11 +193,11 @@ def time_in_turn(
         machine: clock and probe.
         speed: what is known of it; learns.
     """
-    if not speed.known:
+    if not speed.has_probes:
         plan = replace(plan, enough=None)  # full speed may show only later
         speed.calibrate(machine)
     begun = machine.now()
-    found = [Timed(speed) for _ in runs]
+    found = [FileTimings(speed) for _ in runs]
     passes = 0
     while not _is_over(found, plan, passes, machine.now() - begun):
         for work, timed in zip(runs, found, strict=True):
@@ -208,7 +210,7 @@ def time_in_turn(
     return found
 
 
-def _is_over(found: Sequence[Timed], plan: Plan, passes: int, spent: float) -> bool:
+def _is_over(found: Sequence[FileTimings], plan: TimingPlan, passes: int, spent: float) -> bool:
     """Return whether a call has measured all that was asked for, or for too long."""
     if not passes:
         return not found

@@ -36,7 +36,7 @@ class QuietWindow:
     def __init__(self, name: str, create: bool = False) -> None:
         self._path = _folder() / f"slimtune-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
         self._until: memoryview | None = None
-        self._looked = -_LOOK_AGAIN
+        self._last_look = -_LOOK_AGAIN
         self._closed_until = 0.0
         if create:
             self._until = _mapped(self._path, os.O_CREAT)
@@ -60,8 +60,8 @@ class QuietWindow:
     def pause(self) -> None:
         """Wait until no window is open; called between two batches."""
         begun = time.monotonic()
-        if self._until is None and begun - self._looked >= _LOOK_AGAIN:
-            self._looked = begun
+        if self._until is None and begun - self._last_look >= _LOOK_AGAIN:
+            self._last_look = begun
             self._until = _mapped(self._path, 0)
         if self._until is None:
             return

@@ -3,7 +3,7 @@
 import math
 
 
-def at_least(k: int, n: int, p: float) -> float:
+def binomial_tail(k: int, n: int, p: float) -> float:
     """Return the probability of ``k`` or more successes among ``n`` independent tries, 0..1.
 
     ``sum of C(n, i) p^i (1 - p)^(n - i)`` over i = k..n; in logarithms, for n may be large.
@@ -29,7 +29,7 @@ def at_least(k: int, n: int, p: float) -> float:
     return min(1.0, math.fsum(map(math.exp, logs)))
 
 
-def better_by_chance(only_first: int, only_second: int) -> float:
+def chance_of_winning(only_first: int, only_second: int) -> float:
     """Return how likely the first would win by so much if both were equally good, 0..1.
 
     The exact one-sided test of McNemar: of the images that only one of the two has right, each
@@ -39,4 +39,4 @@ def better_by_chance(only_first: int, only_second: int) -> float:
         only_first: images that only the first has right.
         only_second: images that only the second has right.
     """
-    return at_least(only_first, only_first + only_second, 0.5)
+    return binomial_tail(only_first, only_first + only_second, 0.5)

@@ -86,7 +86,7 @@ class FullSpeed:
         self._best: deque[tuple[int, float]] = deque()  # a second, its fastest probe
 
     @property
-    def known(self) -> bool:
+    def has_probes(self) -> bool:
         """Whether there has been a probe."""
         return bool(self._best)
 
@@ -143,6 +143,6 @@ class FullSpeed:
 
 
 @cache
-def of_this_process() -> FullSpeed:
+def speed_of_this_process() -> FullSpeed:
     """Return what this process has learned of its machine: it holds for every measurement."""
     return FullSpeed()

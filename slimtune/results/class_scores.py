@@ -98,7 +98,7 @@ def class_table(
     )
 
 
-def tables(
+def class_tables(
     scores: Mapping[int | None, ClassScores | None], names: Sequence[str]
 ) -> dict[int, ClassTable]:
     """Return trial -> its table, of all trials that have scores.

@@ -6,30 +6,30 @@ from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.units import latency_like, size_like
 
 
-def amount(known: Objective, value: float, text: str = "", digits: int = 4) -> str:
+def limit_amount(objective: Objective, value: float, text: str = "", digits: int = 4) -> str:
     """Return a value of an objective with its unit, such as ``"292.9 KiB"``.
 
     Args:
-        known: the objective.
+        objective: the objective.
         value: in the objective's own unit.
         text: the limit as the user wrote it: of ``"0.3MB"`` the unit is taken.
         digits: significant ones.
     """
-    if known.name == "size_bytes":
+    if objective.name == "size_bytes":
         return size_like(value, text, digits)
-    if known.name == "latency_ms":
+    if objective.name == "latency_ms":
         return latency_like(value, text, digits)
-    return f"{value:.{digits}g} {known.unit}".strip()
+    return f"{value:.{digits}g} {objective.unit}".strip()
 
 
-def condition(name: str, value: float, text: str = "") -> str:
+def limit_words(name: str, value: float, text: str = "") -> str:
     """Return one limit as a condition, such as ``"latency <= 2 ms"``."""
-    known = OBJECTIVES[name]
-    sign = ">=" if known.direction == "maximize" else "<="
-    return f"{known.title} {sign} {amount(known, value, text)}"
+    objective = OBJECTIVES[name]
+    sign = ">=" if objective.direction == "maximize" else "<="
+    return f"{objective.title} {sign} {limit_amount(objective, value, text)}"
 
 
-def conditions(limits: Mapping[str, float], texts: Mapping[str, str]) -> str:
+def limits_words(limits: Mapping[str, float], texts: Mapping[str, str]) -> str:
     """Return all limits in one line; those against the baseline with what was asked for.
 
     Such as ``"accuracy >= 0.9741 (-1%), size <= 300 kB"``.
@@ -39,7 +39,7 @@ def conditions(limits: Mapping[str, float], texts: Mapping[str, str]) -> str:
         texts: measured quantity -> the limit as the user wrote it.
     """
     return ", ".join(
-        condition(name, value, texts.get(name, "")) + _relative(texts.get(name, ""))
+        limit_words(name, value, texts.get(name, "")) + _relative(texts.get(name, ""))
         for name, value in limits.items()
     )
 

@@ -102,8 +102,8 @@ class _Objectives(dict[str, Objective]):
 
 
 OBJECTIVES: dict[str, Objective] = _Objectives(
-    (known.name, known)
-    for known in (
+    (objective.name, objective)
+    for objective in (
         Objective("accuracy", "maximize", "", "accuracy", high=1.0),
         Objective("balanced_accuracy", "maximize", "", "balanced accuracy", high=1.0),
         Objective("size_bytes", "minimize", "B", "size", log=True, whole=True),
@@ -137,8 +137,8 @@ def objective(name: str) -> Objective:
             f"{name}:minimize"
         )
     # People type the word ("latency", "lat"), not the key with its unit: match on both.
-    words = {known.title: known.name for known in OBJECTIVES.values()}
-    words |= {known: known for known in OBJECTIVES}
+    words = {objective.title: objective.name for objective in OBJECTIVES.values()}
+    words |= {objective: objective for objective in OBJECTIVES}
     nearest = difflib.get_close_matches(str(name), list(words), n=1, cutoff=0.6)
     guess = f" Did you mean '{words[nearest[0]]}'?" if nearest else ""
     choices = ", ".join(OBJECTIVES)
@@ -174,5 +174,5 @@ def can_foresee(names: Sequence[str]) -> bool:
 
     Costs are known before training; of what training changes, accuracy alone is looked at.
     """
-    costs = [name for name, known in OBJECTIVES.items() if known.direction == "minimize"]
+    costs = [name for name, objective in OBJECTIVES.items() if objective.direction == "minimize"]
     return "accuracy" in names and {*names} <= {"accuracy", *costs}

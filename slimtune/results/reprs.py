@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slimtune.errors import SlimtuneError
-from slimtune.results.limit_words import conditions
+from slimtune.results.limit_words import limits_words
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.units import plural, quantity
 
@@ -82,7 +82,7 @@ def run_words(run: Any) -> str:
     )
     text = f"{run.path}: {plural(len(records), 'trial')}" + (f" ({became})" if became else "")
     text += f", {len(run.front())} on the front"
-    return text + (f", within {conditions(run.limits, run.limit_texts)}" if run.limits else "")
+    return text + (f", within {limits_words(run.limits, run.limit_texts)}" if run.limits else "")
 
 
 def record_words(record: Any) -> str:

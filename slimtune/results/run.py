@@ -14,7 +14,7 @@ from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.pareto import limit_view
 from slimtune.results.pareto.caveats import add_caveats
 from slimtune.results.pareto.front import hypervolume
-from slimtune.results.pareto.growth import box, growth_of
+from slimtune.results.pareto.growth import box_volume, growth_table
 from slimtune.results.pareto.membership import Membership
 from slimtune.results.pareto.selection import nearest_miss, pick_row
 from slimtune.results.pareto.trial_table import best_first, table_of, values_of, with_knee
@@ -31,13 +31,13 @@ class Run(RunRepr):
 
     Attributes:
         folder: the files.
-        known: the records, if they have been read; see `at`.
+        snapshot: the records, if they have been read; see `at`.
         loader: how its members become torch modules.
         view: the limits that it is seen with, and their texts, if not its own; see `within`.
     """
 
     folder: RunFolder
-    known: tuple[TrialRecord, ...] | None = None
+    snapshot: tuple[TrialRecord, ...] | None = None
     loader: Loader | None = None
     view: limit_view.LimitView | None = None
 
@@ -59,12 +59,12 @@ class Run(RunRepr):
     @property
     def limits(self) -> dict[str, float]:
         """What every member of the front keeps: measured quantity -> limit, in its unit."""
-        return dict(self._seen_with.limits)
+        return dict(self._limit_view.limits)
 
     @property
     def limit_texts(self) -> dict[str, str]:
         """Measured quantity -> its limit as the user wrote it."""
-        return dict(self._seen_with.texts)
+        return dict(self._limit_view.texts)
 
     def within(self, limits: Mapping[str, Any]) -> "Run":
         """Return the run seen with other limits, tighter or looser than its search's.
@@ -77,18 +77,20 @@ class Run(RunRepr):
         Raises:
             UserError: no such limit, or one against what the baseline has not measured.
         """
-        asked = limit_view.asked_for(limits)
+        asked = limit_view.parse_limits(limits)
         if not asked:
             return self
-        seen = self._seen(asked, self.front())
+        seen = self._with_limits(asked, self.front())
         if any(map(limit_view.is_relative, asked.values())):
-            seen = self._seen(asked, seen.front())  # its latencies may be of another measurement
+            seen = self._with_limits(
+                asked, seen.front()
+            )  # its latencies may be of another measurement
         return seen
 
     @property
     def records(self) -> list[TrialRecord]:
         """The records of all finished trials, complete, stopped and failed, by number."""
-        return self.folder.records() if self.known is None else list(self.known)
+        return self.folder.records() if self.snapshot is None else list(self.snapshot)
 
     def at(self, records: Sequence[TrialRecord]) -> "Run":
         """Return the run as it is with these trials: nothing of them is read again.
@@ -96,7 +98,7 @@ class Run(RunRepr):
         Args:
             records: in any order.
         """
-        return replace(self, known=tuple(sorted(records, key=lambda record: record.number)))
+        return replace(self, snapshot=tuple(sorted(records, key=lambda record: record.number)))
 
     @property
     def baseline(self) -> dict[str, Any]:
@@ -145,11 +147,11 @@ class Run(RunRepr):
         table = run._front()
         if run.view is None:
             return table
-        return limit_view.narrowed(table, run._membership.limits_of(table))
+        return limit_view.narrow_front(table, run._membership.limits_of(table))
 
     def _front(self) -> pd.DataFrame:
         """Return the front of all trials that entered it, before a view narrows it."""
-        table = best_first(self._membership.entered(), self.objectives)
+        table = best_first(self._membership.members_within_limits(), self.objectives)
         baseline = self.baseline_values(table)
         table = add_caveats(table, self.records, self.manifest["workload"], baseline)
         return with_knee(table, baseline)
@@ -206,7 +208,8 @@ class Run(RunRepr):
             NothingMatchesError: no member keeps the limits; names the nearest miss.
         """
         run = self.at(self.records).within(
-            (limits or {}) | limit_view.in_numbers(min_accuracy, max_latency_ms, max_size_bytes)
+            (limits or {})
+            | limit_view.numeric_limits(min_accuracy, max_latency_ms, max_size_bytes)
         )
         front = run._front()
         if front.empty and (missed := run.nearest_miss()):
@@ -222,11 +225,11 @@ class Run(RunRepr):
         complete = [record for record in self.records if record.status == "complete"]
         if not self.limits or not complete or not self.front().empty:
             return ""
-        known = self._membership
-        members = known.members()  # kept the limits until they were measured together
+        membership = self._membership
+        members = membership.members()  # kept the limits until they were measured together
         if not members.empty:
-            return nearest_miss(members, known.limits_of(members), self.limit_texts)
-        finals = [r for r in known.delivered()[0] if r.status == "complete"]  # each broke one
+            return nearest_miss(members, membership.limits_of(members), self.limit_texts)
+        finals = [r for r in membership.sources()[0] if r.status == "complete"]  # each broke one
         measured = [{"trial": r.number, **r.measured} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
 
@@ -264,16 +267,16 @@ class Run(RunRepr):
         return self._membership.standing(rows)
 
     @property
-    def _seen_with(self) -> limit_view.LimitView:
-        return self.view or limit_view.searched_with(self.manifest)
+    def _limit_view(self) -> limit_view.LimitView:
+        return self.view or limit_view.search_limits(self.manifest)
 
     @property
     def _membership(self) -> Membership:
-        searched = limit_view.searched_with(self.manifest)
-        return Membership(self.folder, self.records, self.objectives, searched, self._seen_with)
+        searched = limit_view.search_limits(self.manifest)
+        return Membership(self.folder, self.records, self.objectives, searched, self._limit_view)
 
-    def _seen(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
-        view = self._seen_with.changed(asked, self.baseline_values(front))
+    def _with_limits(self, asked: Mapping[str, str | None], front: pd.DataFrame) -> "Run":
+        view = self._limit_view.with_limits(asked, self.baseline_values(front))
         view.check_measured(self.records, self.objectives)
         return replace(self, view=view)
 
@@ -309,7 +312,7 @@ class Run(RunRepr):
         objectives' units where an objective has no best value. Failed and stopped trials, and
         those that break a constraint, win nothing.
         """
-        return growth_of(
+        return growth_table(
             self.records,
             self._membership.complete(),
             self.objectives,
@@ -318,7 +321,9 @@ class Run(RunRepr):
 
     def hypervolume_share(self) -> float:
         """Return the last value of `growth`, 0 without a trial."""
-        return self.hypervolume() / (box(self.objectives, self.manifest["reference_point"]) or 1.0)
+        return self.hypervolume() / (
+            box_volume(self.objectives, self.manifest["reference_point"]) or 1.0
+        )
 
     def trials(self) -> pd.DataFrame:
         """Return all finished trials, by number, the front among them.

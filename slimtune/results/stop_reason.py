@@ -7,7 +7,7 @@ trials were better``.
 import re
 from typing import Literal
 
-from slimtune.results.limit_words import amount
+from slimtune.results.limit_words import limit_amount
 from slimtune.results.objectives import OBJECTIVES
 
 Kind = Literal["limit", "hopeless", "behind", "other"]
@@ -28,7 +28,7 @@ _GROUPS: dict[Kind, str] = {
 }
 
 
-def when(rung: str) -> str:
+def rung_words(rung: str) -> str:
     """Return at which point of a trial a rung is.
 
     Args:
@@ -43,21 +43,21 @@ def when(rung: str) -> str:
     return f"after epoch {match['epoch']} of {match['epochs']} ({match['stage']})"
 
 
-def over_limit(name: str, value: float, limit: float, text: str = "") -> str:
+def limit_reason(name: str, value: float, limit: float, text: str = "") -> str:
     """Return that a quantity is over its limit, in the unit that the limit was written in."""
-    known = OBJECTIVES[name]
+    objective = OBJECTIVES[name]
     return (
-        f"{known.title} {amount(known, value, text)} is over the limit of "
-        f"{amount(known, limit, text)}"
+        f"{objective.title} {limit_amount(objective, value, text)} is over the limit of "
+        f"{limit_amount(objective, limit, text)}"
     )
 
 
-def beaten(trial: int, accuracy: float) -> str:
+def hopeless_reason(trial: int, accuracy: float) -> str:
     """Return that a complete trial is better at the best accuracy that can be expected."""
     return f"trial {trial} is better even if this one reached an accuracy of {accuracy:.4g}"
 
 
-def behind(better: int, peers: int) -> str:
+def behind_reason(better: int, peers: int) -> str:
     """Return how many of the trials that came as far were better."""
     return f"{better} of {peers} comparable trials were better"
 
@@ -97,7 +97,7 @@ def _parts(reason: str) -> tuple[str, str]:
     if head == _BEFORE or head.startswith("after "):
         return head, why
     old = _newer(why)
-    return (when(head), old) if old is not None else ("", reason)
+    return (rung_words(head), old) if old is not None else ("", reason)
 
 
 def _newer(why: str) -> str | None:
@@ -105,9 +105,9 @@ def _newer(why: str) -> str | None:
     if match := _OLD_LIMIT.fullmatch(why):
         name = match["name"]
         if name in OBJECTIVES:
-            return over_limit(name, float(match["value"]), float(match["limit"]))
+            return limit_reason(name, float(match["value"]), float(match["limit"]))
     if match := _OLD_HOPELESS.fullmatch(why):
-        return beaten(int(match[1]), float(match[2]))
+        return hopeless_reason(int(match[1]), float(match[2]))
     if match := _OLD_BEHIND.fullmatch(why):
-        return behind(int(match[2]), int(match[1]))
+        return behind_reason(int(match[2]), int(match[1]))
     return None

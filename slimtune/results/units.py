@@ -87,71 +87,71 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def shown_unit(known: Objective) -> str:
+def display_unit(objective: Objective) -> str:
     """Return the unit that values of an objective are shown in; empty if they have none."""
-    return _SHOWN_UNITS.get(known.unit, known.unit)
+    return _SHOWN_UNITS.get(objective.unit, objective.unit)
 
 
-def axis_title(known: Objective) -> str:
+def axis_title(objective: Objective) -> str:
     """Return an objective with its unit, such as ``"size (KiB)"``."""
-    return f"{known.title} ({shown_unit(known)})" if known.unit else known.title
+    return f"{objective.title} ({display_unit(objective)})" if objective.unit else objective.title
 
 
-def scaled(known: Objective, value: float) -> float:
-    """Return a value in its `shown_unit`: bytes in KiB, all else as it is."""
-    return float(value) / _KIB if known.unit == "B" else float(value)
+def in_display_unit(objective: Objective, value: float) -> float:
+    """Return a value in its `display_unit`: bytes in KiB, all else as it is."""
+    return float(value) / _KIB if objective.unit == "B" else float(value)
 
 
-def number(known: Objective, value: float) -> str:
+def number(objective: Objective, value: float) -> str:
     """Return one measured value without its unit, such as ``"14.6"``; `MISSING` for NaN."""
     if not math.isfinite(value):
         return MISSING
-    if known.high == 1.0:
+    if objective.high == 1.0:
         return accuracy(value)
-    if known.unit == "B":
+    if objective.unit == "B":
         return size(value).removesuffix(" KiB")
-    return _latency_digits(value) if known.unit == "ms" else count(value)
+    return _latency_digits(value) if objective.unit == "ms" else count(value)
 
 
-def quantity(known: Objective, value: float, stable: bool = True) -> str:
+def quantity(objective: Objective, value: float, stable: bool = True) -> str:
     """Return one measured value with its unit, such as ``"14.6 KiB"``.
 
     Args:
-        known: the objective.
+        objective: the objective.
         value: in its own unit.
         stable: whether the machine was quiet enough for a latency; a ``~`` says if it was not.
     """
-    text = number(known, value)
-    if known.unit in _SHOWN_UNITS and text != MISSING:
-        text += f" {shown_unit(known)}"
-    return text if stable or known.unit != "ms" else f"{text} ~"
+    text = number(objective, value)
+    if objective.unit in _SHOWN_UNITS and text != MISSING:
+        text += f" {display_unit(objective)}"
+    return text if stable or objective.unit != "ms" else f"{text} ~"
 
 
-def change(known: Objective, value: float, ratio: bool) -> str:
+def change(objective: Objective, value: float, ratio: bool) -> str:
     """Return a change: ``"+1.23 points"``, ``"7.6× smaller"`` or ``"1.20× larger"``.
 
     Args:
-        known: the objective.
+        objective: the objective.
         value: a difference in its unit, or a factor.
         ratio: whether it is a factor.
     """
     if not ratio:
-        text = f"{100 * value:+.2f} points" if known.high == 1.0 else f"{value:+.4g}"
+        text = f"{100 * value:+.2f} points" if objective.high == 1.0 else f"{value:+.4g}"
         return text.replace("-", "−")
-    smaller, larger = ("faster", "slower") if known.unit == "ms" else ("smaller", "larger")
+    smaller, larger = ("faster", "slower") if objective.unit == "ms" else ("smaller", "larger")
     word, factor = (smaller, 1 / value) if value < 1 else (larger, value)
-    if known.direction == "maximize":
+    if objective.direction == "maximize":
         word = "lower" if value < 1 else "higher"
     return f"{times(factor)} {word}" if round(factor, 2) != 1 else "the same"
 
 
-def spread(known: Objective, low: float, high: float, ratio: bool) -> str:
+def spread(objective: Objective, low: float, high: float, ratio: bool) -> str:
     """Return the range of one standard error to both sides of a `change`; empty for NaN."""
     if math.isnan(low):
         return ""
     if not ratio:
         half = (high - low) / 2
-        return f"± {100 * half:.2f}" if known.high == 1.0 else f"± {half:.4g}"
+        return f"± {100 * half:.2f}" if objective.high == 1.0 else f"± {half:.4g}"
     ends = sorted((1 / low, 1 / high)) if (low * high) ** 0.5 < 1 else [low, high]
     return f"{times(ends[0])} to {times(ends[1])}"
 

@@ -23,7 +23,7 @@ class Run(runs.Run):
 
     Attributes:
         folder: the files.
-        known: the records, if they have been read; see `at`.
+        snapshot: the records, if they have been read; see `at`.
         loader: how its members become torch modules.
         view: the limits that it is seen with, and their texts, if not its own; see `within`.
     """

@@ -12,7 +12,7 @@ from slimtune.compression.quantization.fake_quantizers.input_ranges import set_i
 from slimtune.compression.quantization.fake_quantizers.own_forward import set_held_weights
 from slimtune.errors import ModelError, RunError
 from slimtune.results.store.files import read_json
-from slimtune.results.store.integrity import WEIGHTS, fault_in, recorded_in
+from slimtune.results.store.integrity import WEIGHTS, find_fault, recorded_hashes
 from slimtune.workload import own_code
 from slimtune.workload.checkpoints import read_weights
 from slimtune.workload.computed_weights import fold_computed_weights
@@ -48,7 +48,7 @@ def load_model(
         RunError: the description is damaged, or a file is not the one that was recorded.
     """
     folder = Path(folder)
-    if fault := fault_in(folder, recorded_in(folder), WEIGHTS):
+    if fault := find_fault(folder, recorded_hashes(folder), WEIGHTS):
         raise RunError(f"{fault}; the file is not the one that was written")
     weights = folder / "model.safetensors"
     if not weights.is_file():

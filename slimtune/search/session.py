@@ -10,7 +10,7 @@ from slimtune.errors import SearchFailedError
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.folder import RunFolder, refuse_existing
-from slimtune.results.store.lock import RunLock, claimed
+from slimtune.results.store.lock import RunLock, claim
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.machines import machines, start_ray, workers
 from slimtune.search.executors.ray_session import ray_stays
@@ -127,7 +127,7 @@ class _Session:
         check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
         check_space(config, workload)
         numbers = training_precision(config, workload)
-        with claimed(self.out, again), ray_stays():
+        with claim(self.out, again), ray_stays():
             params = sum(p.numel() for p in workload.baseline.parameters())
             self._tell_workload(workload, params)
             if numbers.note:

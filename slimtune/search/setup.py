@@ -13,7 +13,7 @@ from slimtune.compression.network.admission import IMAGES, check_network
 from slimtune.compression.training.loop import Epoch, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.integrity import check_stored
+from slimtune.results.store.integrity import check_stored_network
 from slimtune.search.saved import load_model
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.own_code import check_code_unchanged
@@ -205,7 +205,7 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     """
     check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
     for name in ("baseline", *(["teacher"] if config.teacher is not None else [])):
-        check_stored(folder.path, name)
+        check_stored_network(folder.path, name)
     dataset = load_dataset(config.data)
     recorded = folder.manifest["workload"]
     if recorded.get("validation_source", "val") != "val":

@@ -7,9 +7,9 @@ from slimtune.compression.export.onnx_file import export_onnx
 from slimtune.errors import DataError
 from slimtune.measurement.latency import (
     PROBE_TOLERANCE,
-    Plan,
+    FileTimings,
     Round,
-    Timed,
+    TimingPlan,
     measure_latency,
     time_in_turn,
 )
@@ -18,7 +18,7 @@ from slimtune.measurement.speed import FullSpeed
 from tests.measurement.simulated import SimulatedMachine
 
 SHAPE = (3, 16, 16)
-A_TRIAL = Plan(seconds=1.0, enough=12)
+A_TRIAL = TimingPlan(seconds=1.0, enough=12)
 
 
 def file(width: int) -> bytes:
@@ -70,8 +70,8 @@ def test_a_round_counts_if_its_probes_are_at_full_speed_each_among_its_kind() ->
         Round(before=PROBE_TOLERANCE + 0.01, after=1.2, fastest=4),
         Round(before=1.0, after=slow, fastest=4),
     ]
-    timed = Timed(speed, rounds)
-    assert timed.counted == rounds[:2] and not timed.stable
+    timed = FileTimings(speed, rounds)
+    assert timed.accepted_rounds == rounds[:2] and not timed.stable
     assert timed.seconds == 4  # of all: too few count
     timed.rounds.append(Round(1.0, 1.2, 7))
     assert timed.stable and timed.seconds == 5
@@ -80,7 +80,7 @@ def test_a_round_counts_if_its_probes_are_at_full_speed_each_among_its_kind() ->
 def test_a_probe_twice_as_slow_after_every_round_is_no_lowered_clock() -> None:
     speed = FullSpeed()
     speed.learn(0, 1.0)
-    assert Timed(speed, [Round(1.0, 2.0, 5)] * 9).accepted == 0
+    assert FileTimings(speed, [Round(1.0, 2.0, 5)] * 9).accepted == 0
 
 
 def test_beside_processes_that_take_the_core_most_of_the_time_the_right_time_is_found() -> None:
@@ -127,7 +127,7 @@ def test_a_clock_that_boosts_less_is_measured_as_it_is() -> None:
 def test_files_are_timed_in_turn_until_all_have_enough() -> None:
     machine = SimulatedMachine(preempted=0.3, wide=1.22)
     works = [machine.network(seconds) for seconds in (1e-3, 2e-3, 8e-3)]
-    plan = Plan(rounds=24, seconds=3.0)
+    plan = TimingPlan(rounds=24, seconds=3.0)
     found = time_in_turn(works, plan, machine, known(machine))
     assert [timed.seconds for timed in found] == pytest.approx([1e-3, 2e-3, 8e-3])
     assert {len(timed.rounds) for timed in found} == {len(found[0].rounds)}
@@ -148,7 +148,9 @@ def test_a_hurried_measurement_of_a_large_network_is_content_with_three_rounds()
 
 def test_a_large_network_is_not_measured_for_minutes() -> None:
     machine = SimulatedMachine()
-    [found] = time_in_turn([machine.network(0.4)], Plan(seconds=1.0), machine, known(machine))
+    [found] = time_in_turn(
+        [machine.network(0.4)], TimingPlan(seconds=1.0), machine, known(machine)
+    )
     assert found.stable and len(found.rounds) == 3
 
 

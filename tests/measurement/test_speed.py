@@ -10,7 +10,7 @@ from slimtune.measurement.speed import (
     RECENT_SECONDS,
     FullSpeed,
     ThisMachine,
-    of_this_process,
+    speed_of_this_process,
 )
 from tests.measurement.simulated import SimulatedMachine
 
@@ -23,13 +23,13 @@ def after(*probes: tuple[float, float]) -> FullSpeed:
 
 
 def test_before_the_first_probe_nothing_is_known() -> None:
-    assert not FullSpeed().known
+    assert not FullSpeed().has_probes
     assert FullSpeed().reference() == math.inf
 
 
 def test_a_probe_is_at_full_speed_up_to_the_tolerance() -> None:
     speed = after((0, 1.0))
-    assert speed.known
+    assert speed.has_probes
     assert speed.reached(PROBE_TOLERANCE) and not speed.reached(PROBE_TOLERANCE + 0.01)
 
 
@@ -91,4 +91,4 @@ def test_a_measurement_leaves_the_cores_of_the_process_as_they_were() -> None:
 
 
 def test_a_process_keeps_what_it_has_learned() -> None:
-    assert of_this_process() is of_this_process()
+    assert speed_of_this_process() is speed_of_this_process()

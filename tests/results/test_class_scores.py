@@ -7,7 +7,7 @@ from slimtune.results.class_scores import (
     ClassScores,
     class_scores,
     class_table,
-    tables,
+    class_tables,
 )
 
 RNG = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def test_of_many_classes_the_worst_are_kept_and_fewer_are_shown() -> None:
 def test_the_baseline_stands_beside_the_model_class_by_class() -> None:
     model = ClassScores(right=((1, 1, 4), (0, 3, 3)), confused=((1, 0, 3),))
     base = ClassScores(right=((0, 2, 3), (1, 4, 4)), confused=((0, 1, 1),))
-    found = tables({None: base, 7: model, 8: None}, ["cat"])
+    found = class_tables({None: base, 7: model, 8: None}, ["cat"])
     assert list(found) == [7]
     assert found[7].rows == (("1", 4, "1.0000", "0.2500"), ("cat", 3, "0.6667", "1.0000"))
     assert found[7].model == ("1 as cat (3)",) and found[7].baseline == ("cat as 1 (1)",)

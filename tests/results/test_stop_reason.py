@@ -1,13 +1,13 @@
 import pytest
 
 from slimtune.results.stop_reason import (
-    beaten,
-    behind,
+    behind_reason,
     group_of,
+    hopeless_reason,
     kind_of,
-    over_limit,
+    limit_reason,
+    rung_words,
     stopped_words,
-    when,
 )
 
 
@@ -22,23 +22,23 @@ from slimtune.results.stop_reason import (
     ],
 )
 def test_a_rung_says_when_it_is(rung, words):
-    assert when(rung) == words
+    assert rung_words(rung) == words
 
 
 REASONS = {
     "behind": (
         "fine-tune 2/4: dominated by 1 of 5 peers, 4 of them by fewer",
-        f"{when('fine-tune 2/4')}: {behind(4, 5)}",
+        f"{rung_words('fine-tune 2/4')}: {behind_reason(4, 5)}",
         "stopped after epoch 2 of 4 (fine-tune): 4 of 5 comparable trials were better",
     ),
     "limit": (
         "structure: size_bytes 409600 is over the limit 307200",
-        f"{when('structure')}: {over_limit('size_bytes', 409600, 307200)}",
+        f"{rung_words('structure')}: {limit_reason('size_bytes', 409600, 307200)}",
         "stopped before training: size 400 KiB is over the limit of 300 KiB",
     ),
     "hopeless": (
         "structure: trial 7 dominates it even with accuracy 0.95",
-        f"{when('structure')}: {beaten(7, 0.95)}",
+        f"{rung_words('structure')}: {hopeless_reason(7, 0.95)}",
         "stopped before training: trial 7 is better even if this one reached an accuracy of 0.95",
     ),
 }
@@ -53,21 +53,21 @@ def test_old_and_new_records_are_told_alike(kind):
 
 
 def test_a_limit_is_told_in_the_unit_it_was_written_in():
-    assert over_limit("latency_ms", 1.8, 1.5, "1500us") == (
+    assert limit_reason("latency_ms", 1.8, 1.5, "1500us") == (
         "latency 1800 us is over the limit of 1500 us"
     )
-    reason = f"before training: {over_limit('size_bytes', 400_000, 300_000, '300kB')}"
+    reason = f"before training: {limit_reason('size_bytes', 400_000, 300_000, '300kB')}"
     assert kind_of(reason) == "limit"
     assert group_of(reason) == "before training: size over the limit of 300 kB"
 
 
 def test_groups_leave_the_numbers_out_and_keep_the_point_in_time():
-    first, second = (f"after epoch 1 of 4 (fine-tune): {behind(n, 9)}" for n in (5, 8))
+    first, second = (f"after epoch 1 of 4 (fine-tune): {behind_reason(n, 9)}" for n in (5, 8))
     assert group_of(first) == group_of(second)
     assert group_of(first) == (
         "after epoch 1 of 4 (fine-tune): most of the comparable trials were better"
     )
-    assert group_of(first) != group_of(f"after epoch 2 of 4 (fine-tune): {behind(5, 9)}")
+    assert group_of(first) != group_of(f"after epoch 2 of 4 (fine-tune): {behind_reason(5, 9)}")
 
 
 @pytest.mark.parametrize("reason", ["too slow", "a: b", "structure: who knows", None])

@@ -8,7 +8,15 @@ import pytest
 
 from slimtune.results import units
 from slimtune.results.objectives import OBJECTIVES, objective
-from slimtune.results.units import axis_title, change, number, quantity, scaled, spread, times
+from slimtune.results.units import (
+    axis_title,
+    change,
+    in_display_unit,
+    number,
+    quantity,
+    spread,
+    times,
+)
 
 ACCURACY, SIZE = OBJECTIVES["accuracy"], OBJECTIVES["size_bytes"]
 LATENCY, MACS = OBJECTIVES["latency_ms"], OBJECTIVES["macs"]
@@ -69,8 +77,8 @@ def test_disk_and_memory_are_in_mib_or_gib():
 
 
 def test_bytes_are_shown_in_kib():
-    assert (scaled(SIZE, 2048), axis_title(SIZE)) == (2.0, "size (KiB)")
-    assert (scaled(ACCURACY, 0.5), axis_title(ACCURACY)) == (0.5, "accuracy")
+    assert (in_display_unit(SIZE, 2048), axis_title(SIZE)) == (2.0, "size (KiB)")
+    assert (in_display_unit(ACCURACY, 0.5), axis_title(ACCURACY)) == (0.5, "accuracy")
 
 
 @pytest.mark.parametrize(

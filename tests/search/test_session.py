@@ -22,7 +22,7 @@ from slimtune.errors import (
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.lock import RunLock
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 from slimtune.results.views.summary import summarise
 from slimtune.search import setup
 from slimtune.search.listeners.events import EpochTrained, TrialStarted
@@ -60,7 +60,7 @@ def copy_of(run: Run, target: Path, fingerprint: str) -> Path:
     shutil.copytree(run.path, target)
     manifest = json.loads((target / "run.json").read_text())
     manifest["workload"]["fingerprint"] = fingerprint
-    (target / "run.json").write_bytes(sealed(manifest))
+    (target / "run.json").write_bytes(seal(manifest))
     return target
 
 
@@ -135,7 +135,7 @@ def test_a_run_keeps_its_augmentation_though_its_source_says_otherwise_today(
     manifest = json.loads((copy / "run.json").read_text())
     assert manifest["workload"]["augmentation"] == {"padding": 1, "flip": False}
     manifest["workload"]["augmentation"] = {"padding": 2, "flip": True}
-    (copy / "run.json").write_bytes(sealed(manifest))
+    (copy / "run.json").write_bytes(seal(manifest))
     folder = RunFolder.open(copy)
     assert reopen_workload(folder, run_config(folder)).augmentation == Augmentation(2, True)
 

@@ -1,4 +1,4 @@
-"""What the registries hold, as plain data: names, descriptions, settings with their ranges."""
+"""Everything a config can name, as plain data: descriptions, and settings with their ranges."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -28,11 +28,11 @@ _BOUNDS: tuple[tuple[type, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that can be named.
+    """One thing that a config can name.
 
     Attributes:
         kind: what it is, such as "pruning".
-        name: as written in a config.
+        name: its name in a config.
         text: its docstring, or a preset's settings.
         reference: the paper, if there is one.
         settings: name, type, range, default, required and description of each setting.
@@ -55,7 +55,7 @@ class Entry:
 
 
 def catalogue() -> list[Entry]:
-    """Return everything that can be named, kind by kind, in the order of registration."""
+    """Return everything that a config can name, by kind, in the order of registration."""
     entries = [
         Entry("stage", "student", _doc(Student), settings=list(_settings(Student))),
         Entry("stage", "prune", _doc(Prune), settings=list(_settings(Prune))),
@@ -83,7 +83,7 @@ def _doc(thing: Any) -> str:
 
 
 def _model_text(build: Callable[..., Any]) -> str:
-    """Return the builder's docstring, and what of it this name fixes."""
+    """Return the builder's docstring with the arguments that this name fixes."""
     if not isinstance(build, partial):
         return _doc(build)
     fixed = ", ".join(
@@ -119,9 +119,9 @@ def _type_words(annotation: Any) -> str:
 
 
 def range_words(info: FieldInfo) -> str:
-    """Return the rule a value must keep, such as ``"≥ 0, < 1"``; empty if any will do."""
+    """Return the values that a setting allows, such as ``"≥ 0, < 1"``; empty if it allows any."""
     if get_origin(info.annotation) is Literal:
-        return " or ".join(str(choice) for choice in get_args(info.annotation))
+        return f"one of {', '.join(map(str, get_args(info.annotation)))}"
     bounds = (
         f"{sign} {getattr(rule, attribute)}"
         for kind, sign, attribute in _BOUNDS

@@ -93,7 +93,7 @@ def parse_value(text: str, name: str) -> Any:
     return _load(text, f"--set {name}")[0]
 
 
-def located(error: UserError, path: Path, lines: dict[str, int]) -> UserError:
+def with_location(error: UserError, path: Path, lines: dict[str, int]) -> UserError:
     """Return the same kind of error with ``FILE:LINE: `` before its message.
 
     The line is that of the longest part of the message's leading dotted key that the file has;

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from slimtune.cli.config.config_file import located
+from slimtune.cli.config.config_file import with_location
 from slimtune.errors import ConfigError, did_you_mean
 from slimtune.search.settings.references import code_in
 from slimtune.workload.own_code import allow_code, is_allowed, names_nothing
@@ -33,9 +33,9 @@ def check_consent(settings: Mapping[str, Any], file: Path, lines: dict[str, int]
             guess = ""
             if names_nothing(reference):
                 head, _, rest = reference.partition(":")
-                known = [f"{family}:{rest}" for family in (*FAMILIES, *SOURCES.names())]
-                guess = did_you_mean(f"{head}:{rest}", known)
+                candidates = [f"{family}:{rest}" for family in (*FAMILIES, *SOURCES.names())]
+                guess = did_you_mean(f"{head}:{rest}", candidates)
             error = ConfigError(
                 f"{key}: code reference '{reference}' in a config needs --allow-code.{guess}"
             )
-            raise located(error, file, lines)
+            raise with_location(error, file, lines)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from slimtune.cli.config.config_file import load_yaml, located
+from slimtune.cli.config.config_file import load_yaml, with_location
 from slimtune.errors import ConfigError, RunError
 from slimtune.results.store.files import read_json
 from slimtune.workload.own_code import anchored_code, is_allowed, is_code
@@ -27,16 +27,18 @@ def check_early(file: Path | None, run: Path | None, typed: Mapping[str, Any]) -
     """
     if typed.get("assignments"):  # they may name or replace anything
         return
-    known = {anchored_code(str(typed[key]).partition("@")[0]) for key in _NETWORKS if typed[key]}
+    typed_code = {
+        anchored_code(str(typed[key]).partition("@")[0]) for key in _NETWORKS if typed[key]
+    }
     if file is not None:
         settings, lines = load_yaml(file)
         for key in _NETWORKS:
             reference = str(settings.get(key, "")).partition("@")[0]
             if typed[key] is None and _is_file(reference) and not is_allowed(reference):
                 text = f"{key}: code reference '{reference}' in a config needs --allow-code."
-                raise located(ConfigError(text), file, lines)
+                raise with_location(ConfigError(text), file, lines)
     for reference in _code_of(run) if run is not None else ():
-        replaced = typed.get("objectives") or reference in known
+        replaced = typed.get("objectives") or reference in typed_code
         if _is_file(reference) and not replaced and not is_allowed(reference):
             raise ConfigError(
                 f"code reference '{reference}' in a config or a stored run needs --allow-code, "

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from slimtune.cli.config.config_file import load_yaml, located, parse_value
+from slimtune.cli.config.config_file import load_yaml, parse_value, with_location
 from slimtune.cli.config.consent import check_consent, consent_to
 from slimtune.errors import ConfigError, UserError
 from slimtune.search.settings.config import SearchConfig, make_config
@@ -62,5 +62,5 @@ def search_config(
         try:
             make_config(layers, preset)
         except UserError as error:
-            raise located(error, file, lines) from None
+            raise with_location(error, file, lines) from None
     return make_config(merged(layers, over), preset, run)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from slimtune.errors import UserError
-from slimtune.results.pareto.limit_view import asked_for
+from slimtune.results.pareto.limit_view import parse_limits
 
 PICKS = ("knee", "accuracy", "size", "latency")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ class LimitType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text, once it has been read without an error."""
         try:
-            asked_for({self._constraint: str(value)})
+            parse_limits({self._constraint: str(value)})
         except UserError as error:
             self.fail(str(error), param, ctx)
         return str(value)
@@ -62,6 +62,6 @@ def limit_options(command: _Command) -> _Command:
     return command
 
 
-def given(limits: Mapping[str, str | None]) -> dict[str, str]:
+def given_limits(limits: Mapping[str, str | None]) -> dict[str, str]:
     """Return the limits that were given: constraint -> text, as `Run.within` takes them."""
     return {name: text for name, text in limits.items() if text is not None}

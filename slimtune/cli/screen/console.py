@@ -19,7 +19,7 @@ PLAIN_WIDTH = 100
 
 
 class CleanConsole(Console):
-    """A console whose own colours and cursor work, and those of the text that it prints do not."""
+    """A console that can colour and move the cursor; the text that it prints cannot."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -55,6 +55,11 @@ def log_console(state: State) -> Console:
     )
 
 
+def is_live(console: Console) -> bool:
+    """Return whether a console can show a picture that moves: it is a terminal, and not quiet."""
+    return console.is_terminal and not console.quiet
+
+
 def write_or_echo(text: str, output: Path | None) -> None:
     """Write ``text`` to the file, or to standard output if there is none.
 
@@ -78,7 +83,7 @@ def plain_table(title: str, *columns: str) -> Table:
 
 
 def json_option(command: _Command) -> _Command:
-    """Add ``--json`` to a verb: the same as before it, for it is typed after it as well."""
+    """Add ``--json`` to a verb, the same as the global option: people also type it last."""
 
     def note(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         ctx.obj.json = ctx.obj.json or value
@@ -90,15 +95,16 @@ def json_option(command: _Command) -> _Command:
 
 
 def style_option(styles: Sequence[str], text: str) -> Callable[[_Command], _Command]:
-    """Return what adds ``--format`` to a verb: as ``style``, which is never None.
+    """Return a decorator that adds ``--format`` to a verb, as the parameter ``style``.
 
     Args:
-        styles: what it may be, ``json`` among them: the default with ``--json``, else the first.
-        text: its help.
+        styles: the choices, ``json`` among them. The default is ``json`` after ``--json``, else
+            the first.
+        text: the option's help.
     """
 
-    def decided(ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    def or_default(ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
         return value or ("json" if ctx.obj.json else styles[0])
 
     choice = click.Choice(styles)
-    return click.option("--format", "style", type=choice, callback=decided, help=text)
+    return click.option("--format", "style", type=choice, callback=or_default, help=text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.console import log_console
 from slimtune.cli.screen.steps import Steps
 from slimtune.cli.screen.terminal import echo
@@ -53,7 +53,7 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
         echo(json.dumps(dry_run_facts(config, found), indent=2))
         return
     for line in dry_run_lines(config, found):
-        echo(words.encodable(line))
+        echo(phrases.encodable(line))
 
 
 def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:
@@ -64,7 +64,7 @@ def dry_run_lines(config: SearchConfig, found: DryRun) -> list[str]:
         f"{channels}×{height}×{width} · train {len(found.workload.train)}, validation "
         f"{len(found.workload.validation)}, test {len(found.workload.test)} · normalised by "
         f"{normalisation_words(found.workload)}",
-        *words.notes(found.workload.notes),
+        *phrases.notes(found.workload.notes),
         *(f"warning: {text}" for text in found.warnings),
         f"search    {config.model} · {found.estimate.trials} trials × {found.estimate.workers} "
         f"workers · {config.sampler} · seed {config.seed}",

@@ -6,8 +6,8 @@ import signal
 import threading
 from pathlib import Path
 
+from slimtune.cli.screen.phrases import program
 from slimtune.cli.screen.terminal import echo
-from slimtune.cli.screen.words import program
 from slimtune.cli.state import State
 from slimtune.errors import RunError
 from slimtune.results.store.files import read_json
@@ -22,7 +22,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def sigterm_interrupts() -> None:
+def let_sigterm_interrupt() -> None:
     """Let SIGTERM end this program as Ctrl-C does, also before and after a search hears it."""
     here = threading.current_thread() is threading.main_thread()
     if here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -64,7 +64,7 @@ def _needs_consent(run: Path) -> bool:
         return False
 
 
-def leaving_when_stuck(state: State, listener: Listener) -> Listener:
+def leave_when_stuck(state: State, listener: Listener) -> Listener:
     """Return the listener of a search whose process ends if an interrupt finds it stuck.
 
     Nothing is lost by that: every trial is written down when it finishes, and the lock of a

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from slimtune.results.run import Run
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.status import RunningTrial
+from slimtune.results.store.status import TrialStatus
 from slimtune.results.units import clock
 from slimtune.results.views.columns import Column, Row, front_columns, mark
 
@@ -36,7 +36,7 @@ class LiveView:
     clock: Callable[[], float] = time.time
     title: str = "preparing"
     total: int | None = None
-    running: dict[int, RunningTrial] = field(default_factory=dict)
+    running: dict[int, TrialStatus] = field(default_factory=dict)
     reserve: int = 2
     _records: dict[int, TrialRecord] = field(default_factory=dict)
     _run: Run | None = None
@@ -90,12 +90,12 @@ class LiveView:
     def start(self, number: int, pipeline: str, since: float | None = None) -> None:
         """Note that a trial begins."""
         self._begun = self._begun or self.clock()
-        self.running[number] = RunningTrial(number, pipeline, "", since or self.clock())
+        self.running[number] = TrialStatus(number, pipeline, "", since or self.clock())
 
     def stage(self, number: int, stage: str) -> None:
         """Note which stage a running trial is in; of one that has finished nothing is noted."""
         if (trial := self.running.get(number)) is not None:
-            self.running[number] = RunningTrial(number, trial.pipeline, stage, trial.since)
+            self.running[number] = TrialStatus(number, trial.pipeline, stage, trial.since)
 
     def finish(self, record: TrialRecord, text: str) -> None:
         """Note that a trial finished, and in which words."""
@@ -182,11 +182,11 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
         rows: members, at least 1.
         width: columns of the terminal.
     """
-    known = [column for column in front_columns(front) if column.objective]
-    shown = front.iloc[thinned(len(front), rows, list(front["knee"]).index(True))]
-    titles = ["trial", *(column.heading for column in known)]
+    columns = [column for column in front_columns(front) if column.objective]
+    shown = front.iloc[spread_positions(len(front), rows, list(front["knee"]).index(True))]
+    titles = ["trial", *(column.heading for column in columns)]
     cells = [
-        [mark(row) + str(row["trial"]), *(_value(column, row) for column in known)]
+        [mark(row) + str(row["trial"]), *(_value(column, row) for column in columns)]
         for row in shown.to_dict("records")
     ]
     of = f" ({len(shown)} of {len(front)} members)" if len(shown) < len(front) else ""
@@ -207,7 +207,7 @@ def _value(column: Column, row: Row) -> str:
     return replace(column.cell(row), error="", ratio="").text
 
 
-def thinned(length: int, most: int, always: int) -> list[int]:
+def spread_positions(length: int, most: int, always: int) -> list[int]:
     """Return at most ``most`` of the positions 0..length-1, evenly spread, ``always`` among them.
 
     Args:

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-
+from slimtune.cli.screen.console import CleanConsole
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.cli.screen.progress import Progress
 from slimtune.search.listeners.events import Event
@@ -34,7 +33,7 @@ def in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def displayed(text: str) -> Redraw:
+def display_output(text: str) -> Redraw:
     """Show text as an output of the cell that runs; return what replaces it."""
     display = import_module("IPython.display")
     handle = display.display(display.HTML(_as_html(text)), display_id=True)
@@ -59,10 +58,10 @@ class NotebookProgress(Progress):
     def __init__(
         self,
         out: Path,
-        show: Callable[[str], Redraw] = displayed,
+        show: Callable[[str], Redraw] = display_output,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(Console(quiet=True, force_jupyter=False), out, clock=clock)
+        super().__init__(CleanConsole(quiet=True, force_jupyter=False), out, clock=clock)
         self._live = True  # there is a picture, so that single trials need no lines
         self._lines: list[str] = []
         self._drawn = clock()
@@ -95,12 +94,12 @@ class NotebookProgress(Progress):
         self._lines.append(text)
 
     def _text(self, picture: bool) -> str:
-        return "\n".join([*self._lines, *([drawn(self._view)] if picture else [])])
+        return "\n".join([*self._lines, *([plain_picture(self._view)] if picture else [])])
 
 
-def drawn(view: LiveView) -> str:
+def plain_picture(view: LiveView) -> str:
     """Return the picture of a search as plain lines."""
-    console = Console(width=_WIDTH, height=_HEIGHT, color_system=None, force_jupyter=False)
+    console = CleanConsole(width=_WIDTH, height=_HEIGHT, color_system=None, force_jupyter=False)
     with console.capture() as captured:
         console.print(view)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -10,14 +10,16 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
+from slimtune.cli.screen.console import is_live
 from slimtune.cli.screen.live_view import LiveView
+from slimtune.cli.screen.throttle import Throttle
 from slimtune.errors import SlimtuneError
-from slimtune.results.limit_words import conditions
+from slimtune.results.limit_words import limits_words
 from slimtune.results.run import Run, open_run
 from slimtune.results.stop_reason import stopped_words
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.units import plural
+from slimtune.results.units import accuracy, count, plural
 from slimtune.search.listeners.events import (
     BaselineMeasured,
     Decoding,
@@ -43,7 +45,8 @@ from slimtune.search.listeners.events import (
 )
 from slimtune.version import __version__
 
-_SILENCE = 10.0
+_PAUSE = 10.0
+"""Seconds between two lines on decoding and epochs, where there is no terminal."""
 
 
 class Progress:
@@ -52,8 +55,8 @@ class Progress:
     Args:
         console: where to write; a live picture is shown only if it is a terminal.
         out: the run folder.
-        verbose: also tell every epoch of the baseline, and every trial that starts or finishes.
-        clock: seconds; without a terminal an epoch is told after ten without a line.
+        verbose: also print every epoch of the baseline, and every trial that starts or finishes.
+        clock: seconds.
     """
 
     def __init__(
@@ -67,8 +70,8 @@ class Progress:
         self._out = out
         self._verbose = verbose
         self._clock = clock
-        self._told = clock()
-        self._live = console.is_terminal and not console.quiet
+        self._throttle = Throttle(_PAUSE, clock)
+        self._live = is_live(console)
         self._view = LiveView()
         self._picture = Live(
             self._view, console=console, transient=True, refresh_per_second=4, auto_refresh=True
@@ -90,21 +93,21 @@ class Progress:
         self._picture.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show one event; an event of a type without a method here is passed over."""
+        """Show one event; a type without a method below shows nothing."""
         self._show(event)
 
     @singledispatchmethod
     def _show(self, event: Event) -> None:
-        """Show nothing of other events."""
+        """Show nothing; the methods below are for the events that people follow."""
 
     def _line(self, text: str, style: str | None = None) -> None:
-        # soft_wrap: a line of a log stays one line, however narrow the window
+        # soft_wrap: a line of a log stays one line, however narrow the window is.
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     @_show.register
     def _on_workload(self, event: WorkloadReady) -> None:
         self._view.total = event.trials
-        # not before: a search that is refused has no folder
+        # Not earlier: a search that is refused has no folder.
         self._line(f"slimtune {__version__} · run folder {self._out}")
         channels, height, width = event.image_shape
         self._line(
@@ -113,50 +116,49 @@ class Progress:
             f"validation {event.validation} ({_origin(event.validation_source)}), "
             f"test {event.test}"
         )
-        for line in words.notes(event.notes):
+        for line in phrases.notes(event.notes):
             self._line(line)
         if pixels := event.normalisation:
             self._line(f"pixels    {pixels}")
         self._line(
-            f"search    {event.model} · {words.count(event.params)} params · "
+            f"search    {event.model} · {count(event.params)} params · "
             f"{event.trials} trials × {event.workers} workers · seed {event.seed}"
         )
 
     @_show.register
     def _on_decoding(self, event: Decoding) -> None:
-        text = f"decoding images: {event.images} of {event.of}"
+        text = phrases.decoding(event.images, event.of)
         self._view.title = text
-        if not self._live and self._clock() - self._told >= _SILENCE:
+        if not self._live and self._throttle.is_due():
             self._line(text)
-            self._told = self._clock()
+            self._throttle.restart()
 
     @_show.register
     def _on_epoch(self, event: EpochTrained) -> None:
-        accuracy = words.accuracy(event.validation_accuracy)
-        text = f"epoch {event.epoch}  loss {event.loss:.4f}  validation {accuracy}"
+        score = accuracy(event.validation_accuracy)
+        text = f"epoch {event.epoch}  loss {event.loss:.4f}  validation {score}"
         self._view.title = f"{event.what}  {text}"
-        due = not self._live and self._clock() - self._told >= _SILENCE
-        if self._verbose or due:
+        if self._verbose or (not self._live and self._throttle.is_due()):
             self._line(f"{event.what:<8}  {text}")
-            self._told = self._clock()
+            self._throttle.restart()
 
     @_show.register
     def _on_baseline(self, event: BaselineMeasured) -> None:
         values = event.measured
         stable = values.get("latency_stable") is not False
         self._line(
-            f"baseline  accuracy {words.accuracy(values['accuracy'])} validation, "
-            f"{words.accuracy(values['test_accuracy'])} test · "
-            f"{words.objective('size_bytes', values['size_bytes'])} · "
-            f"{words.objective('latency_ms', values['latency_ms'], stable)}"
+            f"baseline  accuracy {accuracy(values['accuracy'])} validation, "
+            f"{accuracy(values['test_accuracy'])} test · "
+            f"{phrases.measurement('size_bytes', values['size_bytes'])} · "
+            f"{phrases.measurement('latency_ms', values['latency_ms'], stable)}"
         )
         self._view.title = "starting workers"
 
     @_show.register
     def _on_limits(self, event: LimitsSet) -> None:
-        text = conditions(event.limits, event.asked) or "none"
+        text = limits_words(event.limits, event.asked) or "none"
         if event.before is not None:
-            before = conditions(event.before, event.asked_before or {}) or "none"
+            before = limits_words(event.before, event.asked_before or {}) or "none"
             text += f" (before: {before})"
         self._line(f"limits    {text}")
         if numbers := event.stopped:
@@ -169,8 +171,8 @@ class Progress:
     @_show.register
     def _on_teacher(self, event: TeacherMeasured) -> None:
         self._line(
-            f"teacher   {event.model} · accuracy {words.accuracy(event.measured['accuracy'])} "
-            f"validation, {words.accuracy(event.measured['test_accuracy'])} test"
+            f"teacher   {event.model} · accuracy {accuracy(event.measured['accuracy'])} "
+            f"validation, {accuracy(event.measured['test_accuracy'])} test"
         )
 
     @_show.register
@@ -180,7 +182,7 @@ class Progress:
     @_show.register
     def _on_resumed(self, event: Resumed) -> None:
         self._view.total = event.total
-        self._view.begin(event.records, self._opened())
+        self._view.begin(event.records, self._open_run())
         self._view.title = "trials"
         again = f", {event.again} will run again" if event.again else ""
         self._line(f"resumed   {len(event.records)} of {event.total} trials are finished{again}")
@@ -194,12 +196,12 @@ class Progress:
 
     @_show.register
     def _on_stuck(self, event: Stuck) -> None:
-        self._picture.stop()  # the process ends here and now, and must leave the cursor behind
+        self._picture.stop()  # the process ends at once; the picture has hidden the cursor
 
     @_show.register
     def _on_started(self, event: TrialStarted) -> None:
         if self._view.title != "trials":
-            self._view.begin([], self._opened())
+            self._view.begin([], self._open_run())
             self._view.title = "trials"
         self._view.start(event.number, event.pipeline)
         if self._verbose:
@@ -212,12 +214,12 @@ class Progress:
     @_show.register
     def _on_finished(self, event: TrialFinished) -> None:
         record = event.record
-        told = outcome(record)
-        self._view.finish(record, told)
+        text = outcome(record)
+        self._view.finish(record, text)
         if not self._live or self._verbose:
             counted = f"{self._view.finished}/{self._view.total}"
             reused = f"  ({record.reused} from the store)" if record.reused else ""
-            line = f"trial {record.number:4d}  {counted:>7}  {told}  {record.pipeline}{reused}"
+            line = f"trial {record.number:4d}  {counted:>7}  {text}  {record.pipeline}{reused}"
             self._line(line)
         if self._view.finished == self._view.total:
             self._view.title = "trials, measuring the front"
@@ -246,11 +248,11 @@ class Progress:
     def _on_final_finished(self, event: FinalFinished) -> None:
         record = event.record
         finished, total = event.finished, event.total
-        told = outcome(record)
-        self._view.finals(finished, total, f"final {event.name}: {told}")
+        text = outcome(record)
+        self._view.finals(finished, total, f"final {event.name}: {text}")
         if not self._live or self._verbose:
             counted = f"{finished}/{total}"
-            self._line(f"final {event.name}  {counted:>7}  {told}  {record.pipeline}")
+            self._line(f"final {event.name}  {counted:>7}  {text}  {record.pipeline}")
 
     @_show.register
     def _on_finals_measured(self, event: FinalsMeasured) -> None:
@@ -268,8 +270,8 @@ class Progress:
     def _on_report(self, event: ReportWritten) -> None:
         self._line(f"report    {event.path}")
 
-    def _opened(self) -> Run | None:
-        """Return the run, if it can be shown: the picture is no reason to stop."""
+    def _open_run(self) -> Run | None:
+        """Return the run for the picture; None if it cannot be opened, which must stop nothing."""
         if not self._live:
             return None
         try:
@@ -281,7 +283,7 @@ class Progress:
 def outcome(record: TrialRecord) -> str:
     """Return how a trial ended, in one line: its objectives, or why it has none."""
     if record.status == "complete":
-        return words.objectives(record.objectives, record.stable)
+        return phrases.measurements(record.objectives, record.stable)
     if record.status == "stopped":
         return stopped_words(record.error)
     return f"{record.status}: {record.error}"

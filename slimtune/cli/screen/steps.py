@@ -1,4 +1,4 @@
-"""What goes on in a verb that takes long: a line that moves on a terminal, lines elsewhere."""
+"""The steps of a verb that takes long: one moving line on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -8,18 +8,21 @@ from typing import Self
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from slimtune.cli.screen import phrases
+from slimtune.cli.screen.console import is_live
+from slimtune.cli.screen.throttle import Throttle
 from slimtune.workload import load_progress
 
 _PAUSE = 5.0
-"""Seconds between two lines on how far the decoding of images is, without a terminal."""
+"""Seconds between two lines on the decoding of images, where there is no terminal."""
 
 
 class Steps:
-    """Tells step by step what is done, with the time since it began; use it with ``with``.
+    """Shows each step, with the time since the first; use it as a context manager.
 
     Args:
-        console: where to; standard error.
-        first: the first step; shown on a terminal alone.
+        console: where to write: standard error.
+        first: the first step, which only a terminal shows.
         clock: seconds.
     """
 
@@ -27,8 +30,7 @@ class Steps:
         self, console: Console, first: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._console = console
-        self._clock = clock
-        self._live = console.is_terminal and not console.quiet
+        self._live = is_live(console)
         self._picture = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -37,14 +39,14 @@ class Steps:
             transient=True,
         )
         self._task = self._picture.add_task(first, total=None)
-        self._last = clock()
-        self._hearing = load_progress.listening(self._decoded)
+        self._throttle = Throttle(_PAUSE, clock)
+        self._listening = load_progress.listening(self._show_decoding)
 
     def __enter__(self) -> Self:
-        """Show the first step; not as a line, for bad input is to be told of in one."""
+        """Show the first step; not as a line, so that bad input leads to one line, the error."""
         if self._live:
             self._picture.start()
-        self._hearing.__enter__()
+        self._listening.__enter__()
         return self
 
     def __exit__(
@@ -53,21 +55,21 @@ class Steps:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove what moves."""
-        self._hearing.__exit__(kind, error, trace)
+        """Remove the moving line."""
+        self._listening.__exit__(kind, error, trace)
         if self._live:
             self._picture.stop()
 
     def __call__(self, what: str) -> None:
-        """Say what is done now."""
+        """Show the next step."""
         self._picture.update(self._task, description=what)
         if not self._live:
             self._console.print(what, markup=False, soft_wrap=True)
 
-    def _decoded(self, done: int, total: int) -> None:
-        text = f"decoding images: {done} of {total}"
+    def _show_decoding(self, done: int, total: int) -> None:
+        text = phrases.decoding(done, total)
         if self._live:
             self._picture.update(self._task, description=text)
-        elif self._clock() - self._last >= _PAUSE:
-            self._last = self._clock()
+        elif self._throttle.is_due():
+            self._throttle.restart()
             self(text)

@@ -56,7 +56,7 @@ class Output:
 
 
 @contextmanager
-def failing_softly() -> Iterator[None]:
+def tolerate_failures() -> Iterator[None]:
     """Let standard output and error drop what they cannot write, for the block.
 
     Raises:
@@ -83,7 +83,7 @@ def failing_softly() -> Iterator[None]:
         )
 
 
-def failed() -> bool:
+def output_failed() -> bool:
     """Return whether standard output or error drops what is written to it."""
     streams = (sys.stdout, sys.stderr)
     return any(isinstance(stream, Output) and stream.error is not None for stream in streams)

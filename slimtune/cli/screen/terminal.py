@@ -9,7 +9,7 @@ import re
 
 import click
 
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 
 # C0 but tab and newline, DEL, C1, and what turns the direction of writing.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -30,4 +30,4 @@ def _symbol(found: re.Match[str]) -> str:
 def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
     """Print text on standard output, or on standard error, without its control characters."""
     cleaned = clean(str(text))
-    click.echo(cleaned if err else words.encodable(cleaned), err=err, nl=nl)
+    click.echo(cleaned if err else phrases.encodable(cleaned), err=err, nl=nl)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slimtune.cli.config.config_file import dump_yaml, load_yaml, located
+from slimtune.cli.config.config_file import dump_yaml, load_yaml, with_location
 from slimtune.cli.config.consent import check_consent
 from slimtune.cli.config.settings import search_config
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.console import log_console, plain_table, result_console
 from slimtune.cli.state import State
 from slimtune.compression.recipe import Recipe
@@ -15,10 +15,10 @@ from slimtune.compression.stages import Train
 from slimtune.conditions import Conditions
 from slimtune.errors import TrialError, UserError
 from slimtune.results.objectives import OBJECTIVES
+from slimtune.results.store.checkpoints import with_sums
 from slimtune.results.store.files import publish_tree, sha256_bytes
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import sealed
-from slimtune.results.store.stage_cache import summed
+from slimtune.results.store.sealed import seal
 from slimtune.results.units import UNSTABLE, plural, quantity, times
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.forecast.given_weights import looked_at
@@ -50,12 +50,12 @@ def carry_out(
     def tell(text: str) -> None:
         log.print(text, markup=False, soft_wrap=True)
 
-    baseline, made = carried_out(config, read_recipe(file), output, stage, tell)
+    baseline, made = compress_into(config, read_recipe(file), output, stage, tell)
     _show(state, baseline, made)
     log.print(f"written to {output}", markup=False, soft_wrap=True)
 
 
-def carried_out(
+def compress_into(
     config: SearchConfig,
     recipe: Recipe,
     output: Path,
@@ -85,7 +85,7 @@ def carried_out(
         tell(f"warning: {text}")
 
     workload = load_workload(config, load_dataset(config.data), warn)
-    for line in words.notes(workload.notes):
+    for line in phrases.notes(workload.notes):
         tell(line)
     check_recipe(recipe, workload)
     numbers = training_precision(config, workload, [recipe.student])
@@ -121,12 +121,12 @@ def _files(made: Outcome, recipe: Recipe, stages: StageFiles) -> dict[str, bytes
     saved = {
         f"stages/{stage}/{name}": data
         for stage, files in stages.folders.items()
-        for name, data in summed(files).items()
+        for name, data in with_sums(files).items()
     }
     return {
         **made.files,
         "recipe.yaml": dump_yaml(recipe.to_dict()).encode(),
-        "result.json": sealed({**made.payload.to_dict(), "artifacts": hashes}),
+        "result.json": seal({**made.payload.to_dict(), "artifacts": hashes}),
         **saved,
     }
 
@@ -142,7 +142,7 @@ def read_recipe(file: Path) -> Recipe:
     try:
         return Recipe.from_dict(data)
     except UserError as error:
-        raise located(error, file, lines) from None
+        raise with_location(error, file, lines) from None
 
 
 def _baseline(tell: Callable[[str], None], workload: Workload, config: SearchConfig) -> Outcome:
@@ -175,13 +175,13 @@ def _show(state: State, baseline: TrialRecord, made: TrialRecord) -> None:
     console.print(made.pipeline, markup=False, soft_wrap=True)
     table = plain_table("", "", "baseline", "compressed", "ratio")
     for name, before in baseline.objectives.items():
-        known = OBJECTIVES[name]
+        objective = OBJECTIVES[name]
         after = made.objectives[name]
         ratio = "" if name == "accuracy" or not after else times(before / after)
         if name == "latency_ms" and not (baseline.stable and made.stable):
             ratio = ""
             table.caption = UNSTABLE
-        title = "validation accuracy" if name == "accuracy" else known.title
-        was, now = (quantity(known, r.objectives[name], r.stable) for r in (baseline, made))
+        title = "validation accuracy" if name == "accuracy" else objective.title
+        was, now = (quantity(objective, r.objectives[name], r.stable) for r in (baseline, made))
         table.add_row(title, was, now, ratio)
     console.print(table)

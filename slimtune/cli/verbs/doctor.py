@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimtune.cli.config.settings import search_config
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.console import log_console, result_console
 from slimtune.cli.screen.steps import Steps
 from slimtune.cli.screen.terminal import echo
@@ -31,35 +31,35 @@ def carry_out(
     config = search_config(options, assignments, preset=preset)
     log = log_console(state)
     with Steps(log, "loading the data and the network") as steps:
-        found = check_up(config, lambda what: steps(f"trying: {what}"), preset, assignments)
+        checkup = check_up(config, lambda what: steps(f"trying: {what}"), preset, assignments)
     if state.json:
-        echo(json.dumps(found.to_dict(), indent=2))
+        echo(json.dumps(checkup.to_dict(), indent=2))
         return
     console = result_console(state)
-    for line in _facts(found):
+    for line in _facts(checkup):
         console.print(line, markup=False, soft_wrap=True)
-    console.print(_findings(found.findings))
-    for line in [*_costs(found), *(f"training  {doubt}" for doubt in found.doubts)]:
+    console.print(_findings(checkup.findings))
+    for line in [*_costs(checkup), *(f"training  {doubt}" for doubt in checkup.doubts)]:
         console.print(line, markup=False, soft_wrap=True)
-    command = found.command.replace("slimtune", words.program(), 1)
+    command = checkup.command.replace("slimtune", phrases.program(), 1)
     console.print(f"next      {command}", markup=False, soft_wrap=True)
 
 
-def _facts(found: Checkup) -> list[str]:
-    channels, height, width = found.image_shape
-    images = ", ".join(f"{name} {count}" for name, count in found.images.items())
-    mirrored = "mirrored in training" if found.mirrored else "not mirrored in training"
-    baseline = found.baseline
+def _facts(checkup: Checkup) -> list[str]:
+    channels, height, width = checkup.image_shape
+    images = ", ".join(f"{name} {count}" for name, count in checkup.images.items())
+    mirrored = "mirrored in training" if checkup.mirrored else "not mirrored in training"
+    baseline = checkup.baseline
     return [
-        f"data      {found.data} · {found.classes} classes · {channels}×{height}×{width} · "
+        f"data      {checkup.data} · {checkup.classes} classes · {channels}×{height}×{width} · "
         f"{images} · {mirrored}",
-        *words.notes(found.notes),
-        f"network   {found.model} · {count(baseline['params'])} params · "
+        *phrases.notes(checkup.notes),
+        f"network   {checkup.model} · {count(baseline['params'])} params · "
         f"{count(baseline['macs'])} MACs · {size(baseline['size_bytes'])} · "
         f"{latency(baseline['latency_ms'], bool(baseline['latency_stable']))}",
-        f"pixels    {found.normalisation}",
-        *(f"warning: {text}" for text in found.warnings),
-        *_weights(found.weights),
+        f"pixels    {checkup.normalisation}",
+        *(f"warning: {text}" for text in checkup.warnings),
+        *_weights(checkup.weights),
     ]
 
 
@@ -80,18 +80,18 @@ def _findings(findings: list[Finding]) -> Table:
     for title in ("stage", "what", "works", "because"):
         table.add_column(title, overflow="fold", no_wrap=title != "because")
     stage = ""
-    for found in findings:
-        shown = found.stage if found.stage != stage else ""
-        stage = found.stage
-        verdict = Text("yes", style="green") if found.works else Text("no", style="red")
-        table.add_row(shown, found.what, verdict, Text(found.detail))
-        for method, reason in found.unfit.items():
+    for checkup in findings:
+        shown = checkup.stage if checkup.stage != stage else ""
+        stage = checkup.stage
+        verdict = Text("yes", style="green") if checkup.works else Text("no", style="red")
+        table.add_row(shown, checkup.what, verdict, Text(checkup.detail))
+        for method, reason in checkup.unfit.items():
             table.add_row("", f"  {method}", Text("no", style="red"), Text(reason))
     return table
 
 
-def _costs(found: Checkup) -> list[str]:
-    trial, host = found.trial, found.host
+def _costs(checkup: Checkup) -> list[str]:
+    trial, host = checkup.trial, checkup.host
     memory = room(host["memory_bytes"]) if host["memory_bytes"] else "unknown"
     gpus = ", ".join(host["gpus"]) or "none"
     return [

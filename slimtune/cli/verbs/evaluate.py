@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slimtune.cli.config.consent import consent_to
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.terminal import echo
 from slimtune.results.store.folder import find_run
 from slimtune.results.units import UNSTABLE, accuracy, count, latency, plural
@@ -31,7 +31,7 @@ def carry_out(
         raise click.UsageError("Give an ONNX file, or --model with --weights, not both.")
     else:
         result = _file(file, data, run, threads)
-    echo(json.dumps(result, indent=2) if style == "json" else words.encodable(_text(result)))
+    echo(json.dumps(result, indent=2) if style == "json" else phrases.encodable(_text(result)))
 
 
 def _checkpoint(
@@ -66,7 +66,7 @@ def _text(result: dict[str, Any]) -> str:
             lines.append(f"{split} accuracy {text}")
     if "normalisation" in result:
         lines.append(f"pixels normalised by {result['normalisation']}")
-    lines.append(words.objective("size_bytes", result["size_bytes"]))
+    lines.append(phrases.measurement("size_bytes", result["size_bytes"]))
     if "latency_ms" in result:
         text = latency(result["latency_ms"], result["latency_stable"])
         batch, threads = result["latency_batch"], plural(result["threads"], "thread")
@@ -74,4 +74,4 @@ def _text(result: dict[str, Any]) -> str:
         lines += [] if result["latency_stable"] else [UNSTABLE]
     if "params" in result:
         lines.append(f"params {count(result['params'])}")
-    return "\n".join([*lines, *words.notes(result.get("notes", ()))])
+    return "\n".join([*lines, *phrases.notes(result.get("notes", ()))])

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from slimtune.cli.options.allow_code import allow_code_option
-from slimtune.cli.options.choosing import given, limit_options
-from slimtune.cli.screen import words
+from slimtune.cli.options.choosing import given_limits, limit_options
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.console import log_console
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
@@ -96,7 +96,7 @@ def command(
     opened = open_run(run)
     if verify:
         _check_consent(opened)
-    view = opened.within(given(options))
+    view = opened.within(given_limits(options))
     if whole:
         view.pick()  # refuses limits that no trial keeps
         members = view.front()
@@ -129,7 +129,7 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
     """Print the folder as the result, and what is in it and how to try it as log."""
     echo(target)
     log = log_console(state)
-    numbers = words.objectives(*_as_in_the_front(run, member))
+    numbers = phrases.measurements(*_as_in_the_front(run, member))
     final = f" (final {member.path.name})" if member.path.parent.name == FINALS else ""
     text = f"trial {member.number} of {run.path}: {member.record.pipeline}{final}"
     log.print(text, markup=False, soft_wrap=True)
@@ -141,7 +141,7 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
         log.print(f"use it: python {script} image.png", markup=False, soft_wrap=True)
     if (model := target / "model.onnx").is_file():
         data = shlex.quote(str(run.manifest["config"].get("data", "DATA")))
-        command = f"{words.program()} evaluate {shlex.quote(str(model))} --data {data}"
+        command = f"{phrases.program()} evaluate {shlex.quote(str(model))} --data {data}"
         log.print(f"try it: {command}", markup=False, soft_wrap=True)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from slimtune.cli.options.choosing import PICKS, given, limit_options
+from slimtune.cli.options.choosing import PICKS, given_limits, limit_options
 from slimtune.cli.screen.console import json_option, log_console, result_console, write_or_echo
 from slimtune.cli.state import State
-from slimtune.results.limit_words import conditions
-from slimtune.results.pareto.limit_view import asked_for, resolved
+from slimtune.results.limit_words import limits_words
+from slimtune.results.pareto.limit_view import parse_limits, resolve
 from slimtune.results.pareto.limits import LIMITED
-from slimtune.results.pareto.selection import matching
+from slimtune.results.pareto.selection import members_within
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.output import write_output
 from slimtune.results.units import plural
@@ -67,7 +67,7 @@ def command(
         raise click.UsageError("--format parquet is not text: add -o FILE.parquet.")
     opened = open_run(run)
     opened = opened.at(opened.records)
-    limits = given(
+    limits = given_limits(
         {"min_accuracy": min_accuracy, "max_latency": max_latency, "max_size": max_size}
     )
     view = opened.within(limits)
@@ -109,9 +109,9 @@ def _all_rows(run: Run, limits: dict[str, str], complete: bool) -> pd.DataFrame:
     trials = run.trials()
     if complete or limits:
         trials = trials[trials["status"] == "complete"].reset_index(drop=True)
-    asked = asked_for(limits)
+    asked = parse_limits(limits)
     texts = {LIMITED[name]: text for name, text in asked.items() if text is not None}
-    kept = matching(trials, resolved(asked, run.baseline_values(trials)), texts)
+    kept = members_within(trials, resolve(asked, run.baseline_values(trials)), texts)
     return trials[kept].reset_index(drop=True)
 
 
@@ -140,7 +140,7 @@ def _tell_limits(state: State, run: Run, view: Run) -> None:
         options = ", ".join(OPTIONS[name] for name in view.limits)
         hint = f" · set by the search; {options} VALUE replaces it, and none removes it"
         own = view.view is None
-        lines.append(f"limits    {conditions(view.limits, view.limit_texts)}" + hint * own)
+        lines.append(f"limits    {limits_words(view.limits, view.limit_texts)}" + hint * own)
     entered = {record.number for record in run.candidates()}
     more = [record.number for record in view.candidates() if record.number not in entered]
     if more and run.finals():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slimtune.cli.config.template import config_template
 from slimtune.cli.screen.console import write_or_echo
-from slimtune.cli.screen.words import encodable
+from slimtune.cli.screen.phrases import encodable
 from slimtune.errors import UserError
 from slimtune.search.settings.config import make_config
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from slimtune.cli.config.catalogue import Entry, catalogue
-from slimtune.cli.screen import words
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.terminal import echo
 from slimtune.errors import UnknownNameError, did_you_mean
 
@@ -18,7 +18,7 @@ def carry_out(name: str | None, style: str) -> None:
         echo(json.dumps([entry.to_dict() for entry in entries], indent=2))
         return
     text = _listing(entries) if name is None else "\n\n".join(map(_full, entries))
-    echo(words.encodable(text))
+    echo(phrases.encodable(text))
 
 
 def _named(entries: list[Entry], name: str) -> list[Entry]:

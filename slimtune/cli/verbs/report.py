@@ -5,21 +5,21 @@ from pathlib import Path
 
 import click
 
-from slimtune.cli.options.choosing import given, limit_options
+from slimtune.cli.options.choosing import given_limits, limit_options
 from slimtune.cli.screen.console import json_option, log_console
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
 from slimtune.errors import UserError
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.output import write_output
-from slimtune.results.views.plots import front_figure, growth_figure, importance_figure
+from slimtune.results.views.plots import front_png, growth_png, importance_png
 from slimtune.results.views.report.page import write_report
 
 EPILOG = "Example: slimtune report runs/demo --png figures/"
 _FIGURES = {
-    "front.png": front_figure,
-    "hypervolume.png": growth_figure,
-    "importance.png": importance_figure,
+    "front.png": front_png,
+    "hypervolume.png": growth_png,
+    "importance.png": importance_png,
 }
 
 
@@ -45,7 +45,7 @@ def command(
     search's own.
     """
     opened = open_run(run)
-    opened = opened.at(opened.records).within(given(limits))
+    opened = opened.at(opened.records).within(given_limits(limits))
     page = write_report(opened, output or opened.path / "report.html")
     drawn = [] if figures is None else _draw(state, opened, figures)
     if state.json:

@@ -104,9 +104,9 @@ def _show_objectives(
         stopped = recorded.status == "stopped"
         note = "equal" if same else "differs"
         note = "not compared" if name == "latency_ms" or stopped else note
-        known = OBJECTIVES[name]
-        was = MISSING if before is None else quantity(known, before, recorded.stable)
-        table.add_row(known.title, was, quantity(known, value, repeated.stable), note)
+        objective = OBJECTIVES[name]
+        was = MISSING if before is None else quantity(objective, before, recorded.stable)
+        table.add_row(objective.title, was, quantity(objective, value, repeated.stable), note)
     result_console(state).print(table)
 
 

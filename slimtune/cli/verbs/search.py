@@ -15,18 +15,18 @@ from slimtune.cli.options.per_trial import PER_TRIAL
 from slimtune.cli.options.steering import STEERING
 from slimtune.cli.screen.console import log_console, result_console
 from slimtune.cli.screen.dry_run import show_dry_run
-from slimtune.cli.screen.interrupted import leaving_when_stuck
+from slimtune.cli.screen.interrupted import leave_when_stuck
 from slimtune.cli.screen.json_events import JsonEvents, json_line
+from slimtune.cli.screen.phrases import program
 from slimtune.cli.screen.progress import Progress
 from slimtune.cli.screen.terminal import echo
-from slimtune.cli.screen.words import program
 from slimtune.cli.state import State
 from slimtune.errors import NothingMatchesError, RunError, UnknownNameError
 from slimtune.results.run import Run
 from slimtune.results.store.files import atomic_write
 from slimtune.results.store.finals import FOLDER as FINALS
 from slimtune.results.units import duration
-from slimtune.results.views.plots import spread_figure
+from slimtune.results.views.plots import spread_png
 from slimtune.results.views.summary import summarise, summary_table
 from slimtune.results.views.tables import front_json, front_table
 from slimtune.search.resuming.resume import recorded_settings
@@ -65,7 +65,7 @@ def carry_out(
     if dry_run:
         show_dry_run(state, config, out, resumed=run is not None)
         return
-    out = run or out or free_folder(preset or f"{config.model}-{config.data}")
+    out = run or out or new_run_folder(preset or f"{config.model}-{config.data}")
     run_and_show(state, config, out, resume=run is not None)
 
 
@@ -108,7 +108,7 @@ def _run_with_progress(state: State, config: SearchConfig, out: Path, resume: bo
     log = log_console(state)
     started = time.monotonic()
     with Progress(log, out, verbose=state.verbosity > 0) as progress:
-        run = run_search(config, out, leaving_when_stuck(state, progress), resume=resume)
+        run = run_search(config, out, leave_when_stuck(state, progress), resume=resume)
     if config.summary:
         _show_summary(state, run, config)
     result_console(state).print(front_table(run))
@@ -120,7 +120,7 @@ def _run_with_progress(state: State, config: SearchConfig, out: Path, resume: bo
 
 def _run_and_tell(state: State, config: SearchConfig, out: Path, resume: bool) -> Run:
     """Run the search; every event, and the front in the end, is a line of JSON."""
-    run = run_search(config, out, leaving_when_stuck(state, JsonEvents()), resume=resume)
+    run = run_search(config, out, leave_when_stuck(state, JsonEvents()), resume=resume)
     echo(json_line("front", {"run": str(run.path), "members": json.loads(front_json(run))}))
     return run
 
@@ -137,11 +137,11 @@ def _show_summary(state: State, run: Run, config: SearchConfig) -> None:
     result_console(state).print()
     if len(config.seeds) > 1:
         figure = run.path / "summary.png"
-        atomic_write(figure, spread_figure(run))
+        atomic_write(figure, spread_png(run))
         log.print(f"mean and spread over the seeds: {figure}", soft_wrap=True, markup=False)
 
 
-def free_folder(name: str) -> Path:
+def new_run_folder(name: str) -> Path:
     """Return ``runs/NAME``, or the first of ``runs/NAME-2``, ``-3``... that does not exist."""
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60] or "run"
     candidate, number = Path("runs", slug), 2

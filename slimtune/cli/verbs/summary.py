@@ -9,7 +9,7 @@ from slimtune.cli.state import State
 from slimtune.errors import RunError, shortened
 from slimtune.results.run import open_run
 from slimtune.results.store.output import write_output
-from slimtune.results.views.plots import spread_figure
+from slimtune.results.views.plots import spread_png
 from slimtune.results.views.summary import DEFAULT_COLUMNS, summarise, summary_table
 from slimtune.results.views.tables import no_formula
 
@@ -54,5 +54,5 @@ def command(
     else:
         write_or_echo(table.map(no_formula).to_csv(index=False, lineterminator="\n"), output)
     if figure is not None:
-        write_output(figure, spread_figure(opened))
+        write_output(figure, spread_png(opened))
         log_console(state).print(f"drawn to {figure}", markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from slimtune.cli.screen.interrupted import resume_command
 from slimtune.cli.screen.json_events import json_line
 from slimtune.cli.screen.live_view import LiveView
 from slimtune.cli.screen.progress import outcome
-from slimtune.cli.screen.streams import failed
+from slimtune.cli.screen.streams import output_failed
 from slimtune.cli.screen.terminal import echo
 from slimtune.cli.state import State
 from slimtune.results.run import Run, open_run
@@ -101,7 +101,7 @@ class Watcher:
             if trial.number not in self._records
         }
 
-    def words(self) -> str:
+    def summary_line(self) -> str:
         """Return how the run stands, in one line."""
         total = f" of {self.status.total}" if self.status.total else ""
         counts = f" ({self.view.counts})" if self.view.counts else ""
@@ -123,13 +123,13 @@ def _watch(watcher: Watcher, state: State, interval: float, once: bool) -> None:
     if state.json or not console.is_terminal:
         tell = _tell_json if state.json else _line_teller(watcher, state)
         tell(fresh)
-        while watcher.status.state in ("preparing", "running") and not failed():
+        while watcher.status.state in ("preparing", "running") and not output_failed():
             time.sleep(interval)
             tell(watcher.look())
         _show_end(watcher, state)
         return
     with _keys() as pressed, Live(watcher.view, console=console, transient=True) as live:
-        while watcher.status.state in ("preparing", "running") and not failed():
+        while watcher.status.state in ("preparing", "running") and not output_failed():
             if pressed(interval) == "q":
                 return
             watcher.look()
@@ -140,7 +140,7 @@ def _watch(watcher: Watcher, state: State, interval: float, once: bool) -> None:
 def _line_teller(watcher: Watcher, state: State) -> Callable[[list[TrialRecord]], None]:
     """Return what prints a line for each trial, after one on how the run stands."""
     console = log_console(state)
-    console.print(watcher.words(), markup=False, soft_wrap=True)
+    console.print(watcher.summary_line(), markup=False, soft_wrap=True)
 
     def tell(fresh: list[TrialRecord]) -> None:
         for record in fresh:
@@ -167,7 +167,7 @@ def _show_end(watcher: Watcher, state: State) -> None:
         echo(json_line("status", {**counts_and_reason, "running": running, "members": members}))
         return
     console = log_console(state)
-    console.print(watcher.words(), markup=False, soft_wrap=True)
+    console.print(watcher.summary_line(), markup=False, soft_wrap=True)
     for trial in watcher.view.running.values():
         line = f"running {trial.number:4d}  {trial.stage or 'starting':<10}  {trial.pipeline}"
         console.print(line, markup=False, soft_wrap=True)

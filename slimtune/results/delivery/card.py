@@ -46,7 +46,7 @@ def _title(facts: CardFacts) -> str:
 
 def _front_matter(facts: CardFacts) -> str:
     """Return the hub's metadata. No licence: that of weights and data decides, not we."""
-    scores = {"validation": facts.of_model("accuracy"), "test": facts.test_accuracy}
+    scores = {"validation": facts.model_value("accuracy"), "test": facts.test_accuracy}
     metrics = [
         {"type": "accuracy", "name": f"{split} accuracy", "value": score}
         for split, score in scores.items()
@@ -159,7 +159,7 @@ def _pipeline(facts: CardFacts) -> str:
             words += f", taught by {_teacher(facts)}"
         if words:
             lines.append(f"- {stage}: {words}")
-    lines += [*_order(recipe), *facts.of_the_file()]
+    lines += [*_order(recipe), *facts.file_notes()]
     return f"{plain(facts.pipeline)}\n\n" + "\n".join(lines) + "\n"
 
 

@@ -91,19 +91,19 @@ class CardFacts:
         # The trial is from before that was recorded.
         return method not in ("none", "float16") and settings.get("activation_bits") != 32
 
-    def of_the_file(self) -> list[str]:
+    def file_notes(self) -> list[str]:
         """Return lines on what the file holds that the recipe does not tell."""
-        known, lines = self.record.metrics, []
-        if known.get("layers_float32"):
-            share = self.of_model("weights_float32") or 0.0
+        metrics, lines = self.record.metrics, []
+        if metrics.get("layers_float32"):
+            share = self.model_value("weights_float32") or 0.0
             lines.append(
                 "- kept in float32, because the quantizer cannot handle them: "
-                f"{percent(share)} of the weights, in {code(known['layers_float32'])}"
+                f"{percent(share)} of the weights, in {code(metrics['layers_float32'])}"
             )
-        if known.get("activation_ranges"):
-            lines.append(f"- ranges of activations: {plain(str(known['activation_ranges']))}")
-        if known.get("oldest_onnxruntime") and "model.onnx" in self.files:
-            oldest = plain(str(known["oldest_onnxruntime"]))
+        if metrics.get("activation_ranges"):
+            lines.append(f"- ranges of activations: {plain(str(metrics['activation_ranges']))}")
+        if metrics.get("oldest_onnxruntime") and "model.onnx" in self.files:
+            oldest = plain(str(metrics["oldest_onnxruntime"]))
             lines.append(f"- `model.onnx` loads in ONNX Runtime {oldest} and later")
         return lines
 
@@ -111,7 +111,7 @@ class CardFacts:
         """Return those of the baseline and of the model that were measured alike, ms."""
         if self.joint and self.baseline_joint and self.joint.latency_ms is not None:
             return self.baseline_joint.latency_ms, self.joint.latency_ms
-        return self.of_baseline("latency_ms"), self.of_model("latency_ms")
+        return self.baseline_value("latency_ms"), self.model_value("latency_ms")
 
     def stable(self) -> tuple[bool, bool]:
         """Return whether the machine was quiet enough for each of `latencies`."""
@@ -122,13 +122,13 @@ class CardFacts:
             baseline = self.baseline_joint.stable if self.baseline_joint else baseline
         return baseline, model
 
-    def of_baseline(self, name: str) -> float | None:
+    def baseline_value(self, name: str) -> float | None:
         """Return what was measured of the baseline under this name."""
         metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
         objectives: Mapping[str, Any] = self.baseline.get("objectives", {})
         return _number({**metrics, **self.baseline, **objectives}.get(name))
 
-    def of_model(self, name: str) -> float | None:
+    def model_value(self, name: str) -> float | None:
         """Return what was measured of the model under this name."""
         return _number(self.record.measured.get(name))
 

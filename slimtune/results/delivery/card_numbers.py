@@ -14,12 +14,12 @@ def numbers_table(facts: CardFacts) -> str:
     rows = [
         (
             "accuracy, validation",
-            _share(facts.of_baseline("accuracy"), facts.workload.get("validation")),
-            _share(facts.of_model("accuracy"), facts.workload.get("validation")),
+            _share(facts.baseline_value("accuracy"), facts.workload.get("validation")),
+            _share(facts.model_value("accuracy"), facts.workload.get("validation")),
         ),
         (
             "accuracy, test",
-            _share(facts.of_baseline("test_accuracy"), facts.workload.get("test")),
+            _share(facts.baseline_value("test_accuracy"), facts.workload.get("test")),
             _share(facts.test_accuracy, facts.workload.get("test")),
         ),
         _row(facts, "size of model.onnx", "size_bytes", size),
@@ -40,7 +40,7 @@ def numbers_table(facts: CardFacts) -> str:
 
 
 def _row(facts: CardFacts, title: str, key: str, show: _Show) -> tuple[str, str, str]:
-    return (title, *_ratio(facts.of_baseline(key), facts.of_model(key), show))
+    return (title, *_ratio(facts.baseline_value(key), facts.model_value(key), show))
 
 
 def _ratio(before: float | None, after: float | None, show: _Show) -> tuple[str, str]:

@@ -54,8 +54,8 @@ def _hosts(facts: CardFacts) -> str:
 
 def _measurer(facts: CardFacts, name: object) -> str:
     """Return the name of the host that measured, with its processor where that is known."""
-    known = (facts.manifest.get("host", {}), facts.baseline.get("host", {}))
-    cpus = [code(host["cpu"]) for host in known if host.get("name") == name and "cpu" in host]
+    hosts = (facts.manifest.get("host", {}), facts.baseline.get("host", {}))
+    cpus = [code(host["cpu"]) for host in hosts if host.get("name") == name and "cpu" in host]
     return ": ".join([code(name), *cpus[:1]])
 
 

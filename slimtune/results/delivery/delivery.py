@@ -63,7 +63,7 @@ def export_member(
         RunError: a file differs from what the trial wrote, is a link, or the disk refuses.
     """
     check_formats(formats)
-    target = free_folder(Path(out))
+    target = output_folder(Path(out))
     if not publish_folder(target, member_files(run_folder, number, formats)):
         raise UserError(_taken(target))
     return target
@@ -79,7 +79,7 @@ def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> 
     record, place = what_ships(run_folder, number)
     if record.status != "complete":
         raise UserError(unfinished_message(run_folder.path, record))
-    wanted = [name for known in FORMATS for name in FORMATS[known] if known in formats]
+    wanted = [name for form in FORMATS for name in FORMATS[form] if form in formats]
     there = [name for name in wanted if name in record.artifacts or name == "model.onnx"]
     files = {name: run_folder.read_artifact(record, name, place) for name in there}
     if "model.json" in files:
@@ -110,13 +110,13 @@ def check_formats(formats: Sequence[str]) -> None:
     Raises:
         UserError: none is given, or one is unknown.
     """
-    known = ", ".join(FORMATS)
+    choices = ", ".join(FORMATS)
     if not formats:
-        raise UserError(f"formats: give at least one of {known}")
+        raise UserError(f"formats: give at least one of {choices}")
     for name in formats:
         if name not in FORMATS:
             guess = did_you_mean(name, FORMATS)
-            raise UserError(f"formats: unknown format '{name}'.{guess} Choose from {known}.")
+            raise UserError(f"formats: unknown format '{name}'.{guess} Choose from {choices}.")
 
 
 def _input_files(workload: Mapping[str, Any], runs: bool) -> dict[str, bytes]:
@@ -153,7 +153,7 @@ def unfinished_message(run: Path, record: TrialRecord) -> str:
     )
 
 
-def free_folder(out: Path) -> Path:
+def output_folder(out: Path) -> Path:
     """Return the folder that ``out`` means, provided that nothing would be overwritten there.
 
     Raises:

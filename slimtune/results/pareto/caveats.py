@@ -25,7 +25,7 @@ from slimtune.results.interval import trusted_error
 from slimtune.results.objectives import OBJECTIVES, is_number
 from slimtune.results.store.record import TrialRecord
 
-KEPT = 0.5
+COLLAPSE_SHARE = 0.5
 """Below this part of the baseline's accuracy above chance, a member counts as collapsed."""
 
 
@@ -49,11 +49,11 @@ def add_caveats(
         return table
     by_number = {record.number: record for record in records}
     errors = [
-        standard_error(by_number[int(number)], score, workload)
+        accuracy_error(by_number[int(number)], score, workload)
         for number, score in zip(table["trial"], table["accuracy"], strict=True)
     ]
     table = table.assign(within_noise_of=_twins(table, np.array(errors, dtype=float)))
-    table["collapsed"] = collapsed(table["accuracy"], workload, baseline.get("accuracy"))
+    table["collapsed"] = collapsed_rows(table["accuracy"], workload, baseline.get("accuracy"))
     table.insert(
         list(table.columns).index("pipeline"),
         "accuracy_standard_error",
@@ -62,7 +62,7 @@ def add_caveats(
     return table
 
 
-def standard_error(record: TrialRecord, score: float, workload: Mapping[str, Any]) -> float:
+def accuracy_error(record: TrialRecord, score: float, workload: Mapping[str, Any]) -> float:
     """Return the standard error of a validation accuracy: as recorded, else computed, else NaN."""
     recorded = record.metrics.get("accuracy_standard_error")
     return trusted_error(recorded, score, workload.get("validation"))
@@ -78,24 +78,22 @@ def chance_level(workload: Mapping[str, Any]) -> float | None:
     return 1 / len(workload["classes"]) if workload.get("classes") else None
 
 
-def collapsed(
+def collapsed_rows(
     scores: pd.Series, workload: Mapping[str, Any], baseline: float | None
 ) -> np.ndarray:
     """Return which accuracies keep too little of the baseline's, (n,)."""
     chance = chance_level(workload)
     if chance is None or baseline is None or baseline <= chance:
         return np.zeros(len(scores), dtype=bool)
-    return scores.to_numpy(float) < chance + KEPT * (baseline - chance)
+    return scores.to_numpy(float) < chance + COLLAPSE_SHARE * (baseline - chance)
 
 
-def apart(first: float, second: float, errors: tuple[float, float]) -> bool:
+def differ(first: float, second: float, errors: tuple[float, float]) -> bool:
     """Return whether two accuracies differ by more than one standard error of the difference."""
     return abs(first - second) > math.hypot(*errors)
 
 
-def like_the_baseline(
-    table: pd.DataFrame, baseline: Mapping[str, float], images: Any
-) -> list[int]:
+def without_loss(table: pd.DataFrame, baseline: Mapping[str, float], images: Any) -> list[int]:
     """Return the trials whose validation accuracy cannot be told from the baseline's.
 
     Args:
@@ -113,7 +111,7 @@ def like_the_baseline(
             table["trial"], table["accuracy"], table["accuracy_standard_error"], strict=True
         )
         if not math.isnan(error)
-        and not (accuracy < score and apart(accuracy, score, (error, own)))
+        and not (accuracy < score and differ(accuracy, score, (error, own)))
     ]
 
 
@@ -134,7 +132,7 @@ def _twins(table: pd.DataFrame, errors: np.ndarray) -> pd.Series:
         near = [
             i
             for i in np.flatnonzero(no_worse & better)
-            if i != row and not apart(scores[i], scores[row], (errors[i], errors[row]))
+            if i != row and not differ(scores[i], scores[row], (errors[i], errors[row]))
         ]
         near = [i for i in near if not math.isnan(errors[i] + errors[row])]
         twins.append(

@@ -35,19 +35,19 @@ def contenders(
     """
     rows = [(record, _at_best(record)) for record in records if record.status == "complete"]
     rows = [(record, best) for record, best in rows if keeps(limits, best)]
-    names = [known.name for known in objectives]
+    names = [objective.name for objective in objectives]
     best, worst = (
         np.array([[float(row[name]) for name in names] for row in table], dtype=float)
         for table in ([best for _, best in rows], [record.objectives for record, _ in rows])
     )
     if not rows:
         return []
-    directions = [known.direction for known in objectives]
+    directions = [objective.direction for objective in objectives]
     ahead = dominators(best, directions, worst)
     return [record for (record, _), others in zip(rows, ahead, strict=True) if others == 0]
 
 
-def ranked(
+def front_candidates(
     candidates: Sequence[TrialRecord],
     among: Callable[[], list[TrialRecord]],
     rows: Sequence[JointRow],

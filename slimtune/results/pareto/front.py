@@ -84,7 +84,7 @@ def hypervolume(
     return _volume(costs[better], corner)
 
 
-def gains(
+def adds_volume(
     values: np.ndarray,
     before: np.ndarray,
     reference: Sequence[float],

@@ -7,29 +7,29 @@ import numpy as np
 import pandas as pd
 
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.front import gains, hypervolume
+from slimtune.results.pareto.front import adds_volume, hypervolume
 from slimtune.results.pareto.trial_table import values_of
 from slimtune.results.store.record import TrialRecord
 
 
-def box(objectives: Sequence[Objective], reference: Mapping[str, float]) -> float | None:
+def box_volume(objectives: Sequence[Objective], reference: Mapping[str, float]) -> float | None:
     """Return the volume between the reference point and the best values imaginable.
 
     That is an accuracy of 1 at no bytes and in no time. None where an objective has no best
     value (one that is maximized without bound).
     """
     sides = []
-    for known in objectives:
-        best = known.high if known.direction == "maximize" else known.low
-        sides.append(abs(reference[known.name] - best))
+    for objective in objectives:
+        best = objective.high if objective.direction == "maximize" else objective.low
+        sides.append(abs(reference[objective.name] - best))
     volume = math.prod(sides)
     return volume if math.isfinite(volume) and volume > 0 else None
 
 
-def volumes(
+def hypervolumes(
     values: np.ndarray, objectives: Sequence[Objective], reference: Mapping[str, float]
 ) -> list[float]:
-    """Return the hypervolume after each trial, as a share of `box` where there is one.
+    """Return the hypervolume after each trial, as a share of `box_volume` where there is one.
 
     Args:
         values: (n, m), in natural units, in the order of the trials; a row with a NaN adds
@@ -42,13 +42,13 @@ def volumes(
     """
     directions = [o.direction for o in objectives]
     corner = [reference[o.name] for o in objectives]
-    whole = box(objectives, reference) or 1.0
+    whole = box_volume(objectives, reference) or 1.0
     kept = np.empty((0, len(objectives)))
     found: list[float] = []
     for row in values:
         point = row.reshape(1, -1)
         # Most trials add nothing, and to find that out costs far less than a hypervolume.
-        if gains(point, kept, corner, directions):
+        if adds_volume(point, kept, corner, directions):
             kept = np.vstack([kept, point])
             found.append(hypervolume(kept, corner, directions) / whole)
         else:
@@ -56,7 +56,7 @@ def volumes(
     return found
 
 
-def growth_of(
+def growth_table(
     records: Sequence[TrialRecord],
     won: Sequence[TrialRecord],
     objectives: Sequence[Objective],
@@ -76,6 +76,6 @@ def growth_of(
     return pd.DataFrame(
         {
             "trial": np.array([record.number for record in records], dtype=int),
-            "hypervolume": np.array(volumes(values, objectives, reference), dtype=float),
+            "hypervolume": np.array(hypervolumes(values, objectives, reference), dtype=float),
         }
     )

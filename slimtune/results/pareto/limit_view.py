@@ -11,7 +11,7 @@ from slimtune.errors import UnknownNameError, UserError, did_you_mean, shortened
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.pareto.limits import (
     LIMITED,
-    beside,
+    joint_limits,
     keeps,
     may_keep,
     parse_limit,
@@ -40,31 +40,33 @@ class LimitView:
     limits: Mapping[str, float]
     texts: Mapping[str, str]
 
-    def changed(
+    def with_limits(
         self, asked: Mapping[str, str | None], baseline: Mapping[str, float]
     ) -> "LimitView":
         """Return the view with other limits for what is asked for.
 
         Args:
-            asked: from `asked_for`; None takes a limit away.
-            baseline: see `resolved`.
+            asked: from `parse_limits`; None takes a limit away.
+            baseline: see `resolve`.
 
         Raises:
-            UserError: see `resolved`.
+            UserError: see `resolve`.
         """
         names = {LIMITED[constraint]: text for constraint, text in asked.items()}
         limits = {name: limit for name, limit in self.limits.items() if name not in names}
         texts = {name: text for name, text in self.texts.items() if name not in names}
         texts |= {name: text for name, text in names.items() if text is not None}
-        return LimitView({**limits, **resolved(asked, baseline)}, texts)
+        return LimitView({**limits, **resolve(asked, baseline)}, texts)
 
-    def beside(self, latency_ms: float | None) -> "LimitView":
-        """Return the view for latencies that were measured together; see `limits.beside`.
+    def for_joint(self, latency_ms: float | None) -> "LimitView":
+        """Return the view for latencies that were measured together; see `limits.joint_limits`.
 
         Args:
             latency_ms: of the baseline, measured so; None if it was not.
         """
-        return replace(self, limits=beside(self.limits, self.texts.get("latency_ms"), latency_ms))
+        return replace(
+            self, limits=joint_limits(self.limits, self.texts.get("latency_ms"), latency_ms)
+        )
 
     def check_measured(
         self, records: Sequence[TrialRecord], objectives: Sequence[Objective]
@@ -76,11 +78,11 @@ class LimitView:
         """
         measured = {name for record in records for name in (*record.metrics, *record.objectives)}
         if measured and (unknown := self.limits.keys() - measured):
-            known = ", ".join(known.name for known in objectives)
-            raise UserError(f"{min(unknown)} is not an objective of this run (it has {known})")
+            names = ", ".join(objective.name for objective in objectives)
+            raise UserError(f"{min(unknown)} is not an objective of this run (it has {names})")
 
 
-def asked_for(limits: Mapping[str, Any]) -> dict[str, str | None]:
+def parse_limits(limits: Mapping[str, Any]) -> dict[str, str | None]:
     """Return constraint -> text for limits as Python and the command line give them.
 
     Args:
@@ -95,10 +97,10 @@ def asked_for(limits: Mapping[str, Any]) -> dict[str, str | None]:
     for name, value in limits.items():
         key, unit = _IN_UNITS.get(name, (name, ""))
         if key not in LIMITED:
-            known = (*LIMITED, *_IN_UNITS)
+            choices = (*LIMITED, *_IN_UNITS)
             raise UnknownNameError(
-                f"unknown limit '{name}'.{did_you_mean(str(name), known)} Choose from "
-                f"{', '.join(known)}."
+                f"unknown limit '{name}'.{did_you_mean(str(name), choices)} Choose from "
+                f"{', '.join(choices)}."
             )
         removed = value is None or str(value).strip().lower() == REMOVED
         found[key] = None if removed else _text(name, value, unit)
@@ -107,10 +109,10 @@ def asked_for(limits: Mapping[str, Any]) -> dict[str, str | None]:
     return found
 
 
-def in_numbers(
+def numeric_limits(
     min_accuracy: float | None, max_latency_ms: float | None, max_size_bytes: float | None
 ) -> dict[str, float]:
-    """Return those of the limits that are given, as `asked_for` takes them."""
+    """Return those of the limits that are given, as `parse_limits` takes them."""
     given = {
         "min_accuracy": min_accuracy,
         "max_latency_ms": max_latency_ms,
@@ -128,11 +130,11 @@ def _text(name: str, value: Any, unit: str) -> str:
     return f"{float(value)!r}{unit}" if isinstance(value, int | float) else str(value)
 
 
-def resolved(texts: Mapping[str, str | None], baseline: Mapping[str, float]) -> dict[str, float]:
+def resolve(texts: Mapping[str, str | None], baseline: Mapping[str, float]) -> dict[str, float]:
     """Return measured quantity -> limit, in its own unit, for every limit that is not None.
 
     Args:
-        texts: from `asked_for`.
+        texts: from `parse_limits`.
         baseline: what it measured, in a way that is comparable with what is limited.
 
     Raises:
@@ -155,7 +157,7 @@ def is_relative(text: str | None) -> bool:
     return text[-1:] in ("x", "×") or text[:1] in ("+", "-")
 
 
-def searched_with(manifest: Mapping[str, Any]) -> LimitView:
+def search_limits(manifest: Mapping[str, Any]) -> LimitView:
     """Return the limits of a search, and how they were written for it.
 
     Args:
@@ -166,7 +168,7 @@ def searched_with(manifest: Mapping[str, Any]) -> LimitView:
     return LimitView(manifest.get("limits", {}), texts)
 
 
-def looser(run: Mapping[str, float], view: Mapping[str, float]) -> dict[str, float]:
+def looser_limits(run: Mapping[str, float], view: Mapping[str, float]) -> dict[str, float]:
     """Return the looser of two limits, for every quantity that both limit.
 
     Trials that keep these come to the front; then the view narrows it by latencies that may
@@ -180,7 +182,7 @@ def looser(run: Mapping[str, float], view: Mapping[str, float]) -> dict[str, flo
     }
 
 
-def narrowed(front: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+def narrow_front(front: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
     """Return the members that may keep some limits, and as their knee what `pick_row` picks.
 
     None is the knee where only unstable latencies leave open whether a limit is kept.

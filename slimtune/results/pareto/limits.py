@@ -101,7 +101,9 @@ def keeps(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
     return len(found) == len(limits) and all(value <= 0 for value in found.values())
 
 
-def decided(limits: Mapping[str, float], measured: Mapping[str, object]) -> dict[str, float]:
+def certain_limits(
+    limits: Mapping[str, float], measured: Mapping[str, object]
+) -> dict[str, float]:
     """Return the limits that the measured values decide: an unstable latency decides none.
 
     Args:
@@ -112,21 +114,21 @@ def decided(limits: Mapping[str, float], measured: Mapping[str, object]) -> dict
     return {n: limit for n, limit in limits.items() if not (unstable and n == "latency_ms")}
 
 
-def decided_violations(
+def certain_violations(
     limits: Mapping[str, float], measured: Mapping[str, object]
 ) -> dict[str, float]:
     """Return `violations`, where an unstable latency breaks nothing: it may be too high."""
-    sure = decided(limits, measured)
+    sure = certain_limits(limits, measured)
     found = violations(limits, measured)
     return {name: gap if name in sure else min(gap, 0.0) for name, gap in found.items()}
 
 
 def may_keep(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
     """Return whether every limit that the measured values decide is kept."""
-    return keeps(decided(limits, measured), measured)
+    return keeps(certain_limits(limits, measured), measured)
 
 
-def beside(
+def joint_limits(
     limits: Mapping[str, float], max_latency: str | None, latency_ms: float | None
 ) -> dict[str, float]:
     """Return the limits for latencies that were measured together with the baseline's.

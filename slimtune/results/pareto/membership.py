@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.contenders import contenders, ranked
+from slimtune.results.pareto.contenders import contenders, front_candidates
 from slimtune.results.pareto.front import non_dominated
-from slimtune.results.pareto.limit_view import LimitView, looser
+from slimtune.results.pareto.limit_view import LimitView, looser_limits
 from slimtune.results.pareto.limits import keeps, may_keep
 from slimtune.results.pareto.trial_table import table_of, values_of, within_limits
-from slimtune.results.store.finals import delivered
+from slimtune.results.store.finals import front_sources
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import JointRow, baseline_latency, read_joint, with_joint
 from slimtune.results.store.record import TrialRecord
@@ -33,7 +33,7 @@ class Membership:
     folder: RunFolder
     records: Sequence[TrialRecord]
     objectives: Sequence[Objective]
-    searched: LimitView
+    search_limits: LimitView
     view: LimitView
 
     def candidates(self) -> list[TrialRecord]:
@@ -55,19 +55,19 @@ class Membership:
         Args:
             rows: one a contender, and the baseline's.
         """
-        table = self._joined(self._measured(rows), rows)
+        table = self._joint_table(self._candidates_of(rows), rows)
         kept = within_limits(table, self.limits_of(table, rows))
         return [int(number) for number in kept["trial"]]
 
-    def delivered(self) -> tuple[list[TrialRecord], list[JointRow]]:
-        """Return what the front is made of; see `finals.delivered`."""
-        return delivered(self.folder, self._measured)
+    def sources(self) -> tuple[list[TrialRecord], list[JointRow]]:
+        """Return what the front is made of; see `finals.front_sources`."""
+        return front_sources(self.folder, self._candidates_of)
 
     def members(self) -> pd.DataFrame:
         """Return who none dominates, in any order; limits of what is in no column are kept."""
-        return self._joined(*self.delivered())
+        return self._joint_table(*self.sources())
 
-    def entered(self) -> pd.DataFrame:
+    def members_within_limits(self) -> pd.DataFrame:
         """Return the members that keep the looser of the search's limits and the view's."""
         table = self.members()
         return within_limits(table, self._entry(self._baseline_beside(table)))
@@ -99,24 +99,26 @@ class Membership:
             table: from `members`.
             rows: what was measured together; None: what the run folder has.
         """
-        limits = self.view.beside(self._baseline_beside(table, rows)).limits
+        limits = self.view.for_joint(self._baseline_beside(table, rows)).limits
         return {name: limit for name, limit in limits.items() if name in table}
 
-    def _joined(self, records: Sequence[TrialRecord], rows: Sequence[JointRow]) -> pd.DataFrame:
-        unseen = self._unseen_limits
+    def _joint_table(
+        self, records: Sequence[TrialRecord], rows: Sequence[JointRow]
+    ) -> pd.DataFrame:
+        unseen = self._limits_without_column
         kept = [r for r in records if may_keep(unseen, r.measured)]
         images = self.folder.manifest["workload"].get("test")
         # Latencies that were measured together replace the trials' own before anyone is ranked.
         table = with_joint(table_of(kept, self.objectives), rows, images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
-    def _measured(self, rows: Sequence[JointRow]) -> list[TrialRecord]:
-        return ranked(self.candidates(), self.contenders, rows)
+    def _candidates_of(self, rows: Sequence[JointRow]) -> list[TrialRecord]:
+        return front_candidates(self.candidates(), self.contenders, rows)
 
     @property
-    def _unseen_limits(self) -> dict[str, float]:
+    def _limits_without_column(self) -> dict[str, float]:
         """Limits of what is no objective, and so in no column of a front."""
-        names = [known.name for known in self.objectives]
+        names = [objective.name for objective in self.objectives]
         return {name: limit for name, limit in self.view.limits.items() if name not in names}
 
     def _entry(self, baseline_ms: float | None = None) -> dict[str, float]:
@@ -125,8 +127,8 @@ class Membership:
         Args:
             baseline_ms: the baseline's latency, where it was measured together with the trials.
         """
-        searched, seen = (view.beside(baseline_ms) for view in (self.searched, self.view))
-        return {**looser(searched.limits, seen.limits), **self._unseen_limits}
+        searched, seen = (view.for_joint(baseline_ms) for view in (self.search_limits, self.view))
+        return {**looser_limits(searched.limits, seen.limits), **self._limits_without_column}
 
     def _baseline_beside(
         self, table: pd.DataFrame, rows: Sequence[JointRow] | None = None
@@ -137,4 +139,4 @@ class Membership:
         return baseline_latency(read_joint(self.folder.path) if rows is None else rows)
 
     def _mask(self, values: np.ndarray) -> np.ndarray:
-        return non_dominated(values, [known.direction for known in self.objectives])
+        return non_dominated(values, [objective.direction for objective in self.objectives])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UnknownNameError, UserError, did_you_mean
-from slimtune.results.limit_words import amount, condition
+from slimtune.results.limit_words import limit_amount, limit_words
 from slimtune.results.objectives import OBJECTIVES, Direction, Objective
 
 PICKS = {"accuracy": "accuracy", "size": "size_bytes", "latency": "latency_ms"}
@@ -33,7 +33,7 @@ class Limit:
 
     def __str__(self) -> str:
         """Return the limit as a condition, such as ``"latency <= 2 ms"``."""
-        return condition(self.objective.name, self.value, self.text)
+        return limit_words(self.objective.name, self.value, self.text)
 
 
 def distances(
@@ -91,7 +91,7 @@ def objectives_of(front: pd.DataFrame) -> list[Objective]:
     return [OBJECTIVES[str(name)] for name in front.columns if name in OBJECTIVES]
 
 
-def sound(front: pd.DataFrame) -> np.ndarray:
+def sound_members(front: pd.DataFrame) -> np.ndarray:
     """Return which members have not collapsed (`pareto.caveats`), (n,); all, if all have."""
     if "collapsed" not in front or front["collapsed"].all():
         return np.ones(len(front), dtype=bool)
@@ -103,19 +103,22 @@ def front_distances(front: pd.DataFrame) -> np.ndarray:
 
     A collapsed member would stretch the scale of accuracy until all others look alike.
     """
-    known = objectives_of(front)
-    values = front[[o.name for o in known]].to_numpy(float)
+    objectives = objectives_of(front)
+    values = front[[o.name for o in objectives]].to_numpy(float)
     return distances(
-        values, [o.direction for o in known], [o.log for o in known], scale=sound(front)
+        values,
+        [o.direction for o in objectives],
+        [o.log for o in objectives],
+        scale=sound_members(front),
     )
 
 
 def front_knee(front: pd.DataFrame) -> int:
     """Return the row position of the knee of a front with at least one member."""
-    known = objectives_of(front)
-    rows = np.flatnonzero(sound(front))
-    values = front[[o.name for o in known]].to_numpy(float)[rows]
-    return int(rows[knee(values, [o.direction for o in known], [o.log for o in known])])
+    objectives = objectives_of(front)
+    rows = np.flatnonzero(sound_members(front))
+    values = front[[o.name for o in objectives]].to_numpy(float)[rows]
+    return int(rows[knee(values, [o.direction for o in objectives], [o.log for o in objectives])])
 
 
 def pick(
@@ -135,7 +138,7 @@ def pick(
         min_accuracy: 0..1.
         max_latency_ms: above 0.
         max_size_bytes: above 0.
-        texts: see `matching`.
+        texts: see `members_within`.
 
     Raises:
         UserError: an unknown ``how``, a limit out of range, or an objective that the run has not.
@@ -163,21 +166,21 @@ def pick_row(
         front: a column ``trial`` and one an objective.
         how: "knee", "accuracy", "size" or "latency"; ties go to the one nearer to the knee.
         limits: objective -> limit, in its unit.
-        texts: see `matching`.
+        texts: see `members_within`.
 
     Raises:
         UserError: an unknown ``how``, or an objective that the run has not.
         NothingMatchesError: no member keeps the limits; the message names the nearest miss.
     """
-    by = None if how == "knee" else _column(front, _picked(how))
-    kept = matching(front, limits, texts)
+    by = None if how == "knee" else _column(front, _objective_of_pick(how))
+    kept = members_within(front, limits, texts)
     allowed = np.flatnonzero(kept)
-    if "accuracy" not in limits and (kept & sound(front)).any():
-        allowed = np.flatnonzero(kept & sound(front))
+    if "accuracy" not in limits and (kept & sound_members(front)).any():
+        allowed = np.flatnonzero(kept & sound_members(front))
     far = front_distances(front)
     if by is None:
-        known = objectives_of(front)
-        highs = front[[o.name for o in known if o.direction == "maximize"]].to_numpy(float)
+        objectives = objectives_of(front)
+        highs = front[[o.name for o in objectives if o.direction == "maximize"]].to_numpy(float)
         order = [(round(far[i], 12), *(-highs[i]), i) for i in allowed]
     else:
         worst = -by.to_numpy(float) if how == "accuracy" else by.to_numpy(float)
@@ -185,7 +188,7 @@ def pick_row(
     return int(min(order)[-1])
 
 
-def matching(
+def members_within(
     front: pd.DataFrame,
     limits: Mapping[str, float],
     texts: Mapping[str, str] = NO_TEXTS,
@@ -201,15 +204,15 @@ def matching(
         UserError: a limit on something that is no objective of this run.
         NothingMatchesError: no member keeps them; the message names the nearest miss.
     """
-    known = _known(limits, texts)
-    for limit in known:
+    bounds = _limits_with_texts(limits, texts)
+    for limit in bounds:
         _column(front, limit.objective)
     if front.empty:
         raise NothingMatchesError("the front is empty: no trial of this run finished")
-    excess = _excesses(front, known)
+    excess = _excesses(front, bounds)
     kept: np.ndarray = (excess == 0).all(axis=1)
     if not kept.any():
-        raise NothingMatchesError(_nearest_miss(front, known, excess))
+        raise NothingMatchesError(_nearest_miss(front, bounds, excess))
     return kept
 
 
@@ -223,22 +226,21 @@ def nearest_miss(
     Args:
         measured: at least one row: ``trial``, and a column for each limit.
         limits: measured quantity -> limit, in its unit.
-        texts: see `matching`.
+        texts: see `members_within`.
     """
-    known = _known(limits, texts)
-    return _nearest_miss(measured, known, _excesses(measured, known))
+    bounds = _limits_with_texts(limits, texts)
+    return _nearest_miss(measured, bounds, _excesses(measured, bounds))
 
 
-def _known(limits: Mapping[str, float], texts: Mapping[str, str]) -> list[Limit]:
+def _limits_with_texts(limits: Mapping[str, float], texts: Mapping[str, str]) -> list[Limit]:
     return [Limit(OBJECTIVES[name], limits[name], texts.get(name, "")) for name in limits]
 
 
-def _picked(how: str) -> Objective:
+def _objective_of_pick(how: str) -> Objective:
     if how not in PICKS:
-        known = ("knee", *PICKS)
-        raise UnknownNameError(
-            f"unknown pick '{how}'.{did_you_mean(str(how), known)} Choose from {', '.join(known)}."
-        )
+        choices = ", ".join(names := ("knee", *PICKS))
+        guess = did_you_mean(str(how), names)
+        raise UnknownNameError(f"unknown pick '{how}'.{guess} Choose from {choices}.")
     return OBJECTIVES[PICKS[how]]
 
 
@@ -257,8 +259,8 @@ def _limits(
 
 def _column(front: pd.DataFrame, wanted: Objective) -> pd.Series:
     if wanted.name not in front.columns:
-        known = ", ".join(o.name for o in objectives_of(front))
-        raise UserError(f"{wanted.name} is not an objective of this run (it has {known})")
+        names = ", ".join(o.name for o in objectives_of(front))
+        raise UserError(f"{wanted.name} is not an objective of this run (it has {names})")
     return front[wanted.name]
 
 
@@ -283,4 +285,4 @@ def _nearest_miss(front: pd.DataFrame, limits: list[Limit], excess: np.ndarray) 
 
 def _gap(limit: Limit, gap: float) -> str:
     digits = 4 if limit.objective.name == "size_bytes" else 3
-    return amount(limit.objective, gap, limit.text, digits)
+    return limit_amount(limit.objective, gap, limit.text, digits)

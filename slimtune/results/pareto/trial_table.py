@@ -26,9 +26,9 @@ def table_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
     Beside a latency, ``stable`` tells whether the machine was quiet enough for it.
     """
     columns: dict[str, Any] = {"trial": np.array([r.number for r in records], dtype=int)}
-    for known, column in zip(objectives, values_of(records, objectives).T, strict=True):
-        whole = known.whole and np.isfinite(column).all()
-        columns[known.name] = column.round().astype("int64") if whole else column
+    for objective, column in zip(objectives, values_of(records, objectives).T, strict=True):
+        whole = objective.whole and np.isfinite(column).all()
+        columns[objective.name] = column.round().astype("int64") if whole else column
     columns["pipeline"] = pd.Series([r.pipeline for r in records], dtype=object)
     if "latency_ms" in columns:
         columns["stable"] = [record.stable for record in records]
@@ -42,8 +42,8 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def within_limits(table: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
     """Return the rows that may keep the limits; one on what is no column says nothing."""
-    known = {name: limit for name, limit in limits.items() if name in table}
-    return table[np.array([may_keep(known, row) for row in rows_of(table)], dtype=bool)]
+    shown = {name: limit for name, limit in limits.items() if name in table}
+    return table[np.array([may_keep(shown, row) for row in rows_of(table)], dtype=bool)]
 
 
 def best_first(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:

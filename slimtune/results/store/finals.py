@@ -62,7 +62,7 @@ class FinalKey:
         return key
 
 
-def place(folder: RunFolder, which: int | FinalKey) -> Path:
+def folder_of(folder: RunFolder, which: int | FinalKey) -> Path:
     """Return the folder of a trial, or of a final, whether it exists or not.
 
     Raises:
@@ -85,13 +85,13 @@ def record_of(folder: RunFolder, which: int | FinalKey) -> TrialRecord:
     """
     if not isinstance(which, FinalKey):
         return folder.record(which)
-    if not place(folder, which).is_dir():
-        known = [key.name for key in final_keys(folder) if key.trial == which.trial]
+    if not folder_of(folder, which).is_dir():
+        names = [key.name for key in final_keys(folder) if key.trial == which.trial]
         raise UserError(
             f"final {which.name} does not exist (trial {which.trial} has "
-            f"{', '.join(known) or 'none'})"
+            f"{', '.join(names) or 'none'})"
         )
-    path = place(folder, which) / "result.json"
+    path = folder_of(folder, which) / "result.json"
     record = TrialRecord.from_dict(read_sealed(path), str(path))
     if record.number != which.trial:
         raise RunError(f"{path}: is the record of trial {record.number}, not of {which.trial}")
@@ -115,7 +115,7 @@ def write_final_run(
     """
     record = replace(record, number=key.trial)
     spec = {**spec, "number": key.trial}
-    return folder.write_record(place(folder, key), record, spec, files)
+    return folder.write_record(folder_of(folder, key), record, spec, files)
 
 
 def final_keys(folder: RunFolder) -> list[FinalKey]:
@@ -137,10 +137,10 @@ def what_ships(folder: RunFolder, number: int) -> tuple[TrialRecord, Path]:
     """
     row = next((row for row in read_joint(folder.path) if row.trial == number), None)
     which = FinalKey.parse(row.final) if row is not None and row.final is not None else number
-    return record_of(folder, which), place(folder, which)
+    return record_of(folder, which), folder_of(folder, which)
 
 
-def delivered(
+def front_sources(
     folder: RunFolder, members: Callable[[Sequence[JointRow]], list[TrialRecord]]
 ) -> tuple[list[TrialRecord], list[JointRow]]:
     """Return what a front is made of: the finals that ship once all have been run, else trials.

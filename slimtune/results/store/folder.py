@@ -1,21 +1,21 @@
-"""The run folder on disk: one writer, whole trials or none, nothing read that was not recorded.
+"""The run folder on disk: it has one writer, and a trial is in it as a whole or not at all.
 
 ::
 
     runs/a/
       run.json                 what the run was started with (manifest.py)
-      study.db                 Optuna's; not touched here
-      lock                     who writes (lock.py)
+      study.db                 Optuna's study; nothing here touches it
+      lock                     which process writes (lock.py)
       baseline/                result.json and the baseline's files
-      teacher/                 the same, where another network than the baseline teaches
-      trials/0017/             spec.json, result.json, error.txt if it failed, and its artifacts
-      trials/0018.tmp-4242/    being written by process 4242, or left by it when it was killed
-      trials/0016.damaged-1/   set aside, for its record could not be read
-      stages/KEY/              beginnings that trials share (stages.py); may be removed
+      teacher/                 the same, if a network other than the baseline teaches
+      trials/0017/             spec.json, result.json, the trial's files; error.txt if it failed
+      trials/0018.tmp-4242/    process 4242 is writing it, or was killed while it did
+      trials/0016.damaged-1/   set aside because its record could not be read
+      stages/KEY/              a checkpoint that trials share (checkpoints.py); may be removed
       finals/0017-e30-r0/      a trial run again at full length (finals.py)
-      front/                   front.json, front.csv (final.py)
-      report.html              to look at (report/page.py)
-      status.json              for those who watch (status.py); read by no search
+      front/                   front.json, front.csv: the joint measurement (joint.py)
+      report.html              the report (views/report/page.py)
+      status.json              the search's state, for `slimtune watch` (status.py)
 """
 
 import numbers
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.errors import RunError, UserError, shortened
+from slimtune.results.store.checkpoints import CheckpointStore
 from slimtune.results.store.files import (
     atomic_write,
     discard,
@@ -40,12 +41,11 @@ from slimtune.results.store.files import (
     sha256_file,
 )
 from slimtune.results.store.lock import NAME as LOCK
-from slimtune.results.store.lock import holder_of, in_use
+from slimtune.results.store.lock import holder_of, in_use_error
 from slimtune.results.store.manifest import SCHEMA, check_manifest, complete_manifest
-from slimtune.results.store.record import TrialRecord, checked
-from slimtune.results.store.sealed import check_seal, read_sealed, sealed
+from slimtune.results.store.record import TrialRecord, clean_record
+from slimtune.results.store.sealed import check_seal, read_sealed, seal
 from slimtune.results.store.shapes import check_baseline
-from slimtune.results.store.stage_cache import StageStore
 
 _SWEPT = ("*", "trials/*", "finals/*", "stages/*", "front/*")
 _OURS = ("spec.json", "result.json", "error.txt")
@@ -56,7 +56,7 @@ Network = tuple[Mapping[str, Any], Mapping[str, bytes]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder that exists; make one with `create` or `open`.
+    """A run folder that exists; `create` makes one and `open` opens one.
 
     Attributes:
         path: the folder.
@@ -81,7 +81,7 @@ class RunFolder:
         path = Path(path)
         refuse_existing(path)
         complete = complete_manifest(manifest)
-        if not publish_folder(path, {"run.json": sealed(complete)}):
+        if not publish_folder(path, {"run.json": seal(complete)}):
             raise _taken(path)
         return cls(path, complete)
 
@@ -89,9 +89,9 @@ class RunFolder:
     def begin(
         cls, path: Path, manifest: Mapping[str, Any], networks: Mapping[str, "Network"]
     ) -> "RunFolder":
-        """Fill a folder that `lock.claimed` made: the networks first, run.json last.
+        """Fill a folder that `lock.claim` made: the networks first, run.json last.
 
-        So a folder with a run.json has all that a search needs to go on.
+        run.json comes last, so a folder that has one has everything a search needs to continue.
 
         Args:
             path: the folder.
@@ -105,7 +105,7 @@ class RunFolder:
         folder = cls(path, complete_manifest(manifest))
         for name, network in networks.items():
             folder._write_network(name, *network)
-        atomic_write(path / "run.json", sealed(folder.manifest))
+        atomic_write(path / "run.json", seal(folder.manifest))
         return folder
 
     @classmethod
@@ -138,13 +138,13 @@ class RunFolder:
         """Where Optuna keeps the study."""
         return self.path / "study.db"
 
-    def stages(self, room: int = 0) -> StageStore:
-        """Return the store of stages that trials share.
+    def checkpoints(self, room: int = 0) -> CheckpointStore:
+        """Return the store of the checkpoints that trials share.
 
         Args:
-            room: bytes it may take, for who adds to it.
+            room: bytes that it may take; a reader needs none.
         """
-        return StageStore(self.path.absolute() / "stages", room)
+        return CheckpointStore(self.path.absolute() / "stages", room)
 
     def trial_path(self, number: int) -> Path:
         """Return the folder of a trial, whether it exists or not.
@@ -167,7 +167,7 @@ class RunFolder:
     ) -> bool:
         """Write one finished trial in a single rename.
 
-        The record is passed through `checked` and gets the SHA-256 of every file.
+        The record is passed through `clean_record` and gets the SHA-256 of every file.
 
         Args:
             record: of a complete or a failed trial.
@@ -179,23 +179,23 @@ class RunFolder:
 
         Raises:
             RunError: the disk refuses, a file's name is not plain, or something that is no
-                finished trial sits in the trial's place.
+                finished trial is in the trial's place.
         """
         return self.write_record(self.trial_path(record.number), record, spec, files)
 
     def write_record(
         self, path: Path, record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> bool:
-        """Do what `write_trial` does in another place of the run folder."""
+        """Write a record and its files as `write_trial` does, but into the folder ``path``."""
         if (path / "result.json").is_file():
             return False
-        record = checked(record, self.manifest["objectives"])
+        record = clean_record(record, self.manifest["objectives"])
         record = replace(record, artifacts=_hashes(files))
-        content = {"spec.json": sealed(spec), **files}
+        content = {"spec.json": seal(spec), **files}
         if record.status == "failed":
             parts = [part for part in (record.error, record.traceback) if part]
             content["error.txt"] = ("\n\n".join(parts) + "\n").encode()
-        content["result.json"] = sealed(record.to_dict())
+        content["result.json"] = seal(record.to_dict())
         if not publish_folder(path, content) and not (path / "result.json").is_file():
             raise RunError(f"{path}: has no result.json, so it is not a trial; move it away")
         return True
@@ -224,8 +224,8 @@ class RunFolder:
         """
         if not self.trial_path(number).is_dir():
             numbers = self.numbers()
-            known = f"({numbers[0]}-{numbers[-1]})" if numbers else "(no trial has finished)"
-            raise UserError(f"trial {number} does not exist {known}")
+            existing = f"({numbers[0]}-{numbers[-1]})" if numbers else "(no trial has finished)"
+            raise UserError(f"trial {number} does not exist {existing}")
         return self._read_record(number)
 
     def _read_record(self, number: int) -> TrialRecord:
@@ -236,21 +236,21 @@ class RunFolder:
         return record
 
     def read_artifact(self, record: TrialRecord, name: str, place: Path | None = None) -> bytes:
-        """Return the content of one of a trial's files, provided it is what the trial wrote.
+        """Return the content of one of a trial's files, after checking its SHA-256.
 
         Args:
             record: of the trial.
             name: of the file.
-            place: where the trial lies, if not among the trials.
+            place: the folder that holds it; the trial's own if not given.
 
         Raises:
-            UserError: the trial left no file of that name.
+            UserError: the trial has no file of that name.
             RunError: the file is missing, a link, or its SHA-256 is not the recorded one.
         """
         if name not in record.artifacts:
-            known = ", ".join(record.artifacts) or "none"
+            names = ", ".join(record.artifacts) or "none"
             raise UserError(
-                f"trial {record.number} has no file {shortened(name)} (it has {known})"
+                f"trial {record.number} has no file {shortened(name)} (it has {names})"
             )
         path = (place or self.trial_path(record.number)) / plain_name(name)
         data = read_bytes(path)
@@ -309,7 +309,7 @@ class RunFolder:
     ) -> bool:
         path = self.path / name
         check_baseline(record, str(path))
-        result = sealed({**record, "artifacts": _hashes(files)})
+        result = seal({**record, "artifacts": _hashes(files)})
         return publish_folder(path, {**files, "result.json": result})
 
     def baseline(self) -> dict[str, Any]:
@@ -324,7 +324,7 @@ class RunFolder:
         return record
 
     def with_config(self, config: Mapping[str, Any], **facts: Any) -> "RunFolder":
-        """Return the folder with another ``config`` and facts, written into run.json if new.
+        """Return the folder with another ``config`` and other facts, and write run.json if new.
 
         Raises:
             RunError: the disk refuses.
@@ -332,14 +332,14 @@ class RunFolder:
         changed = {**self.manifest, "config": dict(config), **facts}
         if changed == self.manifest:
             return self
-        atomic_write(self.path / "run.json", sealed(changed))
+        atomic_write(self.path / "run.json", seal(changed))
         return replace(self, manifest=changed)
 
     def sweep(self) -> list[Path]:
         """Remove what killed processes left half written, and return what was removed.
 
-        What others may be writing, such as a report, stays as long as their process lives. Only
-        the run's one writer may call this, and not while it writes.
+        A file that another process may be writing, such as a report, stays while that process
+        lives. Only the run's one writer may call this, and not while it writes.
         """
         found = [path for where in _SWEPT for path in self.path.glob(where)]
         leftovers = sorted(p for p in found if is_temporary(p) and (_ours(p) or is_abandoned(p)))
@@ -354,14 +354,14 @@ def _ours(path: Path) -> bool:
 
 
 def refuse_existing(path: Path) -> None:
-    """Refuse a path that a new run cannot be made at, before any work is done.
+    """Check that a new run can be made at ``path``, before any work is done.
 
     Raises:
         UserError: something is there already, or the folder above cannot be written to.
         RunError: a search is writing there now.
     """
     if (holder := holder_of(path)) is not None:
-        raise in_use(path, holder)
+        raise in_use_error(path, holder)
     if os.path.lexists(path):
         raise _taken(path)
     parent = next(p for p in path.absolute().parents if p.exists())

@@ -16,7 +16,7 @@ MODEL = ("model.onnx", *WEIGHTS)
 """What a trial is delivered as."""
 
 
-def recorded_in(place: Path) -> dict[str, str]:
+def recorded_hashes(place: Path) -> dict[str, str]:
     """Return the hashes in a folder's result.json, file name -> SHA-256.
 
     Empty if there are none: in an exported folder, or one of an older slimtune.
@@ -30,7 +30,7 @@ def recorded_in(place: Path) -> dict[str, str]:
     return {name: digest for name, digest in pairs if isinstance(digest, str)}
 
 
-def fault_in(
+def find_fault(
     place: Path, recorded: Mapping[str, Any], names: Sequence[str] = MODEL, *, gone: bool = False
 ) -> str:
     """Return in words which file is not what was recorded, or an empty string.
@@ -56,7 +56,7 @@ def fault_in(
     return ""
 
 
-def check_stored(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
+def check_stored_network(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
     """Check the stored baseline or teacher of a run before anything is built on it.
 
     Args:
@@ -67,15 +67,15 @@ def check_stored(run: Path, name: str, names: Sequence[str] = WEIGHTS) -> None:
     Raises:
         RunError: a file is missing or is not the one that was written.
     """
-    if fault := fault_in(run / name, recorded_in(run / name), names, gone=True):
+    if fault := find_fault(run / name, recorded_hashes(run / name), names, gone=True):
         raise RunError(
             f"{fault}: the {name} of this run is damaged; restore the file from a copy, or start "
             "a new search with another --out"
         )
 
 
-def lost(record: TrialRecord, place: Path) -> str:
+def model_fault(record: TrialRecord, place: Path) -> str:
     """Return why a trial's model.onnx cannot be measured, or an empty string."""
     if not (place / "model.onnx").is_file():
         return "its model.onnx is gone"
-    return fault_in(place, record.artifacts, ("model.onnx",))
+    return find_fault(place, record.artifacts, ("model.onnx",))

@@ -18,7 +18,7 @@ from slimtune.errors import RunError, SlimtuneWarning, from_validation
 from slimtune.results.class_scores import ClassScores
 from slimtune.results.interval import trusted_error
 from slimtune.results.store.files import atomic_write
-from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.sealed import read_sealed, seal
 from slimtune.results.store.shapes import STRICT, Share
 
 
@@ -91,7 +91,7 @@ def write_joint(folder: Path, rows: Sequence[JointRow]) -> None:
         raise RunError(f"{front} cannot be made: {error.strerror}") from None
     # The JSON file is the one that is read: it is written last, so the CSV is never older.
     atomic_write(front / "front.csv", _csv(rows))
-    atomic_write(front / "front.json", sealed({"rows": [dataclasses.asdict(r) for r in rows]}))
+    atomic_write(front / "front.json", seal({"rows": [dataclasses.asdict(r) for r in rows]}))
 
 
 def read_joint(folder: Path) -> list[JointRow]:
@@ -129,8 +129,8 @@ def check_joint(folder: Path) -> list[JointRow]:
 
 def baseline_latency(rows: Sequence[JointRow]) -> float | None:
     """Return the baseline's latency as it was measured together with the rows; None if unknown."""
-    known = [row.latency_ms for row in rows if row.trial is None and row.stable]
-    return known[0] if known else None
+    latencies = [row.latency_ms for row in rows if row.trial is None and row.stable]
+    return latencies[0] if latencies else None
 
 
 def with_joint(

@@ -52,7 +52,7 @@ class RunLock:
                 holder = _read(self._descriptor)
                 os.close(self._descriptor)
                 if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise in_use(self._path.parent, holder) from None
+                    raise in_use_error(self._path.parent, holder) from None
             raise RunError(
                 f"{self._path}: cannot be locked: {error.strerror}; put the run folder on a disk "
                 "that you may write to and that has file locks"
@@ -119,7 +119,7 @@ def holder_of(run: Path) -> str | None:
     return None
 
 
-def in_use(run: Path, holder: str) -> RunError:
+def in_use_error(run: Path, holder: str) -> RunError:
     """Return the error for a run folder that another process writes to."""
     return RunError(f"{run} is in use by {holder}: wait until it ends, or stop it")
 
@@ -131,7 +131,7 @@ def _read(descriptor: int) -> str:
 
 
 @contextmanager
-def claimed(path: Path, again: bool = False) -> Iterator[None]:
+def claim(path: Path, again: bool = False) -> Iterator[None]:
     """Make the folder of a new run and hold its lock; what is not begun leaves no folder.
 
     A search that was killed before it had its baseline leaves a folder without a run.json.

@@ -72,6 +72,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     except ValidationError as error:
         raise from_validation(error) from None
     check_workload(manifest["workload"])
-    for known in parse_objectives(manifest["objectives"]):
-        if known.name not in manifest["reference_point"]:
-            raise ConfigError(f"reference_point: has no value for the objective '{known.name}'")
+    for objective in parse_objectives(manifest["objectives"]):
+        if objective.name not in manifest["reference_point"]:
+            raise ConfigError(
+                f"reference_point: has no value for the objective '{objective.name}'"
+            )

@@ -67,7 +67,7 @@ class TrialRecord(RecordRepr):
         return {
             name: float(value)
             for name, value in self.objectives.items()
-            if _known(name).fault(value) is None
+            if _objective(name).fault(value) is None
         }
 
     @property
@@ -129,7 +129,7 @@ def _nested(mapping: object) -> object:
 _ADAPTER: TypeAdapter[TrialRecord] = TypeAdapter(TrialRecord)
 
 
-def checked(record: TrialRecord, required: Sequence[str] = ()) -> TrialRecord:
+def clean_record(record: TrialRecord, required: Sequence[str] = ()) -> TrialRecord:
     """Return the record with nothing in it that a front or a JSON file cannot hold.
 
     A complete trial with an objective that is missing, not finite or out of range becomes a
@@ -151,7 +151,7 @@ def checked(record: TrialRecord, required: Sequence[str] = ()) -> TrialRecord:
     )
 
 
-def _known(name: str) -> Objective:
+def _objective(name: str) -> Objective:
     return OBJECTIVES.get(name, Objective(name, "minimize", "", name, low=-math.inf))
 
 
@@ -159,7 +159,7 @@ def _fault(record: TrialRecord, required: Sequence[str]) -> str | None:
     for name in required:
         if name not in record.objectives:
             return f"missing objective: {name} was not measured"
-    faults = (_known(name).fault(value) for name, value in record.objectives.items())
+    faults = (_objective(name).fault(value) for name, value in record.objectives.items())
     return next((fault for fault in faults if fault is not None), None)
 
 

@@ -17,7 +17,7 @@ KEY = "content_sha256"
 """The last key of a sealed file: the hash of all others."""
 
 
-def sealed(value: Mapping[str, Any]) -> bytes:
+def seal(value: Mapping[str, Any]) -> bytes:
     """Return an object as JSON that bears its own hash; one that it bore before is replaced.
 
     Raises:

@@ -23,7 +23,7 @@ State = Literal["preparing", "running", "finished", "interrupted"]
 
 
 @dataclass(frozen=True)
-class RunningTrial:
+class TrialStatus:
     """A trial at work.
 
     Attributes:
@@ -56,7 +56,7 @@ class Status:
 
     state: State
     total: int | None = None
-    running: tuple[RunningTrial, ...] = ()
+    running: tuple[TrialStatus, ...] = ()
     reason: str = ""
     holder: str = ""
     begun: float | None = None
@@ -64,25 +64,25 @@ class Status:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _StatusFile:
     """The content of status.json."""
 
     finished: bool = False
     total: int | None = None
     reason: str = ""
-    running: tuple[RunningTrial, ...] = ()
+    running: tuple[TrialStatus, ...] = ()
     begun: float | None = None
     before: int = 0
 
 
-_ADAPTER: TypeAdapter[_Said] = TypeAdapter(_Said)
+_ADAPTER: TypeAdapter[_StatusFile] = TypeAdapter(_StatusFile)
 
 
 def write_status(
     run: Path,
     *,
     total: int | None,
-    running: Sequence[RunningTrial] = (),
+    running: Sequence[TrialStatus] = (),
     finished: bool = False,
     reason: str = "",
     begun: float | None = None,
@@ -99,7 +99,7 @@ def write_status(
         begun: when this process began with trials, seconds since 1970.
         before: trials that were finished by then.
     """
-    said = _Said(finished, total, reason, tuple(running), begun, before)
+    said = _StatusFile(finished, total, reason, tuple(running), begun, before)
     with suppress(SlimtuneError):
         atomic_write(run / NAME, to_json(_ADAPTER.dump_python(said, mode="json")))
 
@@ -115,7 +115,7 @@ def read_status(run: Path) -> Status:
         if holder is None:
             raise RunError(f"{str(run)!r} is not a slimtune run (no run.json)")
         return Status("preparing", holder=holder)
-    said = _said(run)
+    said = _read_file(run)
     if holder is not None and not said.finished:
         return Status(
             "running", said.total, said.running, "", holder, begun=said.begun, before=said.before
@@ -126,10 +126,10 @@ def read_status(run: Path) -> Status:
     return Status(state, said.total, reason=said.reason)
 
 
-def _said(run: Path) -> _Said:
+def _read_file(run: Path) -> _StatusFile:
     if not (run / NAME).is_file():
-        return _Said()
+        return _StatusFile()
     try:
         return _ADAPTER.validate_python(read_json(run / NAME, _CAP))
     except (RunError, ValidationError):
-        return _Said()
+        return _StatusFile()

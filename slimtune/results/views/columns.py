@@ -12,7 +12,7 @@ import pandas as pd
 
 from slimtune.results.objectives import OBJECTIVES, Objective
 from slimtune.results.pareto.trial_table import RATIOS
-from slimtune.results.units import accuracy, is_missing, number, shown_unit, times
+from slimtune.results.units import accuracy, display_unit, is_missing, number, times
 
 Row = Mapping[Any, Any]
 """Of a front, of all trials, or what the baseline measured: column -> value."""
@@ -42,7 +42,7 @@ class Cell:
         return self._joined(self.number)
 
     @property
-    def words(self) -> str:
+    def text_with_unit(self) -> str:
         """The cell by itself, such as ``"14.6 KiB (7.6×)"``."""
         return self._joined(f"{self.number} {self.unit}" if self.unit else self.number)
 
@@ -74,9 +74,11 @@ def front_columns(table: pd.DataFrame) -> list[Column]:
         table: rows of `Run.front` or `Run.trials`.
     """
     columns = []
-    for known in (OBJECTIVES[str(name)] for name in table.columns if name in OBJECTIVES):
-        columns.append(Column(_heading(known), partial(_objective, known=known), known))
-        if known.name == "accuracy" and "test_accuracy" in table:
+    for objective in (OBJECTIVES[str(name)] for name in table.columns if name in OBJECTIVES):
+        columns.append(
+            Column(_heading(objective), partial(_objective, objective=objective), objective)
+        )
+        if objective.name == "accuracy" and "test_accuracy" in table:
             columns.append(Column("test ↑", accuracy_on_test))
     if "within_noise_of" in table and table["within_noise_of"].notna().any():
         columns.append(Column("≈", _twin))
@@ -85,17 +87,17 @@ def front_columns(table: pd.DataFrame) -> list[Column]:
     return columns
 
 
-def objective_cell(row: Row, known: Objective) -> Cell:
+def objective_cell(row: Row, objective: Objective) -> Cell:
     """Return what a row says of one objective, as the file that ships measured it."""
-    value = row.get(known.name)
+    value = row.get(objective.name)
     if value is None or is_missing(value):
         return Cell()
-    unsure = known.unit == "ms" and row.get("stable") is False
-    ratio = row.get(RATIOS.get(known.name, ""))
+    unsure = objective.unit == "ms" and row.get("stable") is False
+    ratio = row.get(RATIOS.get(objective.name, ""))
     return Cell(
-        number=number(known, value),
-        unit=shown_unit(known) if known.unit in ("B", "ms") else "",
-        error=_number(row, f"{known.name}_standard_error"),
+        number=number(objective, value),
+        unit=display_unit(objective) if objective.unit in ("B", "ms") else "",
+        error=_number(row, f"{objective.name}_standard_error"),
         mark="~" if unsure else "",
         # A latency that may be too high has no ratio to the baseline's.
         ratio="" if ratio is None or unsure else times(ratio),
@@ -117,13 +119,13 @@ def mark(row: Row) -> str:
     return "• " if row.get("on_front") is True else ""
 
 
-def _heading(known: Objective) -> str:
-    unit = f"{shown_unit(known)} " if known.unit in ("B", "ms") else ""
-    return f"{known.title} {unit}{known.arrow}"
+def _heading(objective: Objective) -> str:
+    unit = f"{display_unit(objective)} " if objective.unit in ("B", "ms") else ""
+    return f"{objective.title} {unit}{objective.arrow}"
 
 
-def _objective(row: Row, known: Objective) -> Cell:
-    return _over_seeds(row, known.name) or objective_cell(row, known)
+def _objective(row: Row, objective: Objective) -> Cell:
+    return _over_seeds(row, objective.name) or objective_cell(row, objective)
 
 
 def _over_seeds(row: Row, name: str) -> Cell | None:

@@ -69,7 +69,7 @@ class FrontTable:
             yield self._beside()
             yield from map(Text, self.notes)
             return
-        columns, lost = fitted(self.columns, width)
+        columns, lost = fit_columns(self.columns, width)
         yield from self._below(columns)
         yield from map(Text, self.notes)
         if lost:
@@ -110,7 +110,9 @@ class FrontTable:
             yield Padding(Text(pipeline, overflow="fold"), indent, expand=False)
 
 
-def fitted(columns: Sequence[FilledColumn], width: int) -> tuple[list[FilledColumn], list[str]]:
+def fit_columns(
+    columns: Sequence[FilledColumn], width: int
+) -> tuple[list[FilledColumn], list[str]]:
     """Return columns that fit, and what they lost for it, in words.
 
     Args:

@@ -13,17 +13,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from slimtune.errors import UserError
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.selection import sound
+from slimtune.results.pareto.selection import sound_members
 from slimtune.results.run import Run
-from slimtune.results.units import axis_title, percent, scaled
+from slimtune.results.units import axis_title, in_display_unit, percent
 from slimtune.results.views.report.charts import axes as front_axes
 from slimtune.results.views.report.importance import importances
-from slimtune.results.views.summary import repeats
+from slimtune.results.views.summary import repeats_by_recipe
 
 _INCHES_A_ROW = 0.32
 
 
-def spread_figure(run: Run) -> bytes:
+def spread_png(run: Run) -> bytes:
     """Return a PNG: every pipeline's validation accuracy, mean and spread over its seeds.
 
     One line a pipeline, the most accurate on top: a dot for each trial, the mean as a bar mark
@@ -33,7 +33,7 @@ def spread_figure(run: Run) -> bytes:
         UserError: the run has no complete trial.
         RunError: a record is damaged.
     """
-    pipelines = repeats(run)
+    pipelines = repeats_by_recipe(run)
     groups = [[_accuracy(r.to_dict()) for r in records] for records in pipelines]
     labels = [_short(records[0].pipeline) for records in pipelines]
     if not groups:
@@ -55,7 +55,7 @@ def spread_figure(run: Run) -> bytes:
     return _png(figure)
 
 
-def front_figure(run: Run) -> bytes | None:
+def front_png(run: Run) -> bytes | None:
     """Return a PNG: the front, one picture for each objective that the first is traded against.
 
     Members are coloured by the next objective; other complete trials are grey, the baseline is a
@@ -77,18 +77,21 @@ def front_figure(run: Run) -> bytes | None:
         colour = right[(place + 1) % len(right)] if len(right) > 1 else None
         _draw_front(axes, front, others, (across, up, colour))
         if {up.name, across.name} <= baseline.keys():
-            point = scaled(across, baseline[across.name]), scaled(up, baseline[up.name])
+            point = (
+                in_display_unit(across, baseline[across.name]),
+                in_display_unit(up, baseline[up.name]),
+            )
             axes.plot(*point, "*", color="#1f2933", markersize=12, label="baseline")
         if up.direction == "maximize":
-            kept = [*front[up.name][sound(front)], *_known(baseline, up)]
-            high, low = (scaled(up, value) for value in (max(kept), min(kept)))
+            kept = [*front[up.name][sound_members(front)], *_known(baseline, up)]
+            high, low = (in_display_unit(up, value) for value in (max(kept), min(kept)))
             pad = 0.15 * ((high - low) or 0.1)
             axes.set_ylim(low - pad, high + pad)
         axes.legend(loc="lower right", fontsize=8)
     return _png(figure)
 
 
-def growth_figure(run: Run) -> bytes | None:
+def growth_png(run: Run) -> bytes | None:
     """Return a PNG: the hypervolume over the trials; None without a trial.
 
     Raises:
@@ -107,7 +110,7 @@ def growth_figure(run: Run) -> bytes | None:
     return _png(figure)
 
 
-def importance_figure(run: Run) -> bytes | None:
+def importance_png(run: Run) -> bytes | None:
     """Return a PNG: what predicts each objective (`views.report.importance`).
 
     None with too few complete trials to tell.
@@ -146,8 +149,8 @@ def _draw_front(
     """Draw the trials, and leave those far below the front out of the picture."""
     across, up, colour = objectives
 
-    def values(table: pd.DataFrame, known: Objective) -> list[float]:
-        return [scaled(known, value) for value in table[known.name]]
+    def values(table: pd.DataFrame, objective: Objective) -> list[float]:
+        return [in_display_unit(objective, value) for value in table[objective.name]]
 
     x, y = values(front, across), values(front, up)
     axes.scatter(values(others, across), values(others, up), s=14, color="#b4bec8", label="others")
@@ -167,12 +170,12 @@ def _draw_front(
         [x[i] for i in knee], [y[i] for i in knee], s=150, marker="D",
         facecolors="none", edgecolors="#d1495b", linewidths=1.8, zorder=4, label="knee",
     )  # fmt: skip
-    for known, scale, name, axis in (
+    for objective, scale, name, axis in (
         (across, axes.set_xscale, axes.set_xlabel, axes.xaxis),
         (up, axes.set_yscale, axes.set_ylabel, axes.yaxis),
     ):
-        name(axis_title(known))
-        if known.log:
+        name(axis_title(objective))
+        if objective.log:
             scale("log")
             _plain_ticks(axis)
     axes.grid(alpha=0.3)

@@ -72,15 +72,15 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
         UnknownNameError: a column that no trial of the run has.
         RunError: a record is damaged.
     """
-    lengths = [(0, records) for records in repeats(run)] + finals_by_member(run)
+    lengths = [(0, records) for records in repeats_by_recipe(run)] + finals_by_member(run)
     groups = [records for _, records in lengths]
-    baseline = _measured([run.baseline]) if (run.path / "baseline").is_dir() else {}
+    baseline = _means([run.baseline]) if (run.path / "baseline").is_dir() else {}
     _check_columns(columns, [records[0] for records in groups], baseline)
     rows = [{"runs": 1, **_row(columns, {}, baseline, baseline)}] if baseline else []
     if rows and "." in columns[0]:
         rows[0][columns[0]] = "baseline"
     for records in groups:
-        values = _measured([record.to_dict() for record in records])
+        values = _means([record.to_dict() for record in records])
         row = _row(columns, records[0].to_dict(), values, baseline)
         rows.append({"runs": len(records), **row})
     stable = ["latency_stable"] if {"latency_ms", "speedup"} & {*columns} else []
@@ -104,7 +104,7 @@ def finals_by_member(run: Run) -> list[tuple[int, list[TrialRecord]]]:
     return [(epochs, groups[epochs, trial]) for epochs, trial in sorted(groups)]
 
 
-def repeats(run: Run) -> list[list[TrialRecord]]:
+def repeats_by_recipe(run: Run) -> list[list[TrialRecord]]:
     """Return the complete trials, those of one recipe together, in the order of the first.
 
     Raises:
@@ -162,7 +162,7 @@ def _row(
     return row
 
 
-def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the means of what was measured, and the spread of accuracy."""
     table = pd.DataFrame([{**r["objectives"], **r.get("metrics", {})} for r in records])
     numbers = table.select_dtypes("number")
@@ -190,13 +190,13 @@ def _check_columns(
     columns: Sequence[str], records: Sequence[TrialRecord], baseline: Mapping[str, float]
 ) -> None:
     measured = {name for r in records for name in (*r.objectives, *r.metrics)} | set(baseline)
-    known = {"pipeline", "accuracy_change", *_RATIO_OF, *measured}
+    choices = {"pipeline", "accuracy_change", *_RATIO_OF, *measured}
     stages = {stage for record in records for stage in record.recipe}
     for name in columns:
-        if name not in known and name.split(".")[0] not in stages:
+        if name not in choices and name.split(".")[0] not in stages:
             raise UnknownNameError(
-                f"no trial has the column '{name}'.{did_you_mean(name, known)} "
-                f"Known: {', '.join(sorted(known))}, and settings such as prune.amount."
+                f"no trial has the column '{name}'.{did_you_mean(name, choices)} "
+                f"Known: {', '.join(sorted(choices))}, and settings such as prune.amount."
             )
 
 

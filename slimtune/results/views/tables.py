@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from slimtune.results.interval import trusted_error
-from slimtune.results.pareto.caveats import like_the_baseline
+from slimtune.results.pareto.caveats import without_loss
 from slimtune.results.run import Run
 from slimtune.results.store.finals import FinalKey
 from slimtune.results.units import UNSTABLE, is_missing, plural
@@ -95,7 +95,7 @@ def footnotes(
             "picked only with a minimum accuracy"
         )
     images = workload.get("validation")
-    if same := like_the_baseline(front, baseline, images):
+    if same := without_loss(front, baseline, images):
         numbers = ", ".join(map(str, same))
         notes.append(f"no measurable loss against the baseline ({images} images): {numbers}")
     if "stable" in front and (front["stable"] == False).any():  # noqa: E712 - a column

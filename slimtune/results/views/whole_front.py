@@ -8,7 +8,7 @@ import pandas as pd
 
 from slimtune.errors import NothingMatchesError, UserError
 from slimtune.results.delivery.card_facts import code, plain
-from slimtune.results.delivery.delivery import FORMATS, check_formats, free_folder, member_files
+from slimtune.results.delivery.delivery import FORMATS, check_formats, member_files, output_folder
 from slimtune.results.delivery.portable import portable_pipeline
 from slimtune.results.run import Run
 from slimtune.results.store.files import publish_tree, to_json
@@ -39,7 +39,7 @@ def export_front(
     check_formats(formats)
     if front.empty:
         raise NothingMatchesError(f"{run.path}: the front has no member to export")
-    target = free_folder(Path(out))
+    target = output_folder(Path(out))
     if not publish_tree(target, _files(run, front, formats)):
         raise UserError(f"{target} already exists and is not an empty folder; choose another one")
     return target

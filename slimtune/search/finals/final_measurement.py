@@ -8,9 +8,9 @@ from typing import Any
 
 from slimtune.measurement.latency import Latency
 from slimtune.results.run import open_run
-from slimtune.results.store.finals import FinalKey, place
+from slimtune.results.store.finals import FinalKey, folder_of
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.integrity import check_stored, lost
+from slimtune.results.store.integrity import check_stored_network, model_fault
 from slimtune.results.store.joint import JointRow, read_joint, write_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.latency_lane import measure_on_reference_host
@@ -92,12 +92,12 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> Non
     """
     members = {key.trial: _complete_of(key.trial, finals) for key in sorted(finals)}
     chosen = {trial: shipped(keys, finals) for trial, keys in members.items() if keys}
-    files = {trial: place(folder, key) / "model.onnx" for trial, key in chosen.items()}
+    files = {trial: folder_of(folder, key) / "model.onnx" for trial, key in chosen.items()}
     base, *latencies = _latencies(folder, workload, list(files.values()))
     rows = [_row(workload, _baseline(folder), base, None)]
     for trial, latency in zip(files, latencies, strict=True):
         tested = {
-            key: facts_on_test(workload, place(folder, key) / "model.onnx")
+            key: facts_on_test(workload, folder_of(folder, key) / "model.onnx")
             for key in members[trial]
         }
         row = JointRow(
@@ -135,7 +135,7 @@ def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
     run = run.at(run.records)
     candidates, contenders = {record.number for record in run.candidates()}, run.contenders()
     places = {record.number: folder.trial_path(record.number) for record in contenders}
-    missing = {r.number: why for r in contenders if (why := lost(r, places[r.number]))}
+    missing = {r.number: why for r in contenders if (why := model_fault(r, places[r.number]))}
     files = {n: place / "model.onnx" for n, place in places.items() if n not in missing}
     return files, {n: why for n, why in missing.items() if n in candidates}
 
@@ -158,7 +158,7 @@ def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[JointRow]:
 def _file_of(folder: RunFolder, row: JointRow) -> Path:
     if row.trial is None:
         return _baseline(folder)
-    return place(folder, row.trial) / "model.onnx"
+    return folder_of(folder, row.trial) / "model.onnx"
 
 
 def _baseline(folder: RunFolder) -> Path:
@@ -167,7 +167,7 @@ def _baseline(folder: RunFolder) -> Path:
 
 def _latencies(folder: RunFolder, workload: Workload, files: Sequence[Path]) -> list[Latency]:
     """Return the latencies of the baseline and the files, measured in turn."""
-    check_stored(folder.path, "baseline", ("model.onnx",))
+    check_stored_network(folder.path, "baseline", ("model.onnx",))
     return measure_on_reference_host(
         [_baseline(folder), *files],
         image_shape=workload.image_shape,

@@ -11,12 +11,12 @@ from slimtune.compression.recipe import Recipe
 from slimtune.errors import RunError, SearchFailedError
 from slimtune.results.run import open_run
 from slimtune.results.store.files import atomic_write, set_aside
-from slimtune.results.store.finals import FinalKey, place, record_of, write_final_run
+from slimtune.results.store.finals import FinalKey, folder_of, record_of, write_final_run
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.integrity import fault_in
+from slimtune.results.store.integrity import find_fault
 from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.sealed import read_sealed, seal
 from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
 from slimtune.search.listeners.events import (
     FinalFinished,
@@ -94,7 +94,7 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
     else:
         members = still_standing(folder, workload) if candidates else []
     file.parent.mkdir(exist_ok=True)
-    atomic_write(file, sealed({"candidates": candidates, "members": members}))
+    atomic_write(file, seal({"candidates": candidates, "members": members}))
     return members
 
 
@@ -149,12 +149,12 @@ def _finished(
     """Return the records that are there; a folder whose record cannot be read is set aside."""
     found = {}
     for key in specs:
-        if not place(folder, key).is_dir():
+        if not folder_of(folder, key).is_dir():
             continue
         why = "damaged"
         try:
             record = record_of(folder, key)
-            if fault := fault_in(place(folder, key), record.artifacts, gone=True):
+            if fault := find_fault(folder_of(folder, key), record.artifacts, gone=True):
                 raise RunError(fault)
             if for_want_of_disk(record):
                 why = "failed"
@@ -163,7 +163,7 @@ def _finished(
                 )
             found[key] = record
         except RunError as error:
-            aside = set_aside(place(folder, key), why)
+            aside = set_aside(folder_of(folder, key), why)
             warn(f"{error}; kept as finals/{aside.name}, the final runs again")
     return found
 

@@ -18,7 +18,7 @@ from slimtune.compression.stages import BASELINE
 from slimtune.compression.training.loop import network_logits
 from slimtune.errors import ModelError
 from slimtune.measurement.cost import count_cost
-from slimtune.measurement.significance import at_least, better_by_chance
+from slimtune.measurement.significance import binomial_tail, chance_of_winning
 from slimtune.results.units import percent
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.students import build_student
@@ -101,7 +101,7 @@ class WeightsCheck:
     @property
     def p_value(self) -> float:
         """How likely guessing has as many images right, or more."""
-        return at_least(self.as_it_is.right, self.images, self.chance)
+        return binomial_tail(self.as_it_is.right, self.images, self.chance)
 
     def share_of(self, tried: Tried) -> str:
         """Return the share of the images that is right under a normalisation, in percent."""
@@ -217,7 +217,7 @@ def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
     better = None
     if best:
         only, lost = (int(np.sum(tried[best[0]] & ~now)), int(np.sum(now & ~tried[best[0]])))
-        better = best[0] if better_by_chance(only, lost) < BETTER / len(tried) else None
+        better = best[0] if chance_of_winning(only, lost) < BETTER / len(tried) else None
     shares = np.bincount(some.labels) / len(some)
     others = tuple(Tried(option_of(*each), int(tried[each].sum())) for each in best)
     option = option_of(*better) if better else ""

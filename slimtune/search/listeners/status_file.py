@@ -4,7 +4,7 @@ import threading
 import time
 from pathlib import Path
 
-from slimtune.results.store.status import RunningTrial, write_status
+from slimtune.results.store.status import TrialStatus, write_status
 from slimtune.search.listeners.events import (
     Event,
     FrontMeasured,
@@ -31,7 +31,7 @@ class StatusFile:
         self._run = run
         self._total = total
         self._listener = listener
-        self._running: dict[int, RunningTrial] = {}
+        self._running: dict[int, TrialStatus] = {}
         self._reason = ""
         self._finished = False
         self._begun = time.time()
@@ -59,7 +59,7 @@ class StatusFile:
             case Resumed():
                 self._total, self._before = event.total, len(event.records)
             case TrialStarted(number, pipeline):
-                self._running[number] = RunningTrial(number, pipeline, "", time.time())
+                self._running[number] = TrialStatus(number, pipeline, "", time.time())
             case StageEntered(number, stage):
                 return self._enter(number, stage)
             case TrialFinished(record):
@@ -76,5 +76,5 @@ class StatusFile:
         trial = self._running.get(number)
         if trial is None:  # it finished while the news was under way
             return False
-        self._running[number] = RunningTrial(number, trial.pipeline, stage, trial.since)
+        self._running[number] = TrialStatus(number, trial.pipeline, stage, trial.since)
         return True

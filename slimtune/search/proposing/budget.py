@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.front import gains
+from slimtune.results.pareto.front import adds_volume
 from slimtune.results.parsing import parse_duration
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import SearchConfig
@@ -85,7 +85,7 @@ def is_flat(
     if not any(map(_keeps_limits, last)):
         return True
     directions = [objective.direction for objective in objectives]
-    return not gains(_values(last), _values(before), reference, directions)
+    return not adds_volume(_values(last), _values(before), reference, directions)
 
 
 def _values(trials: Sequence[FrozenTrial]) -> np.ndarray:

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import TrialState
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.pareto.limits import decided_violations
+from slimtune.results.pareto.limits import certain_violations
 from slimtune.results.store.files import set_aside
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -187,4 +187,4 @@ def _of_the_host(error: BaseException | None) -> bool:
 
 def _violations(folder: RunFolder, record: TrialRecord) -> dict[str, float]:
     limits = folder.manifest.get("limits", {})
-    return decided_violations(limits, record.measured)
+    return certain_violations(limits, record.measured)

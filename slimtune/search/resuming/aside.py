@@ -12,7 +12,7 @@ from slimtune.errors import RunError
 from slimtune.results.run import Run
 from slimtune.results.store.files import set_aside
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.integrity import check_stored, fault_in, recorded_in
+from slimtune.results.store.integrity import check_stored_network, find_fault, recorded_hashes
 from slimtune.results.store.joint import check_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
@@ -96,9 +96,9 @@ def look_again(folder: RunFolder, warn: Warn) -> None:
     Raises:
         RunError: the baseline's file is not the one that was measured, or the disk refuses.
     """
-    if not recorded_in(folder.path / "baseline"):  # of an older version
+    if not recorded_hashes(folder.path / "baseline"):  # of an older version
         warn("this run has no recorded SHA-256 of its baseline: its files are taken as they are")
-    check_stored(folder.path, "baseline", ("model.onnx",))
+    check_stored_network(folder.path, "baseline", ("model.onnx",))
     _set_damaged_front_aside(folder, warn)
 
 
@@ -122,7 +122,7 @@ def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
 def _damaged_candidates(folder: RunFolder, found: Trials) -> dict[int, str]:
     records = [record for record in found.records.values() if record is not None]
     candidates = Run(folder).at(records).candidates()
-    faults = {r.number: fault_in(folder.trial_path(r.number), r.artifacts) for r in candidates}
+    faults = {r.number: find_fault(folder.trial_path(r.number), r.artifacts) for r in candidates}
     return {number: fault for number, fault in faults.items() if fault}
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from slimtune.results.pareto.limit_view import looser, searched_with
-from slimtune.results.pareto.limits import LIMITED, decided_violations, resolve_limits
+from slimtune.results.pareto.limit_view import looser_limits, search_limits
+from slimtune.results.pareto.limits import LIMITED, certain_violations, resolve_limits
 from slimtune.results.stop_reason import kind_of
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.listeners.events import LimitsSet, Listener
@@ -23,7 +23,7 @@ def settings_changed(folder: RunFolder, config: SearchConfig) -> RunFolder:
         ConfigError: a limit that none can keep.
         RunError: the disk refuses, or the baseline's record is damaged.
     """
-    before = searched_with(folder.manifest)
+    before = search_limits(folder.manifest)
     asked = config.constraints.model_dump()
     baseline = folder.baseline()
     limits = resolve_limits(asked, {**baseline["metrics"], **baseline["objectives"]})
@@ -45,8 +45,8 @@ def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None 
         listener: of the search.
         before: the run as it was, if it goes on.
     """
-    now = searched_with(folder.manifest)
-    old = now if before is None else searched_with(before.manifest)
+    now = search_limits(folder.manifest)
+    old = now if before is None else search_limits(before.manifest)
     changed = now.limits != old.limits
     if not now.limits and not changed:
         return
@@ -62,7 +62,7 @@ def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None 
 
 
 def _is_looser(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
-    return any(looser({name: limit}, new) != {name: limit} for name, limit in old.items())
+    return any(looser_limits({name: limit}, new) != {name: limit} for name, limit in old.items())
 
 
 def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
@@ -73,7 +73,7 @@ def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
     """
     limits = folder.manifest.get("limits", {})
     return {
-        record.number: decided_violations(limits, record.measured)
+        record.number: certain_violations(limits, record.measured)
         for record in folder.records()
         if record.status != "failed"
     }

@@ -10,7 +10,7 @@ from slimtune.compression.training.precision import is_native
 from slimtune.errors import UserError
 from slimtune.measurement.host import describe_host
 from slimtune.results.store.files import sha256_bytes
-from slimtune.results.store.finals import FinalKey, place, record_of
+from slimtune.results.store.finals import FinalKey, folder_of, record_of
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
@@ -86,7 +86,7 @@ def rerun_trial(
         SlimtuneError: Ray cannot be started.
     """
     record = record_of(folder, number)
-    spec = TrialSpec.from_dict(read_sealed(place(folder, number) / "spec.json"))
+    spec = TrialSpec.from_dict(read_sealed(folder_of(folder, number) / "spec.json"))
     config = run_config(folder)
     here = moved_here(spec, exact)
     if here != spec:

@@ -69,7 +69,7 @@ def stored_beginning(
     Raises:
         UserError: the store does not hold it, or the recipe begins in another way.
     """
-    store = folder.stages()
+    store = folder.checkpoints()
     held = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}
     done = BEFORE[stage]
     if done not in held:

@@ -6,7 +6,7 @@ from typing import Any
 
 from slimtune.errors import DiskFullError, TrialError
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.record import TrialRecord, checked
+from slimtune.results.store.record import TrialRecord, clean_record
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import failed_outcome
 
@@ -62,7 +62,7 @@ class Recorder:
 
     def _checked(self, outcome: Outcome) -> Outcome:
         """Fail an outcome that lacks an objective, or has one that is no number in its range."""
-        record = checked(outcome.payload, self._folder.manifest["objectives"])
+        record = clean_record(outcome.payload, self._folder.manifest["objectives"])
         if record.status == outcome.status:
             return outcome
         reason = record.error or ""

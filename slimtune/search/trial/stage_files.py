@@ -10,8 +10,8 @@ from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
+from slimtune.results.store.checkpoints import SUMS, read_with_sums
 from slimtune.results.store.files import parse_json, read_bytes, read_json, sha256_bytes, to_json
-from slimtune.results.store.stage_cache import SUMS, read_summed
 from slimtune.workload.checkpoints import parse_weights, weights_bytes
 from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.fingerprint import workload_fingerprint
@@ -79,7 +79,7 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
     if not file.is_file():
         raise UserError(f"{folder}: holds no saved stage (no stage.json); give DIR/stages/NAME")
     if (folder / SUMS).is_file():
-        files = read_summed(folder)
+        files = read_with_sums(folder)
     else:  # of an older slimtune
         files = {name: read_bytes(folder / name) for name in FILES if (folder / name).is_file()}
     return stage_from_files(files, recipe, folder)

@@ -58,7 +58,7 @@ class RunStages:
     def __init__(
         self, folder: RunFolder, room: str, workload: Workload, warn: Callable[[str], None]
     ) -> None:
-        self._store = folder.stages(room_in_bytes(room))
+        self._store = folder.checkpoints(room_in_bytes(room))
         self._warn = warn
         self._open = self._store.room > 0
         fingerprint = folder.manifest["workload"]["fingerprint"]

@@ -33,7 +33,7 @@ from slimtune.results import stop_reason
 from slimtune.results.interval import standard_error
 from slimtune.results.objectives import Objective, parse_objectives
 from slimtune.results.pareto.front import dominators
-from slimtune.results.pareto.limit_view import searched_with
+from slimtune.results.pareto.limit_view import search_limits
 from slimtune.results.pareto.limits import keeps, violations
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
@@ -90,7 +90,7 @@ class StoppingRule:
         why = self._breaks(measured) or self._hopeless(measured)
         if not why and outcome.rung != STRUCTURE and measured.get("latency_stable") is not False:
             why = self._behind(outcome.number, peers)
-        return f"{stop_reason.when(outcome.rung)}: {why}" if why else ""
+        return f"{stop_reason.rung_words(outcome.rung)}: {why}" if why else ""
 
     def learn(self, record: TrialRecord) -> None:
         """Take in a trial that has ended, in this process or in one before."""
@@ -110,7 +110,7 @@ class StoppingRule:
         for name, excess in violations(self._limits, best).items():
             if excess > 0 and name in _MARGINS:
                 limit, text = self._limits[name], self._limit_texts.get(name, "")
-                return stop_reason.over_limit(name, float(measured[name]), limit, text)
+                return stop_reason.limit_reason(name, float(measured[name]), limit, text)
         return ""
 
     def _hopeless(self, measured: Mapping[str, Any]) -> str:
@@ -121,7 +121,7 @@ class StoppingRule:
             return ""
         for number, objectives in self._complete.items():
             if self._dominators([best, objectives], names)[0]:
-                return stop_reason.beaten(number, self._ceiling)
+                return stop_reason.hopeless_reason(number, self._ceiling)
         return ""
 
     def _behind(self, number: int, peers: Mapping[int, Mapping[str, float]]) -> str:
@@ -139,7 +139,7 @@ class StoppingRule:
         better = sum(count < mine for count in theirs)
         if mine == 0 or 2 * better <= len(others):
             return ""
-        return stop_reason.behind(better, len(others))
+        return stop_reason.behind_reason(better, len(others))
 
     def _at_worst(self, rung: Mapping[str, float]) -> float:
         """Return the accuracy that a trial can be trusted to have, in comparison to another.
@@ -186,7 +186,7 @@ def open_rule(folder: RunFolder) -> StoppingRule:
     if (teacher := folder.path / "teacher" / "result.json").is_file():
         networks.append(read_sealed(teacher))
     objectives = parse_objectives(folder.manifest["objectives"])
-    searched = searched_with(folder.manifest)
+    searched = search_limits(folder.manifest)
     images = folder.manifest["workload"]["validation"]
     ceiling = ceiling_of(networks)
     rule = StoppingRule(objectives, searched.limits, ceiling, images, searched.texts)

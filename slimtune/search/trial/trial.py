@@ -26,12 +26,12 @@ from slimtune.compression.training.loop import history_csv, network_logits
 from slimtune.compression.training.pauses import pausing
 from slimtune.errors import SlimtuneError, in_one_line
 from slimtune.measurement.accuracy import check_parity
-from slimtune.measurement.alone import check_alone
+from slimtune.measurement.batch_independence import check_batch_independence
 from slimtune.measurement.cost import count_cost
 from slimtune.measurement.host import describe_host
 from slimtune.measurement.runtime import observe_ranges, predict
 from slimtune.results.store.files import sha256_bytes
-from slimtune.results.store.record import Metric, TrialRecord, checked
+from slimtune.results.store.record import Metric, TrialRecord, clean_record
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.lookout import Ended, Lookout
 from slimtune.search.trial.process.devices import check_device, free_memory
@@ -173,7 +173,7 @@ class _Trial:
             artifacts={name: sha256_bytes(data) for name, data in files.items()},
             rungs=lookout.rungs,
         )
-        record = checked(record, objectives)
+        record = clean_record(record, objectives)
         files["log.txt"] = self.clock.text().encode()
         return Outcome(
             self.spec.number, record.status, record.objectives, record, files, record.error or ""
@@ -198,7 +198,9 @@ def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
         predict(made.onnx, images, mean=workload.mean, std=workload.std),
         quantized=quantized,
     )
-    check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
+    check_batch_independence(
+        made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized
+    )
 
 
 def measure(
@@ -306,7 +308,7 @@ def _stopped_here(
         spec.number,
         "stopped",
         record.objectives,
-        checked(record),
+        clean_record(record),
         {"log.txt": clock.text().encode()},
     )
 

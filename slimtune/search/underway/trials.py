@@ -4,7 +4,7 @@ from functools import partial
 
 from slimtune.compression.recipe import Recipe
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.pareto.limits import decided_violations
+from slimtune.results.pareto.limits import certain_violations
 from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.listeners.events import (
     Resumed,
@@ -65,7 +65,7 @@ class _Trials(Driver):
     def tell(self, outcome: Outcome) -> None:
         outcome = self._recorder.record(self._specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
-        self.proposer.tell(outcome, decided_violations(self._limits, measured))
+        self.proposer.tell(outcome, certain_violations(self._limits, measured))
         if self._rule is not None:
             self._rule.learn(outcome.payload)
         self.stages.add(outcome.stages)

@@ -67,7 +67,7 @@ def test_ranges_defaults_and_descriptions_come_from_the_fields() -> None:
         "required": False,
         "description": "share",
     }
-    assert (scope["type"], scope["range"], scope["default"]) == ("choice", "a or b", "a")
+    assert (scope["type"], scope["range"], scope["default"]) == ("choice", "one of a, b", "a")
     assert (name["required"], name["default"], name["range"]) == (True, None, "")
 
 

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slimtune.cli.config.config_file import MAX_BYTES, dump_yaml, load_yaml, located, parse_value
+from slimtune.cli.config.config_file import (
+    MAX_BYTES,
+    dump_yaml,
+    load_yaml,
+    parse_value,
+    with_location,
+)
 from slimtune.errors import ConfigError, UnknownNameError
 
 
@@ -204,7 +210,7 @@ def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
 )
 def test_an_error_gets_the_line_of_the_longest_part_of_its_key(message: str, where: str) -> None:
     lines = {"trails": 2, "space": 3, "space.train": 4, "space.train.lr": 5}
-    error = located(UnknownNameError(message), Path("f.yaml"), lines)
+    error = with_location(UnknownNameError(message), Path("f.yaml"), lines)
     assert type(error) is UnknownNameError
     assert str(error) == where + message
 

@@ -10,7 +10,7 @@ from slimtune.cli.config.settings import search_config
 from slimtune.cli.main import main
 from slimtune.cli.screen.interrupted import resume_command
 from slimtune.errors import ConfigError
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 from slimtune.workload.own_code import is_allowed
 
 
@@ -95,7 +95,7 @@ def test_a_cluster_that_a_run_names_is_not_connected_to_unasked(
     shutil.copytree(digits_run, run)
     manifest = json.loads((run / "run.json").read_text())
     manifest["config"] |= {"executor": "ray", "ray_address": "127.0.0.1:1"}
-    (run / "run.json").write_bytes(sealed(manifest))
+    (run / "run.json").write_bytes(seal(manifest))
     assert main(["search", "--resume", str(run)]) == 2
     assert "stored run needs --allow-code" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="stored run needs"):

@@ -2,13 +2,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from slimtune.cli.options.choosing import given, limit_options
+from slimtune.cli.options.choosing import given_limits, limit_options
 
 
 @click.command()
 @limit_options
 def show(**limits):
-    click.echo(given(limits))
+    click.echo(given_limits(limits))
 
 
 def run(*arguments):

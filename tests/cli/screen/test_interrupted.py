@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from slimtune.cli.screen.interrupted import interrupted_line, leaving_when_stuck, resume_command
+from slimtune.cli.screen.interrupted import interrupted_line, leave_when_stuck, resume_command
 from slimtune.cli.state import State
 from slimtune.search.listeners.events import Event, Stopping, Warned
 
 STUCK = """
 import sys
 from pathlib import Path
-from slimtune.cli.screen.interrupted import leaving_when_stuck
+from slimtune.cli.screen.interrupted import leave_when_stuck
 from slimtune.cli.state import State
 from slimtune.search.listeners.events import Stopping, Stuck
 state = State()
 state.run = Path(sys.argv[1])
-hear = leaving_when_stuck(state, lambda event: print(event.kind, flush=True))
+hear = leave_when_stuck(state, lambda event: print(event.kind, flush=True))
 hear(Stopping(10.0))
 hear(Stuck())
 print("still there")
@@ -66,5 +66,5 @@ def test_a_stuck_process_ends_with_that_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("event", [Stopping(10.0), Warned("a")])
 def test_other_events_only_pass(event: Event) -> None:
     heard: list[Event] = []
-    leaving_when_stuck(State(), heard.append)(event)
+    leave_when_stuck(State(), heard.append)(event)
     assert heard == [event]

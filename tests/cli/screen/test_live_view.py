@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from slimtune.cli.screen.live_view import LiveView, thinned
+from slimtune.cli.screen.live_view import LiveView, spread_positions
 from slimtune.conditions import Conditions
 from slimtune.results.run import Run, open_run
 from slimtune.results.store.folder import RunFolder
@@ -139,6 +139,6 @@ def test_news_of_a_stage_that_come_after_the_end_are_passed_over(run: Run) -> No
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
 def test_thinning_keeps_the_one_that_must_stay_in_order(length: int, most: int) -> None:
     for always in range(length):
-        kept = thinned(length, most, always)
+        kept = spread_positions(length, most, always)
         assert len(kept) == len(set(kept)) == min(length, most)
         assert kept == sorted(kept) and always in kept

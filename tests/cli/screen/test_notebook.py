@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.screen.live_view import LiveView
-from slimtune.cli.screen.notebook import PAUSE, NotebookProgress, drawn, in_notebook
+from slimtune.cli.screen.notebook import PAUSE, NotebookProgress, in_notebook, plain_picture
 from slimtune.search.listeners.events import (
     BaselineMeasured,
     TrialFinished,
@@ -67,7 +67,7 @@ def test_it_is_drawn_no_more_often_than_a_browser_likes() -> None:
 
 
 def test_the_picture_is_plain_text() -> None:
-    assert drawn(LiveView()) == "· preparing"
+    assert plain_picture(LiveView()) == "· preparing"
 
 
 def test_this_is_no_notebook() -> None:

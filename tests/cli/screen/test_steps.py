@@ -9,9 +9,9 @@ from slimtune.workload import load_progress
 def test_without_a_terminal_each_step_is_a_line_and_decoding_one_now_and_then() -> None:
     file, now = io.StringIO(), [0.0]
     with Steps(Console(file=file, width=80), "loading", lambda: now[0]) as steps:
-        steps._decoded(256, 9000)
+        steps._show_decoding(256, 9000)
         now[0] = 6.0
-        steps._decoded(2560, 9000)
+        steps._show_decoding(2560, 9000)
         steps("trying: prune [channels]")
     assert file.getvalue().splitlines() == [
         "decoding images: 2560 of 9000",

@@ -26,8 +26,8 @@ def test_what_fails_once_takes_no_more_and_hides_nothing_else(
 ) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    with streams.failing_softly():
-        assert sys.stdout.write("abc") == 3 and not streams.failed()
+    with streams.tolerate_failures():
+        assert sys.stdout.write("abc") == 3 and not streams.output_failed()
         assert sys.stdout.isatty() is False
     assert out.getvalue() == "abc" and sys.stdout is out
 
@@ -39,9 +39,9 @@ def test_a_failed_standard_output_is_told_at_the_end(
     monkeypatch.setattr(sys, "stdout", Broken(number))
     done = []
     with pytest.raises(kind, match="cannot write to standard output"):
-        with streams.failing_softly():
+        with streams.tolerate_failures():
             sys.stdout.write("abc")
-            assert streams.failed()
+            assert streams.output_failed()
             sys.stdout.write("def")
             done.append(True)
     assert done
@@ -52,14 +52,14 @@ def test_a_reader_that_left_and_a_failed_standard_error_are_no_error(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Broken(32))
     monkeypatch.setattr(sys, "stderr", Broken(28))
-    with streams.failing_softly():
+    with streams.tolerate_failures():
         sys.stdout.write("abc")
         sys.stderr.write("abc")
 
 
 def test_no_stream_at_all_is_borne(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    with streams.failing_softly():
+    with streams.tolerate_failures():
         assert sys.stdout.write("abc") == 3
     assert sys.stdout is None
 

@@ -9,9 +9,9 @@ from slimtune.cli.main import main
 from slimtune.cli.verbs.compress import read_recipe
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError
+from slimtune.results.store.checkpoints import SUMS
 from slimtune.results.store.files import sha256_file
 from slimtune.results.store.sealed import read_sealed
-from slimtune.results.store.stage_cache import SUMS
 from slimtune.search.trial.stage_files import FILES
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture

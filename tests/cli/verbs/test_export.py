@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.cli.screen.words import program
+from slimtune.cli.screen.phrases import program
 from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import JointRow, write_joint

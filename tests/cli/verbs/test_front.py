@@ -12,7 +12,7 @@ from slimtune.results.store.finals import FinalKey, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 
 MANIFEST = {
     "config": {"data": "digits"},
@@ -191,7 +191,7 @@ def with_limits(run: Path, **limits: float) -> Path:
     manifest = json.loads((run / "run.json").read_text())
     manifest["limits"] = limits
     manifest["config"]["constraints"] = {"max_size": "2kB", "min_accuracy": "0.75"}
-    (run / "run.json").write_bytes(sealed(manifest))
+    (run / "run.json").write_bytes(seal(manifest))
     return run
 
 

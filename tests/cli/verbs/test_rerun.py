@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimtune.cli.main import main
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 
 ARGUMENTS = [
     "-q", "search", "--model", "resnet8", "--data", "digits", "--no-ray", "--trials", "1",
@@ -50,7 +50,7 @@ def test_a_file_that_differs_is_told_and_gives_exit_code_1(
     original = result.read_text()
     recorded = original.split('"model.onnx": "')[1][:64]
     try:
-        result.write_bytes(sealed(json.loads(original.replace(recorded, "0" * 64))))
+        result.write_bytes(seal(json.loads(original.replace(recorded, "0" * 64))))
         assert main(["rerun", str(run), "--trial", "0", "--check"]) == 1
     finally:
         result.write_text(original)
@@ -148,10 +148,10 @@ def failed(run: Path, tmp_path: Path) -> Path:
     result = copy / "trials" / "0000" / "result.json"
     record = json.loads(result.read_text())
     record |= {"status": "failed", "error": "the lights went out", "objectives": {}}
-    result.write_bytes(sealed(record))
+    result.write_bytes(seal(record))
     manifest = json.loads((copy / "run.json").read_text())
     manifest["config"] |= {"executor": "ray", "ray_address": "10.255.255.1:6379"}
-    (copy / "run.json").write_bytes(sealed(manifest))
+    (copy / "run.json").write_bytes(seal(manifest))
     return copy
 
 
@@ -220,7 +220,7 @@ def test_a_stopped_trial_is_run_to_its_end_and_says_so(
     result = copy / "trials" / "0000" / "result.json"
     record = json.loads(result.read_text())
     record |= {"status": "stopped", "error": "structure: too large"}
-    result.write_bytes(sealed(record))
+    result.write_bytes(seal(record))
     assert main(["rerun", str(copy), "--trial", "0"]) == 0
     captured = capsys.readouterr()
     assert "trial 0 was stopped (structure: too large); here it runs to its end" in captured.err
@@ -238,7 +238,7 @@ def test_a_trial_from_a_device_that_is_not_here_runs_on_the_cpu_and_says_so(
     far = shutil.copytree(run, tmp_path / "far")
     for name in ("spec.json", "result.json"):
         file = far / "trials" / "0000" / name
-        file.write_bytes(sealed({**json.loads(file.read_text()), "device": "cuda:99"}))
+        file.write_bytes(seal({**json.loads(file.read_text()), "device": "cuda:99"}))
     assert main(["rerun", str(far), "--trial", "0"]) == 0
     assert (
         "trained on cuda:99, which this machine lacks: it runs on the CPU"

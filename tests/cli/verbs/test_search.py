@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from slimtune.cli.main import main
-from slimtune.cli.screen.words import program
-from slimtune.cli.verbs.search import _summary, free_folder
+from slimtune.cli.screen.phrases import program
+from slimtune.cli.verbs.search import _summary, new_run_folder
 from slimtune.conditions import Conditions
 from slimtune.results.run import Run
 from slimtune.results.store.folder import RunFolder
@@ -108,15 +108,15 @@ def test_the_default_folder_is_the_first_that_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert free_folder("demo") == Path("runs/demo")
+    assert new_run_folder("demo") == Path("runs/demo")
     for name in ("demo", "demo-2"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    assert free_folder("demo") == Path("runs/demo-3")
+    assert new_run_folder("demo") == Path("runs/demo-3")
 
 
 @pytest.mark.parametrize("name", ["resnet20-folder:../../data", "/etc", "..", "ä/ö", "a" * 500])
 def test_the_default_folder_lies_right_below_runs(name: str) -> None:
-    folder = free_folder(name)
+    folder = new_run_folder(name)
     assert folder.parent == Path("runs")
     assert folder.name and set(folder.name) <= set(
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"

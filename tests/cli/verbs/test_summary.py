@@ -9,7 +9,7 @@ from slimtune.cli.main import main
 from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_no_text_is_a_formula_of_a_spreadsheet(
     file = run / "trials" / "0001" / "result.json"
     record = json.loads(file.read_text())
     changed = {**record, "pipeline": pipeline, "recipe": {"prune": {"method": pipeline}}}
-    file.write_bytes(sealed(changed))
+    file.write_bytes(seal(changed))
     command = [
         "summary",
         str(run),
@@ -94,7 +94,7 @@ def test_columns_of_a_run_that_are_no_names_are_refused(
 ) -> None:
     manifest = json.loads((run / "run.json").read_text())
     manifest["config"]["summary"] = names
-    (run / "run.json").write_bytes(sealed(manifest))
+    (run / "run.json").write_bytes(seal(manifest))
     assert main(["summary", str(run)]) == 5
     assert "run.json: config.summary must be names, but got" in capsys.readouterr().err
 
@@ -104,7 +104,7 @@ def test_escape_sequences_of_a_record_reach_no_terminal(
 ) -> None:
     file = run / "trials" / "0001" / "result.json"
     record = {**json.loads(file.read_text()), "recipe": {}, "pipeline": "\x1b]0;owned\x07l1"}
-    file.write_bytes(sealed(record))
+    file.write_bytes(seal(record))
     for style in ("table", "csv", "json"):
         columns = ["--columns", "pipeline,accuracy"]
         assert main(["summary", str(run), "--format", style, *columns]) == 0

@@ -16,7 +16,7 @@ from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.status import RunningTrial, write_status
+from slimtune.results.store.status import TrialStatus, write_status
 
 MANIFEST = {
     "config": {"data": "digits"},
@@ -24,7 +24,7 @@ MANIFEST = {
     "reference_point": {"accuracy": 0.0, "size_bytes": 5000.0},
     "workload": {"fingerprint": "f"},
 }
-AT_WORK = RunningTrial(2, "fpgm [30]%", "fine-tune", time.time())
+AT_WORK = TrialStatus(2, "fpgm [30]%", "fine-tune", time.time())
 
 
 def write(folder: RunFolder, number: int, accuracy: float) -> None:

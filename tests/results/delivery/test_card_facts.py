@@ -43,9 +43,9 @@ def test_words_of_ours_hold_no_html() -> None:
 
 def test_values_are_found_wherever_they_were_recorded() -> None:
     facts = CardFacts(RECORD, {"workload": {}, "config": {}}, BASELINE, "run")
-    assert facts.of_model("accuracy") == 0.9 and facts.of_model("params") == 10
-    assert facts.of_model("latency_stable") is None  # no number
-    assert facts.of_baseline("test_accuracy") == 0.94 and facts.of_baseline("params") == 20
+    assert facts.model_value("accuracy") == 0.9 and facts.model_value("params") == 10
+    assert facts.model_value("latency_stable") is None  # no number
+    assert facts.baseline_value("test_accuracy") == 0.94 and facts.baseline_value("params") == 20
     assert facts.test_accuracy is None and facts.setting("data") == ""
 
 
@@ -110,7 +110,7 @@ def test_what_the_file_holds_besides_the_recipe_is_told_and_old_records_tell_not
         "activation_ranges": "min/max of 512 training images",
     }
     record = dataclasses.replace(RECORD, metrics=known)
-    lines = CardFacts(record, {"workload": {}, "config": {}}, BASELINE, "run").of_the_file()
+    lines = CardFacts(record, {"workload": {}, "config": {}}, BASELINE, "run").file_notes()
     assert "12.5% of the weights, in `head ¦ x`" in lines[0]
     assert lines[1] == "- ranges of activations: min/max of 512 training images"
-    assert CardFacts(RECORD, {"workload": {}, "config": {}}, BASELINE, "run").of_the_file() == []
+    assert CardFacts(RECORD, {"workload": {}, "config": {}}, BASELINE, "run").file_notes() == []

@@ -7,12 +7,12 @@ import pytest
 from slimtune.conditions import Conditions
 from slimtune.results import interval
 from slimtune.results.pareto.caveats import (
+    accuracy_error,
     add_caveats,
-    apart,
     chance_level,
-    collapsed,
-    like_the_baseline,
-    standard_error,
+    collapsed_rows,
+    differ,
+    without_loss,
 )
 from slimtune.results.store.record import TrialRecord
 
@@ -72,10 +72,10 @@ def test_without_an_error_bar_nothing_is_within_noise():
 
 
 def test_the_error_is_the_recorded_one_or_that_of_the_images():
-    assert standard_error(record(0, 0.02), 0.9, TEN) == 0.02
-    assert standard_error(record(0, None), 0.9, TEN) == pytest.approx(math.sqrt(0.09 / 400))
-    assert math.isnan(standard_error(record(0, None), 0.9, {}))
-    assert apart(0.9, 0.92, (0.01, 0.01)) and not apart(0.9, 0.91, (0.01, 0.01))
+    assert accuracy_error(record(0, 0.02), 0.9, TEN) == 0.02
+    assert accuracy_error(record(0, None), 0.9, TEN) == pytest.approx(math.sqrt(0.09 / 400))
+    assert math.isnan(accuracy_error(record(0, None), 0.9, {}))
+    assert differ(0.9, 0.92, (0.01, 0.01)) and not differ(0.9, 0.91, (0.01, 0.01))
 
 
 def test_chance_is_the_most_frequent_class_or_one_of_the_classes():
@@ -87,17 +87,19 @@ def test_chance_is_the_most_frequent_class_or_one_of_the_classes():
 def test_a_member_collapses_below_half_of_what_the_baseline_has_above_chance():
     # By hand: chance 0.1, baseline 0.9: the half is at 0.5.
     scores = pd.Series([0.1, 0.49, 0.51, 0.9])
-    assert collapsed(scores, TEN, 0.9).tolist() == [True, True, False, False]
-    assert not collapsed(scores, TEN, None).any()
-    assert not collapsed(scores, {}, 0.9).any()
-    assert not collapsed(scores, TEN, 0.1).any()  # a baseline that knows nothing measures nothing
+    assert collapsed_rows(scores, TEN, 0.9).tolist() == [True, True, False, False]
+    assert not collapsed_rows(scores, TEN, None).any()
+    assert not collapsed_rows(scores, {}, 0.9).any()
+    assert not collapsed_rows(
+        scores, TEN, 0.1
+    ).any()  # a baseline that knows nothing measures nothing
 
 
 def test_what_cannot_be_told_from_the_baseline_is_named():
     table = told([(0.96, 3, 3.0), (0.945, 2, 2.0), (0.90, 1, 1.0)])
-    assert like_the_baseline(table, {"accuracy": 0.95}, 400) == [0, 1]
-    assert like_the_baseline(table, {}, 400) == []
-    assert like_the_baseline(table, {"accuracy": 0.95}, None) == []
+    assert without_loss(table, {"accuracy": 0.95}, 400) == [0, 1]
+    assert without_loss(table, {}, 400) == []
+    assert without_loss(table, {"accuracy": 0.95}, None) == []
 
 
 def test_a_front_without_accuracy_has_no_caveats():
@@ -112,9 +114,9 @@ def test_an_empty_front_gets_the_columns():
 
 def test_a_recorded_error_of_0_is_computed_anew():
     expected = interval.standard_error(1.0, 400)
-    assert standard_error(record(0, 0.0), 1.0, TEN) == expected > 0
+    assert accuracy_error(record(0, 0.0), 1.0, TEN) == expected > 0
     table = pd.DataFrame({"trial": [0, 1], "accuracy": [1.0, 0.999], "size_bytes": [2, 1]})
     table["pipeline"] = "p"
     known = add_caveats(table, [record(0, 0.0), record(1, None)], TEN, {})
     assert known["within_noise_of"].tolist()[0] == 1  # 400 images do not tell 1.0 from 0.999
-    assert like_the_baseline(known, {"accuracy": 1.0}, 400) == [0, 1]
+    assert without_loss(known, {"accuracy": 1.0}, 400) == [0, 1]

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from slimtune.conditions import Conditions
 from slimtune.results.objectives import parse_objectives
-from slimtune.results.pareto.contenders import NOISE, UNSTABLE_NOISE, contenders, ranked
+from slimtune.results.pareto.contenders import NOISE, UNSTABLE_NOISE, contenders, front_candidates
 from slimtune.results.pareto.front import non_dominated
 from slimtune.results.store.joint import JointRow
 from slimtune.results.store.record import TrialRecord
@@ -98,9 +98,9 @@ def test_whoever_is_on_the_true_front_is_a_contender(points) -> None:
 def test_a_measurement_that_misses_a_candidate_ranks_nobody() -> None:
     first, second, third = (trial(n, (0.9, 100, 1.0)) for n in range(3))
     rows = [JointRow(trial=None, latency_ms=1.0), JointRow(trial=0, latency_ms=1.0)]
-    assert ranked([first, second], lambda: [first, second], rows) == [first, second]
-    assert ranked([first], lambda: [first, second], rows) == [first]
+    assert front_candidates([first, second], lambda: [first, second], rows) == [first, second]
+    assert front_candidates([first], lambda: [first, second], rows) == [first]
     rows.append(JointRow(trial=1, latency_ms=1.0))
-    assert ranked([first], lambda: [first, second, third], rows) == [first, second]
+    assert front_candidates([first], lambda: [first, second, third], rows) == [first, second]
     rows[-1] = JointRow(trial=1)  # its file was deleted
-    assert ranked([first, second], lambda: [first, second], rows) == [first, second]
+    assert front_candidates([first, second], lambda: [first, second], rows) == [first, second]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
-from slimtune.results.pareto.front import dominators, gains, hypervolume, non_dominated
+from slimtune.results.pareto.front import adds_volume, dominators, hypervolume, non_dominated
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -122,7 +122,7 @@ def test_points_gain_exactly_when_the_hypervolume_with_them_is_larger(cloud):
     half = len(values) // 2
     before, after = values[:half], values[half:]
     grown = hypervolume(values, reference, directions) - hypervolume(before, reference, directions)
-    assert gains(after, before, reference, directions) == (grown > 1e-9)
+    assert adds_volume(after, before, reference, directions) == (grown > 1e-9)
 
 
 def test_dominators_are_counted_by_hand_and_doubt_counts_for_the_dominated():

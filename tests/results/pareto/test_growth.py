@@ -5,26 +5,26 @@ from hypothesis import strategies as st
 
 from slimtune.results.objectives import Objective, parse_objectives
 from slimtune.results.pareto.front import hypervolume
-from slimtune.results.pareto.growth import box, volumes
+from slimtune.results.pareto.growth import box_volume, hypervolumes
 
 KNOWN = parse_objectives(["accuracy", "size_bytes"])
 REFERENCE = {"accuracy": 0.0, "size_bytes": 100.0}
 
 
 def test_the_box_reaches_from_the_reference_to_what_is_best_imaginable():
-    assert box(KNOWN, REFERENCE) == 100.0
+    assert box_volume(KNOWN, REFERENCE) == 100.0
     endless = Objective("score", "maximize", "", "score")
-    assert box([endless, KNOWN[1]], {"score": 0.0, "size_bytes": 100.0}) is None
+    assert box_volume([endless, KNOWN[1]], {"score": 0.0, "size_bytes": 100.0}) is None
 
 
 def test_shares_by_hand():
     # 0.5 * 50 of 100, then 0.5 * 50 + 0.4 * 25 more below it; the last two add nothing.
     values = np.array([[0.5, 50.0], [0.4, 25.0], [0.3, 60.0], [np.nan, 1.0]])
-    assert volumes(values, KNOWN, REFERENCE) == pytest.approx([0.25, 0.35, 0.35, 0.35])
+    assert hypervolumes(values, KNOWN, REFERENCE) == pytest.approx([0.25, 0.35, 0.35, 0.35])
 
 
 def test_no_trials_have_won_nothing():
-    assert volumes(np.empty((0, 2)), KNOWN, REFERENCE) == []
+    assert hypervolumes(np.empty((0, 2)), KNOWN, REFERENCE) == []
 
 
 @given(
@@ -32,7 +32,7 @@ def test_no_trials_have_won_nothing():
 )
 def test_it_never_falls_and_ends_at_the_hypervolume_of_all(points):
     values = np.array(points)
-    found = volumes(values, KNOWN, REFERENCE)
+    found = hypervolumes(values, KNOWN, REFERENCE)
     assert all(later >= earlier for earlier, later in zip(found, found[1:], strict=False))
     whole = hypervolume(values, [0.0, 100.0], ["maximize", "minimize"])
     assert found[-1] == pytest.approx(whole / 100.0)

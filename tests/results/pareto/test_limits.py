@@ -4,9 +4,9 @@ import pytest
 
 from slimtune.errors import ConfigError, UserError
 from slimtune.results.pareto.limits import (
-    beside,
-    decided,
-    decided_violations,
+    certain_limits,
+    certain_violations,
+    joint_limits,
     keeps,
     may_keep,
     parse_limit,
@@ -97,17 +97,17 @@ def test_an_unstable_latency_breaks_no_limit_but_all_else_does(mark: str) -> Non
     slow = {"latency_ms": 2.0, "accuracy": 0.95}
     assert not may_keep(LIMITS, slow) and not may_keep(LIMITS, {**slow, mark: True})
     unstable = {**slow, mark: False}
-    assert may_keep(LIMITS, unstable) and decided(LIMITS, unstable) == {"accuracy": 0.9}
+    assert may_keep(LIMITS, unstable) and certain_limits(LIMITS, unstable) == {"accuracy": 0.9}
     assert not may_keep(LIMITS, {**unstable, "accuracy": 0.8})
-    assert decided_violations(LIMITS, slow)["latency_ms"] == 1.0
-    assert decided_violations(LIMITS, unstable)["latency_ms"] == 0.0
-    assert decided_violations(LIMITS, unstable)["accuracy"] < 0
+    assert certain_violations(LIMITS, slow)["latency_ms"] == 1.0
+    assert certain_violations(LIMITS, unstable)["latency_ms"] == 0.0
+    assert certain_violations(LIMITS, unstable)["accuracy"] < 0
     kept = {"latency_ms": 0.5, "accuracy": 0.95, mark: False}
-    assert decided_violations(LIMITS, kept)["latency_ms"] == -0.5  # slower than it is, at most
+    assert certain_violations(LIMITS, kept)["latency_ms"] == -0.5  # slower than it is, at most
 
 
 def test_a_relative_limit_is_of_what_the_baseline_takes_beside_the_trials() -> None:
-    assert beside(LIMITS, "0.7x", 2.0) == {"latency_ms": 1.4, "accuracy": 0.9}
-    assert beside(LIMITS, "1ms", 2.0) == LIMITS
-    assert beside(LIMITS, None, 2.0) == beside(LIMITS, "0.7x", None) == LIMITS
-    assert beside({"accuracy": 0.9}, "0.7x", 2.0) == {"accuracy": 0.9}
+    assert joint_limits(LIMITS, "0.7x", 2.0) == {"latency_ms": 1.4, "accuracy": 0.9}
+    assert joint_limits(LIMITS, "1ms", 2.0) == LIMITS
+    assert joint_limits(LIMITS, None, 2.0) == joint_limits(LIMITS, "0.7x", None) == LIMITS
+    assert joint_limits({"accuracy": 0.9}, "0.7x", 2.0) == {"accuracy": 0.9}

@@ -67,17 +67,17 @@ def test_what_was_measured_together_counts_where_it_covers_the_candidates(folder
     assert found.members()["trial"].tolist() == [0, 1]
     write_joint(folder.path, rows(2.0, 1.0, 0.9))
     assert found.members()["trial"].tolist() == [0, 2]
-    assert numbers(found.delivered()[0]) == [0, 1, 2]
+    assert numbers(found.sources()[0]) == [0, 1, 2]
 
 
 def test_a_view_lets_in_what_the_search_shut_out_and_narrows_later(folder):
     searched = {"size_bytes": 2000.0}
-    assert membership(folder, searched).entered()["trial"].tolist() == [1]
+    assert membership(folder, searched).members_within_limits()["trial"].tolist() == [1]
     looser = membership(folder, searched, {"size_bytes": 5000.0})
-    assert looser.entered()["trial"].tolist() == [0, 1]
+    assert looser.members_within_limits()["trial"].tolist() == [0, 1]
     tighter = membership(folder, {"size_bytes": 5000.0}, {"size_bytes": 2000.0})
-    assert tighter.entered()["trial"].tolist() == [0, 1]
-    assert tighter.limits_of(tighter.entered()) == {"size_bytes": 2000.0}
+    assert tighter.members_within_limits()["trial"].tolist() == [0, 1]
+    assert tighter.limits_of(tighter.members_within_limits()) == {"size_bytes": 2000.0}
 
 
 def test_a_limit_on_what_is_no_objective_is_kept_by_all_members(folder):
@@ -94,4 +94,4 @@ def test_a_relative_limit_is_of_the_baseline_that_was_measured_together(folder):
     found = membership(folder, {"latency_ms": 1.0}, texts={"latency_ms": "0.5x"})
     write_joint(folder.path, rows(2.0, 1.1, 1.2, baseline=2.4))
     assert found.limits_of(found.members()) == {"latency_ms": pytest.approx(1.2)}
-    assert found.entered()["trial"].tolist() == [1]
+    assert found.members_within_limits()["trial"].tolist() == [1]

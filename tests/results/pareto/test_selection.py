@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimtune.errors import NothingMatchesError, UserError
-from slimtune.results.pareto.selection import front_distances, front_knee, knee, matching, pick
+from slimtune.results.pareto.selection import (
+    front_distances,
+    front_knee,
+    knee,
+    members_within,
+    pick,
+)
 
 BOTH = ["maximize", "minimize"]
 FRONT = pd.DataFrame(
@@ -173,9 +179,9 @@ def test_a_collapsed_member_does_not_move_the_knee():
 
 
 def test_matching_says_which_members_keep_the_limits():
-    assert matching(FRONT, {"accuracy": 0.8, "latency_ms": 1.0}).tolist() == [
+    assert members_within(FRONT, {"accuracy": 0.8, "latency_ms": 1.0}).tolist() == [
         False, True, True, False,
     ]  # fmt: skip
-    assert matching(FRONT, {}).all()
+    assert members_within(FRONT, {}).all()
     with pytest.raises(UserError, match="macs is not an objective of this run"):
-        matching(FRONT, {"macs": 1.0})
+        members_within(FRONT, {"macs": 1.0})

@@ -11,7 +11,7 @@ from slimtune.results.run import Run, open_run
 from slimtune.results.store.finals import (
     FinalKey,
     final_keys,
-    place,
+    folder_of,
     record_of,
     what_ships,
     write_final_run,
@@ -129,7 +129,7 @@ def test_a_final_that_is_not_there_is_told_with_those_that_are(run: Run) -> None
 def test_a_final_that_is_a_link_or_anothers_is_refused(run: Run, tmp_path: Path) -> None:
     (run.path / "finals" / "0003-e30-r0").symlink_to(tmp_path)
     with pytest.raises(RunError, match="path leaves the run folder"):
-        place(run.folder, FinalKey(3, 30, 0))
+        folder_of(run.folder, FinalKey(3, 30, 0))
     (run.path / "finals" / "0000-e30-r0").rename(run.path / "finals" / "0003-e30-r1")
     with pytest.raises(RunError, match="is the record of trial 0, not of 3"):
         record_of(run.folder, FinalKey(3, 30, 1))
@@ -163,7 +163,7 @@ def test_what_is_picked_and_exported_is_the_final_that_ships(run: Run, tmp_path:
 
 def test_a_final_that_was_changed_is_not_delivered(run: Run, tmp_path: Path) -> None:
     (run.path / "finals" / "0002-e30-r0" / "model.onnx").write_bytes(b"other")
-    with pytest.raises(RunError, match=r"mismatch for final 0002-e30-r0 .* --final 0002-e30-r0"):
+    with pytest.raises(RunError, match=r"mismatch for final 0002-e30-r0 .* --resume"):
         run.pick("size").export(tmp_path / "deploy")
 
 

@@ -13,7 +13,7 @@ from slimtune.errors import RunError, UserError
 from slimtune.results.store.folder import RunFolder, find_run
 from slimtune.results.store.lock import RunLock
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.sealed import read_sealed, seal
 
 MANIFEST = {
     "config": {},
@@ -149,7 +149,7 @@ def test_records_are_sorted_and_half_written_folders_ignored_and_swept(folder):
     (leftover / "model.onnx").write_bytes(b"part")
     (folder.path / "trials" / "3").mkdir()
     (folder.path / f"run.json.tmp-{dead}").write_bytes(b"part")
-    half = folder.stages().path / f"{'a' * 64}.tmp-{dead}"
+    half = folder.checkpoints().path / f"{'a' * 64}.tmp-{dead}"
     half.mkdir(parents=True)
     (folder.path / f"summary.png.tmp-{os.getppid()}").write_bytes(b"being drawn")
     (folder.path / "baseline.tmp-1").mkdir()  # its number is another process's by now
@@ -235,11 +235,11 @@ def test_a_record_that_names_a_file_outside_the_run_is_refused(folder, tmp_path)
     path = folder.trial_path(4) / "result.json"
     record = json.loads(path.read_text())
     record["artifacts"] = {"../../../../secret": "0" * 64}
-    path.write_bytes(sealed(record))
+    path.write_bytes(seal(record))
     with pytest.raises(RunError, match="path leaves the run folder"):
         folder.verify(4)
     record["number"] = 5
-    path.write_bytes(sealed(record))
+    path.write_bytes(seal(record))
     with pytest.raises(RunError, match="is the record of trial 5, not of 4"):
         folder.records()
 

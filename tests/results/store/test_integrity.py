@@ -5,9 +5,14 @@ import pytest
 from slimtune.conditions import Conditions
 from slimtune.errors import RunError
 from slimtune.results.store.files import sha256_bytes
-from slimtune.results.store.integrity import check_stored, fault_in, lost, recorded_in
+from slimtune.results.store.integrity import (
+    check_stored_network,
+    find_fault,
+    model_fault,
+    recorded_hashes,
+)
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 
 FILES = {"model.onnx": b"graph", "model.safetensors": b"weights", "model.json": b"{}"}
 HASHES = {name: sha256_bytes(data) for name, data in FILES.items()}
@@ -24,9 +29,9 @@ def place(tmp_path):
 
 
 def test_files_that_are_as_they_were_written_have_no_fault(place):
-    assert recorded_in(place) == HASHES
-    assert fault_in(place, HASHES) == ""
-    check_stored(place.parent, "baseline")
+    assert recorded_hashes(place) == HASHES
+    assert find_fault(place, HASHES) == ""
+    check_stored_network(place.parent, "baseline")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -44,19 +49,19 @@ def test_any_other_content_is_named(place, tmp_path, name, change):
         path.symlink_to(tmp_path / "copy")
     elif change == "folder":
         path.mkdir()
-    fault = fault_in(place, HASHES)
+    fault = find_fault(place, HASHES)
     assert str(path) in fault and "\n" not in fault
     if name != "model.onnx":
         with pytest.raises(RunError, match="restore the file from a copy, or start a new search"):
-            check_stored(place.parent, "baseline")
+            check_stored_network(place.parent, "baseline")
 
 
 def test_a_file_that_is_gone_is_a_fault_only_where_it_is_needed(place):
     (place / "model.json").unlink()
-    assert fault_in(place, HASHES) == ""
-    assert "model.json" in fault_in(place, HASHES, gone=True)
+    assert find_fault(place, HASHES) == ""
+    assert "model.json" in find_fault(place, HASHES, gone=True)
     with pytest.raises(RunError, match="model.json"):
-        check_stored(place.parent, "baseline")
+        check_stored_network(place.parent, "baseline")
 
 
 @pytest.mark.parametrize("text", [None, "{}", '{"artifacts": 3}', '{"artifacts": {"a": 1}}'])
@@ -65,18 +70,18 @@ def test_a_run_without_recorded_hashes_is_accepted(place, text):
     if text is not None:
         (place / "result.json").write_text(text)
     (place / "model.json").write_bytes(b"other")
-    assert recorded_in(place) == {}
-    check_stored(place.parent, "baseline")
+    assert recorded_hashes(place) == {}
+    check_stored_network(place.parent, "baseline")
 
 
 def test_damaged_hashes_are_not_taken_for_those_of_an_older_run(place):
     for text in (
         b"{",
-        sealed({"artifacts": HASHES}).replace(b'"model.json": "', b'"model.json": "0'),
+        seal({"artifacts": HASHES}).replace(b'"model.json": "', b'"model.json": "0'),
     ):
         (place / "result.json").write_bytes(text)
         with pytest.raises(RunError, match="result.json.*damaged"):
-            check_stored(place.parent, "baseline")
+            check_stored_network(place.parent, "baseline")
 
 
 def test_why_a_trial_cannot_be_measured(place):
@@ -88,10 +93,10 @@ def test_why_a_trial_cannot_be_measured(place):
         conditions=Conditions(seed=0),
         artifacts=HASHES,
     )
-    assert lost(record, place) == ""
+    assert model_fault(record, place) == ""
     (place / "model.safetensors").write_bytes(b"other")  # not what is measured
-    assert lost(record, place) == ""
+    assert model_fault(record, place) == ""
     (place / "model.onnx").write_bytes(b"other")
-    assert "SHA-256 mismatch" in lost(record, place)
+    assert "SHA-256 mismatch" in model_fault(record, place)
     (place / "model.onnx").unlink()
-    assert lost(record, place) == "its model.onnx is gone"
+    assert model_fault(record, place) == "its model.onnx is gone"

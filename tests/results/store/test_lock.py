@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from slimtune.errors import RunError, UserError
-from slimtune.results.store.lock import RunLock, claimed, holder_of
+from slimtune.results.store.lock import RunLock, claim, holder_of
 
 HOLD = """
 import sys
@@ -81,14 +81,14 @@ def test_what_cannot_be_locked_is_refused_in_one_line(tmp_path, kind):
 
 
 def test_a_claim_in_which_nothing_was_begun_leaves_no_folder(tmp_path):
-    with pytest.raises(KeyboardInterrupt), claimed(tmp_path / "runs" / "a"):
+    with pytest.raises(KeyboardInterrupt), claim(tmp_path / "runs" / "a"):
         assert holder_of(tmp_path / "runs" / "a") is not None
         raise KeyboardInterrupt
     assert os.listdir(tmp_path / "runs") == []
 
 
 def test_a_claim_in_which_something_was_written_stays(tmp_path):
-    with claimed(tmp_path / "a"):
+    with claim(tmp_path / "a"):
         (tmp_path / "a" / "run.json").touch()
     assert sorted(os.listdir(tmp_path / "a")) == ["lock", "run.json"]
 
@@ -96,12 +96,12 @@ def test_a_claim_in_which_something_was_written_stays(tmp_path):
 def test_a_folder_that_exists_is_claimed_again_only_if_asked_and_never_begun(tmp_path):
     run = tmp_path / "a"
     run.mkdir()
-    with pytest.raises(UserError, match="already exists"), claimed(run):
+    with pytest.raises(UserError, match="already exists"), claim(run):
         pass
     for name in ("baseline", "baseline.left-1"):
         (run / name).mkdir()
     (run / "lock").touch()
-    with claimed(run, again=True):
+    with claim(run, again=True):
         assert sorted(os.listdir(run)) == ["baseline.left-1", "baseline.left-2", "lock"]
 
 
@@ -109,7 +109,7 @@ def test_a_folder_that_exists_is_claimed_again_only_if_asked_and_never_begun(tmp
 def test_a_folder_of_something_else_is_never_claimed(tmp_path, name):
     (tmp_path / "lock").touch()
     (tmp_path / name).touch()
-    with pytest.raises(RunError, match="is not a slimtune run"), claimed(tmp_path, again=True):
+    with pytest.raises(RunError, match="is not a slimtune run"), claim(tmp_path, again=True):
         pass
     assert sorted(os.listdir(tmp_path)) == sorted(["lock", name])
 
@@ -142,5 +142,5 @@ def test_what_a_killed_search_left_half_written_is_swept_before_the_next_begins(
         (tmp_path / name / "model.onnx").touch()
     (tmp_path / "run.json.tmp-77").touch()
     (tmp_path / "lock").touch()
-    with claimed(tmp_path, again=True):
+    with claim(tmp_path, again=True):
         assert os.listdir(tmp_path) == ["lock"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slimtune.conditions import Conditions
 from slimtune.errors import RunError
-from slimtune.results.store.record import TrialRecord, checked
+from slimtune.results.store.record import TrialRecord, clean_record
 
 RECORD = TrialRecord(
     number=3,
@@ -38,13 +38,13 @@ def test_a_record_survives_json_without_its_traceback():
 )
 def test_a_checked_record_is_always_json_and_complete_only_if_sound(name, value):
     record = dataclasses.replace(RECORD, objectives={name: value})
-    result = checked(record)
+    result = clean_record(record)
     json.dumps(result.to_dict(), allow_nan=False)
     low, high = {"accuracy": (0, 1), "other": (-math.inf, math.inf)}.get(name, (0, math.inf))
     sound = math.isfinite(value) and low <= value <= high
     assert result.status == ("complete" if sound else "failed")
     assert result.objectives == ({name: value} if sound else {})
-    assert checked(result) == result
+    assert clean_record(result) == result
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_checked_record_is_always_json_and_complete_only_if_sound(name, value)
     ],
 )
 def test_a_complete_record_with_an_unsound_objective_fails_and_says_why(objectives, reason):
-    result = checked(
+    result = clean_record(
         dataclasses.replace(RECORD, objectives=objectives), ["accuracy", "size_bytes"]
     )
     assert (result.status, result.error.startswith(reason)) == ("failed", True)
@@ -65,7 +65,7 @@ def test_a_complete_record_with_an_unsound_objective_fails_and_says_why(objectiv
 
 def test_a_failed_record_keeps_its_own_reason():
     record = dataclasses.replace(RECORD, status="failed", error="diverged", objectives={})
-    assert checked(record, ["accuracy"]) == record
+    assert clean_record(record, ["accuracy"]) == record
 
 
 def test_numpy_scalars_and_infinite_metrics_become_plain():
@@ -75,7 +75,7 @@ def test_numpy_scalars_and_infinite_metrics_become_plain():
         metrics={"n": np.int64(4), "bad": np.float64("nan"), "inf": math.inf},
         seconds={"a": 1, "b": math.inf},
     )
-    result = checked(record)
+    result = clean_record(record)
     assert result.metrics == {"n": 4, "bad": None, "inf": None}
     assert result.seconds == {"a": 1.0}
     json.dumps(result.to_dict(), allow_nan=False)

@@ -5,7 +5,7 @@ from slimtune.results.store.files import atomic_write
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.lock import RunLock
-from slimtune.results.store.status import RunningTrial, read_status, write_status
+from slimtune.results.store.status import TrialStatus, read_status, write_status
 
 MANIFEST = {
     "config": {},
@@ -13,7 +13,7 @@ MANIFEST = {
     "reference_point": {"accuracy": 0.0, "size_bytes": 10.0},
     "workload": {"fingerprint": "f"},
 }
-AT_WORK = RunningTrial(3, "l1 50%", "fine-tune", 12.5)
+AT_WORK = TrialStatus(3, "l1 50%", "fine-tune", 12.5)
 
 
 @pytest.fixture

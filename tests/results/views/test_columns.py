@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from slimtune.cli.screen.live_view import front_so_far
+from slimtune.conditions import Conditions
 from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.run import open_run
 from slimtune.results.store.folder import RunFolder
@@ -47,14 +48,14 @@ def test_a_heading_has_unit_and_direction_and_a_cell_error_and_ratio() -> None:
 
 
 def test_by_itself_a_cell_has_its_unit() -> None:
-    assert objective_cell(ROW, OBJECTIVES["size_bytes"]).words == "2.0 KiB (8.0×)"
-    assert objective_cell({"macs": 40_551_040}, OBJECTIVES["macs"]).words == "40.55 M"
+    assert objective_cell(ROW, OBJECTIVES["size_bytes"]).text_with_unit == "2.0 KiB (8.0×)"
+    assert objective_cell({"macs": 40_551_040}, OBJECTIVES["macs"]).text_with_unit == "40.55 M"
     assert objective_cell({}, OBJECTIVES["macs"]) == Cell()
 
 
 def test_a_latency_that_may_be_too_high_has_a_mark_and_no_ratio() -> None:
     cell = objective_cell({**ROW, "stable": False}, OBJECTIVES["latency_ms"])
-    assert cell.words == "0.500 ms ~"
+    assert cell.text_with_unit == "0.500 ms ~"
 
 
 def test_several_finals_have_mean_and_spread() -> None:
@@ -98,7 +99,12 @@ def test_every_view_has_the_same_columns_and_cells(tmp_path: Path) -> None:
     values = {"accuracy": 0.9, "macs": 40_551_040}
     folder.write_trial(
         TrialRecord(
-            number=0, status="complete", recipe={}, pipeline="l1", seed=0, objectives=values
+            number=0,
+            status="complete",
+            recipe={},
+            pipeline="l1",
+            conditions=Conditions(seed=0),
+            objectives=values,
         ),
         {},
         {"model.onnx": b"x"},

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from slimtune.results.views.columns import Cell
-from slimtune.results.views.front_layout import FilledColumn, FrontTable, fitted
+from slimtune.results.views.front_layout import FilledColumn, FrontTable, fit_columns
 
 
 def column(heading, *cells):
@@ -91,17 +91,17 @@ def test_at_60_columns_error_bars_go_and_it_is_said():
 
 
 def test_whole_columns_go_last_the_least_first():
-    columns, lost = fitted(COLUMNS, 38)
+    columns, lost = fit_columns(COLUMNS, 38)
     assert [column.heading for column in columns] == [
         "trial", "accuracy\n↑", "test\n↑", "size\nKiB ↓"
     ]  # fmt: skip
     assert lost == ["error bars", "ratios to the baseline", "≈", "latency ms ↓"]
-    assert fitted(COLUMNS, 100) == (COLUMNS, [])
+    assert fit_columns(COLUMNS, 100) == (COLUMNS, [])
 
 
 @given(st.integers(1, 120))
 def test_what_is_fitted_fits_or_is_the_trial_and_one_value(width):
-    columns, lost = fitted(COLUMNS, width)
+    columns, lost = fit_columns(COLUMNS, width)
     needed = sum(
         max(cell_len(line) for line in [*c.heading.split("\n"), *(x.text for x in c.cells)]) + 2
         for c in columns

@@ -10,10 +10,10 @@ from slimtune.results.run import open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.views.plots import (
-    front_figure,
-    growth_figure,
-    importance_figure,
-    spread_figure,
+    front_png,
+    growth_png,
+    importance_png,
+    spread_png,
 )
 
 
@@ -44,23 +44,23 @@ def test_more_pipelines_make_a_taller_png(folder: RunFolder) -> None:
     folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
     add(folder, 0, "l1", 0.9)
     add(folder, 1, "l1", 0.92)
-    small = Image.open(io.BytesIO(spread_figure(open_run(folder.path))))
+    small = Image.open(io.BytesIO(spread_png(open_run(folder.path))))
     assert small.format == "PNG" and small.width >= 1000
     for number in range(2, 12):
         add(folder, number, f"a pipeline of <many> $words$ and a number {number}" * 2, 0.8)
-    large = Image.open(io.BytesIO(spread_figure(open_run(folder.path))))
+    large = Image.open(io.BytesIO(spread_png(open_run(folder.path))))
     assert large.height > small.height and len(large.getcolors(1 << 24)) > 10
 
 
 def test_the_same_run_gives_the_same_picture(folder: RunFolder) -> None:
     add(folder, 0, "l1", 0.9)
-    assert spread_figure(open_run(folder.path)) == spread_figure(open_run(folder.path))
+    assert spread_png(open_run(folder.path)) == spread_png(open_run(folder.path))
 
 
 def test_a_run_without_a_trial_has_nothing_to_draw(folder: RunFolder) -> None:
     folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
     with pytest.raises(UserError, match="no complete trial to draw"):
-        spread_figure(open_run(folder.path))
+        spread_png(open_run(folder.path))
 
 
 def test_an_accuracy_that_was_not_optimised_is_drawn_too(tmp_path: Path) -> None:
@@ -81,25 +81,25 @@ def test_an_accuracy_that_was_not_optimised_is_drawn_too(tmp_path: Path) -> None
         metrics={"accuracy": 0.9},
     )
     folder.write_trial(record, {}, {})
-    assert spread_figure(open_run(folder.path)).startswith(b"\x89PNG")
+    assert spread_png(open_run(folder.path)).startswith(b"\x89PNG")
 
 
 def test_the_figures_of_a_run_are_pngs_and_of_too_few_trials_there_are_none(
     folder: RunFolder,
 ) -> None:
     run = open_run(folder.path)
-    assert [draw(run) for draw in (front_figure, growth_figure, importance_figure)] == [None] * 3
+    assert [draw(run) for draw in (front_png, growth_png, importance_png)] == [None] * 3
     folder.write_baseline({"objectives": {"accuracy": 0.95, "size_bytes": 1000}}, {})
     for number in range(12):
         add(folder, number, f"l{number % 2}$", 0.9 - number / 100)
-    for draw in (front_figure, growth_figure, importance_figure):
+    for draw in (front_png, growth_png, importance_png):
         png = draw(run)
         assert png is not None
         assert min(Image.open(io.BytesIO(png)).size) > 300
 
 
 def test_a_front_of_three_objectives_has_two_pictures(digits_run: Path) -> None:
-    png = front_figure(open_run(digits_run))
+    png = front_png(open_run(digits_run))
     assert png is not None
     width, height = Image.open(io.BytesIO(png)).size
     assert width > 2 * height
@@ -129,5 +129,5 @@ def test_an_objective_that_is_negative_everywhere_is_drawn(tmp_path: Path, measu
             objectives={name: score, "size_bytes": 200 - 100 * number},
         )
         folder.write_trial(record, {}, {})
-    png = front_figure(open_run(folder.path))
+    png = front_png(open_run(folder.path))
     assert png is not None and png.startswith(b"\x89PNG")

@@ -14,10 +14,10 @@ import pytest
 
 from slimtune.errors import SearchFailedError
 from slimtune.results.run import Run, open_run
-from slimtune.results.store.finals import FinalKey, place, write_final_run
+from slimtune.results.store.finals import FinalKey, folder_of, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import read_joint
-from slimtune.results.store.sealed import read_sealed, sealed
+from slimtune.results.store.sealed import read_sealed, seal
 from slimtune.search.finals import final_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.listeners.events import Event as SearchEvent
@@ -241,8 +241,8 @@ def test_a_final_that_failed_for_want_of_disk_runs_again_and_the_others_stay(
         (no_room, "OSError: [Errno 28] No space left on device"),
         (diverged, "NonFiniteError: the loss is nan"),
     ):
-        spec = read_sealed(place(folder, key) / "spec.json")
-        shutil.rmtree(place(folder, key))
+        spec = read_sealed(folder_of(folder, key) / "spec.json")
+        shutil.rmtree(folder_of(folder, key))
         record = replace(before[key], status="failed", objectives={}, error=error)
         write_final_run(folder, key, record, spec, {})
     events: list[Event] = []
@@ -354,9 +354,9 @@ def test_who_is_run_again_is_decided_once(
     file = folder.path / "front" / "members.json"
     known = json.loads(file.read_text())
     assert front_members(folder, workload) == known["members"]
-    file.write_bytes(sealed({**known, "members": known["members"][:1]}))
+    file.write_bytes(seal({**known, "members": known["members"][:1]}))
     assert front_members(folder, workload) == known["members"][:1]
-    for other in ("{", sealed({**known, "candidates": [9]}).decode()):
+    for other in ("{", seal({**known, "candidates": [9]}).decode()):
         file.write_text(other)
         assert sorted(front_members(folder, workload)) == sorted(known["members"])
 
@@ -366,7 +366,7 @@ def test_finals_run_on_the_device_that_the_run_goes_on_with(
 ) -> None:
     folder = copied(cheap, tmp_path / "run")
     file = folder.trial_path(0) / "result.json"
-    file.write_bytes(sealed({**json.loads(file.read_text()), "device": "cuda:0"}))
+    file.write_bytes(seal({**json.loads(file.read_text()), "device": "cuda:0"}))
     assert folder.record(0).conditions.device == "cuda:0"
     for gpus, device in ((0.0, "cpu"), (0.5, "cuda:0")):
         asked = config.per_trial.model_copy(update={"gpus": gpus})

@@ -56,10 +56,10 @@ def test_each_stage_begins_after_the_one_before_it(folder: RunFolder) -> None:
 
 def test_a_stage_that_is_not_kept_is_refused_with_what_there_is(folder: RunFolder) -> None:
     keys = folder.record(0).stages
-    (folder.stages().path / keys["train"] / "model.safetensors").write_bytes(b"damaged")
+    (folder.checkpoints().path / keys["train"] / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot start at quantize.*is --from-stage train$"):
         begin(folder, "quantize")
-    shutil.rmtree(folder.stages().path)
+    shutil.rmtree(folder.checkpoints().path)
     with pytest.raises(UserError, match="cannot start at train.*possible is its whole recipe$"):
         begin(folder, "train")
 
@@ -73,12 +73,12 @@ def test_a_recipe_that_begins_otherwise_is_refused(folder: RunFolder) -> None:
 
 def test_a_stage_of_other_code_or_another_processor_is_used_and_told(folder: RunFolder) -> None:
     key = folder.record(0).stages["train"]
-    files = folder.stages().fetch(key)
+    files = folder.checkpoints().fetch(key)
     assert files is not None
-    made = read_json(folder.stages().path / key / "stage.json")
+    made = read_json(folder.checkpoints().path / key / "stage.json")
     made["origin"] |= {"code": "0" * 64, "cpu": "another"}
-    shutil.rmtree(folder.stages().path / key)
-    folder.stages(room=2**30).add({key: {**files, "stage.json": to_json(made)}})
+    shutil.rmtree(folder.checkpoints().path / key)
+    folder.checkpoints(room=2**30).add({key: {**files, "stage.json": to_json(made)}})
     done, [note] = begin(folder, "quantize")
     assert done == "train" and "made with other code and processor" in note
 

@@ -9,7 +9,7 @@ from slimtune.cli.main import main
 from slimtune.errors import UserError
 from slimtune.results.run import Run
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 from slimtune.search.review.verify import verify_export
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
@@ -60,7 +60,7 @@ def test_another_model_in_the_folder_is_told(
     accuracy = run.records[0].objectives["accuracy"]
     assert str(accuracy) in record.read_text()
     changed = json.loads(record.read_text().replace(str(accuracy), "0.123"))
-    record.write_bytes(sealed(changed))
+    record.write_bytes(seal(changed))
     checks = verify_export(RunFolder.open(copy), 0, run.trial(0).export(tmp_path / "deploy"))
     assert [c.kept for c in checks] == [False, True, True]
     arguments = ["export", str(copy), "--trial", "0", "--verify", "-o", str(tmp_path / "out")]

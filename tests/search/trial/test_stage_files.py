@@ -11,7 +11,7 @@ from slimtune.compression.pipeline import Progress
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
-from slimtune.results.store.stage_cache import summed
+from slimtune.results.store.checkpoints import with_sums
 from slimtune.search.review.once import compress_once
 from slimtune.search.trial.stage_files import (
     FILES,
@@ -78,7 +78,7 @@ def test_a_saved_stage_with_a_flipped_bit_is_refused(
     saved: Path, tmp_path: Path, name: str
 ) -> None:
     sound = {file: (saved / "train" / file).read_bytes() for file in FILES}
-    for file, data in summed(sound).items():
+    for file, data in with_sums(sound).items():
         (tmp_path / file).write_bytes(data)
     recipe = Recipe.from_dict(RECIPE)
     assert read_stage(tmp_path, recipe).done == "train"

@@ -355,7 +355,7 @@ def test_a_grid_over_quantizers_trains_once_and_each_trial_reruns_from_nothing(
     shared = first.conditions.prefix_seed
     assert first.stages == second.stages
     assert shared == second.conditions.prefix_seed != first.conditions.seed
-    assert searched.folder.stages().keys() == list(first.stages.values())
+    assert searched.folder.checkpoints().keys() == list(first.stages.values())
     assert "fine-tune" in first.seconds and "fine-tune" not in second.seconds
     again = rerun_trial(searched.folder, 1)
     assert again.payload.reused == "" and "fine-tune" in again.payload.seconds
@@ -382,7 +382,7 @@ def test_seeds_of_a_grid_share_nothing_across_and_everything_within(
     run = run_search(grid(digits_config, space=space, seeds=(3, 4)), tmp_path / "c")
     rows = [(r.conditions.seed, r.conditions.prefix_seed, r.reused) for r in run.records]
     assert rows == [(3, None, ""), (4, None, ""), (3, None, "train"), (4, None, "train")]
-    assert len(run.folder.stages().keys()) == 2
+    assert len(run.folder.checkpoints().keys()) == 2
     losses = [(run.folder.trial_path(n) / "history.csv").read_text() for n in range(4)]
     assert losses[0] == losses[2] != losses[1] == losses[3]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from slimtune.results.objectives import Objective
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.views.report.design import ABSENT, settings_of
+from slimtune.results.views.report.design import ABSENT, flat_settings
 
 STAGES = ("prune", "quantize", "distill")
 CLOSE = 0.1
@@ -43,7 +43,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Bought:
+class TechniqueGain:
     """What one technique did.
 
     Attributes:
@@ -61,14 +61,16 @@ class Bought:
     effects: dict[str, Effect]
 
 
-def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[Bought]:
+def attributions(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> list[TechniqueGain]:
     """Return what each technique of the complete trials bought, stage by stage.
 
     Args:
         records: complete trials.
         objectives: of the run.
     """
-    flat = {record.number: settings_of(record.recipe) for record in records}
+    flat = {record.number: flat_settings(record.recipe) for record in records}
     found = []
     for stage in STAGES:
         methods = {number: _method(one, stage) for number, one in flat.items()}
@@ -83,11 +85,11 @@ def attributions(records: Sequence[TrialRecord], objectives: Sequence[Objective]
                 if (nearest := _nearest(record, without, flat, stage)) is not None
             ]
             effects = {
-                known.name: _effect(sure, known)
-                for known in objectives
-                if (sure := [pair for pair in pairs if all(_is_sure(r, known) for r in pair)])
+                objective.name: _effect(sure, objective)
+                for objective in objectives
+                if (sure := [pair for pair in pairs if all(_is_sure(r, objective) for r in pair)])
             }
-            found.append(Bought(stage, method, len(with_it), len(pairs), effects))
+            found.append(TechniqueGain(stage, method, len(with_it), len(pairs), effects))
     return found
 
 
@@ -144,13 +146,15 @@ def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
     return default if value is None else float(value)
 
 
-def _is_sure(record: TrialRecord, known: Objective) -> bool:
-    return known.name != "latency_ms" or record.stable
+def _is_sure(record: TrialRecord, objective: Objective) -> bool:
+    return objective.name != "latency_ms" or record.stable
 
 
-def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], known: Objective) -> Effect:
-    values = np.array([[r.objectives[known.name] for r in pair] for pair in pairs], dtype=float)
-    ratio = known.log and bool((values > 0).all())
+def _effect(pairs: Sequence[tuple[TrialRecord, TrialRecord]], objective: Objective) -> Effect:
+    values = np.array(
+        [[r.objectives[objective.name] for r in pair] for pair in pairs], dtype=float
+    )
+    ratio = objective.log and bool((values > 0).all())
     changes = np.diff(np.log(values) if ratio else values, axis=1)[:, 0] * -1.0
     mean = float(changes.mean())
     error = float(changes.std(ddof=1) / math.sqrt(len(changes))) if len(changes) > 1 else math.nan

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.selection import sound
-from slimtune.results.units import axis_title, number, percent, plural, quantity, scaled
+from slimtune.results.pareto.selection import sound_members
+from slimtune.results.units import axis_title, in_display_unit, number, percent, plural, quantity
 from slimtune.results.views.columns import objective_cell
 from slimtune.results.views.report.importance import Importance
 
@@ -123,26 +123,26 @@ def hover_text(row: Mapping[Any, Any], objectives: Sequence[Objective]) -> str:
     """
     pipeline = html.escape(str(row["pipeline"])).replace(" → ", "<br>→ ")
     lines = [f"<b>trial {row['trial']}</b>", pipeline]
-    for known in objectives:
-        words = objective_cell(row, known).words
-        lines.append(f"{html.escape(known.title)} {words}")
+    for objective in objectives:
+        words = objective_cell(row, objective).text_with_unit
+        lines.append(f"{html.escape(objective.title)} {words}")
     return "<br>".join(lines)
 
 
 def _points(table: pd.DataFrame, across: Objective, up: Objective) -> dict[str, Any]:
     return {
-        "x": [scaled(across, value) for value in table[across.name]],
-        "y": [scaled(up, value) for value in table[up.name]],
+        "x": [in_display_unit(across, value) for value in table[across.name]],
+        "y": [in_display_unit(up, value) for value in table[up.name]],
         "customdata": [int(number) for number in table["trial"]],
     }
 
 
 def _dominated(table: pd.DataFrame, across: Objective, up: Objective) -> dict[str, Any]:
-    known = [across, up]
+    objectives = [across, up]
     return {
         "type": "scatter", "mode": "markers", "name": "dominated",
         **_points(table, across, up),
-        "text": [hover_text(row, known) for row in table.to_dict("records")],
+        "text": [hover_text(row, objectives) for row in table.to_dict("records")],
         "hovertemplate": "%{text}<extra>dominated</extra>",
         "marker": {"color": FAINT, "size": 7, "opacity": 0.65},
     }  # fmt: skip
@@ -151,7 +151,7 @@ def _dominated(table: pd.DataFrame, across: Objective, up: Objective) -> dict[st
 def _members(
     front: pd.DataFrame, across: Objective, up: Objective, colour: Objective | None
 ) -> dict[str, Any]:
-    known = [up, across, *([colour] if colour else [])]
+    objectives = [up, across, *([colour] if colour else [])]
     marker: dict[str, Any] = {"color": LINE, "size": 11, "line": {"color": "white", "width": 1}}
     if colour is not None and len(front):
         marker |= _colours(front, colour)
@@ -159,7 +159,7 @@ def _members(
     return {
         "type": "scatter", "mode": "markers", "name": "front",
         **_points(front, across, up),
-        "text": [hover_text(row, known) for row in front.to_dict("records")],
+        "text": [hover_text(row, objectives) for row in front.to_dict("records")],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
         # A legend has one colour a trace; points of many are told by their colour bar.
@@ -172,16 +172,16 @@ def _members(
     }  # fmt: skip
 
 
-def _colours(front: pd.DataFrame, known: Objective) -> dict[str, Any]:
-    values = [float(value) for value in front[known.name]]
-    log = known.log and min(values) > 0
+def _colours(front: pd.DataFrame, objective: Objective) -> dict[str, Any]:
+    values = [float(value) for value in front[objective.name]]
+    log = objective.log and min(values) > 0
     # Plotly has no logarithmic colours: the colour is the logarithm, the ticks say the value.
     numbers = [math.log10(value) if log else value for value in values]
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * step / 2 for step in range(3)] if high > low else [low]
     shown = [10**tick if log else tick for tick in ticks]
-    words = [number(known, value) for value in shown]
-    title = f"front, by {axis_title(known)}"
+    words = [number(objective, value) for value in shown]
+    title = f"front, by {axis_title(objective)}"
     return {
         "color": numbers,
         "colorscale": "Viridis",
@@ -201,14 +201,14 @@ def _special(
     traces = []
     if across.name in baseline and up.name in baseline:
         values = "<br>".join(
-            f"{html.escape(known.title)} {quantity(known, baseline[known.name])}"
-            for known in (up, across)
+            f"{html.escape(objective.title)} {quantity(objective, baseline[objective.name])}"
+            for objective in (up, across)
         )
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "baseline",
-                "x": [scaled(across, baseline[across.name])],
-                "y": [scaled(up, baseline[up.name])],
+                "x": [in_display_unit(across, baseline[across.name])],
+                "y": [in_display_unit(up, baseline[up.name])],
                 "hovertemplate": f"<b>baseline</b><br>{values}<extra></extra>",
                 "marker": {"symbol": "star", "size": 14, "color": BASELINE},
             }
@@ -218,8 +218,8 @@ def _special(
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "knee", "hoverinfo": "skip",
-                "x": [scaled(across, knee[across.name].iloc[0])],
-                "y": [scaled(up, knee[up.name].iloc[0])],
+                "x": [in_display_unit(across, knee[across.name].iloc[0])],
+                "y": [in_display_unit(up, knee[up.name].iloc[0])],
                 "marker": {
                     "symbol": "diamond-open", "size": 19,
                     "color": KNEE, "line": {"width": 2.5, "color": KNEE},
@@ -241,8 +241,8 @@ def _ring() -> dict[str, Any]:
 
 def _front_layout(across: Objective, up: Objective) -> dict[str, Any]:
     layout = _layout(axis_title(across), axis_title(up))
-    for axis, known in (("xaxis", across), ("yaxis", up)):
-        layout[axis] |= {"type": "log"} if known.log else {}
+    for axis, objective in (("xaxis", across), ("yaxis", up)):
+        layout[axis] |= {"type": "log"} if objective.log else {}
     layout |= {"height": 420, "hovermode": "closest"}
     layout["margin"] = {"l": 10, "r": 10, "t": 58, "b": 10}
     return layout
@@ -262,7 +262,7 @@ def _fit(
     if front.empty or up.direction != "maximize" or up.log:
         return
     # Collapsed members would stretch the axis as dominated trials do.
-    kept = [scaled(up, value) for value in front[up.name][sound(front)]]
+    kept = [in_display_unit(up, value) for value in front[up.name][sound_members(front)]]
     kept += [value for trace in traces if trace["name"] == "baseline" for value in trace["y"]]
     low, high = min(kept), max(kept)
     pad = 0.12 * ((high - low) or 0.1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from slimtune.results.class_scores import ClassTable, tables
+from slimtune.results.class_scores import ClassTable, class_tables
 from slimtune.results.run import Run
 from slimtune.results.store.joint import read_joint
 
@@ -34,7 +34,7 @@ def member_classes(run: Run, front: pd.DataFrame) -> list[MemberClasses]:
         front: from `Run.front`.
     """
     scores = {row.trial: row.test_classes for row in read_joint(run.path)}
-    found = tables(scores, run.manifest["workload"].get("classes", ()))
+    found = class_tables(scores, run.manifest["workload"].get("classes", ()))
     return [
         MemberClasses(int(row["trial"]), str(row["pipeline"]), bool(row["knee"]), found[trial])
         for row in front.to_dict("records")

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from slimtune.results.limit_words import conditions
+from slimtune.results.limit_words import limits_words
 from slimtune.results.objectives import Objective
-from slimtune.results.pareto.caveats import like_the_baseline
+from slimtune.results.pareto.caveats import without_loss
 from slimtune.results.run import Run
 from slimtune.results.stop_reason import group_of
 from slimtune.results.store.record import TrialRecord
@@ -27,14 +27,14 @@ from slimtune.results.units import (
     spread,
 )
 from slimtune.results.views.columns import accuracy_on_test, front_columns, objective_cell
-from slimtune.results.views.report.attribution import Bought
+from slimtune.results.views.report.attribution import TechniqueGain
 from slimtune.results.views.tables import front_rows
 
 _MOST_REASONS = 30
 
 
 @dataclass(frozen=True)
-class Card:
+class Highlight:
     """One answer to "which one": a member, why, and how to take it away."""
 
     title: str
@@ -61,7 +61,9 @@ def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
     return f"{len(records)}{of} trials: {', '.join(parts)}" + (f"; {state}" if state else "")
 
 
-def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str) -> list[Card]:
+def highlights(
+    run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: str
+) -> list[Highlight]:
     """Return the members that a reader looks for first: the knee, and one that costs nothing."""
     if front.empty:
         return []
@@ -69,7 +71,7 @@ def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: st
     choice = "--pick knee" if run.view is None else f"--trial {knee}"
     title = "The knee: nearest to the best of everything"
     chosen = [(title, knee, f"{choice} -o deploy/")]
-    same = like_the_baseline(front, baseline, run.manifest["workload"].get("validation"))
+    same = without_loss(front, baseline, run.manifest["workload"].get("validation"))
     if same and "size_bytes" in front:
         alike = front[front["trial"].isin(same)]
         smallest = int(alike["trial"].iloc[int(alike["size_bytes"].argmin())])
@@ -78,7 +80,7 @@ def cards(run: Run, front: pd.DataFrame, baseline: Mapping[str, float], path: st
             chosen.append((title, smallest, f"--trial {smallest} -o small/"))
     rows = {int(row["trial"]): row for row in front.to_dict("records")}
     return [
-        Card(
+        Highlight(
             title,
             number,
             str(rows[number]["pipeline"]),
@@ -111,19 +113,21 @@ def member_rows(
     ]
 
 
-def bought_rows(bought: Sequence[Bought], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+def technique_rows(
+    bought: Sequence[TechniqueGain], objectives: Sequence[Objective]
+) -> list[dict[str, Any]]:
     """Return a row a technique, with (change, spread) for each objective."""
     rows = []
     for one in bought:
         cells = []
-        for known in objectives:
-            effect = one.effects.get(known.name)
+        for objective in objectives:
+            effect = one.effects.get(objective.name)
             cells.append(
                 (MISSING, "")
                 if effect is None
                 else (
-                    change(known, effect.change, effect.ratio),
-                    spread(known, effect.low, effect.high, effect.ratio),
+                    change(objective, effect.change, effect.ratio),
+                    spread(objective, effect.low, effect.high, effect.ratio),
                 )
             )
         rows.append(
@@ -153,7 +157,7 @@ def reasons(records: Sequence[TrialRecord], status: str) -> list[dict[str, Any]]
     ]
 
 
-def measured(
+def measurement_facts(
     run: Run, records: Sequence[TrialRecord], front: pd.DataFrame
 ) -> list[tuple[str, str]]:
     """Return how the numbers came about, as (what, in words)."""
@@ -178,7 +182,7 @@ def measured(
     if others:
         facts.append(("other machines", f"trials also ran on {', '.join(sorted(others))}"))
     if run.limits:
-        facts.append(("limits", f"only trials with {conditions(run.limits, run.limit_texts)}"))
+        facts.append(("limits", f"only trials with {limits_words(run.limits, run.limit_texts)}"))
     return [(name, text) for name, text in facts if text]
 
 
@@ -222,7 +226,7 @@ def _knee(front: pd.DataFrame) -> int:
     return int(front["trial"].iloc[int(front["knee"].argmax())])
 
 
-def quoted(run: Run) -> str:
+def shell_path(run: Run) -> str:
     """Return the run folder as it is typed in a shell."""
     return shlex.quote(str(run.path))
 
@@ -231,13 +235,13 @@ def _facts(
     row: Mapping[Any, Any], objectives: Sequence[Objective], baseline: Mapping[str, float]
 ) -> list[str]:
     facts = []
-    for known in objectives:
-        cell = objective_cell(row, known)
-        text = f"{known.title} {cell.words}"
-        if not cell.ratio and known.name in baseline:
-            text += f", baseline {quantity(known, baseline[known.name])}"
+    for objective in objectives:
+        cell = objective_cell(row, objective)
+        text = f"{objective.title} {cell.text_with_unit}"
+        if not cell.ratio and objective.name in baseline:
+            text += f", baseline {quantity(objective, baseline[objective.name])}"
         facts.append(text)
-    if test := accuracy_on_test(row).words:
+    if test := accuracy_on_test(row).text_with_unit:
         text = f"on test images {test}"
         if "test_accuracy" in baseline:
             text += f", baseline {accuracy(baseline['test_accuracy'])}"

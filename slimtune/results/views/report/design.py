@@ -20,7 +20,7 @@ _MANY = 4
 """Different values from which on a number may also bend: its square is a column too."""
 
 
-def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def flat_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe as one flat mapping, such as ``{"prune.amount": 0.4}``."""
     flat: dict[str, Any] = {}
     for stage, content in recipe.items():
@@ -32,7 +32,7 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fixed_settings(space: Mapping[str, str]) -> frozenset[str]:
-    """Return the settings that a search had no choice in, as `settings_of` names them.
+    """Return the settings that a search had no choice in, as `flat_settings` names them.
 
     Trials may differ in them all the same, where a method or a start recipe goes without: that
     is no doing of theirs.
@@ -77,7 +77,7 @@ def design(
     Returns:
         float64 arrays of (n, k), those of `_FIRST` first.
     """
-    flat = [settings_of(recipe) for recipe in recipes]
+    flat = [flat_settings(recipe) for recipe in recipes]
     names = [name for name in _FIRST if any(name in one for one in flat)]
     names += sorted({name for one in flat for name in one} - set(names))
     names = [name for name in names if name not in without]
@@ -95,7 +95,7 @@ def design(
     return found
 
 
-def values_of(name: str, column: np.ndarray, log: bool) -> np.ndarray:
+def additive_values(name: str, column: np.ndarray, log: bool) -> np.ndarray:
     """Return an objective on the scale on which effects add up.
 
     Sizes, latencies and counts by their logarithm; an accuracy by the logarithm of its error,
@@ -116,8 +116,8 @@ def _columns(values: Sequence[Any], squares: bool) -> list[np.ndarray]:
     if given and all(map(is_number, given)):
         return _number_columns(values, squares)
     words = [ABSENT if value is None else str(value) for value in values]
-    known = sorted(set(words), key=lambda word: (word not in (ABSENT, "baseline"), word))
-    return [np.array([float(word == one) for word in words]) for one in known[1:]]
+    levels = sorted(set(words), key=lambda word: (word not in (ABSENT, "baseline"), word))
+    return [np.array([float(word == one) for word in words]) for one in levels[1:]]
 
 
 def _number_columns(values: Sequence[Any], squares: bool) -> list[np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from slimtune.results.objectives import Objective
 from slimtune.results.store.record import TrialRecord
-from slimtune.results.views.report.design import design, values_of
+from slimtune.results.views.report.design import additive_values, design
 
 FEWEST = 10
 """Complete trials below which nothing is told."""
@@ -57,20 +57,20 @@ def importances(
         fixed: settings that the search had no choice in, which are no causes.
     """
     found = []
-    for known in objectives:
-        sure = [record for record in records if known.name != "latency_ms" or record.stable]
+    for objective in objectives:
+        sure = [record for record in records if objective.name != "latency_ms" or record.stable]
         if len(sure) < FEWEST:
             continue
         columns = design([record.recipe for record in sure], squares=True, without=fixed)
-        measured = np.array([record.objectives[known.name] for record in sure], dtype=float)
-        target = values_of(known.name, measured, known.log)
+        measured = np.array([record.objectives[objective.name] for record in sure], dtype=float)
+        target = additive_values(objective.name, measured, objective.log)
         if columns and np.ptp(target) > 0:
-            found.append(_importance(known, columns, target))
+            found.append(_importance(objective, columns, target))
     return found
 
 
 def _importance(
-    known: Objective, columns: Mapping[str, np.ndarray], target: np.ndarray
+    objective: Objective, columns: Mapping[str, np.ndarray], target: np.ndarray
 ) -> Importance:
     alone = {name: predicted_r2([block], target, 1.0) for name, block in columns.items()}
     names = sorted(alone, key=lambda name: -alone[name])[:MOST]
@@ -85,7 +85,7 @@ def _importance(
     values = {name: max(0.0, _shapley(name, names, worth)) for name in names}
     scale = predicted / (sum(values.values()) or 1.0)
     largest = sorted(values.items(), key=lambda item: -item[1])
-    return Importance(known, predicted, {name: value * scale for name, value in largest})
+    return Importance(objective, predicted, {name: value * scale for name, value in largest})
 
 
 def predicted_r2(blocks: Sequence[np.ndarray], target: np.ndarray, ridge: float) -> float:

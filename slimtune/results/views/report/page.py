@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slimtune.errors import NothingMatchesError
-from slimtune.results.pareto.growth import box
+from slimtune.results.pareto.growth import box_volume
 from slimtune.results.run import Run
 from slimtune.results.store.files import atomic_write
 from slimtune.results.store.output import write_output
@@ -86,19 +86,19 @@ def render(run: Run) -> str:
 
 def _content(run: Run) -> dict[str, Any]:
     """Return what the template tells, but for scripts and style."""
-    records, front, path = run.records, run.front(), contents.quoted(run)
+    records, front, path = run.records, run.front(), contents.shell_path(run)
     complete = [record for record in records if record.status == "complete"]
     baseline = run.baseline_values(front)
     trials = run.trials()
     others = trials[(trials["status"] == "complete") & ~trials["on_front"]]
     weights = importances(complete, run.objectives, fixed_settings(run.manifest.get("space", {})))
-    whole = box(run.objectives, run.manifest["reference_point"]) is not None
+    whole = box_volume(run.objectives, run.manifest["reference_point"]) is not None
     return {
         "name": run.path.resolve().name,
         "path": str(run.path),
         "summary": contents.summary_line(records, read_status(run.path)),
         "missed": run.nearest_miss(),
-        "cards": contents.cards(run, front, baseline, path),
+        "cards": contents.highlights(run, front, baseline, path),
         "up": axes(run.objectives)[0],
         "right": axes(run.objectives)[1],
         "columns": contents.member_columns(front),
@@ -111,10 +111,10 @@ def _content(run: Run) -> dict[str, Any]:
         "fewest": FEWEST,
         "complete": len(complete),
         "objectives": run.objectives,
-        "bought": contents.bought_rows(attributions(complete, run.objectives), run.objectives),
+        "bought": contents.technique_rows(attributions(complete, run.objectives), run.objectives),
         "failed": contents.reasons(records, "failed"),
         "stopped": contents.reasons(records, "stopped"),
-        "measured": contents.measured(run, records, front),
+        "measured": contents.measurement_facts(run, records, front),
         "commands": contents.commands(run, path, front),
         "settings": contents.settings_yaml(run),
         "figures": {

@@ -5,7 +5,7 @@ from slimtune.results.objectives import OBJECTIVES
 from slimtune.results.store.joint import JointRow, write_joint
 from slimtune.results.store.status import Status
 from slimtune.results.views.report import contents
-from slimtune.results.views.report.attribution import Bought, Effect
+from slimtune.results.views.report.attribution import Effect, TechniqueGain
 from tests.results.views.report.conftest import BASELINE, record
 
 POINTS = [(0.945, 40_000.0, 0.9), (0.93, 20_000.0, 0.5), (0.1, 900.0, 0.4)]
@@ -36,7 +36,7 @@ def test_the_summary_counts_and_says_whether_the_search_goes_on():
 def test_the_cards_are_the_knee_and_the_smallest_without_a_measurable_loss(make_run):
     run = make_run(complete())
     front = run.front()
-    knee, same = contents.cards(run, front, run.baseline_values(front), "'runs/a b'")
+    knee, same = contents.highlights(run, front, run.baseline_values(front), "'runs/a b'")
     assert (knee.trial, same.trial) == (1, 0)
     assert knee.command == "slimtune export 'runs/a b' --pick knee -o deploy/"
     assert same.command == "slimtune export 'runs/a b' --trial 0 -o small/"
@@ -76,7 +76,7 @@ def test_reasons_are_grouped_the_commonest_first():
 def test_how_it_was_measured_says_rounds_host_and_time(make_run):
     other = record(3, host={"cpu": "another", "cores": 8}, conditions=Conditions(3, threads=4))
     run = make_run([*complete(), other], limits={"latency_ms": 0.7})
-    facts = dict(contents.measured(run, run.records, run.front()))
+    facts = dict(contents.measurement_facts(run, run.records, run.front()))
     assert "72 of 96 rounds (75%) counted" in facts["latency"]
     assert facts["machine"] == "a test, none, 2 cores"
     assert facts["other machines"] == "trials also ran on another"
@@ -88,11 +88,11 @@ def test_how_it_was_measured_says_rounds_host_and_time(make_run):
 def test_a_technique_without_pairs_has_dashes():
     effect = Effect(0.25, 0.2, 0.3, ratio=True)
     bought = [
-        Bought("quantize", "gpfq", 5, 4, {"size_bytes": effect}),
-        Bought("prune", "l1", 2, 0, {}),
+        TechniqueGain("quantize", "gpfq", 5, 4, {"size_bytes": effect}),
+        TechniqueGain("prune", "l1", 2, 0, {}),
     ]
     known = [OBJECTIVES[name] for name in ("accuracy", "size_bytes")]
-    first, second = contents.bought_rows(bought, known)
+    first, second = contents.technique_rows(bought, known)
     assert first["cells"] == [("–", ""), ("4.0× smaller", "3.3× to 5.0×")]
     assert second["cells"] == [("–", "")] * 2
 
@@ -103,7 +103,7 @@ def test_commands_name_the_knee_and_the_settings_load_back(make_run):
     assert "slimtune rerun run --trial 1 --check" in told.values()
     assert "slimtune search --resume run --trials 6" in told.values()
     assert yaml.safe_load(contents.settings_yaml(run)) == {"data": "digits", "model": "resnet8"}
-    assert contents.cards(run, run.front().iloc[:0], BASELINE, "run") == []
+    assert contents.highlights(run, run.front().iloc[:0], BASELINE, "run") == []
 
 
 def test_trials_that_one_rule_stopped_at_one_point_are_together():
@@ -131,9 +131,9 @@ def test_trials_that_one_rule_stopped_at_one_point_are_together():
 def test_a_view_is_told_and_its_knee_is_exported_by_its_number(make_run):
     run = make_run(complete()).within({"max_size": "25kB"})
     front = run.front()
-    [knee, *_] = contents.cards(run, front, run.baseline_values(front), "a")
+    [knee, *_] = contents.highlights(run, front, run.baseline_values(front), "a")
     assert knee.command == f"slimtune export a --trial {knee.trial} -o deploy/"
-    told = dict(contents.measured(run, run.records, front))
+    told = dict(contents.measurement_facts(run, run.records, front))
     assert told["limits"] == "only trials with size <= 25 kB"
     assert (
         f"slimtune export a --trial {knee.trial} -o deploy/"

@@ -1,12 +1,17 @@
 import numpy as np
 import pytest
 
-from slimtune.results.views.report.design import design, fixed_settings, settings_of, values_of
+from slimtune.results.views.report.design import (
+    additive_values,
+    design,
+    fixed_settings,
+    flat_settings,
+)
 
 
 def test_a_recipe_becomes_one_flat_mapping():
     nested = {"prune": {"method": "l1", "amount": 0.4}, "order": "ppq"}
-    assert settings_of(nested) == {"prune.method": "l1", "prune.amount": 0.4, "order": "ppq"}
+    assert flat_settings(nested) == {"prune.method": "l1", "prune.amount": 0.4, "order": "ppq"}
 
 
 def test_a_method_has_a_column_for_each_name_but_none_and_a_number_is_centred_where_it_is():
@@ -45,9 +50,9 @@ def test_a_number_of_four_values_may_bend_and_a_wide_one_counts_by_its_logarithm
 
 
 def test_halving_a_size_or_an_error_counts_the_same_everywhere():
-    size = values_of("size_bytes", np.array([400.0, 200.0, 100.0]), log=True)
+    size = additive_values("size_bytes", np.array([400.0, 200.0, 100.0]), log=True)
     assert size[0] - size[1] == pytest.approx(size[1] - size[2])
-    accuracy = values_of("accuracy", np.array([0.6, 0.8, 0.9]), log=False)
+    accuracy = additive_values("accuracy", np.array([0.6, 0.8, 0.9]), log=False)
     assert accuracy[0] - accuracy[1] == pytest.approx(accuracy[1] - accuracy[2], rel=0.02)
 
 

@@ -23,7 +23,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.addresses, self.words, self.scripts = [], [], [], 0
+        self.tags, self.addresses, self.text_with_unit, self.scripts = [], [], [], 0
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -32,7 +32,7 @@ class Page(HTMLParser):
         self.addresses += [value for name, value in attrs if name in ("src", "href")]
 
     def handle_data(self, data):
-        self.words.append(data)
+        self.text_with_unit.append(data)
 
 
 def trials(count=12, **changes):

@@ -34,7 +34,7 @@ Metric = str | tuple[Callable[[np.ndarray, np.ndarray], float], str]
 """An objective's name, or a function of (logits, labels) and ``"maximize"`` or ``"minimize"``."""
 
 
-def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def to_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings among the arguments of a call, in strings; the code in them may run.
 
     Args:

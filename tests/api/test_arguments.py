@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import slimtune as st
-from slimtune.api.handed_in import settings_of
+from slimtune.api.arguments import to_settings
 from slimtune.errors import RunError
 from slimtune.workload import own_code
 
@@ -168,23 +168,23 @@ def test_compress_and_evaluate_take_objects(tmp_path: Path) -> None:
 def test_what_is_handed_in_becomes_strings_that_need_no_consent() -> None:
     with own_code.consent_ends():
         network = trained()
-        given = settings_of({"model": network, "data": (IMAGES, LABELS), "trials": None})
+        given = to_settings({"model": network, "data": (IMAGES, LABELS), "trials": None})
         assert given.keys() == {"model", "weights", "data"}
         assert given["weights"] == given["model"]
-        assert settings_of({"model": maker(16)}).keys() == {"model"}  # is trained
-        typed = settings_of({"model": network, "weights": "w.pt"})
+        assert to_settings({"model": maker(16)}).keys() == {"model"}  # is trained
+        typed = to_settings({"model": network, "weights": "w.pt"})
         assert typed["weights"] == "w.pt"
-        importable = settings_of({"model": "net.py:make", "teacher": nn.Identity})
+        importable = to_settings({"model": "net.py:make", "teacher": nn.Identity})
         assert importable["teacher"] == "torch.nn.modules.linear:Identity"
         assert all(map(own_code.is_allowed, importable.values()))
 
 
 def test_recipes_to_start_from_may_be_recipes() -> None:
     recipe = st.Recipe.from_dict({"prune": "l1"})
-    given = settings_of({"start": [recipe, {"student": {"model": nn.Identity}}]})
+    given = to_settings({"start": [recipe, {"student": {"model": nn.Identity}}]})
     assert given["start"][0] == recipe.to_dict()
     assert given["start"][1]["student"]["model"] == "torch.nn.modules.linear:Identity"
-    assert settings_of({"start": "auto"}) == {"start": "auto"}
+    assert to_settings({"start": "auto"}) == {"start": "auto"}
 
 
 def test_what_a_run_suggests_next_can_be_done_with_objects(run: st.Run, tmp_path: Path) -> None:

@@ -32,14 +32,14 @@ SUMS = "sums.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
-def summed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def with_sums(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return files together with one that holds the SHA-256 of each."""
     sums = {name: sha256_bytes(data) for name, data in files.items()}
     return {**files, SUMS: to_json(sums)}
 
 
-def read_summed(folder: Path) -> dict[str, bytes]:
-    """Return the files in a folder that `summed` made, without the one that holds the hashes.
+def read_with_sums(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder that `with_sums` made, without the one that holds the hashes.
 
     Raises:
         RunError: a file is missing, or is not what was written.
@@ -56,7 +56,7 @@ def read_summed(folder: Path) -> dict[str, bytes]:
 
 
 @dataclass(frozen=True)
-class StageStore:
+class CheckpointStore:
     """The stages of one run. Anyone may read; only the run's one writer may add.
 
     Attributes:
@@ -73,7 +73,7 @@ class StageStore:
             return None
         folder = self.path / key
         try:
-            return read_summed(folder)
+            return read_with_sums(folder)
         except RunError:
             return None
 
@@ -110,7 +110,7 @@ class StageStore:
 
     def _write(self, key: str, files: Mapping[str, bytes]) -> None:
         folder = self.path / key
-        content = summed(files)
+        content = with_sums(files)
         if not publish_folder(folder, content) and self.fetch(key) is None:
             discard(folder)
             publish_folder(folder, content)

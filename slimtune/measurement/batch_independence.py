@@ -12,7 +12,7 @@ from slimtune.measurement.runtime import predict
 IMAGES = 8
 
 
-def check_alone(
+def check_batch_independence(
     file: Path | bytes,
     images: np.ndarray,
     *,

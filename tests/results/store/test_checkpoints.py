@@ -4,7 +4,7 @@ import time
 import pytest
 
 from slimtune.errors import DiskFullError, RunError
-from slimtune.results.store.stage_cache import SUMS, StageStore
+from slimtune.results.store.checkpoints import SUMS, CheckpointStore
 
 A, B, C = (letter * 64 for letter in "abc")
 FILES = {"stage.json": b"{}", "model.safetensors": b"w" * 1000}
@@ -12,7 +12,7 @@ FILES = {"stage.json": b"{}", "model.safetensors": b"w" * 1000}
 
 @pytest.fixture
 def store(tmp_path):
-    return StageStore(tmp_path / "stages", room=2**20)
+    return CheckpointStore(tmp_path / "stages", room=2**20)
 
 
 def age(store, key, seconds):
@@ -49,7 +49,7 @@ def test_a_damaged_stage_is_no_stage_and_is_made_again(store, name, damage, tmp_
 
 
 def test_what_was_unused_for_longest_makes_room(tmp_path):
-    store = StageStore(tmp_path / "stages", room=3000)
+    store = CheckpointStore(tmp_path / "stages", room=3000)
     store.add({A: FILES})
     store.add({B: FILES})
     age(store, A, 60)
@@ -62,7 +62,7 @@ def test_what_was_unused_for_longest_makes_room(tmp_path):
 
 
 def test_a_stage_larger_than_the_room_is_not_written_and_costs_no_other(tmp_path):
-    store = StageStore(tmp_path / "stages", room=3000)
+    store = CheckpointStore(tmp_path / "stages", room=3000)
     store.add({A: FILES})
     store.add({B: {"model.safetensors": b"w" * 3001}})
     assert store.keys() == [A]
@@ -83,7 +83,7 @@ def test_strangers_in_the_folder_are_left_alone(store):
     store.add({A: FILES})
     (store.path / f"{B}.tmp-1").mkdir()
     (store.path / "notes.txt").write_text("mine")
-    StageStore(store.path, room=0).add({C: {}})
+    CheckpointStore(store.path, room=0).add({C: {}})
     assert {path.name for path in store.path.iterdir()} == {f"{B}.tmp-1", "notes.txt"}
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from slimtune.errors import ExportMismatchError
-from slimtune.measurement.alone import check_alone
+from slimtune.measurement.batch_independence import check_batch_independence
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
 
@@ -27,9 +27,11 @@ def file_of(network: nn.Module) -> bytes:
 
 def test_a_file_that_looks_at_each_image_alone_passes() -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 4))
-    check_alone(file_of(network), IMAGES, mean=(0.5,), std=(0.5,), quantized=False)
+    check_batch_independence(file_of(network), IMAGES, mean=(0.5,), std=(0.5,), quantized=False)
 
 
 def test_a_file_that_compares_the_images_of_a_batch_is_refused() -> None:
     with pytest.raises(ExportMismatchError, match="one image at a time and 8 at a time disagree"):
-        check_alone(file_of(OverTheBatch()), IMAGES, mean=(0.5,), std=(0.5,), quantized=False)
+        check_batch_independence(
+            file_of(OverTheBatch()), IMAGES, mean=(0.5,), std=(0.5,), quantized=False
+        )
