@@ -9,7 +9,7 @@ from slimtune.errors import DataError, did_you_mean
 from slimtune.workload.sources.assembly import natural_images, set_apart
 from slimtune.workload.sources.decoding import SUFFIXES, EncodedImage, decode_images
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
-from slimtune.workload.sources.parts import LeftOut, assign_roles, one_name_a_part
+from slimtune.workload.sources.parts import SkippedFiles, assign_roles, one_name_a_part
 from slimtune.workload.sources.protocol import SOURCES
 from slimtune.workload.types import Dataset, Split
 
@@ -36,7 +36,7 @@ def load_folder(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
             classes, a test class that train lacks, or an image that cannot be read.
     """
     folder = _existing(argument)
-    left = LeftOut(folder)
+    left = SkippedFiles(folder)
     names = _part_names(folder, left)
     listings = {part: _listing(folder / name, left) for part, name in names.items()}
     classes = tuple(listings["train"])
@@ -68,7 +68,7 @@ def _decoded(
     return splits
 
 
-def _part_names(folder: Path, left: LeftOut) -> dict[str, str]:
+def _part_names(folder: Path, left: SkippedFiles) -> dict[str, str]:
     """Return part -> the name of its folder, train first; all else is left out."""
     entries = _entries(folder)
     names = one_name_a_part((p.name for p in entries if p.is_dir()), str(folder))
@@ -103,7 +103,7 @@ def _existing(argument: str) -> Path:
     return folder
 
 
-def _listing(split: Path, left: LeftOut) -> _Listing:
+def _listing(split: Path, left: SkippedFiles) -> _Listing:
     listing: _Listing = {}
     for path in _entries(split):
         if path.is_dir():
@@ -113,8 +113,8 @@ def _listing(split: Path, left: LeftOut) -> _Listing:
     return listing
 
 
-def _images(folder: Path, left: LeftOut) -> list[Path]:
-    images, others = [], LeftOut(folder)
+def _images(folder: Path, left: SkippedFiles) -> list[Path]:
+    images, others = [], SkippedFiles(folder)
     for path in _entries(folder):
         if path.suffix.lower() in SUFFIXES and not path.is_dir():
             images.append(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from slimtune.errors import DataError
 from slimtune.workload.sources.parts import (
     PART_WORDS,
-    LeftOut,
+    SkippedFiles,
     one_name_a_part,
     part_of,
     parts_in,
@@ -41,7 +41,7 @@ def find_shards(argument: str) -> tuple[dict[str, list[Path]], list[str]]:
         deeper = next(iter(sorted(folder.rglob("*.parquet"))), None)
         hint = f"did you mean {deeper.parent}?" if deeper else "check the path"
         raise DataError(f"folder {folder} has no .parquet files; {hint}")
-    left = LeftOut(folder)
+    left = SkippedFiles(folder)
     for path in entries:
         if path not in shards and path.name not in names.values():
             left.add(path)

@@ -16,14 +16,14 @@ from slimtune.compression.pruning.stage.surgery import find_groups, remove_chann
 from slimtune.compression.stages import Prune
 from slimtune.errors import PruningError
 
-Kept = dict[str, list[int]]
+KeptChannels = dict[str, list[int]]
 """For each layer that lost output channels, the indices that stayed, ascending."""
 
-Recover = Callable[[nn.Module, Kept, int], None]
+Recover = Callable[[nn.Module, KeptChannels, int], None]
 """Trains the network a little, in place, after the step of that number, counted from 1."""
 
 
-def recover_nothing(model: nn.Module, kept: Kept, step: int) -> None:
+def recover_nothing(model: nn.Module, kept: KeptChannels, step: int) -> None:
     """Do not train."""
 
 
@@ -34,7 +34,7 @@ def prune(
     batch: tuple[Tensor, Tensor],
     seed: int = 0,
     recover: Recover = recover_nothing,
-) -> Kept:
+) -> KeptChannels:
     """Remove the ``amount`` of channels or weights that the method scores lowest, in place.
 
     Channels are removed physically, so the network becomes smaller; weights become exactly 0.
@@ -185,7 +185,7 @@ class _Left:
         removed = set(indices)
         self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in removed]
 
-    def kept(self) -> Kept:
+    def kept(self) -> KeptChannels:
         """Return the original channels left of each layer that lost some."""
         return {
             layer: list(left)

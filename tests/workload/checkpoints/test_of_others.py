@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from slimtune.workload.checkpoints import load_weights, save_weights
-from tests.workload.checkpoint_files import network, refusal, same, saved
+from tests.workload.checkpoints.checkpoint_files import network, refusal, same, saved
 
 SAVED = {
     "tutorial": lambda sd: {"epoch": 3, "model_state_dict": sd, "optimizer_state_dict": {}},
