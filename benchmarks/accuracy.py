@@ -24,15 +24,15 @@ from measuring import head, one_thread
 from naive import train_naively
 from torch import nn
 
-from slimtune.compression.distillation import BaseDistillation, NoDistillation
+from slimtune.compression.distillation import BaseDistillation
 from slimtune.compression.network.copies import copied
 from slimtune.compression.pipeline import compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.training.lessons import Lessons
-from slimtune.compression.training.loop import network_accuracy, train_network
+from slimtune.compression.training.cached_logits import CachedLogits, without_cache
+from slimtune.compression.training.loop import Teaching, network_accuracy, train_network
 from slimtune.compression.training.precision import Precision
-from slimtune.compression.training.teaching import lessons_of
+from slimtune.compression.training.teaching import cached_logits_of
 from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.trial.process.allocator import keep_freed_memory
@@ -71,18 +71,21 @@ def by_us(
     workload: Workload, settings: Train, precision: Precision, taught: bool, views: int
 ) -> Callable[[nn.Module, int], None]:
     """Return slimtune's training; with ``views``, of one teacher whom all seeds share."""
-    lessons: Lessons | None = None
+    cached_logits: CachedLogits | None = None
     if taught and views:
-        lessons = lessons_of(workload, precision, "cpu", views, lambda _, ask: ask(), 0)
+        conditions = Conditions(seed=0, precision=precision, views=views)
+        cached_logits = cached_logits_of(workload, conditions, without_cache)
     teacher = None
-    if taught and lessons is None:
-        teacher = copied(workload.teacher or workload.baseline).requires_grad_(False)
+    if taught and cached_logits is None:
+        teacher = copied(
+            workload.teacher or workload.baseline, workload.image_shape
+        ).requires_grad_(False)
 
     def run(model: nn.Module, seed: int) -> None:
         train_network(
-            model, workload, settings, BaseDistillation() if taught else NoDistillation(),
-            teacher=teacher, generator=torch.Generator().manual_seed(seed),
-            on_epoch=lambda _: None, precision=precision, lessons=lessons,
+            model, workload, settings,
+            Teaching(BaseDistillation(), teacher, cached_logits) if taught else Teaching(),
+            generator=torch.Generator().manual_seed(seed), precision=precision,
         )  # fmt: skip
 
     return run

@@ -17,7 +17,7 @@ from table import Row, run_script
 from torch import Tensor, nn
 
 from slimtune.compression.export import trace
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.compression.network.copies import copied
 from slimtune.compression.pruning.stage.surgery import find_groups, remove_channels
 from slimtune.measurement.runtime import observe_ranges, predict
@@ -54,16 +54,12 @@ def pruned(seed: int) -> nn.Module:
 
 def ours(network: nn.Module) -> bytes:
     """Export as a trial does."""
-    return export_onnx(
+    return export_file(
         network,
-        image_shape=SHAPE,
-        mean=MEAN,
-        std=STD,
-        classes=tuple("0123456789"),
-        stored={},
+        Signature(SHAPE, MEAN, STD, tuple("0123456789")),
         calibration=np.zeros((1, 32, 32, 3), np.uint8),
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 def theirs(network: nn.Module, dynamo: bool = True) -> bytes:

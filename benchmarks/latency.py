@@ -20,7 +20,7 @@ import torch
 from table import Row, run_script
 from torch import nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.measurement.latency import measure_latency
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.search.trial.trial import ENOUGH_ROUNDS, LATENCY_SECONDS
@@ -46,16 +46,12 @@ def network(layers: int) -> bytes:
     body = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU()]
     for _ in range(layers):
         body += [nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()]
-    return export_onnx(
+    return export_file(
         nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)).eval(),
-        image_shape=SHAPE,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        classes=tuple("0123456789"),
-        stored={},
+        Signature(SHAPE, (0.5,) * 3, (0.5,) * 3, tuple("0123456789")),
         calibration=np.zeros((1, 32, 32, 3), np.uint8),
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 def tau(first: Sequence[float], second: Sequence[float]) -> float:

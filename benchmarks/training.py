@@ -28,13 +28,15 @@ from measuring import head, interleaved, one_thread, ratios, row
 from naive import train_naively
 from torch import nn
 
-from slimtune.compression.distillation import BaseDistillation, NoDistillation
+from slimtune.compression.distillation import BaseDistillation
 from slimtune.compression.network.copies import copied
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.stages import Train
-from slimtune.compression.training.loop import train_network
+from slimtune.compression.training.cached_logits import without_cache
+from slimtune.compression.training.loop import Teaching, train_network
 from slimtune.compression.training.precision import Precision, decide
-from slimtune.compression.training.teaching import lessons_of
+from slimtune.compression.training.teaching import cached_logits_of
+from slimtune.conditions import Conditions
 from slimtune.measurement.cost import count_cost
 from slimtune.search.trial.process.allocator import keep_freed_memory
 from slimtune.workload.augment import normalise
@@ -71,10 +73,9 @@ def our_epoch(
     model: nn.Module, workload: Workload, precision: Precision, **more: object
 ) -> Callable[[], object]:
     """Return one epoch of slimtune's training."""
-    distiller = more.pop("distiller", NoDistillation())
     return lambda: train_network(
-        model, workload, Train(epochs=1), distiller, **{"teacher": None, **more},
-        generator=torch.Generator().manual_seed(0), on_epoch=lambda _: None, precision=precision,
+        model, workload, Train(epochs=1), Teaching(**more),
+        generator=torch.Generator().manual_seed(0), precision=precision,
     )  # fmt: skip
 
 
@@ -107,17 +108,20 @@ def fine_tuning(workload: Workload, precision: Precision, rounds: int) -> None:
 def distillation(workload: Workload, precision: Precision, rounds: int) -> None:
     """Print the rows of training under a teacher."""
     base = {"distiller": BaseDistillation()}
-    known = lessons_of(workload, precision, "cpu", 1, lambda _, ask: ask(), 0)
+    conditions = Conditions(seed=0, precision=precision, views=1)
+    known = cached_logits_of(workload, conditions, without_cache)
 
     def first() -> object:
-        asked = lessons_of(workload, precision, "cpu", 1, lambda _, ask: ask(), 0)
-        return our_epoch(workload.baseline, workload, precision, lessons=asked, **base)()
+        asked = cached_logits_of(workload, conditions, without_cache)
+        return our_epoch(workload.baseline, workload, precision, cached_logits=asked, **base)()
 
     teacher = copied(workload.teacher or workload.baseline).requires_grad_(False)
     seconds = interleaved(
         {
             "naive": naive_epoch(workload, taught=True),
-            "known": our_epoch(workload.baseline, workload, precision, lessons=known, **base),
+            "known": our_epoch(
+                workload.baseline, workload, precision, cached_logits=known, **base
+            ),
             "first": first,
             "online": our_epoch(workload.baseline, workload, precision, teacher=teacher, **base),
         },

@@ -95,6 +95,17 @@ class Recipe:
             return gone_after(self.prune.rate, self.train.epochs)
         return self.prune.amount
 
+    @property
+    def _is_fine_tuned_float(self) -> bool:
+        """Whether the baseline is fine-tuned and then quantized, and nothing else is done.
+
+        No other word of `describe` tells that a network is trained before it is quantized.
+        """
+        quantized = self.quantize.bits < 32 and not self.quantize.trains
+        changed = self.prune is not None or self.distill.needs_teacher
+        own = self.student.model == BASELINE
+        return quantized and own and not changed and self.train.epochs > 0
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; `from_dict` reads it back to an equal recipe."""
         return {
@@ -165,6 +176,8 @@ class Recipe:
                 ``"fpgm 50% (-74% MACs)"``. What was asked for is rounded, layer by layer.
         """
         words = [] if self.student.model == BASELINE else [self.student.model]
+        if self._is_fine_tuned_float:
+            words.append("fine-tuned")
         if self.prune is not None:
             words.append(f"{PRUNING.name_of(self.prune.method)}{_amount_words(self, removed)}")
         if not isinstance(self.quantize, NoQuantization):

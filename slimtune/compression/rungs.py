@@ -1,4 +1,8 @@
-"""Where a trial can be looked at on its way, and what of it is known there."""
+"""Rungs, as in successive halving: where a trial can be compared with others and stopped early.
+
+Jamieson, Talwalkar, AISTATS 2016, arXiv:1502.07943; Li et al., "A System for Massively Parallel
+Hyperparameter Tuning" (ASHA), MLSys 2020, arXiv:1810.05934.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -14,25 +18,24 @@ from slimtune.compression.quantization.fake_quantizers.baking import as_in_file
 from slimtune.compression.quantization.fake_quantizers.own_forward import prepared
 from slimtune.compression.quantization.protocol import Quantizer
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training.loop import Epoch, network_accuracy
+from slimtune.compression.training.loop import network_accuracy
 from slimtune.workload.types import Workload
 
 PREVIEW = "preview"
-"""The stage in which what would come out is made before any training, for whoever looks on."""
+"""What is reported while the file is made that the recipe would give without any training."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A place that a trial has come to, with training still ahead of it.
+    """The end of an epoch at which a trial can be judged, with training still ahead of it.
 
     Attributes:
-        name: a stage's name at its end, such as ``"fine-tune"``; within a stage with the epoch
-            and how many there are, ``"fine-tune 2/8"``, for a learning rate that falls makes
-            two epochs of the same number two different things. Only trials at rungs of one
-            name can be compared.
+        name: the stage's name at its end, such as ``"fine-tune"``; within a stage also the epoch
+            and the number of epochs, ``"fine-tune 2/8"``, because the learning rate falls with
+            the share of epochs done. Only trials at rungs of one name can be compared.
         accuracy: of the network as it is, on the validation split, 0..1.
-        at_least: the same with the weights rounded as they will be, but without what a
-            quantizer does to make up for it; ``accuracy`` if nothing is left to be rounded.
+        at_least: the accuracy with the weights rounded as in the file, but without the training
+            or fitting by which a quantizer makes up for it; ``accuracy`` if rounding is done.
         epochs: of training so far, in all stages.
         left: epochs still to come, at least 1.
     """
@@ -45,33 +48,47 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who looks on while a recipe is carried out.
+class Monitor:
+    """Callbacks by which a caller watches a recipe being carried out.
 
     Attributes:
-        foresee: before any training, given what the recipe would make if training did nothing
-            (a `Compressed`), and whether the structure is certain to be the one that comes out.
-        reach: called at each rung.
+        on_preview: called before any training with the `Compressed` that the recipe would make
+            if training did nothing, and whether the final structure is certain to be the same.
+        on_rung: called at each rung.
     """
 
-    foresee: Callable[[Any, bool], None]
-    reach: Callable[[Rung], None]
+    on_preview: Callable[[Any, bool], None]
+    on_rung: Callable[[Rung], None]
 
 
-def rung_at(recipe: Recipe, stage: str, epoch: Epoch, epochs: int, before: int) -> Rung | None:
-    """Return the rung at the end of an epoch, or None if it is none.
+@dataclass(frozen=True)
+class Place:
+    """The end of an epoch, in a recipe.
+
+    Attributes:
+        stage: as it is reported, such as ``"recover 1"``.
+        epoch: of the stage, counted from 1.
+        epochs: of the stage, in all.
+        before: epochs of the stages before it.
+    """
+
+    stage: str
+    epoch: int
+    epochs: int
+    before: int = 0
+
+
+def rung_at(recipe: Recipe, place: Place, accuracy: float) -> Rung | None:
+    """Return the rung at the end of an epoch; None if it is no rung or the last epoch of all.
 
     Args:
         recipe: being carried out.
-        stage: as it is reported.
-        epoch: of the stage.
-        epochs: of the stage, in all.
-        before: epochs of the stages before.
+        place: the epoch.
+        accuracy: of the network there, on the validation split, 0..1.
     """
-    done = before + epoch.epoch
+    done = place.before + place.epoch
     left = total_epochs(recipe) - done
-    name = rung_name(recipe, stage, epoch.epoch, epochs)
-    accuracy = epoch.validation_accuracy
+    name = rung_name(recipe, place)
     return Rung(name, accuracy, accuracy, done, left) if name and left > 0 else None
 
 
@@ -80,19 +97,18 @@ def is_rung(epoch: int, epochs: int) -> bool:
     return epoch == epochs or epoch & (epoch - 1) == 0
 
 
-def rung_name(recipe: Recipe, stage: str, epoch: int, epochs: int) -> str:
+def rung_name(recipe: Recipe, place: Place) -> str:
     """Return the name of the rung at the end of an epoch; empty if there is none.
 
-    Where channels go while a network is trained, or its weights are quantized already, it is
-    told apart from others. The training that comes before pruning has no rungs: how good the
-    whole network is says nothing of the pruned one.
+    A fine-tune that removes channels, or that has quantized weights already, has a name of its
+    own. Training before pruning has no rungs: the accuracy of the unpruned network tells nothing
+    about the pruned one.
 
     Args:
         recipe: being carried out.
-        stage: as it is reported, such as ``"recover 1"``.
-        epoch: counted from 1.
-        epochs: of the stage.
+        place: the epoch.
     """
+    stage, epoch, epochs = place.stage, place.epoch, place.epochs
     if stage == "sparsify" or not is_rung(epoch, epochs):
         return ""
     name = stage
@@ -105,20 +121,22 @@ def rung_name(recipe: Recipe, stage: str, epoch: int, epochs: int) -> str:
     return name if epoch == epochs else f"{name} {epoch}/{epochs}"
 
 
-def comes_late(recipe: Recipe) -> bool:
-    """Return whether the structure is settled by training, not by surgery before it."""
+def is_settled_by_training(recipe: Recipe) -> bool:
+    """Return whether the final structure is known only after some training."""
     prune = recipe.prune
     sparse = prune is not None and prune.method.sparsity_epochs > 0
     return recipe.order == "spq" or recipe.softly or recipe.in_steps or sparse
 
 
 def is_certain(recipe: Recipe) -> bool:
-    """Return whether training has no say in how many channels or weights stay where."""
-    return not comes_late(recipe) or recipe.prune is None or recipe.prune.scope == "local"
+    """Return whether it is known before training how many channels or weights each layer keeps."""
+    return (
+        not is_settled_by_training(recipe) or recipe.prune is None or recipe.prune.scope == "local"
+    )
 
 
-def untrained(recipe: Recipe) -> Recipe:
-    """Return a recipe that makes a file of the same structure at once, without any training."""
+def without_training(recipe: Recipe) -> Recipe:
+    """Return a recipe for a file of the same structure that trains nothing."""
     prune = recipe.prune and dataclasses.replace(
         recipe.prune, schedule="one_shot", amount=recipe.amount
     )
@@ -132,7 +150,7 @@ def untrained(recipe: Recipe) -> Recipe:
 
 
 def rounds_later(recipe: Recipe, stage: str) -> bool:
-    """Return whether weights are still to be rounded so far that accuracy may suffer."""
+    """Return whether weights will still be rounded to fewer than 8 bits after a stage."""
     quantize = recipe.quantize
     few = quantize.bits < 8 or bool(getattr(quantize, "stage_bits", ""))
     return few and stage != "quantize" and recipe.order != "spq"
@@ -145,7 +163,7 @@ def rounded_accuracy(
 
     Args:
         model: in eval mode, without fake quantizers; not modified.
-        quantizer: rounds.
+        quantizer: rounds the weights.
         images: normalised calibration images, on the model's device.
         workload: gives the validation split.
     """
@@ -160,8 +178,8 @@ def total_epochs(recipe: Recipe) -> int:
 
 
 @contextmanager
-def randomness_kept(device: str) -> Iterator[None]:
-    """Put torch's random generators back as they were, so that nothing after can tell."""
+def restored_randomness(device: str) -> Iterator[None]:
+    """Restore torch's random generators at the end: later draws do not depend on the block."""
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         yield

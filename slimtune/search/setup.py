@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from slimtune.compression.calibration import calibration_batch
-from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.network.admission import IMAGES, check_network
-from slimtune.compression.training.loop import Epoch, train_network
+from slimtune.compression.training.loop import Epoch, Hooks, Teaching, train_network
 from slimtune.errors import ConfigError, ModelError, NonFiniteError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.integrity import check_stored_network
@@ -186,10 +185,9 @@ def train_baseline(
             workload.baseline,
             workload,
             config.baseline.train(),
-            NoDistillation(),
-            teacher=None,
+            Teaching(),
             generator=torch.Generator().manual_seed(config.seed),
-            on_epoch=on_epoch,
+            hooks=Hooks(on_epoch=on_epoch),
         )
     except NonFiniteError as error:
         name = workload.architecture.name

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
 from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.quantization import QUANTIZATION
@@ -190,7 +188,8 @@ class Space:
                 if key in METHODS.get(stage, {}):
                     _restrict_one(rows[0], stage, key, value, listed=listed)
                     continue
-                _restrict(*rows, stage, key, partial(parse_domain, value, listed=listed))
+                parse = partial(parse_domain, value, listed=listed)
+                _restrict(*rows, stage=stage, key=key, parse=parse)
         pruning = stages["prune"]
         amounts = pruning["amount"] != STAGES["prune"]["amount"]
         if amounts and pruning["schedule"].ends() == ("per_epoch",):
@@ -322,7 +321,8 @@ def _restrict_one(
         if key == "method":
             raise ConfigError(f"{where}.method: is {method} already; leave it out")
         try:
-            _restrict(own, {}, stage, key, partial(parse_domain, value, listed=listed))
+            parse = partial(parse_domain, value, listed=listed)
+            _restrict(own, {}, stage=stage, key=key, parse=parse)
         except ConfigError as error:
             message = str(error).removeprefix(f"space.{stage}.{key}")
             raise ConfigError(f"{where}.{key}{message}") from None
@@ -332,6 +332,7 @@ def _restrict_one(
 def _restrict(
     methods: dict[str, Any],
     row: dict[str, Domain],
+    *,
     stage: str,
     key: str,
     parse: Callable[[Domain | None], Domain],
@@ -374,7 +375,7 @@ def _shared_out(wanted: Mapping[str, Domain], stage: str, method: str, key: str)
 def _takes(stage: str, method: str, key: str, value: Any) -> bool:
     try:
         _REGISTRIES[stage][method](**{key: value})
-    except (ValidationError, ValueError):
+    except ValueError:  # pydantic's own is one
         return False
     return True
 

@@ -110,9 +110,9 @@ class Workload:
             where the source sets it apart.
         notes: of the dataset, to be told to the user.
         normalised_by: who says mean and std, as of `Dataset`.
-        whole_groups: why groups of channels of other students must stay whole, by the student's
-            model and weights, then by the group's name. Filled in before the first trial, so
-            that no trial needs to find it out; the baseline keeps its own.
+        unprunable_groups: why groups of channels of other students cannot be cut, by the
+            student's model and weights, then by the group's name. The search fills it before
+            the first trial, so that no trial has to find out; the baseline remembers its own.
     """
 
     dataset: str
@@ -129,7 +129,7 @@ class Workload:
     validation_source: str = "train"
     notes: tuple[str, ...] = ()
     normalised_by: str = "default"
-    whole_groups: dict[tuple[str, str | None], dict[str, str]] = field(default_factory=dict)
+    unprunable_groups: dict[tuple[str, str | None], dict[str, str]] = field(default_factory=dict)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -17,8 +17,8 @@ from slimtune.compression.distillation import FeatureMse, MutualLearning
 from slimtune.compression.distillation.protocol import Batch
 from slimtune.compression.pipeline import (
     Compressed,
-    Progress,
     Report,
+    StudentState,
     compress,
 )
 from slimtune.compression.pruning import L1
@@ -136,9 +136,9 @@ def test_a_saved_stage_goes_on_to_the_same_file(digits: Workload) -> None:
         "distill": "base",
         "train": {"epochs": 1, "batch_size": 256},
     }
-    saved: list[Progress] = []
+    saved: list[StudentState] = []
 
-    def keep(progress: Progress) -> None:
+    def keep(progress: StudentState) -> None:
         saved.append(replace(progress, model=copy.deepcopy(progress.model)))
 
     whole = made(digits, recipe, keep=keep)
@@ -293,7 +293,7 @@ def test_a_students_layout_in_memory_moves_no_bit(digits: Workload) -> None:
         "quantize": {"method": "apot", "epochs": 0},
         "train": {"epochs": 1, "batch_size": 512},
     }
-    saved: list[Progress] = []
+    saved: list[StudentState] = []
     whole = made(
         digits, recipe, keep=lambda at: saved.append(replace(at, model=copy.deepcopy(at.model)))
     )

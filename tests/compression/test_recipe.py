@@ -231,6 +231,26 @@ def test_a_pipeline_is_described_in_the_order_it_runs() -> None:
     assert Recipe.from_dict(mixed).describe() == "gpfq 8-4-2b"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"quantize": "int8_static"}, "fine-tuned → int8_static"),
+        ({"quantize": "float16", "train": {"epochs": 1}}, "fine-tuned → float16"),
+        ({"quantize": "rtn", "train": {"mixup": 0.2}}, "fine-tuned → rtn 4b → mixup 0.2"),
+        ({"quantize": "int8_static", "train": {"epochs": 0}}, "int8_static"),
+        ({"quantize": "int8_static", "prune": "l1"}, "l1 50% → int8_static"),
+        ({"quantize": "int8_static", "distill": "dist"}, "int8_static → KD dist T=4"),
+        ({"quantize": "int8_static", "student": "resnet8"}, "resnet8 → int8_static"),
+        ({"quantize": "lsq"}, "lsq 4b"),
+        ({}, "fine-tuned"),
+    ],
+)
+def test_a_fine_tune_that_no_other_word_tells_of_is_named(
+    recipe: dict[str, Any], words: str
+) -> None:
+    assert Recipe.from_dict(recipe).describe() == words
+
+
 def test_a_stage_built_in_python_is_checked_too() -> None:
     with pytest.raises(ValueError):
         Prune(method=PRUNING["l1"](), amount=2)

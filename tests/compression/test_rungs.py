@@ -8,17 +8,18 @@ from slimtune.compression.pipeline import Compressed, compress
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.rungs import (
+    Monitor,
+    Place,
     Rung,
-    Watch,
-    comes_late,
     is_certain,
     is_rung,
-    randomness_kept,
+    is_settled_by_training,
+    restored_randomness,
     rounded_accuracy,
     rounds_later,
     rung_name,
     total_epochs,
-    untrained,
+    without_training,
 )
 from slimtune.conditions import Conditions
 from slimtune.measurement.runtime import observe_ranges
@@ -40,13 +41,13 @@ class Watcher:
 
     def made(self, workload: Workload, recipe: dict[str, Any], **more: Any) -> Compressed:
         torch.set_num_threads(1)
-        watch = Watch(lambda made, certain: self.foreseen.append((made, certain)), self._reach)
+        monitor = Monitor(lambda made, certain: self.foreseen.append((made, certain)), self._reach)
         return compress(
             workload,
             Recipe.from_dict(recipe),
             Conditions(seed=5),
             observe=observe_ranges,
-            watch=watch,
+            monitor=monitor,
             **more,
         )
 
@@ -79,7 +80,7 @@ def test_rungs_are_the_powers_of_two_and_the_end() -> None:
 def test_a_rung_tells_apart_what_cannot_be_compared(
     recipe: dict[str, Any], stage: str, epoch: int, name: str
 ) -> None:
-    assert rung_name(Recipe.from_dict(recipe), stage, epoch, 4) == name
+    assert rung_name(Recipe.from_dict(recipe), Place(stage, epoch, 4)) == name
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_structure_that_training_settles_is_certain_if_each_layers_count_is(
     prune: dict[str, Any], late: bool, certain: bool
 ) -> None:
     recipe = Recipe.from_dict({"prune": prune})
-    assert (comes_late(recipe), is_certain(recipe)) == (late, certain)
+    assert (is_settled_by_training(recipe), is_certain(recipe)) == (late, certain)
 
 
 def test_all_epochs_count_those_before_pruning_and_between_its_steps_too() -> None:
@@ -215,7 +216,7 @@ def test_looking_at_rounded_weights_leaves_the_network_alone(digits: Workload) -
 
 def test_an_untrained_recipe_has_the_same_bits_and_prunes_at_once() -> None:
     prune = {"method": "bn_scale", "schedule": "soft"}
-    quick = untrained(
+    quick = without_training(
         Recipe.from_dict({"prune": prune, "quantize": {"method": "gpfq", "bits": 3}})
     )
     assert quick.prune is not None and quick.prune.schedule == "one_shot"
@@ -224,7 +225,7 @@ def test_an_untrained_recipe_has_the_same_bits_and_prunes_at_once() -> None:
 
 def test_randomness_goes_on_as_if_nothing_had_been_drawn() -> None:
     torch.manual_seed(3)
-    with randomness_kept("cpu"):
+    with restored_randomness("cpu"):
         torch.rand(5)
     drawn = torch.rand(2)
     torch.manual_seed(3)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.errors import DataError
 from slimtune.measurement.latency import (
     PROBE_TOLERANCE,
@@ -30,16 +30,12 @@ def file(width: int) -> bytes:
         nn.Flatten(),
         nn.Linear(8, 2),
     )
-    return export_onnx(
+    return export_file(
         model,
-        image_shape=SHAPE,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        classes=("a", "b"),
-        stored={},
+        Signature(SHAPE, (0.5,) * 3, (0.5,) * 3, ("a", "b")),
         calibration=np.zeros((1, 16, 16, 3), np.uint8),
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 def known(machine: SimulatedMachine) -> FullSpeed:

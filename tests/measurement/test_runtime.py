@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.errors import DataError, ModelError
 from slimtune.measurement.runtime import observe_ranges, open_session, predict, takes_pixels
 
@@ -40,16 +40,12 @@ def foreign_file(model: nn.Module, batch: int | None) -> bytes:
 
 @pytest.fixture(scope="module")
 def our_file() -> bytes:
-    return export_onnx(
+    return export_file(
         network(),
-        image_shape=(3, 6, 5),
-        mean=MEAN,
-        std=STD,
-        classes=list("abcde"),
-        stored={},
+        Signature((3, 6, 5), MEAN, STD, list("abcde")),
         calibration=IMAGES,
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 @pytest.mark.parametrize("batch", [1, 3, 250])

@@ -17,7 +17,7 @@ from slimtune.workload.datasets import load_dataset
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build
-from tests.workload.checkpoint_files import network, refusal, same, saved
+from tests.workload.checkpoints.checkpoint_files import network, refusal, same, saved
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 THIRD_PARTY = [

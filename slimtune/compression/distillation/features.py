@@ -65,9 +65,9 @@ class LevelFollower:
     def following(self, student: nn.Module, teacher: nn.Module) -> Iterator[None]:
         """Keep the maps of each forward pass of both networks for the time of the context."""
         taps = [
-            (key, network, getattr(point, of))
+            (key, network, getattr(point, side))
             for i, point in enumerate(self._points)
-            for key, network, of in (
+            for key, network, side in (
                 (("ours", i), student, "student"),
                 (("theirs", i), teacher, "teacher"),
             )
@@ -119,7 +119,9 @@ def follow_levels(
     lists = kept if _layers(student) == _layers(teacher) else {}
     points = [(spans[0][0].first, spans[0][1].first)]
     points += [(ours.last, theirs.last) for ours, theirs in spans]
-    pairs = [_pair(ours, theirs, features, lists, example) for ours, theirs in points]
+    pairs = [
+        _pair(ours, theirs, features, kept=lists, device=example.device) for ours, theirs in points
+    ]
     follower = LevelFollower(pairs)
     with follower.following(student, teacher):
         yield follower
@@ -168,8 +170,9 @@ def _pair(
     ours: Tap,
     theirs: Tap,
     features: Features,
+    *,
     kept: Mapping[str, Sequence[int]],
-    example: Tensor,
+    device: torch.device,
 ) -> _Pair:
     """Pair two maps and, for ``"channels"``, make their channels agree.
 
@@ -177,15 +180,15 @@ def _pair(
     """
     if features == "maps":
         return _Pair(ours, theirs, _as_it_is, _as_it_is)
-    stayed = kept.get(ours.producer, ())
+    indices = kept.get(ours.producer, ())
     whole = ours.producer == theirs.producer and theirs.channels == theirs.producer_channels
-    if whole and stayed and len(stayed) == ours.channels and max(stayed) < theirs.channels:
-        indices = torch.tensor(list(stayed), device=example.device)
-        return _Pair(ours, theirs, _as_it_is, lambda maps: maps.index_select(1, indices))
+    if whole and indices and len(indices) == ours.channels and max(indices) < theirs.channels:
+        selected = torch.tensor(list(indices), device=device)
+        return _Pair(ours, theirs, _as_it_is, lambda maps: maps.index_select(1, selected))
     if ours.channels == theirs.channels:
         return _Pair(ours, theirs, _as_it_is, _as_it_is)
     adapter = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return _Pair(ours, theirs, adapter.to(example.device), _as_it_is)
+    return _Pair(ours, theirs, adapter.to(device), _as_it_is)
 
 
 def _as_it_is(maps: Tensor) -> Tensor:

@@ -144,12 +144,15 @@ def _agreed(
 ) -> dict[str, Range]:
     """Return the ranges that all readers of a value learned, those behind movers included."""
     readers, agreed = graph.readers(), dict[str, Range]()
-    # From the end, so that what readers behind a pooling or a reshape agreed on is known.
+    # Backwards: the readers of a pooling or a reshape must agree before it can pass that on.
     for writer in reversed(graph.nodes):
         name = writer.output[0]
-        wanted = {_wanted(node, name, stored, learned, agreed) for node in readers.get(name, [])}
-        if name in values and len(wanted) == 1 and None not in wanted:
-            (low, high), limit = wanted.pop() or (0.0, 0.0), np.inf
+        ranges = {
+            _range_for(node, name, stored=stored, learned=learned, agreed=agreed)
+            for node in readers.get(name, [])
+        }
+        if name in values and len(ranges) == 1 and None not in ranges:
+            (low, high), limit = ranges.pop() or (0.0, 0.0), np.inf
             if is_relu(writer, graph):  # nothing is below 0 there, nor above the cut of a ReLU6
                 low = 0.0
                 if writer.op_type == "Clip" and len(writer.input) > 2:
@@ -158,13 +161,15 @@ def _agreed(
     return agreed
 
 
-def _wanted(
+def _range_for(
     reader: NodeProto,
     name: str,
+    *,
     stored: Mapping[str, StoredWeight],
     learned: Mapping[str, Range],
     agreed: Mapping[str, Range],
 ) -> Range | None:
+    """Return the range that a node which reads the value ``name`` learned; None if it has none."""
     if _moves_values(reader, stored):
         return agreed.get(reader.output[0])
     if _is_layer(reader, stored) and reader.input[0] == name:

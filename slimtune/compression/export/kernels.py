@@ -9,7 +9,7 @@ from onnx import NodeProto, TensorProto, helper
 from slimtune.compression.export.graph import Graph, attributes
 from slimtune.compression.export.storage import Numbers, write_numbers
 from slimtune.compression.export.weights import is_selection
-from slimtune.compression.left_out import LeftOut
+from slimtune.compression.float_weights import FloatWeights
 from slimtune.compression.quantization.protocol import StoredWeight
 
 _FEWEST = 64
@@ -70,13 +70,13 @@ def store_floats(
     return Graph([*nodes, *_renamed(graph, renamed)], constants, graph.opset)
 
 
-def left_float(
+def weights_in_float(
     graph: Graph,
     stored: Mapping[str, StoredWeight],
     halves: Mapping[str, np.ndarray],
     parameters: Mapping[str, int],
-) -> LeftOut:
-    """Return what `store_floats` will write as float32, of the weights that the file has.
+) -> FloatWeights:
+    """Return the weights that `store_floats` will write as float32.
 
     Args:
         graph: as for `store_floats`.
@@ -85,17 +85,17 @@ def left_float(
         parameters: sizes of the network's parameters of two or more axes, by name. Constants that
             an exporter made of a parameter, under another name, count as well.
     """
-    taken = {name: weight.integers.size for name, weight in stored.items()}
-    taken |= {name: half.size for name, half in halves.items()}
+    smaller = {name: weight.integers.size for name, weight in stored.items()}
+    smaller |= {name: half.size for name, half in halves.items()}
     read = {name for node in graph.nodes for name in node.input} & graph.constants.keys()
-    left_float: dict[str, int] = {}
-    for name in sorted(read - taken.keys()):
+    in_float: dict[str, int] = {}
+    for name in sorted(read - smaller.keys()):
         value = graph.constants[name]
         matrix = value.size >= _FEWEST and sum(length > 1 for length in value.shape) > 1
         parameter = name in parameters and value.size == parameters[name]
         if value.dtype == np.float32 and (parameter or matrix) and not is_selection(value):
-            left_float[name] = value.size
-    return LeftOut(left_float, sum(left_float.values()) + sum(taken.values()))
+            in_float[name] = value.size
+    return FloatWeights(in_float, sum(in_float.values()) + sum(smaller.values()))
 
 
 def insert_dynamic(graph: Graph, stored: Mapping[str, StoredWeight]) -> Graph:

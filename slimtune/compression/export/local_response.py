@@ -1,5 +1,6 @@
 """Local response normalisation as the one operator that ONNX has for it."""
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,14 @@ def replace_local_responses(network: nn.Module) -> nn.Module:
     return network
 
 
+@dataclass(frozen=True)
+class _Settings:
+    size: int
+    alpha: float
+    beta: float
+    k: float
+
+
 class OneOperator(nn.Module):
     """Computes what an `nn.LocalResponseNorm` does.
 
@@ -29,23 +38,23 @@ class OneOperator(nn.Module):
 
     def __init__(self, norm: nn.LocalResponseNorm) -> None:
         super().__init__()
-        self.size, self.alpha = int(norm.size), float(norm.alpha)
-        self.beta, self.k = float(norm.beta), float(norm.k)
+        self.settings = _Settings(norm.size, float(norm.alpha), float(norm.beta), float(norm.k))
         self.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, height, width) to the same shape."""
-        result: Tensor = _LocalResponse.apply(x, self.size, self.alpha, self.beta, self.k)  # type: ignore[no-untyped-call]
+        result: Tensor = _LocalResponse.apply(x, self.settings)  # type: ignore[no-untyped-call]
         return result
 
 
 class _LocalResponse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-        return nn.functional.local_response_norm(x, size, alpha, beta, k)
+    def forward(ctx: Any, x: Tensor, settings: _Settings) -> Tensor:
+        return nn.functional.local_response_norm(x, **asdict(settings))
 
     @staticmethod
-    def symbolic(g: Any, x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
+    def symbolic(g: Any, x: Any, settings: _Settings) -> Any:
         """Return the node that torch's TorchScript exporter writes."""
-        node = g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
+        attributes = {"alpha_f": settings.alpha, "beta_f": settings.beta, "bias_f": settings.k}
+        node = g.op("LRN", x, size_i=settings.size, **attributes)
         return node.setType(x.type())

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -23,8 +22,8 @@ from slimtune.compression.export.grids import clipped_inputs, fit_grids, values_
 from slimtune.compression.export.kernels import (
     half_weights,
     insert_dynamic,
-    left_float,
     store_floats,
+    weights_in_float,
 )
 from slimtune.compression.export.padding import write_pads
 from slimtune.compression.export.qdq import insert_qdq
@@ -36,8 +35,8 @@ from slimtune.compression.export.weights import (
     kernel_weights,
     other_weights,
 )
-from slimtune.compression.left_out import LeftOut
-from slimtune.compression.quantization.protocol import Activations, StoredWeight
+from slimtune.compression.float_weights import FloatWeights
+from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
 from slimtune.errors import ModelError, TrialError
 
 SCHEMA = 1
@@ -53,32 +52,74 @@ class Exported:
     Attributes:
         onnx: its bytes.
         weight_bits: bits of each weight that it holds as integers, by qualified name.
-        left_out: the weights that it holds in float32.
+        float_weights: the weights that it holds in float32.
         runtime: the oldest ONNX Runtime that loads it, such as ``"1.15"``.
     """
 
     onnx: bytes
     weight_bits: dict[str, int]
-    left_out: LeftOut
+    float_weights: FloatWeights
     runtime: str
 
 
-def export_onnx(model: nn.Module, **settings: Any) -> bytes:
-    """Return the bytes that `export_file` makes, whose arguments it takes."""
-    return export_file(model, **settings).onnx
+@dataclass(frozen=True)
+class Signature:
+    """What a file takes and gives.
+
+    Attributes:
+        image_shape: (channels, height, width).
+        mean: per channel, of pixels scaled to 0..1.
+        std: per channel, of pixels scaled to 0..1, above 0.
+        classes: one name a logit.
+    """
+
+    image_shape: tuple[int, int, int]
+    mean: Sequence[float]
+    std: Sequence[float]
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How a file stores weights and computes.
+
+    Attributes:
+        stored: integers of weights, by qualified name; the network has the same values. Other
+            weights stay float.
+        activations: how the file computes, see `Quantizer.activations`.
+        ranges: learned (low, high) of the input of layers, by the name of their weight.
+        float_bits: 16 stores in half precision the float weights that are half precision numbers
+            exactly; they are computed in float32.
+    """
+
+    stored: Mapping[str, StoredWeight] = field(default_factory=dict)
+    activations: Activations = "float"
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    float_bits: int = 32
+
+    @classmethod
+    def of(
+        cls, quantizer: Quantizer, network: nn.Module, stored: Mapping[str, StoredWeight]
+    ) -> "NumberFormat":
+        """Return the format that a quantizer asks for.
+
+        Args:
+            quantizer: the recipe's.
+            network: what it prepared, trained.
+            stored: the integers of its weights.
+        """
+        float_bits = 16 if quantizer.bits == 16 else 32
+        return cls(stored, quantizer.activations, quantizer.ranges(network), float_bits)
+
+
+FLOAT32 = NumberFormat()
 
 
 def export_file(
     model: nn.Module,
+    signature: Signature,
+    numbers: NumberFormat = FLOAT32,
     *,
-    image_shape: tuple[int, int, int],
-    mean: Sequence[float],
-    std: Sequence[float],
-    classes: Sequence[str],
-    stored: Mapping[str, StoredWeight],
-    activations: Activations = "float",
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    float_bits: int = 32,
     calibration: np.ndarray,
     observe: Observe,
 ) -> Exported:
@@ -91,62 +132,62 @@ def export_file(
     Args:
         model: maps normalised float32 images to logits; used in eval mode and not modified.
             Fake quantizers must have been taken out, so that parameters have their own names.
-        image_shape: (channels, height, width).
-        mean: per channel, of pixels scaled to 0..1.
-        std: per channel, of pixels scaled to 0..1, above 0.
-        classes: one name a logit.
-        stored: integers of weights, by qualified name; ``model`` has the same values. Others
-            stay float.
-        activations: how the file computes, see `Quantizer.activations`.
-        ranges: learned (low, high) of the input of layers, by the name of their weight.
-        float_bits: 16 stores float weights in half precision, those of ``model`` that are half
-            precision numbers exactly; computed in float32.
+        signature: of the file.
+        numbers: how it stores weights and computes.
         calibration: uint8 (n, height, width, channels); sets the ranges of static activations,
-            and is not looked at otherwise.
+            and is not used otherwise.
         observe: runs a float file on the calibration images.
 
     Raises:
         ModelError: the network has another number of outputs than there are class names.
         TrialError: the network or its quantization cannot be written as ONNX.
     """
+    image_shape, classes = signature.image_shape, signature.classes
     traced = trace(model, image_shape)
     _check_classes(traced, classes)
     graph = open_graph(traced)
     carry_out(graph, traced)
     write_pads(graph)
-    integers = kernel_weights(graph, stored)
-    stored = {**other_weights(graph, stored), **integers}
-    halves = half_weights(graph) if float_bits == 16 else {}
+    integers = kernel_weights(graph, numbers.stored)
+    stored = {**other_weights(graph, numbers.stored), **integers}
+    halves = half_weights(graph) if numbers.float_bits == 16 else {}
     factors = fold_batch_norms(graph)
     stored = fold_into_scales(stored, factors)
     integers = {name: stored[name] for name in integers}
-    prepend_normalisation(graph, mean, std)
+    prepend_normalisation(graph, signature.mean, signature.std)
     graph.constants |= {name: weight.dequantized() for name, weight in stored.items()}
-    if activations == "static" and integers:
-        # Ranges are observed with the weights that the file will have.
+    if numbers.activations == "static" and integers:
+        # Ranges are observed with the weights that the file will have: rounded ones.
         names = values_on_grids(graph, integers, float_values(graph, image_shape, len(classes)))
         float_file = to_model(graph, image_shape, len(classes), names).SerializeToString()
-        seen = observe(float_file, calibration, names)
-        graph = _on_grids(graph, integers, seen, ranges or {})
-    elif activations == "dynamic":
+        observed = observe(float_file, calibration, names)
+        graph = _on_grids(graph, integers, observed, numbers.ranges)
+    elif numbers.activations == "dynamic":
         graph = insert_dynamic(graph, integers)
     parameters = {name: p.numel() for name, p in model.named_parameters() if p.ndim > 1}
-    left_out = left_float(graph, stored, halves, parameters)
+    float_weights = weights_in_float(graph, stored, halves, parameters)
     graph = store_floats(graph, stored, halves, factors)
-    file = _to_file(graph, image_shape, mean, std, classes)
+    file = _to_file(graph, signature)
     bits = {name: weight.bits for name, weight in stored.items()}
     content = file.SerializeToString(deterministic=True)
-    return Exported(content, bits, left_out, oldest_runtime(file))
+    return Exported(content, bits, float_weights, oldest_runtime(file))
 
 
 def _on_grids(
     graph: Graph,
     integers: Mapping[str, StoredWeight],
-    seen: Mapping[str, tuple[float, float]],
+    observed: Mapping[str, tuple[float, float]],
     learned: Mapping[str, tuple[float, float]],
 ) -> Graph:
-    """Return the graph on static uint8 grids."""
-    grids = fit_grids(graph, integers, seen, learned)
+    """Return the graph on static uint8 grids.
+
+    Args:
+        graph: the float graph.
+        integers: the weights that integer kernels read.
+        observed: (low, high) of each value on the calibration images.
+        learned: (low, high) of the input of layers, by the name of their weight.
+    """
+    grids = fit_grids(graph, integers, observed, learned)
     clipped = clipped_inputs(graph, integers, grids, learned)
     steps: dict[str, float] = {}
     for node in graph.nodes:
@@ -157,20 +198,15 @@ def _on_grids(
     return insert_qdq(graph, fit_bias_range(graph, integers, steps), grids, clipped)
 
 
-def _to_file(
-    graph: Graph,
-    image_shape: tuple[int, int, int],
-    mean: Sequence[float],
-    std: Sequence[float],
-    classes: Sequence[str],
-) -> onnx.ModelProto:
-    file = lower(to_model(shorten(graph), image_shape, len(classes)))
+def _to_file(graph: Graph, signature: Signature) -> onnx.ModelProto:
+    """Return the graph as a valid ONNX model, with its signature in the metadata."""
+    file = lower(to_model(shorten(graph), signature.image_shape, len(signature.classes)))
     description = {
         "slimtune.schema": SCHEMA,
         "slimtune.input": {"dtype": "uint8", "layout": "NCHW"},
-        "slimtune.classes": list(classes),
-        "slimtune.mean": [float(value) for value in mean],
-        "slimtune.std": [float(value) for value in std],
+        "slimtune.classes": list(signature.classes),
+        "slimtune.mean": [float(value) for value in signature.mean],
+        "slimtune.std": [float(value) for value in signature.std],
         "slimtune.onnxruntime": f">={oldest_runtime(file)}",
     }
     for key, value in description.items():

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.pruning.members import filters, scales
+from slimtune.compression.pruning.group_parameters import filters, scales
 from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
 from slimtune.compression.settings import MOST_EPOCHS, settings
 from slimtune.errors import PruningError
@@ -59,8 +59,8 @@ class BNScale(ChannelPruning):
 
     def scores(self, group: ChannelGroup) -> Tensor:
         """Return the mean absolute scales, (channels,)."""
-        gammas = [member.rows(member.parameter)[:, 0].abs() for member in scales(group)]
-        lengths = [member.rows(member.parameter).norm(dim=1) for member in filters(group)]
+        gammas = [parameter.rows(parameter.tensor)[:, 0].abs() for parameter in scales(group)]
+        lengths = [parameter.rows(parameter.tensor).norm(dim=1) for parameter in filters(group)]
         return torch.stack(gammas or lengths).mean(dim=0)
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class BNScale(ChannelPruning):
         self.check(groups)
         for group in groups:
             rate = torch.full((group.channels,), self.sparsity)
-            for member in scales(group):
-                gamma = member.parameter
+            for parameter in scales(group):
+                gamma = parameter.tensor
                 if gamma.grad is not None:
-                    gamma.grad += member.spread(rate.to(gamma)) * gamma.sign()
+                    gamma.grad += parameter.spread(rate.to(gamma)) * gamma.sign()

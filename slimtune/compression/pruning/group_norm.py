@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slimtune.compression.pruning.members import Member, filters, readers, scales
+from slimtune.compression.pruning.group_parameters import GroupParameter, filters, readers, scales
 from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
 from slimtune.compression.settings import MOST_EPOCHS, settings
 
@@ -15,13 +15,13 @@ from slimtune.compression.settings import MOST_EPOCHS, settings
 @PRUNING.register("group_norm")
 @settings
 class GroupNorm(ChannelPruning):
-    """Score of channel k: ``I_k = mean over members m of ||w_m[k]||_2^2``.
+    """Score of channel k: ``I_k = mean over parameters m of ||w_m[k]||_2^2``.
 
     Fang, Ma, Song, Mi, Wang, "DepGraph: Towards Any Structural Pruning", CVPR 2023,
     arXiv:2301.12900. Members are the filters that make the channel, the scales of its batch
     norms and the weights that read it. Across groups, scores are compared over their mean.
 
-    Sparse learning (``sparsity_epochs`` above 0) adds ``sparsity * g_k * w`` to every member's
+    Sparse learning (``sparsity_epochs`` above 0) adds ``sparsity * g_k * w`` to every parameter's
     gradient, with ``g_k = 2^(4 (I_max - I_k) / (I_max - I_min))`` from 1 for the strongest
     channel to 16 for the weakest, and 1 for all where they are equal.
     """
@@ -40,26 +40,26 @@ class GroupNorm(ChannelPruning):
 
     def scores(self, group: ChannelGroup) -> Tensor:
         """Return the mean squared norms, (channels,)."""
-        return _importance(_members(group))
+        return _importance(_parameters(group))
 
     @torch.no_grad()
     def regularize(self, groups: Sequence[ChannelGroup]) -> None:
-        """Add ``sparsity * g_k * w`` to the gradient of every member."""
+        """Add ``sparsity * g_k * w`` to the gradient of every parameter."""
         for group in groups:
-            members = _members(group)
-            factors = self.sparsity * _strengths(_importance(members))
-            for member in members:
-                weight = member.parameter
+            parameters = _parameters(group)
+            factors = self.sparsity * _strengths(_importance(parameters))
+            for parameter in parameters:
+                weight = parameter.tensor
                 if weight.grad is not None:
-                    weight.grad += member.spread(factors.to(weight)) * weight
+                    weight.grad += parameter.spread(factors.to(weight)) * weight
 
 
-def _members(group: ChannelGroup) -> list[Member]:
+def _parameters(group: ChannelGroup) -> list[GroupParameter]:
     return [*filters(group), *scales(group), *readers(group)]
 
 
-def _importance(members: Sequence[Member]) -> Tensor:
-    sums = [member.rows(member.parameter).square().sum(dim=1) for member in members]
+def _importance(parameters: Sequence[GroupParameter]) -> Tensor:
+    sums = [parameter.rows(parameter.tensor).square().sum(dim=1) for parameter in parameters]
     return torch.stack(sums).mean(dim=0)
 
 

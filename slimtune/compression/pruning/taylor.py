@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from slimtune.compression.pruning.members import Member, filters, scales, shifts
+from slimtune.compression.pruning.group_parameters import GroupParameter, filters, scales, shifts
 from slimtune.compression.pruning.protocol import PRUNING, ChannelGroup, ChannelPruning
 from slimtune.compression.settings import settings
 from slimtune.errors import PruningError
@@ -32,8 +32,10 @@ class Taylor(ChannelPruning):
         Raises:
             PruningError: no parameter of the group has a gradient.
         """
-        members = [*filters(group), *scales(group), *shifts(group)]
-        changes = [_change(member) for member in members if member.parameter.grad is not None]
+        parameters = [*filters(group), *scales(group), *shifts(group)]
+        changes = [
+            _change(parameter) for parameter in parameters if parameter.tensor.grad is not None
+        ]
         if not changes:
             raise PruningError(
                 f"{group.name}: taylor needs gradients, but all parameters of this group are "
@@ -42,7 +44,7 @@ class Taylor(ChannelPruning):
         return torch.stack(changes).sum(dim=0)
 
 
-def _change(member: Member) -> Tensor:
-    weight, gradient = member.parameter, member.parameter.grad
+def _change(parameter: GroupParameter) -> Tensor:
+    weight, gradient = parameter.tensor, parameter.tensor.grad
     assert gradient is not None
-    return member.rows(weight.detach() * gradient).abs().sum(dim=1)
+    return parameter.rows(weight.detach() * gradient).abs().sum(dim=1)

@@ -14,9 +14,9 @@ from slimtune.compression.quantization.fake_quantizers.layers import (
     keep_zeros,
 )
 from slimtune.compression.quantization.fake_quantizers.learned import (
+    InputStatistics,
     LearnedQuantizer,
     MaxWeight,
-    Seen,
 )
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.quantization.rounding.apot_grid import apot_levels
@@ -87,7 +87,7 @@ class Apot(LearnedQuantizer):
         """Return a symmetric uniform quantizer."""
         return MaxWeight(bits)
 
-    def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
+    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
         """Return a clip that is trained, at first at the 99.9th percentile."""
         if bits > LARGEST_BITS:
             return ClippedInput(seen.limit, uniform_levels(bits, seen.signed))
@@ -121,7 +121,7 @@ class ApotWeight(WeightQuantizer):
     def __init__(self, weight: Tensor, bits: int) -> None:
         super().__init__(bits)
         self.levels = signed_levels(bits).to(weight.device)
-        self.register_buffer("factor", statistics(weight)[1])
+        self.register_buffer("factor", mean_and_deviation(weight)[1])
         self.register_buffer("held", None)
         self.alpha = nn.Parameter(torch.tensor(_best_alpha(self._normalised(weight), self.levels)))
 
@@ -137,10 +137,10 @@ class ApotWeight(WeightQuantizer):
 
     def hold(self, weight: Tensor) -> None:
         """Use mean and deviation of ``weight`` from now on."""
-        self.held = statistics(weight) if self.held is None else self.held
+        self.held = mean_and_deviation(weight) if self.held is None else self.held
 
     def _normalised(self, weight: Tensor) -> Tensor:
-        mean, deviation = statistics(weight) if self.held is None else self.held
+        mean, deviation = mean_and_deviation(weight) if self.held is None else self.held
         return keep_zeros((weight - mean) / deviation, weight)
 
     def _step(self) -> Tensor:
@@ -148,7 +148,7 @@ class ApotWeight(WeightQuantizer):
 
 
 @torch.no_grad()
-def statistics(weight: Tensor) -> Tensor:
+def mean_and_deviation(weight: Tensor) -> Tensor:
     """Return mean and standard deviation of the weights that are not exactly 0, (2,)."""
     live = weight != 0
     count = live.sum()

@@ -12,9 +12,9 @@ from slimtune.compression.quantization.fake_quantizers.layers import (
     WeightQuantizer,
 )
 from slimtune.compression.quantization.fake_quantizers.learned import (
+    InputStatistics,
     LearnedQuantizer,
     MaxWeight,
-    Seen,
 )
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
@@ -79,7 +79,7 @@ class DoReFa(TanhWeights):
 
     reference = "Zhou et al., 2016, arXiv:1606.06160"
 
-    def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
+    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
         """Return a constant clip at the 99.9th percentile."""
         return ClippedInput(seen.limit, uniform_levels(bits, seen.signed), learned=False)
 

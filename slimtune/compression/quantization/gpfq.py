@@ -177,7 +177,9 @@ class _QuantizeWhenReached:
     ) -> StoredWeight:
         method, weight = self.method, self.layer.weight
         scale = fit_scale(weight, self.bits, method.granularity, method.c)
-        cross, gram = second_moments(module, inputs, output_shape, method.patches, self.generator)
+        cross, gram = second_moments(
+            module, inputs, output_shape, count=method.patches, generator=self.generator
+        )
         groups = len(gram)
         follow = strongest_first if method.order == "strongest_first" else follow_path
         integers = follow(

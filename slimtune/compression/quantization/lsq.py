@@ -15,7 +15,10 @@ from slimtune.compression.quantization.fake_quantizers.layers import (
     InputQuantizer,
     WeightQuantizer,
 )
-from slimtune.compression.quantization.fake_quantizers.learned import LearnedQuantizer, Seen
+from slimtune.compression.quantization.fake_quantizers.learned import (
+    InputStatistics,
+    LearnedQuantizer,
+)
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
 
@@ -42,7 +45,7 @@ class Lsq(LearnedQuantizer):
         """Return a learned step, at first from the mean of the weights that are not pruned."""
         return LsqWeight(weight, bits)
 
-    def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
+    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
         """Return a learned step, at first from the mean that calibration showed."""
         return LsqInput(seen, bits)
 
@@ -83,7 +86,7 @@ class LsqInput(InputQuantizer):
         bits: 2..8.
     """
 
-    def __init__(self, seen: Seen, bits: int) -> None:
+    def __init__(self, seen: InputStatistics, bits: int) -> None:
         super().__init__()
         self.levels = uniform_levels(bits, seen.signed)
         self.step = nn.Parameter(_first_step(seen.mean, self.levels))

@@ -3,7 +3,7 @@
 from slimtune.compression.quantization.dorefa import TanhWeights
 from slimtune.compression.quantization.fake_quantizers.clipping import ClippedInput, uniform_levels
 from slimtune.compression.quantization.fake_quantizers.layers import InputQuantizer
-from slimtune.compression.quantization.fake_quantizers.learned import Seen
+from slimtune.compression.quantization.fake_quantizers.learned import InputStatistics
 from slimtune.compression.quantization.protocol import QUANTIZATION
 from slimtune.compression.settings import settings
 
@@ -26,6 +26,6 @@ class Pact(TanhWeights):
 
     reference = "Choi et al., 2018, arXiv:1805.06085"
 
-    def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
+    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
         """Return a clip that is trained, at first at the 99.9th percentile."""
         return ClippedInput(seen.limit, uniform_levels(bits, seen.signed), rounds=False)

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slimtune.compression.distillation.features import LevelFollower, follow_levels
+from slimtune.compression.distillation.none import NoDistillation
 from slimtune.compression.distillation.protocol import Batch, Distiller, Level
 from slimtune.compression.network.layout import laid_out
 from slimtune.compression.stages import Train
-from slimtune.compression.training.lessons import Lessons, View
+from slimtune.compression.training.cached_logits import CachedLogits, View
 from slimtune.compression.training.optimizers import Learner
 from slimtune.compression.training.pauses import between_batches
 from slimtune.compression.training.precision import computing_in
@@ -27,18 +28,18 @@ from slimtune.workload.types import Dataset, Split, Workload
 
 _CHECKED_IMAGES = 32
 _PIXELS_AT_A_TIME = 500 * 64 * 64
-"""Of images that are only looked at: 500 of 224x224 would fill gigabytes in a ResNet-50."""
+"""In one forward pass without training: 500 images of 224x224 take gigabytes in a ResNet-50."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training split gave.
+    """The numbers of one pass over the training split.
 
     Attributes:
         epoch: counted from 1.
-        loss: mean over the epoch's steps, of what was minimised.
+        loss: mean over the epoch's steps of the loss that was minimised.
         lr: learning rate of the last step.
-        validation_accuracy: of the network in training (not yet the file), 0..1.
+        validation_accuracy: of the network in training, not of the file, 0..1.
     """
 
     epoch: int
@@ -49,36 +50,55 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What else happens while a network is trained.
+    """Callbacks during training.
 
     Attributes:
-        after_backward: called when gradients are there and no step has been made.
+        after_backward: called when the gradients are computed, before the optimizer's step.
         after_step: called after each step of the optimizer.
-        after_epoch: called with the epoch, from 1, and the number of epochs.
+        after_epoch: called with the epoch, from 1, and the number of epochs, before the accuracy
+            is measured.
+        on_epoch: called after each epoch with its numbers.
     """
 
     after_backward: Callable[[], None] = lambda: None
     after_step: Callable[[], None] = lambda: None
     after_epoch: Callable[[int, int], None] = lambda epoch, epochs: None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
 NO_HOOKS = Hooks()
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What a student learns from, beside the labels.
+
+    Attributes:
+        distiller: mixes the loss on the labels with the teacher's.
+        teacher: sees the same augmented images, in eval mode, without gradient. A mutual
+            distiller trains it too, in place. None if the distiller needs none.
+        cached_logits: the teacher's logits, in place of ``teacher``; see `logits_suffice`.
+        epochs_before: epochs of earlier stages, by which the cached views continue.
+        kept: for each layer of the student that lost output channels, the indices that stayed;
+            empty unless the student was cut from the teacher. For feature distillation.
+    """
+
+    distiller: Distiller = NoDistillation()
+    teacher: nn.Module | None = None
+    cached_logits: CachedLogits | None = None
+    epochs_before: int = 0
+    kept: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def train_network(
     model: nn.Module,
     workload: Workload,
     settings: Train,
-    distiller: Distiller,
+    teaching: Teaching,
     *,
-    teacher: nn.Module | None,
     generator: torch.Generator,
-    on_epoch: Callable[[Epoch], None],
-    kept: Mapping[str, Sequence[int]] | None = None,
     hooks: Hooks = NO_HOOKS,
     precision: Precision = "float32",
-    lessons: Lessons | None = None,
-    epochs_before: int = 0,
 ) -> list[Epoch]:
     """Train ``model`` in place on the workload's training split and leave it in eval mode.
 
@@ -86,21 +106,16 @@ def train_network(
         model: the student, on the device to train on.
         workload: gives images, normalisation and augmentation.
         settings: epochs, learning rate and the rest.
-        distiller: mixes the loss on the labels with the teacher's.
-        teacher: sees the same augmented images, in eval mode, without gradient (a mutual
-            distiller trains it along, in place); None if the distiller needs none.
+        teaching: the distillation method and its teacher.
         generator: source of randomness: order, crops, flips and mixtures.
-        on_epoch: called after every epoch.
-        kept: output channels of each pruned layer that stayed, for feature distillation.
-        hooks: called in between.
+        hooks: called during training.
         precision: of the operands of convolutions and matrix products; all else is float32.
-        lessons: what the teacher has to say, in the place of ``teacher``; see `can_be_kept`.
-        epochs_before: epochs of earlier stages: the lessons go on from there.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
-        TrialError: the distiller wants feature maps that the two networks do not share.
+        TrialError: the distiller needs feature maps that the two networks do not share.
     """
+    distiller, teacher = teaching.distiller, teaching.teacher
     device = next(model.parameters()).device
     laid_out(model, workload.image_shape)
     example = normalise(
@@ -110,24 +125,23 @@ def train_network(
     with (
         dropping_out(model, settings.dropout, example),
         follow_levels(
-            model, teacher, example, features=distiller.features, kept=kept or {}
+            model, teacher, example, features=distiller.features, kept=teaching.kept
         ) as follower,
     ):
         steps = math.ceil(len(workload.train) / settings.batch_size) * settings.epochs
         student = Learner(model, settings, steps, follower.adapters)
         peer = Learner(teacher, settings, steps) if teacher and distiller.mutual else None
-        classroom = _Classroom(
-            student, teacher, peer, settings, distiller, follower, hooks, precision
-        )
+        step = _Step(student, teacher, peer, settings, distiller, follower, hooks, precision)
         pixels = _Pixels(workload, device)
         for epoch in range(1, settings.epochs + 1):
             student.train()
             losses = []
             lr = student.lr
-            lesson = None if lessons is None else lessons.view(epochs_before + epoch - 1)
-            for batch in pixels.batches(settings, epoch, generator, lesson):
+            cached = teaching.cached_logits
+            view = None if cached is None else cached.view(teaching.epochs_before + epoch - 1)
+            for batch in pixels.batches(settings, epoch, generator, view):
                 lr = student.lr
-                losses.append(classroom.step(batch))
+                losses.append(step.make(batch))
                 between_batches()
             mean_loss = float(torch.stack(losses).mean()) if losses else 0.0
             if not math.isfinite(mean_loss):
@@ -138,26 +152,26 @@ def train_network(
             hooks.after_epoch(epoch, settings.epochs)
             accuracy = network_accuracy(model, workload.validation, workload)
             history.append(Epoch(epoch, mean_loss, lr, accuracy))
-            on_epoch(history[-1])
+            hooks.on_epoch(history[-1])
     model.eval()
     return history
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Normalised images, as they are fed, and what is known of them."""
+    """One batch as the networks read it: normalised images, labels and cached logits."""
 
     images: Tensor
     labels: Tensor
     mixed_labels: Tensor
     share: float
     progress: float
-    taught: Tensor | None
+    teacher_logits: Tensor | None
 
 
 @dataclass(frozen=True)
-class _Classroom:
-    """All who take part in a step."""
+class _Step:
+    """A training step: the networks and settings that take part in it."""
 
     student: Learner
     teacher: nn.Module | None
@@ -168,25 +182,25 @@ class _Classroom:
     hooks: Hooks
     precision: Precision
 
-    def step(self, batch: _Batch) -> Tensor:
-        """Make one step of the student, and of its peer if it has one; return its loss."""
+    def make(self, batch: _Batch) -> Tensor:
+        """Update the student once, and its peer if it has one; return the student's loss."""
         with computing_in(self.precision, batch.images.device):
-            theirs = self._heard(batch)
+            theirs = self._teacher_logits(batch)
             ours = self.student.model(batch.images).float()
             levels = tuple(_in_float32(level) for level in self.follower.levels())
         fixed = None if theirs is None else theirs.detach()
-        loss = self.distiller.loss(self._seen(batch, ours, fixed, levels))
+        loss = self.distiller.loss(self._distiller_batch(batch, ours, fixed, levels))
         if self.peer is not None and theirs is not None:
-            seen = self._seen(batch, theirs, ours.detach(), ())
-            self.peer.step(self.distiller.loss(seen))
+            swapped = self._distiller_batch(batch, theirs, ours.detach(), ())
+            self.peer.step(self.distiller.loss(swapped))
         self.student.step(loss, self.hooks.after_backward)
         self.hooks.after_step()
         return loss.detach()
 
-    def _seen(
+    def _distiller_batch(
         self, batch: _Batch, student: Tensor, teacher: Tensor | None, levels: tuple[Level, ...]
     ) -> Batch:
-        """Return what a distiller sees of one step."""
+        """Return what a distiller computes its loss from."""
         smoothing = self.settings.label_smoothing
         hard = F.cross_entropy(student, batch.labels, label_smoothing=smoothing)
         if batch.share < 1:
@@ -203,10 +217,10 @@ class _Classroom:
             progress=batch.progress,
         )
 
-    def _heard(self, batch: _Batch) -> Tensor | None:
-        """Return the logits of whoever teaches, with a gradient if it is trained along."""
-        if batch.taught is not None:
-            return batch.taught
+    def _teacher_logits(self, batch: _Batch) -> Tensor | None:
+        """Return the logits of the teacher; with a gradient if it is a peer, which is trained."""
+        if batch.teacher_logits is not None:
+            return batch.teacher_logits
         if self.peer is not None:
             self.peer.train()
             return self.peer.model(batch.images).float()
@@ -265,14 +279,14 @@ def network_accuracy(model: nn.Module, split: Split, workload: Workload) -> floa
 def history_csv(history: list[Epoch]) -> str:
     """Return the epochs as CSV text with a header line."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+    writer = csv.DictWriter(text, [column.name for column in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(epoch) for epoch in history)
     return text.getvalue()
 
 
 class _Pixels:
-    """The training images, where they are augmented: a GPU holds them all, uint8.
+    """The training images, uint8, on the device where they are augmented; a GPU holds them all.
 
     Args:
         workload: gives images, labels and what is done to them.
@@ -297,15 +311,15 @@ class _Pixels:
         return images, self._labels[chosen]
 
     def batches(
-        self, settings: Train, epoch: int, generator: torch.Generator, lesson: View | None
+        self, settings: Train, epoch: int, generator: torch.Generator, view: View | None
     ) -> Iterator[_Batch]:
         """Yield augmented, normalised and perhaps mixed batches in a new random order."""
         workload, device, count = self.workload, self.device, len(self)
         order = torch.randperm(count, generator=generator).to(device)
-        if lesson is None:
+        if view is None:
             changes, logits = draw_changes(count, workload.augmentation, generator), None
         else:
-            changes, logits = lesson.changes, lesson.logits.to(device)
+            changes, logits = view.changes, view.logits.to(device)
         changes = changes.to(device)
         mixing = settings.mixup > 0 and mixes_in(epoch, settings.epochs)
         for start in range(0, count, settings.batch_size):
@@ -324,7 +338,7 @@ class _Pixels:
                 mixed_labels=mixed.labels,
                 share=mixed.share,
                 progress=(epoch - 1 + start / count) / settings.epochs,
-                taught=None if logits is None else logits[chosen].float(),
+                teacher_logits=None if logits is None else logits[chosen].float(),
             )
 
 

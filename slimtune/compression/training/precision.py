@@ -6,7 +6,7 @@ import torch
 
 from slimtune.conditions import Precision
 
-Wanted = Literal["auto", "float32", "bfloat16"]
+PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 
 SMALL_IMAGE = 16
 """Pixels a side below which converting costs what the shorter numbers save: 1.0x on digits."""
@@ -27,7 +27,7 @@ def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def decide(wanted: Wanted, device: str, image_shape: tuple[int, int, int]) -> Precision:
+def decide(wanted: PrecisionChoice, device: str, image_shape: tuple[int, int, int]) -> Precision:
     """Return the precision to train in, with ``"auto"`` decided for this machine.
 
     ``"auto"`` is bfloat16 where there are instructions for it (without, it is slower than

@@ -1,4 +1,4 @@
-"""Who teaches the students of a workload: its network itself, or what it said of each view."""
+"""The teacher of a workload's students: the network, or its cached logits."""
 
 import functools
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation.protocol import Distiller
 from slimtune.compression.network.copies import copied
-from slimtune.compression.training.lessons import Lessons, Recall, kept_views
+from slimtune.compression.training.cached_logits import CachedLogits, LogitCache, cached_views
 from slimtune.compression.training.loop import network_logits
 from slimtune.conditions import Conditions
 from slimtune.workload.types import Workload
@@ -18,30 +18,33 @@ def teacher_of(workload: Workload, distiller: Distiller, device: str) -> nn.Modu
     if not distiller.needs_teacher:
         return None
     teacher = copied(workload.teacher or workload.baseline, workload.image_shape)
-    if not distiller.mutual:  # a peer's frozen selections stay frozen
+    if not distiller.mutual:  # a peer is trained, but for what was frozen before
         teacher.requires_grad_(False)
     return teacher.to(device)
 
 
-def lessons_of(workload: Workload, conditions: Conditions, recall: Recall) -> Lessons | None:
-    """Return the lessons of the workload's teacher, or None if none are to be kept.
+def cached_logits_of(
+    workload: Workload, conditions: Conditions, cache: LogitCache
+) -> CachedLogits | None:
+    """Return the cached logits of the workload's teacher, or None if none are to be cached.
 
     Args:
         workload: gives images and teacher.
-        conditions: say where the teacher computes, in which precision, and how many views are
-            wanted, 0 for none; their shared seed is that of the views.
-        recall: see `Lessons`.
+        conditions: the teacher's device and precision, and the number of views, 0 for none; the
+            shared seed is that of the views.
+        cache: see `CachedLogits`.
     """
-    views = kept_views(conditions.views, workload)
+    views = cached_views(conditions.views, workload)
     if not views:
         return None
 
+    # Copied at the first use: the cache most often holds all logits.
     @functools.cache
-    def teacher() -> nn.Module:  # most often nobody has to ask
+    def teacher() -> nn.Module:
         network = copied(workload.teacher or workload.baseline, workload.image_shape)
         return network.to(conditions.device)
 
-    def teach(images: np.ndarray) -> Tensor:
+    def logits(images: np.ndarray) -> Tensor:
         return network_logits(teacher(), images, workload, precision=conditions.precision)
 
-    return Lessons(workload, teach, views=views, seed=conditions.shared_seed, recall=recall)
+    return CachedLogits(workload, logits, views=views, seed=conditions.shared_seed, cache=cache)

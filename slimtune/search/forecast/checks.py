@@ -19,8 +19,8 @@ from slimtune.compression.pruning.protocol import ChannelPruning, WeightPruning
 from slimtune.compression.pruning.stage.surgery import (
     check_prunable,
     find_groups,
-    remember_groups,
-    whole_groups,
+    remember_unprunable,
+    unprunable_groups,
 )
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.protocol import Quantizer
@@ -88,11 +88,11 @@ def learn_groups(config: SearchConfig, workload: Workload) -> None:
 
 def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
     """Let all trials know what cutting copies of a network has shown."""
-    reasons = whole_groups(network)
+    reasons = unprunable_groups(network)
     if student.model == BASELINE:
-        remember_groups(workload.baseline, reasons)
+        remember_unprunable(workload.baseline, reasons)
     elif reasons is not None:
-        workload.whole_groups[student.model, student.weights] = reasons
+        workload.unprunable_groups[student.model, student.weights] = reasons
 
 
 def students_of(space: Space) -> list[Student]:

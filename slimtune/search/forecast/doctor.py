@@ -17,7 +17,11 @@ from slimtune.compression.distillation.taps import find_levels
 from slimtune.compression.network.copies import copied
 from slimtune.compression.pruning import PRUNING
 from slimtune.compression.pruning.protocol import ChannelPruning
-from slimtune.compression.pruning.stage.surgery import check_prunable, find_groups, left_whole
+from slimtune.compression.pruning.stage.surgery import (
+    check_prunable,
+    find_groups,
+    unprunable_layers,
+)
 from slimtune.errors import SlimtuneError, TrialError, in_one_line
 from slimtune.measurement.cost import count_cost
 from slimtune.results.units import percent, plural
@@ -161,7 +165,7 @@ def _prune_channels(workload: Workload) -> str:
     return (
         f"{sum(g.channels for g in groups)} channels in {plural(len(groups), 'group')}; removing "
         f"{percent(AMOUNT)} leaves {percent(after / before)} of the MACs"
-        f"{_whole_words(left_whole(network, example))}"
+        f"{_whole_words(unprunable_layers(network, example))}"
     )
 
 
@@ -209,10 +213,9 @@ def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
             f"the file still takes {percent(share)}: most weights are in layers that {_STAY_FLOAT}"
         )
     text = f"the file takes {percent(share)} of the float one"
-    if made.left_out.names:
-        text += (
-            f"; {percent(made.left_out.share)} of the weights stay float32: {made.left_out.names}"
-        )
+    left = made.float_weights
+    if left.names:
+        text += f"; {percent(left.share)} of the weights stay float32: {left.names}"
     if share > LITTLE and settings["method"] != "float16":
         text += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
     return text

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.lengthening import lengthened
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
-from slimtune.compression.training.lessons import kept_views
-from slimtune.compression.training.loop import network_logits, train_network
+from slimtune.compression.training.cached_logits import cached_views
+from slimtune.compression.training.loop import Teaching, network_logits, train_network
 from slimtune.search.executors.machines import workers as workers_of
 from slimtune.search.forecast.short_trials import (
     ShortTrials,
@@ -201,10 +200,8 @@ def measure_pace(
             copied,
             small,
             Train(epochs=1, lr=1e-4, batch_size=max(2, len(images))),
-            NoDistillation(),
-            teacher=None,
+            Teaching(),
             generator=torch.Generator().manual_seed(0),
-            on_epoch=lambda epoch: None,
         )
         steps.append(clock() - began)
         began = clock()
@@ -257,7 +254,7 @@ def _work(workload: Workload, pace: Pace) -> float:
 def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str, Any]]) -> float:
     """Return the seconds in which the teacher is asked what all trials then know."""
     views = min(
-        kept_views(config.per_trial.teacher_views, workload), max(map(questions_of, recipes))
+        cached_views(config.per_trial.teacher_views, workload), max(map(questions_of, recipes))
     )
     teacher = workload.teacher or workload.baseline
     return views * len(workload.train) * measure_pace(teacher, workload).infer if views else 0.0

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimtune.compression.recipe import Recipe
-from slimtune.compression.training.lessons import can_be_kept
+from slimtune.compression.training.cached_logits import logits_suffice
 from slimtune.conditions import Conditions
 from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.settings.config import SearchConfig
@@ -100,4 +100,4 @@ def epochs_of(recipe: dict[str, Any]) -> int:
 def questions_of(recipe: dict[str, Any]) -> int:
     """Return the epochs in which a recipe needs no more of its teacher than answers to images."""
     made = Recipe.from_dict(recipe).effective()
-    return epochs_of(recipe) if can_be_kept(made.distill, made.train) else 0
+    return epochs_of(recipe) if logits_suffice(made.distill, made.train) else 0

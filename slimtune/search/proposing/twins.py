@@ -24,7 +24,7 @@ from slimtune.compression.pruning.stage.schedules import (
     linear_targets,
     ramp_epochs,
 )
-from slimtune.compression.pruning.stage.stage import channel_groups, chosen, scores_of
+from slimtune.compression.pruning.stage.stage import channel_groups, channels_by_scores, scores_of
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE, Prune, Student
 from slimtune.compression.training.recalibration import has_statistics
@@ -117,7 +117,7 @@ class Twins:
         scores = self._scores_of(prune.method, student)
         if scores is None:
             return None
-        gone = chosen(scores, student.groups, prune)
+        gone = channels_by_scores(scores, student.groups, prune)
         return [{group.name: group.channels - len(gone[group.name]) for group in student.groups}]
 
     def _scores_of(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:

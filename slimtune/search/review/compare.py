@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from slimtune.compression.export.inspection import inspect_file
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.compression.training.loop import network_logits
 from slimtune.errors import ConfigError, ModelError
 from slimtune.measurement.accuracy import accuracy
@@ -178,16 +178,12 @@ def _subject(text: str, dataset: Dataset | None) -> _Subject:
     network = load_network(config, dataset)
     dataset = normalised_for(dataset, config.model, network)
     channels, height, width = dataset.image_shape
-    content = export_onnx(
+    content = export_file(
         network,
-        image_shape=dataset.image_shape,
-        mean=dataset.mean,
-        std=dataset.std,
-        classes=dataset.classes,
-        stored={},
+        Signature(dataset.image_shape, dataset.mean, dataset.std, dataset.classes),
         calibration=np.zeros((1, height, width, channels), np.uint8),
         observe=observe_ranges,
-    )
+    ).onnx
     return _Subject(text, path, network, content, dataset)
 
 

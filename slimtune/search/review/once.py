@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from slimtune.compression.pipeline import Keep, Progress, keep_nothing
+from slimtune.compression.pipeline import Keep, StudentState, keep_nothing
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
 from slimtune.search.forecast.checks import check_recipe
@@ -17,7 +17,7 @@ def compress_once(
     recipe: Mapping[str, Any],
     conditions: Conditions,
     *,
-    start: Progress | None = None,
+    start: StudentState | None = None,
     keep: Keep = keep_nothing,
 ) -> Outcome:
     """Run one recipe on a workload without any search, as trial 0.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slimtune.compression.pipeline import Progress
+from slimtune.compression.pipeline import StudentState
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import TrialError, UserError
 from slimtune.results.store.files import parse_json
@@ -56,7 +56,7 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
 
 def stored_beginning(
     folder: RunFolder, record: TrialRecord, spec: TrialSpec, stage: str, note: Note
-) -> Progress:
+) -> StudentState:
     """Return the student that a trial begins ``stage`` with, from the run's stage store.
 
     Args:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from slimtune.compression.training.precision import Wanted, decide
+from slimtune.compression.training.precision import PrecisionChoice, decide
 from slimtune.conditions import Precision
 from slimtune.errors import UserError
 from slimtune.results.parsing import parse_duration
@@ -41,7 +41,7 @@ class PerTrialSettings(BaseModel):
         Field(description="time after which a trial is ended and counts as failed, such as 10m"),
     ] = None
     precision: Annotated[
-        Wanted,
+        PrecisionChoice,
         Field(
             description="number format of convolutions in training; auto: bfloat16 if the "
             "machine has instructions for it and images have at least 16 pixels, else float32"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slimtune.compression.pipeline import Compressed
-from slimtune.compression.rungs import Rung, Watch
+from slimtune.compression.rungs import Monitor, Rung
 from slimtune.search.trial.attempt import Judge, go_on
 from slimtune.search.trial.spec import Outcome
 
@@ -53,11 +53,11 @@ class Lookout:
         self._foreseen: Measured = {}
         self.rungs: dict[str, dict[str, float]] = {}
 
-    def watch(self) -> Watch | None:
+    def watch(self) -> Monitor | None:
         """Return what `compress` calls; None if nobody looks on."""
         if self._judge is go_on:
             return None
-        return Watch(foresee=self._foresee, reach=self._reach)
+        return Monitor(on_preview=self._foresee, on_rung=self._reach)
 
     def _foresee(self, made: Compressed, certain: bool) -> None:
         self._foreseen = {**self._measure(made), "structure_certain": certain}

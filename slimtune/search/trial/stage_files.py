@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from slimtune.compression.network.rebuild import resize_to
-from slimtune.compression.pipeline import Progress
+from slimtune.compression.pipeline import StudentState
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import Epoch
 from slimtune.errors import ConfigError, ModelError, UserError, shortened
@@ -38,12 +38,14 @@ class StageFiles:
         self._origin = dict(origin)
         self.folders: dict[str, dict[str, bytes]] = {}
 
-    def keep(self, progress: Progress) -> None:
+    def keep(self, progress: StudentState) -> None:
         """Take the student as it is now."""
         self.folders[progress.done] = stage_files(progress, self._recipe, self._origin)
 
 
-def stage_files(progress: Progress, recipe: Recipe, origin: Mapping[str, Any]) -> dict[str, bytes]:
+def stage_files(
+    progress: StudentState, recipe: Recipe, origin: Mapping[str, Any]
+) -> dict[str, bytes]:
     """Return a student as files, name to content, that `stage_from_files` reads.
 
     Args:
@@ -63,7 +65,7 @@ def stage_files(progress: Progress, recipe: Recipe, origin: Mapping[str, Any]) -
     return {"stage.json": to_json(description), "model.safetensors": weights_bytes(progress.model)}
 
 
-def read_stage(folder: Path, recipe: Recipe) -> Progress:
+def read_stage(folder: Path, recipe: Recipe) -> StudentState:
     """Return the student that a stage folder holds.
 
     Args:
@@ -85,7 +87,7 @@ def read_stage(folder: Path, recipe: Recipe) -> Progress:
     return stage_from_files(files, recipe, folder)
 
 
-def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -> Progress:
+def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -> StudentState:
     """Return the student that `stage_files` wrote.
 
     Args:
@@ -112,7 +114,7 @@ def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -
     _check_same(carried_out(recipe.effective(), done), known, file)
     weights = parse_weights(files.get("model.safetensors", b""), folder / "model.safetensors")
     model = resize_to(fold_computed_weights(build(architecture)), weights).eval()
-    return Progress(done, model, architecture, kept, history)
+    return StudentState(done, model, architecture, kept, history)
 
 
 def stage_origin(workload: Workload, seed: int) -> dict[str, Any]:

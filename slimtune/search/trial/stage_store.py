@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from slimtune.compression.network.copies import copied
-from slimtune.compression.pipeline import Progress
+from slimtune.compression.pipeline import StudentState
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import BASELINE
 from slimtune.conditions import Conditions
@@ -97,7 +97,7 @@ class Beginning:
         self._reused = ""
         self._made: dict[str, dict[str, bytes]] = {}
 
-    def find(self, recipe: Recipe) -> Progress | None:
+    def find(self, recipe: Recipe) -> StudentState | None:
         """Return the student after the last stage of ``recipe`` that the store holds."""
         if self._origin is None:
             return None
@@ -113,7 +113,7 @@ class Beginning:
                 return found
         return None
 
-    def keep(self, progress: Progress) -> None:
+    def keep(self, progress: StudentState) -> None:
         """Take the student after a stage, if that is worth keeping."""
         if progress.done in self._keys:
             facts = self._facts[progress.done]
@@ -126,7 +126,7 @@ class Beginning:
         record = dataclasses.replace(outcome.payload, stages=self._keys, reused=self._reused)
         return dataclasses.replace(outcome, payload=record, stages=self._made)
 
-    def _read(self, key: str, done: str) -> Progress | None:
+    def _read(self, key: str, done: str) -> StudentState | None:
         try:
             files = self._fetch(key)
             found = stage_from_files(files, self._recipe, Path(key)) if files else None

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from slimtune.compression.pipeline import Build
-from slimtune.compression.pruning.stage.surgery import remember_groups
+from slimtune.compression.pruning.stage.surgery import remember_unprunable
 from slimtune.workload.computed_weights import fold_computed_weights, load_and_fold
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
@@ -34,12 +34,12 @@ def student_builder(workload: Workload) -> Build:
     otherwise every trial would find it out by cutting copies, which takes seconds.
 
     Args:
-        workload: see `Workload.whole_groups`.
+        workload: see `Workload.unprunable_groups`.
     """
 
     def build_one(architecture: Architecture, weights: str | None) -> nn.Module:
         network = build_student(architecture, weights)
-        remember_groups(network, workload.whole_groups.get((architecture.name, weights)))
+        remember_unprunable(network, workload.unprunable_groups.get((architecture.name, weights)))
         return network
 
     return build_one

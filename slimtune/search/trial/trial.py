@@ -12,8 +12,8 @@ import torch
 from slimtune.compression.pipeline import (
     Compressed,
     Keep,
-    Progress,
     Report,
+    StudentState,
     compress,
     keep_nothing,
     report_nothing,
@@ -62,7 +62,7 @@ def run_trial(
     *,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     reraise: bool = False,
-    start: Progress | None = None,
+    start: StudentState | None = None,
     keep: Keep = keep_nothing,
     origin: Mapping[str, Any] | None = None,
 ) -> Outcome:
@@ -116,7 +116,7 @@ class _Trial:
     beginning: Beginning
     views: SharedViews
 
-    def carry_out(self, start: Progress | None, keep: Keep) -> Outcome:
+    def carry_out(self, start: StudentState | None, keep: Keep) -> Outcome:
         """Compress, export, check and measure."""
         recipe = Recipe.from_dict(self.spec.recipe)
         check_device(self.spec.conditions.device)
@@ -130,7 +130,7 @@ class _Trial:
         if start is not None:
             self.clock.report(f"{start.done} (from the store)", {})
 
-        def kept(progress: Progress) -> None:
+        def kept(progress: StudentState) -> None:
             keep(progress)
             self.beginning.keep(progress)
 
@@ -143,8 +143,8 @@ class _Trial:
             report=self.clock.report,
             start=start,
             keep=kept,
-            watch=lookout.watch(),
-            recall=self.views.recall,
+            monitor=lookout.watch(),
+            cache=self.views.recall,
         )
 
         self.clock.report("parity", {})
@@ -167,7 +167,7 @@ class _Trial:
             self.spec,
             self.clock,
             status="complete",
-            pipeline=made.left_out.described(pipeline_words(recipe, measured)),
+            pipeline=made.float_weights.described(pipeline_words(recipe, measured)),
             objectives={name: measured[name] for name in objectives},
             metrics={name: value for name, value in measured.items() if name not in objectives},
             artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -257,8 +257,8 @@ def measure(
         "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
         "activation_ranges": ranges_from(recipe.quantize),
-        "weights_float32": made.left_out.share,
-        "layers_float32": made.left_out.names,
+        "weights_float32": made.float_weights.share,
+        "layers_float32": made.float_weights.names,
         "oldest_onnxruntime": made.runtime,
         **removed(workload, recipe, made, cost),
     }

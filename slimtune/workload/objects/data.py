@@ -22,7 +22,7 @@ FORMS = (
 
 
 @dataclass(frozen=True)
-class Held:
+class InMemory:
     """Data in memory; called, it is given back, as a function of the user's own would.
 
     Attributes:
@@ -53,7 +53,7 @@ def data_reference(data: Any) -> str:
         return importable_name(data) or kept_reference("data", name, data, data)
     held = data if isinstance(data, Dataset) else as_arrays(data)
     name = held.name if isinstance(held, Dataset) else "arrays"
-    return kept_reference("data", name, held, Held(held))
+    return kept_reference("data", name, held, InMemory(held))
 
 
 def as_arrays(data: Any) -> dict[str, Any]:

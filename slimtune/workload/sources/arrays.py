@@ -51,7 +51,8 @@ def from_arrays(name: str, arrays: Mapping[str, object], fit: Fit) -> Dataset:
                 f"{train.images.shape[1:]} and others {other.images.shape[1:]}; resize them, "
                 "or add @size=HxW to the reference"
             )
-    made = natural_images(name, train, test, _classes(name, arrays, train), validation)
+    classes = _classes(name, arrays, train)
+    made = natural_images(name, train, test, classes, validation=validation)
     return dataclasses.replace(made, notes=tuple(notes))
 
 

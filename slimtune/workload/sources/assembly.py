@@ -65,6 +65,7 @@ def natural_images(
     train: Split,
     test: Split,
     classes: tuple[str, ...],
+    *,
     validation: Split | None = None,
     flip: bool = True,
 ) -> Dataset:
@@ -89,7 +90,7 @@ def natural_images(
     """
     check_labels(name, train.labels, test.labels, classes)
     if validation is not None:
-        check_labels(name, train.labels, validation.labels, classes, "validation")
+        check_labels(name, train.labels, validation.labels, classes, part="validation")
     colour = train.images.shape[-1] == 3
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else channel_statistics(train.images)
     padding = max(1, round(train.images.shape[1] / 8))
@@ -100,20 +101,32 @@ def natural_images(
 
 
 def check_labels(
-    name: str, train: np.ndarray, test: np.ndarray, classes: tuple[str, ...], called: str = "test"
+    name: str,
+    train: np.ndarray,
+    test: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    part: str = "test",
 ) -> None:
-    """Raise unless train's labels are exactly 0..classes-1 and test, as ``called``, has no other.
+    """Check that train has every label of 0..classes-1 and no other, and ``test`` no other.
+
+    Args:
+        name: of the data, for messages.
+        train: labels of the training images, (n,).
+        test: labels of another part, (m,).
+        classes: one name a label.
+        part: what messages call ``test``.
 
     Raises:
         DataError: a split is empty; fewer than two classes; a label outside the range; a
             class without a training image.
     """
-    for split, labels in (("train", train), (called, test)):
+    for split, labels in (("train", train), (part, test)):
         if len(labels) == 0:
             raise DataError(f"'{name}': {split} has no images; give at least one a class")
     if len(classes) < 2:
         raise DataError(f"'{name}': needs at least 2 classes, but has {len(classes)}: {classes}")
-    for split, labels in (("train", train), (called, test)):
+    for split, labels in (("train", train), (part, test)):
         strange = labels[(labels < 0) | (labels >= len(classes))]
         if len(strange):
             raise DataError(

@@ -9,7 +9,7 @@ from slimtune.errors import DataError, did_you_mean
 from slimtune.workload.sources.assembly import natural_images, set_apart
 from slimtune.workload.sources.decoding import SUFFIXES, EncodedImage, decode_images
 from slimtune.workload.sources.fit import AS_IT_IS, Fit
-from slimtune.workload.sources.parts import LeftOut, assign_roles, one_name_a_part
+from slimtune.workload.sources.parts import SkippedFiles, assign_roles, one_name_a_part
 from slimtune.workload.sources.protocol import SOURCES
 from slimtune.workload.types import Dataset, Split
 
@@ -36,23 +36,22 @@ def load_folder(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
             classes, a test class that train lacks, or an image that cannot be read.
     """
     folder = _existing(argument)
-    left = LeftOut(folder)
-    names = _part_names(folder, left)
-    listings = {part: _listing(folder / name, left) for part, name in names.items()}
+    skipped = SkippedFiles(folder)
+    names = _part_names(folder, skipped)
+    listings = {part: _listing(folder / name, skipped) for part, name in names.items()}
     classes = tuple(listings["train"])
     if len(classes) < 2:
         raise DataError(
             f"{folder}/{names['train']}: needs at least 2 class folders, but has {classes}"
         )
-    for part, listing in listings.items():
-        _check_known(folder, names, part, listing, classes)
+    _check_classes(folder, names, listings)
     splits = _decoded(listings, classes, fit)
     train = splits["train"]
     test, validation, notes = assign_roles(splits, names)
     if test is None:
         train, test = set_apart(train, argument)
-    made = natural_images(f"folder:{argument}", train, test, classes, validation)
-    return dataclasses.replace(made, notes=(*notes, *left.notes()))
+    made = natural_images(f"folder:{argument}", train, test, classes, validation=validation)
+    return dataclasses.replace(made, notes=(*notes, *skipped.notes()))
 
 
 def _decoded(
@@ -68,7 +67,7 @@ def _decoded(
     return splits
 
 
-def _part_names(folder: Path, left: LeftOut) -> dict[str, str]:
+def _part_names(folder: Path, skipped: SkippedFiles) -> dict[str, str]:
     """Return part -> the name of its folder, train first; all else is left out."""
     entries = _entries(folder)
     names = one_name_a_part((p.name for p in entries if p.is_dir()), str(folder))
@@ -80,18 +79,20 @@ def _part_names(folder: Path, left: LeftOut) -> dict[str, str]:
         )
     for path in entries:
         if path.name not in names.values():
-            left.add(path)
+            skipped.add(path)
     return {part: names[part] for part in ("train", "test", "val") if part in names}
 
 
-def _check_known(
-    folder: Path, names: dict[str, str], part: str, listing: _Listing, classes: tuple[str, ...]
-) -> None:
-    for strange in sorted(listing.keys() - set(classes)):
-        raise DataError(
-            f"{folder}: the images of {names[part]}/ have class '{strange}', which "
-            f"{names['train']}/ lacks.{did_you_mean(strange, classes)} Add it there or remove it"
-        )
+def _check_classes(folder: Path, names: dict[str, str], listings: dict[str, _Listing]) -> None:
+    """Check that no part has a class that train lacks."""
+    classes = tuple(listings["train"])
+    for part, listing in listings.items():
+        for strange in sorted(listing.keys() - set(classes)):
+            raise DataError(
+                f"{folder}: the images of {names[part]}/ have class '{strange}', which "
+                f"{names['train']}/ lacks.{did_you_mean(strange, classes)} Add it there or "
+                "remove it"
+            )
 
 
 def _existing(argument: str) -> Path:
@@ -103,23 +104,23 @@ def _existing(argument: str) -> Path:
     return folder
 
 
-def _listing(split: Path, left: LeftOut) -> _Listing:
+def _listing(split: Path, skipped: SkippedFiles) -> _Listing:
     listing: _Listing = {}
     for path in _entries(split):
         if path.is_dir():
-            listing[path.name] = _images(path, left)
+            listing[path.name] = _images(path, skipped)
         else:
-            left.add(path)
+            skipped.add(path)
     return listing
 
 
-def _images(folder: Path, left: LeftOut) -> list[Path]:
-    images, others = [], LeftOut(folder)
+def _images(folder: Path, skipped: SkippedFiles) -> list[Path]:
+    images, others = [], SkippedFiles(folder)
     for path in _entries(folder):
         if path.suffix.lower() in SUFFIXES and not path.is_dir():
             images.append(path)
         else:
-            left.add(path)
+            skipped.add(path)
             others.add(path)
     if not images:
         there = "".join(f" ({note})" for note in others.notes())

@@ -57,8 +57,8 @@ def _checked(made: Dataset, reference: str, fit: Fit) -> Dataset:
             )
         if len(images) != len(labels) or images.shape[1:] != made.train.images.shape[1:]:
             raise DataError(f"{reference}: {name} must have images of one shape, and a label each")
-        called = "test" if name == "train" else name
-        check_labels(reference, made.train.labels, labels, made.classes, called)
+        part = "test" if name == "train" else name
+        check_labels(reference, made.train.labels, labels, made.classes, part=part)
     channels = made.train.images.shape[3]
     mean, std = _numbers(made, channels, reference)
     fitted = {n: s and Split(fit.applied(s.images), s.labels) for n, s in splits.items()}

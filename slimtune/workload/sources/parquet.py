@@ -71,7 +71,7 @@ def load_parquet(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     test, validation, more = assign_roles(splits, called)
     classes = _classes(name, parts["train"])
     assert test is not None  # there is a part beside train
-    made = natural_images(name, splits["train"], test, classes, validation)
+    made = natural_images(name, splits["train"], test, classes, validation=validation)
     return dataclasses.replace(made, notes=(*more, *notes))
 
 

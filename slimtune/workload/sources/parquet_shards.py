@@ -7,7 +7,7 @@ from pathlib import Path
 from slimtune.errors import DataError
 from slimtune.workload.sources.parts import (
     PART_WORDS,
-    LeftOut,
+    SkippedFiles,
     one_name_a_part,
     part_of,
     parts_in,
@@ -41,10 +41,10 @@ def find_shards(argument: str) -> tuple[dict[str, list[Path]], list[str]]:
         deeper = next(iter(sorted(folder.rglob("*.parquet"))), None)
         hint = f"did you mean {deeper.parent}?" if deeper else "check the path"
         raise DataError(f"folder {folder} has no .parquet files; {hint}")
-    left = LeftOut(folder)
+    skipped = SkippedFiles(folder)
     for path in entries:
         if path not in shards and path.name not in names.values():
-            left.add(path)
+            skipped.add(path)
     parts: dict[str, list[Path]] = defaultdict(list)
     strange = []
     for path, text in shards.items():
@@ -57,7 +57,7 @@ def find_shards(argument: str) -> tuple[dict[str, list[Path]], list[str]]:
         _check_complete(paths)
     _check_usable(parts, argument)
     note = f"left out {some('shard', strange)}, named for no part"
-    return dict(parts), [*([note] if strange else []), *left.notes()]
+    return dict(parts), [*([note] if strange else []), *skipped.notes()]
 
 
 def _existing(argument: str) -> Path:

@@ -76,7 +76,7 @@ def assign_roles(
 
 
 @dataclass
-class LeftOut:
+class SkippedFiles:
     """Counts what a source passes over.
 
     Attributes:

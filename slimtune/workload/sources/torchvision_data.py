@@ -82,7 +82,9 @@ def load_torchvision(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     classes = tuple(map(str, names))
     flip = argument not in _NEVER_MIRRORED
     validation = others[0] if others else None
-    made = natural_images(f"torchvision:{argument}", train, test, classes, validation, flip=flip)
+    made = natural_images(
+        f"torchvision:{argument}", train, test, classes, validation=validation, flip=flip
+    )
     return dataclasses.replace(made, notes=tuple(filter(None, [_NOT_USED.get(argument)])))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slimtune.cli.main import main
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
@@ -18,16 +18,12 @@ from slimtune.workload.zoo.cifar_resnet import CifarResNet
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     dataset = load_dataset("digits")
-    content = export_onnx(
+    content = export_file(
         CifarResNet(10, 1, depth=8).eval(),
-        image_shape=dataset.image_shape,
-        mean=dataset.mean,
-        std=dataset.std,
-        classes=dataset.classes,
-        stored={},
+        Signature(dataset.image_shape, dataset.mean, dataset.std, dataset.classes),
         calibration=dataset.train.images[:2],
         observe=observe_ranges,
-    )
+    ).onnx
     path = tmp_path_factory.mktemp("compare") / "net.onnx"
     path.write_bytes(content)
     return path

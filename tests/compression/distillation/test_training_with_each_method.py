@@ -12,7 +12,7 @@ from slimtune.compression.distillation import DISTILLATION
 from slimtune.compression.pruning import L1
 from slimtune.compression.pruning.stage.stage import prune
 from slimtune.compression.stages import Prune, Train
-from slimtune.compression.training.loop import train_network
+from slimtune.compression.training.loop import Teaching, train_network
 from slimtune.workload.augment import normalise
 from slimtune.workload.shortcut import materialize_shortcuts
 from slimtune.workload.types import Architecture, Split, Workload
@@ -52,11 +52,8 @@ def trained(name: str, student: nn.Module, teacher: nn.Module, workload: Workloa
         student,
         workload,
         Train(epochs=1, batch_size=32, **more),
-        method,
-        teacher=teacher,
+        Teaching(method, teacher, kept=kept or {}),
         generator=torch.Generator().manual_seed(0),
-        on_epoch=lambda epoch: None,
-        kept=kept,
     )
     same = all(map(torch.equal, teacher.parameters(), before))
     return student, history[0].loss, same

@@ -14,7 +14,7 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import NumberFormat, Signature, export_file
 from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.compression.quantization.protocol import Activations, Quantizer, StoredWeight
 from slimtune.compression.quantization.rounding.fit import fit_max
@@ -37,18 +37,13 @@ def export_stored(
     images: np.ndarray = IMAGES,
     **more: Any,
 ) -> bytes:
-    return export_onnx(
+    return export_file(
         model,
-        image_shape=(3, *images.shape[1:3]),
-        mean=MEAN,
-        std=STD,
-        classes=CLASSES,
-        stored=stored,
-        activations=activations,
+        Signature((3, *images.shape[1:3]), MEAN, STD, CLASSES),
+        NumberFormat(stored, activations, **more),
         calibration=images,
         observe=observe_ranges,
-        **more,
-    )
+    ).onnx
 
 
 def normalised(images: np.ndarray) -> Tensor:

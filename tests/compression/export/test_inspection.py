@@ -17,7 +17,7 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from slimtune.compression.export.inspection import inspect_file
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import NumberFormat, Signature, export_file
 from slimtune.compression.quantization.fake_quantizers.baking import bake, halved
 from slimtune.compression.quantization.protocol import Activations, StoredWeight
 from slimtune.compression.quantization.rounding.fit import fit_max
@@ -35,18 +35,13 @@ def export(
     activations: Activations = "float",
     float_bits: int = 32,
 ) -> bytes:
-    return export_onnx(
+    return export_file(
         model,
-        image_shape=(3, 32, 32),
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-        classes=list("abcdefghij"),
-        stored=stored,
-        activations=activations,
-        float_bits=float_bits,
+        Signature((3, 32, 32), (0.5,) * 3, (0.25,) * 3, list("abcdefghij")),
+        NumberFormat(stored, activations, float_bits=float_bits),
         calibration=IMAGES,
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ import hashlib
 import numpy as np
 import torch
 from slimtune.compression.export.inspection import inspect_file
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import NumberFormat, Signature, export_file
 from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.measurement.runtime import observe_ranges
 from slimtune.workload.zoo.cifar_resnet import CifarResNet
@@ -116,12 +116,13 @@ def digests():
     images = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), np.uint8)
     weights = {n: p for n, p in model.named_parameters() if p.ndim > 1}
     for bits in (32, 8, 3):
-        content = export_onnx(
-            model, image_shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.5,) * 3,
-            classes=list("abcdefghij"), calibration=images, observe=observe_ranges,
-            stored={n: fit_max(w, bits) for n, w in weights.items() if bits < 32},
-            activations="static" if bits < 32 else "float",
-        )
+        stored = {n: fit_max(w, bits) for n, w in weights.items() if bits < 32}
+        content = export_file(
+            model,
+            Signature((3, 32, 32), (0.5,) * 3, (0.5,) * 3, list("abcdefghij")),
+            NumberFormat(stored, "static" if bits < 32 else "float"),
+            calibration=images, observe=observe_ranges,
+        ).onnx
         yield hashlib.sha256(content).hexdigest()
 
 found = list(digests())

@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import NumberFormat, Signature, export_file
 from slimtune.compression.export.versions import OLDEST_TRIED, lower, oldest_runtime
 from slimtune.compression.quantization import QUANTIZATION
 from slimtune.compression.quantization.fake_quantizers.baking import bake
@@ -61,18 +61,13 @@ def exported(method: str) -> bytes:
     quantizer: Any = QUANTIZATION[method]()
     trained = quantizer.prepare(network.eval(), few)
     stored = quantizer.weights(trained, few)
-    return export_onnx(
+    return export_file(
         bake(trained, stored),
-        image_shape=(3, 32, 32),
-        mean=MEAN,
-        std=STD,
-        classes=tuple("abcdefghij"),
-        stored=stored,
-        activations=quantizer.activations,
-        ranges=quantizer.ranges(trained),
+        Signature((3, 32, 32), MEAN, STD, tuple("abcdefghij")),
+        NumberFormat(stored, quantizer.activations, ranges=quantizer.ranges(trained)),
         calibration=IMAGES,
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 def test_files_of_usual_networks_say_that_an_old_runtime_loads_them() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.network.copies import copied
 from slimtune.compression.network.layout import laid_out, laid_out_like, runs_channels_last
-from slimtune.compression.pipeline import Progress, compress
+from slimtune.compression.pipeline import StudentState, compress
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.training.loop import network_logits
 from slimtune.conditions import Conditions
@@ -144,9 +144,9 @@ def test_every_stage_keeps_to_the_layout(digits: Workload, recipe: dict[str, Any
     torch.manual_seed(0)
     flat = replace(digits, baseline=Flat().eval())
     typed = Recipe.from_dict({"train": {"epochs": 1}, **recipe})
-    kept: list[Progress] = []
+    kept: list[StudentState] = []
 
-    def keep(progress: Progress) -> None:
+    def keep(progress: StudentState) -> None:
         kept.append(replace(progress, model=_as_read(progress.model)))
 
     made = compress(flat, typed, Conditions(seed=0), observe=observe_ranges, keep=keep)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.compression.pruning import PRUNING
-from slimtune.compression.pruning.stage.stage import Kept, prune
+from slimtune.compression.pruning.stage.stage import KeptChannels, prune
 from slimtune.compression.stages import Prune
 from slimtune.measurement.accuracy import top1_agreement
 from slimtune.measurement.runtime import observe_ranges, predict
@@ -53,13 +53,13 @@ def settled(model: nn.Module, images: Tensor) -> nn.Module:
     return model.eval()
 
 
-def halved(model: nn.Module, method: str, scope: str = "local") -> tuple[nn.Module, Kept]:
+def halved(model: nn.Module, method: str, scope: str = "local") -> tuple[nn.Module, KeptChannels]:
     cut = copy.deepcopy(model)
     settings = Prune(method=PRUNING[method](), amount=0.5, scope=scope, round_to=8)
     return cut, prune(cut, settings, batch=BATCH, seed=5)
 
 
-def silenced(model: nn.Module, kept: Kept) -> nn.Module:
+def silenced(model: nn.Module, kept: KeptChannels) -> nn.Module:
     """Zero what the removed channels pass through, found by the networks' own plans."""
     quiet = copy.deepcopy(model)
     named = dict(quiet.named_modules())
@@ -143,17 +143,12 @@ def check_onnx(name: str, method: str) -> None:
         classifier = [module for module in cut.modules() if isinstance(module, nn.Linear)][-1]
         classifier.bias -= logits.mean(dim=0)
         expected = (logits - logits.mean(dim=0)).numpy()
-    file = export_onnx(
+    file = export_file(
         cut,
-        image_shape=(3, 32, 32),
-        mean=MEAN,
-        std=STD,
-        classes=tuple("abcdefghij"),
-        stored={},
-        activations="float",
+        Signature((3, 32, 32), MEAN, STD, tuple("abcdefghij")),
         calibration=PIXELS[:8],
         observe=observe_ranges,
-    )
+    ).onnx
     assert len(set(expected.argmax(1).tolist())) > 5
     assert top1_agreement(predict(file, PIXELS, mean=MEAN, std=STD), expected) >= 0.995
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from slimtune.compression.pruning.stage.surgery import (
     find_groups,
-    left_whole,
-    remember_groups,
+    remember_unprunable,
     remove_channels,
-    whole_groups,
+    unprunable_groups,
+    unprunable_layers,
 )
 from slimtune.errors import PruningError
 
@@ -199,7 +199,7 @@ def test_parts_that_cannot_be_followed_are_left_whole_and_the_rest_is_cut(
     network.eval()
     groups = {group.name: group for group in find_groups(network, IMAGE)}
     assert [name for name in groups if name in {*cuts, *whole}] == cuts
-    assert left_whole(network, IMAGE).keys() >= whole - groups.keys()
+    assert unprunable_layers(network, IMAGE).keys() >= whole - groups.keys()
     removals = {name: list(range(1, groups[name].channels // 2)) for name in groups}
     assert remove_channels(network, IMAGE, removals) == removals
     for mode in (False, True):
@@ -265,7 +265,7 @@ def test_a_network_that_keeps_results_of_a_pass_can_still_be_copied_and_cut() ->
 def test_an_operation_at_which_the_graph_fails_is_named(
     network: nn.Module, operation: str
 ) -> None:
-    reasons = left_whole(network.eval(), IMAGE).values()
+    reasons = unprunable_layers(network.eval(), IMAGE).values()
     assert f"goes through a {operation} that cannot be followed" in reasons
 
 
@@ -273,5 +273,5 @@ def test_copies_remember_what_was_tried() -> None:
     network = Shuffle().eval()
     first = find_groups(network, IMAGE)
     other = Base().eval()
-    remember_groups(other, whole_groups(copy.deepcopy(network)))
+    remember_unprunable(other, unprunable_groups(copy.deepcopy(network)))
     assert [g.name for g in find_groups(other, IMAGE)] == [g.name for g in first] == ["tail"]

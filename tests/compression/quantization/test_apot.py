@@ -5,11 +5,11 @@ import torch
 from slimtune.compression.quantization.apot import (
     Apot,
     ApotWeight,
+    mean_and_deviation,
     signed_levels,
-    statistics,
     unsigned_levels,
 )
-from slimtune.compression.quantization.fake_quantizers.learned import MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.learned import InputStatistics, MaxWeight
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError
 
@@ -39,7 +39,7 @@ def test_oracle_12_weights_are_integers_of_int8_with_2_to_the_bits_less_1_values
 @pytest.mark.parametrize("bits", LARGEST)
 def test_oracle_12_inputs_have_2_to_the_bits_values(bits: int) -> None:
     x = torch.linspace(-1, 3, 20_001)
-    clip = Apot().input_quantizer(Seen(2.0, 1.0, False, 4), bits)
+    clip = Apot().input_quantizer(InputStatistics(2.0, 1.0, False, 4), bits)
     assert len(torch.unique(clip(x).detach())) == 2**bits
     assert clip.range() == pytest.approx((0.0, 2.0))
 
@@ -65,7 +65,7 @@ def test_oracle_12_7_and_8_bits_are_refused_with_the_reason() -> None:
 def test_oracle_12_stages_of_7_or_8_bits_and_their_inputs_are_uniform_and_finite() -> None:
     for bits in (7, 8):
         assert isinstance(Apot().weight_quantizer(weights(), bits), MaxWeight)
-        clip = Apot().input_quantizer(Seen(2.0, 1.0, False, 4), bits)
+        clip = Apot().input_quantizer(InputStatistics(2.0, 1.0, False, 4), bits)
         gaps = torch.unique(clip(torch.linspace(0, 2, 9_001)).detach()).diff()
         assert len(gaps) == 2**bits - 1
         torch.testing.assert_close(gaps, torch.full_like(gaps, 2 / (2**bits - 1)))
@@ -85,7 +85,7 @@ def test_mean_and_deviation_are_of_the_weights_that_are_not_pruned() -> None:
     weight[5], weight[:, 3] = 0, 0
     live = weight[weight != 0]
     expected = torch.stack([live.mean(), live.std() + 1e-5])
-    torch.testing.assert_close(statistics(weight), expected)
+    torch.testing.assert_close(mean_and_deviation(weight), expected)
 
 
 def test_a_constant_or_empty_tensor_gives_finite_weights() -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from slimtune.compression.quantization.dorefa import DoReFa, DoReFaWeight
-from slimtune.compression.quantization.fake_quantizers.learned import MaxWeight, Seen
+from slimtune.compression.quantization.fake_quantizers.learned import InputStatistics, MaxWeight
 from slimtune.compression.recipe import Recipe
 from slimtune.errors import ConfigError
 
@@ -55,5 +55,5 @@ def test_8_bits_are_refused_with_the_reason(method: str) -> None:
 def test_a_stage_of_8_bits_is_symmetric_and_inputs_are_clipped_at_a_constant() -> None:
     method = DoReFa()
     assert isinstance(method.weight_quantizer(torch.ones(2, 2), 8), MaxWeight)
-    clip = method.input_quantizer(Seen(2.0, 1.0, False, 4), 4)
+    clip = method.input_quantizer(InputStatistics(2.0, 1.0, False, 4), 4)
     assert not list(clip.parameters()) and clip.range() == pytest.approx((0.0, 2.0))

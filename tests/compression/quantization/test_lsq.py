@@ -3,14 +3,14 @@ import math
 import pytest
 import torch
 
-from slimtune.compression.quantization.fake_quantizers.learned import Seen
+from slimtune.compression.quantization.fake_quantizers.learned import InputStatistics
 from slimtune.compression.quantization.lsq import LsqInput, LsqWeight
 
 
 def test_first_steps_are_twice_the_mean_over_the_root_of_the_largest_level() -> None:
     weight = torch.tensor([[1.0, -3.0, 0.0, 0.0]])  # what is 0 has been pruned
     assert float(LsqWeight(weight, 4).step.detach()) == pytest.approx(2 * 2 / math.sqrt(7))
-    step = LsqInput(Seen(limit=9, mean=0.5, signed=False, features=4), 4).step
+    step = LsqInput(InputStatistics(limit=9, mean=0.5, signed=False, features=4), 4).step
     assert float(step.detach()) == pytest.approx(2 * 0.5 / math.sqrt(15))
 
 
@@ -33,7 +33,7 @@ def test_oracle_15_the_steps_gradient_is_divided_by_the_root_of_count_and_level(
 
 
 def test_the_count_of_an_input_is_of_one_image() -> None:
-    quantizer = LsqInput(Seen(limit=9, mean=0.5, signed=False, features=4), 2)
+    quantizer = LsqInput(InputStatistics(limit=9, mean=0.5, signed=False, features=4), 2)
     quantizer(torch.full((10, 2, 2), 99.0)).sum().backward()
     expected = 40 * 3 / math.sqrt(4 * 3)
     assert float(quantizer.step.grad) == pytest.approx(expected)  # type: ignore[arg-type]

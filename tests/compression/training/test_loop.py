@@ -1,41 +1,50 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from slimtune.compression.distillation import DISTILLATION, BaseDistillation, NoDistillation
+from slimtune.compression.distillation import DISTILLATION, BaseDistillation
 from slimtune.compression.distillation.protocol import Batch
 from slimtune.compression.stages import Train
-from slimtune.compression.training.lessons import ask_again
+from slimtune.compression.training.cached_logits import without_cache
 from slimtune.compression.training.loop import (
     Epoch,
+    Hooks,
+    Teaching,
     history_csv,
     network_accuracy,
     network_logits,
     train_network,
 )
-from slimtune.compression.training.teaching import lessons_of
+from slimtune.compression.training.teaching import cached_logits_of
+from slimtune.conditions import Conditions, Precision
 from slimtune.errors import NonFiniteError
 from slimtune.workload.types import Augmentation, Workload
 
-NO_DISTILLATION = NoDistillation()
 
-
-def train(workload: Workload, settings: Train, seed: int = 0, distiller=NO_DISTILLATION, **more):
+def train(
+    workload: Workload,
+    settings: Train,
+    seed: int = 0,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    precision: Precision = "float32",
+    **teaching: Any,
+) -> tuple[nn.Module, list[Epoch]]:
     model = copy.deepcopy(workload.baseline)
     history = train_network(
         model,
         workload,
         settings,
-        distiller,
-        teacher=more.get("teacher"),
+        Teaching(**teaching),
         generator=torch.Generator().manual_seed(seed),
-        on_epoch=more.get("on_epoch", lambda epoch: None),
-        **{name: more[name] for name in ("precision", "lessons", "epochs_before") if name in more},
+        hooks=Hooks(on_epoch=on_epoch),
+        precision=precision,
     )
     return model, history
 
@@ -74,9 +83,8 @@ def test_the_network_is_left_in_eval_mode_and_frozen_parameters_stay(digits: Wor
     first = next(model.parameters()).requires_grad_(False)
     before = first.clone()
     train_network(
-        model, digits, Train(epochs=1, batch_size=512), NoDistillation(),
-        teacher=None, generator=torch.Generator(), on_epoch=lambda epoch: None,
-    )  # fmt: skip
+        model, digits, Train(epochs=1, batch_size=512), Teaching(), generator=torch.Generator()
+    )
     assert not model.training and torch.equal(first, before)
 
 
@@ -162,36 +170,44 @@ def test_every_distillation_method_computes_its_loss_in_float32(
     assert seen == {torch.float32}
 
 
-def test_lessons_take_the_place_of_the_teacher_and_go_on_from_stage_to_stage(
+def test_cached_logits_replace_the_teacher_and_continue_from_stage_to_stage(
     digits: Workload,
 ) -> None:
-    asked: list[int] = []
+    computed: list[int] = []
 
-    def recall(view: int, ask: Callable[[], torch.Tensor]) -> torch.Tensor:
-        asked.append(view)
-        return ask()
+    def cache(view: int, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        computed.append(view)
+        return compute()
 
-    lessons = lessons_of(digits, "float32", "cpu", 8, recall, seed=3)
+    cached_logits = cached_logits_of(digits, Conditions(seed=3, views=8), cache)
     settings = Train(epochs=2, batch_size=512)
     taught, _ = train(
-        digits, settings, distiller=BaseDistillation(), lessons=lessons, epochs_before=5
+        digits,
+        settings,
+        distiller=BaseDistillation(),
+        cached_logits=cached_logits,
+        epochs_before=5,
     )
-    assert asked == [5, 6]
+    assert computed == [5, 6]
     again, _ = train(
-        digits, settings, distiller=BaseDistillation(), lessons=lessons, epochs_before=5
+        digits,
+        settings,
+        distiller=BaseDistillation(),
+        cached_logits=cached_logits,
+        epochs_before=5,
     )
-    other, _ = train(digits, settings, distiller=BaseDistillation(), lessons=lessons)
-    assert torch.equal(weights(taught), weights(again)) and asked == [5, 6, 0, 1]
+    other, _ = train(digits, settings, distiller=BaseDistillation(), cached_logits=cached_logits)
+    assert torch.equal(weights(taught), weights(again)) and computed == [5, 6, 0, 1]
     assert not torch.equal(weights(taught), weights(other))
 
 
-def test_without_augmentation_lessons_change_no_more_than_half_precision_does(
+def test_without_augmentation_cached_logits_change_no_more_than_half_precision_does(
     digits: Workload,
 ) -> None:
     still = replace(digits, augmentation=Augmentation())
-    lessons = lessons_of(still, "float32", "cpu", 8, ask_again, seed=0)
+    cached_logits = cached_logits_of(still, Conditions(seed=0, views=8), without_cache)
     settings = Train(epochs=1, batch_size=512)
-    kept, _ = train(still, settings, distiller=BaseDistillation(), lessons=lessons)
+    kept, _ = train(still, settings, distiller=BaseDistillation(), cached_logits=cached_logits)
     online, _ = train(
         still, settings, distiller=BaseDistillation(), teacher=copy.deepcopy(still.baseline)
     )

@@ -3,9 +3,8 @@ import threading
 import pytest
 import torch
 
-from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.stages import Train
-from slimtune.compression.training.loop import network_logits, train_network
+from slimtune.compression.training.loop import Teaching, network_logits, train_network
 from slimtune.compression.training.pauses import between_batches, pausing
 from slimtune.workload.types import Workload
 
@@ -41,10 +40,8 @@ def test_training_pauses_after_each_batch_and_comes_out_the_same(digits: Workloa
             model,
             digits,
             Train(epochs=1, batch_size=64),
-            NoDistillation(),
-            teacher=None,
+            Teaching(),
             generator=torch.Generator().manual_seed(0),
-            on_epoch=lambda epoch: None,
         )
         return network_logits(model, digits.test.images, digits)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from slimtune.compression.distillation.protocol import Batch, Distiller
 from slimtune.compression.stages import Train
-from slimtune.compression.training.loop import train_network
+from slimtune.compression.training.loop import Teaching, train_network
 from slimtune.compression.training.regularization import dropping_out, mix, mixes_in
 from slimtune.workload.types import Architecture, Augmentation, Split, Workload
 
@@ -99,10 +99,7 @@ def seen_in_training(settings: Train) -> tuple[list[Batch], Echo, Echo]:
         mean=(0.5,) * 3, std=(0.25,) * 3, augmentation=Augmentation(padding=0, flip=False),
         architecture=Architecture("echo", 4, 3), baseline=student,
     )  # fmt: skip
-    train_network(
-        student, workload, settings, recorder,
-        teacher=teacher, generator=generator(), on_epoch=lambda epoch: None,
-    )  # fmt: skip
+    train_network(student, workload, settings, Teaching(recorder, teacher), generator=generator())
     return recorder.seen, student, teacher
 
 

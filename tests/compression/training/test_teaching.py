@@ -3,9 +3,10 @@ from dataclasses import replace
 import torch
 
 from slimtune.compression.distillation import BaseDistillation, MutualLearning, NoDistillation
-from slimtune.compression.training.lessons import ask_again
+from slimtune.compression.training.cached_logits import without_cache
 from slimtune.compression.training.loop import network_logits
-from slimtune.compression.training.teaching import lessons_of, teacher_of
+from slimtune.compression.training.teaching import cached_logits_of, teacher_of
+from slimtune.conditions import Conditions
 from slimtune.workload.types import Augmentation, Workload
 
 
@@ -18,13 +19,15 @@ def test_a_teacher_is_a_frozen_copy_and_a_peer_is_not_frozen(digits: Workload) -
     assert any(p.requires_grad for p in peer.parameters())
 
 
-def test_without_augmentation_the_lessons_are_the_teachers_logits(digits: Workload) -> None:
+def test_without_augmentation_the_cached_logits_are_the_teachers(digits: Workload) -> None:
     still = replace(digits, augmentation=Augmentation())
-    lessons = lessons_of(still, "float32", "cpu", 8, ask_again, seed=0)
-    assert lessons is not None
+    cached_logits = cached_logits_of(still, Conditions(seed=0, views=8), without_cache)
+    assert cached_logits is not None
     expected = network_logits(digits.baseline, digits.train.images, digits)
-    torch.testing.assert_close(lessons.view(5).logits.float(), expected, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(
+        cached_logits.view(5).logits.float(), expected, rtol=2e-3, atol=2e-3
+    )
 
 
-def test_no_views_are_no_lessons(digits: Workload) -> None:
-    assert lessons_of(digits, "float32", "cpu", 0, ask_again, seed=0) is None
+def test_without_views_no_logits_are_cached(digits: Workload) -> None:
+    assert cached_logits_of(digits, Conditions(seed=0, views=0), without_cache) is None

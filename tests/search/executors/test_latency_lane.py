@@ -9,7 +9,7 @@ import ray
 import torch
 from torch import nn
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.conditions import Conditions
 from slimtune.errors import ModelError
 from slimtune.measurement.runtime import observe_ranges
@@ -25,16 +25,12 @@ SHAPE = (1, 4, 4)
 @pytest.fixture(scope="module")
 def file() -> bytes:
     torch.manual_seed(0)
-    return export_onnx(
+    return export_file(
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 2)),
-        image_shape=SHAPE,
-        mean=(0.5,),
-        std=(0.5,),
-        classes=("a", "b"),
-        stored={},
+        Signature(SHAPE, (0.5,), (0.5,), ("a", "b")),
         calibration=np.zeros((1, 4, 4, 1), np.uint8),
         observe=observe_ranges,
-    )
+    ).onnx
 
 
 def test_without_ray_the_file_is_measured_here(file, tmp_path):

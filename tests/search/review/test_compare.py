@@ -5,7 +5,7 @@ import pytest
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from slimtune.compression.export.onnx_file import export_onnx
+from slimtune.compression.export.onnx_file import NumberFormat, Signature, export_file
 from slimtune.compression.quantization.fake_quantizers.baking import bake
 from slimtune.compression.quantization.rounding.fit import fit_max
 from slimtune.errors import ConfigError, ModelError
@@ -28,17 +28,13 @@ def folder(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored = {n: w for n, w in stored.items() if "shortcut" not in n}
     (folder / "four").mkdir()
     for name, weights in (("float.onnx", {}), ("four/model.onnx", stored)):
-        content = export_onnx(
+        content = export_file(
             bake(model, weights),
-            image_shape=digits.image_shape,
-            mean=digits.mean,
-            std=digits.std,
-            classes=digits.classes,
-            stored=weights,
-            activations="static" if weights else "float",
+            Signature(digits.image_shape, digits.mean, digits.std, digits.classes),
+            NumberFormat(weights, "static" if weights else "float"),
             calibration=digits.train.images[:64],
             observe=observe_ranges,
-        )
+        ).onnx
         (folder / name).write_bytes(content)
     quantize_dynamic(folder / "float.onnx", folder / "theirs.onnx", weight_type=QuantType.QUInt8)
     return folder

@@ -36,8 +36,8 @@ def test_a_judge_is_shown_what_is_foreseen_with_the_accuracy_of_each_rung() -> N
     shown = []
     looking = lookout(lambda outcome: shown.append(outcome) or "")
     watch = looking.watch()
-    watch.foresee(None, True)
-    watch.reach(Rung("fine-tune 1/4", 0.6, 0.5, 1, 3))
+    watch.on_preview(None, True)
+    watch.on_rung(Rung("fine-tune 1/4", 0.6, 0.5, 1, 3))
     structure, first = shown
     assert structure.rung == "structure" and first.rung == "fine-tune 1/4"
     assert structure.objectives == {"accuracy": 0.1, "size_bytes": 100}
@@ -54,14 +54,14 @@ def test_a_judge_is_shown_what_is_foreseen_with_the_accuracy_of_each_rung() -> N
 def test_what_a_judge_has_seen_does_not_change_afterwards() -> None:
     shown = []
     watch = lookout(lambda outcome: shown.append(outcome) or "").watch()
-    watch.foresee(None, True)
-    watch.reach(Rung("fine-tune 1/4", 0.6, 0.6, 1, 3))
+    watch.on_preview(None, True)
+    watch.on_rung(Rung("fine-tune 1/4", 0.6, 0.6, 1, 3))
     assert set(shown[0].payload.rungs) == {"structure"}
 
 
 def test_a_trial_that_its_judge_ends_carries_the_reason_out() -> None:
     watch = lookout(lambda outcome: "too slow").watch()
     with pytest.raises(Ended, match="too slow") as caught:
-        watch.foresee(None, False)
+        watch.on_preview(None, False)
     assert caught.value.outcome.reason == "too slow"
     assert caught.value.outcome.rung == "structure"

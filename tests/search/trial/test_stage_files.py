@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from slimtune.compression.pipeline import Progress
+from slimtune.compression.pipeline import StudentState
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
@@ -39,7 +39,7 @@ def saved(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     stages = StageFiles(Recipe.from_dict(RECIPE), stage_origin(digits, 3))
 
-    def keep(progress: Progress) -> None:
+    def keep(progress: StudentState) -> None:
         stages.keep(replace(progress, model=copy.deepcopy(progress.model)))
 
     outcome = compress_once(digits, RECIPE, Conditions(3), keep=keep)
@@ -104,7 +104,7 @@ def test_settings_that_acted_between_the_steps_belong_to_the_beginning(tmp_path:
 
     stages = StageFiles(recipe(), {})
     network = build(Architecture("resnet8", 10, 1))
-    stages.keep(Progress("prune", network, Architecture("resnet8", 10, 1)))
+    stages.keep(StudentState("prune", network, Architecture("resnet8", 10, 1)))
     for file, content in stages.folders["prune"].items():
         (tmp_path / file).write_bytes(content)
     assert read_stage(tmp_path, recipe(epochs=9, recalibrate=True)).done == "prune"

@@ -46,7 +46,7 @@ def fresh(digits: Workload) -> Workload:
     """The workload, with nothing known of any network's groups."""
     baseline = pickle.loads(pickle.dumps(digits.baseline))
     baseline.__dict__.pop("_cannot_be_cut", None)
-    return replace(digits, baseline=baseline, whole_groups={})
+    return replace(digits, baseline=baseline, unprunable_groups={})
 
 
 def trial(workload: Workload, number: int) -> Outcome:
@@ -72,7 +72,7 @@ def test_a_trial_makes_the_same_file_whether_groups_were_found_before_it_or_not(
     fresh: Workload, cuts: list[None]
 ) -> None:
     alone = trial(fresh, 0)
-    assert len(cuts) == 1 and not fresh.whole_groups
+    assert len(cuts) == 1 and not fresh.unprunable_groups
     learn_groups(CONFIG, fresh)
     assert trial(fresh, 0).files["model.onnx"] == alone.files["model.onnx"]
 
@@ -85,7 +85,7 @@ def test_what_was_found_is_kept_by_model_and_weights(
     for weights in (None, str(file)):
         student = {"model": "resnet8", "weights": weights}
         check_recipe(Recipe.from_dict({**RECIPE, "student": student}), fresh)
-    assert set(fresh.whole_groups) == {("resnet8", None), ("resnet8", str(file))}
+    assert set(fresh.unprunable_groups) == {("resnet8", None), ("resnet8", str(file))}
     network = student_builder(fresh)(fresh.architecture, str(file))
     surgery.find_groups(network.eval(), torch.randn(2, *fresh.image_shape))
     assert len(cuts) == 2

@@ -230,7 +230,7 @@ def test_shards_that_number_the_classes_otherwise_are_refused(tmp_path):
     columns = {"img": structs([1, 2]), "label": [0, 1]}
     write(tmp_path, "train.parquet", columns, ["cat", "dog"])
     write(tmp_path, "test.parquet", columns, ["dog", "cat"])
-    assert "train and test number the classes otherwise" in refusal(tmp_path)
+    assert "train and test number the classes differently" in refusal(tmp_path)
 
 
 def test_the_column_that_is_not_taken_is_told(tmp_path):

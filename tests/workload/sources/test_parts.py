@@ -4,7 +4,7 @@ import pytest
 
 from slimtune.errors import DataError
 from slimtune.workload.sources.parts import (
-    LeftOut,
+    SkippedFiles,
     assign_roles,
     one_name_a_part,
     part_of,
@@ -62,7 +62,7 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     files = [deep / "a.png", tmp_path / "extra" / "b.png"]
     files += [tmp_path / name for name in ("x.GIF", "y.gif", "README", "z.txt")]
-    left = LeftOut(tmp_path)
+    left = SkippedFiles(tmp_path)
     assert left.notes() == []
     for path in files:
         path.touch()

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from slimtune.compression.pruning.stage.masks import zero
 from slimtune.compression.pruning.stage.schedules import cubic, ramp_epochs
-from slimtune.compression.pruning.stage.stage import Kept, channel_groups, channels_to_remove
+from slimtune.compression.pruning.stage.stage import (
+    KeptChannels,
+    channel_groups,
+    channels_to_remove,
+)
 from slimtune.compression.pruning.stage.surgery import remove_channels
 from slimtune.compression.quantization.fake_quantizers.layers import quantizers_off, strip
 from slimtune.compression.stages import Prune
@@ -60,7 +64,7 @@ class SoftPruning:
             after_epoch=self._after_epoch,
         )
 
-    def remove(self) -> Kept:
+    def remove(self) -> KeptChannels:
         """Remove the zeroed channels; return the indices kept of each layer that lost some."""
         if not self._final:
             self._finish()

@@ -16,14 +16,14 @@ from slimtune.compression.pruning.stage.surgery import find_groups, remove_chann
 from slimtune.compression.stages import Prune
 from slimtune.errors import PruningError
 
-Kept = dict[str, list[int]]
+KeptChannels = dict[str, list[int]]
 """For each layer that lost output channels, the indices that stayed, ascending."""
 
-Recover = Callable[[nn.Module, Kept, int], None]
+Recover = Callable[[nn.Module, KeptChannels, int], None]
 """Trains the network a little, in place, after the step of that number, counted from 1."""
 
 
-def recover_nothing(model: nn.Module, kept: Kept, step: int) -> None:
+def recover_nothing(model: nn.Module, kept: KeptChannels, step: int) -> None:
     """Do not train."""
 
 
@@ -34,7 +34,7 @@ def prune(
     batch: tuple[Tensor, Tensor],
     seed: int = 0,
     recover: Recover = recover_nothing,
-) -> Kept:
+) -> KeptChannels:
     """Remove the ``amount`` of channels or weights that the method scores lowest, in place.
 
     Channels are removed physically, so the network becomes smaller; weights become exactly 0.
@@ -57,15 +57,16 @@ def prune(
         PruningError: the network cannot be pruned, or the method's scores are unusable.
     """
     steps = settings.steps if settings.schedule == "incremental" else 1
-    left = _Left()
+    remaining = _Remaining()
     for step, amount in enumerate(linear_targets(settings.amount, steps), start=1):
         if removes_weights(settings):
             _zero_weights(model, settings, amount, batch[0][:2])
         else:
-            _cut_channels(model, dataclasses.replace(settings, amount=amount), batch, seed, left)
+            step_settings = dataclasses.replace(settings, amount=amount)
+            _cut_channels(model, step_settings, batch=batch, seed=seed, remaining=remaining)
         if step < steps:
-            recover(model, left.kept(), step)
-    return left.kept()
+            recover(model, remaining.kept(), step)
+    return remaining.kept()
 
 
 def channel_groups(model: nn.Module, example: Tensor, seed: int) -> list[ChannelGroup]:
@@ -107,7 +108,9 @@ def channels_to_remove(
     Raises:
         PruningError: the method's scores are unusable.
     """
-    return chosen(scores_of(model, groups, settings.method, batch), groups, settings, originals)
+    return channels_by_scores(
+        scores_of(model, groups, settings.method, batch), groups, settings, originals
+    )
 
 
 def scores_of(
@@ -137,13 +140,13 @@ def scores_of(
             clear_gradients(model)
 
 
-def chosen(
+def channels_by_scores(
     scores: Mapping[str, Tensor],
     groups: Sequence[ChannelGroup],
     settings: Prune,
     originals: dict[str, int] | None = None,
 ) -> dict[str, list[int]]:
-    """Return the channels that go by their scores, ascending, by the group's name.
+    """Return the channels with the lowest scores, ascending, by the group's name.
 
     Args:
         scores: from `scores_of`.
@@ -165,48 +168,53 @@ def chosen(
     )
 
 
-class _Left:
-    """Which of the original channels are left, step after step."""
+class _Remaining:
+    """The original channels that remain, step after step."""
 
     def __init__(self) -> None:
         self.groups: dict[str, list[int]] = {}
         self.originals: dict[str, int] = {}
         self._producers: dict[str, list[str]] = {}
 
-    def see(self, groups: Sequence[ChannelGroup]) -> None:
-        """Take the groups' sizes before anything was removed."""
+    def add(self, groups: Sequence[ChannelGroup]) -> None:
+        """Note the sizes of groups before anything is removed; known groups stay as they are."""
         for group in groups:
             self.groups.setdefault(group.name, list(range(group.channels)))
             self.originals.setdefault(group.name, group.channels)
             self._producers.setdefault(group.name, [name for name, _ in group.producers])
 
     def remove(self, name: str, indices: Sequence[int]) -> None:
-        """Note that channels went; ``indices`` count among those that were left."""
+        """Note a removal; ``indices`` count among the channels that remained before it."""
         removed = set(indices)
         self.groups[name] = [c for i, c in enumerate(self.groups[name]) if i not in removed]
 
-    def kept(self) -> Kept:
-        """Return the original channels left of each layer that lost some."""
+    def kept(self) -> KeptChannels:
+        """Return the original channels that remain, of each layer that lost some."""
         return {
-            layer: list(left)
-            for name, left in self.groups.items()
-            if len(left) < self.originals[name]
+            layer: list(channels)
+            for name, channels in self.groups.items()
+            if len(channels) < self.originals[name]
             for layer in self._producers[name]
         }
 
 
 def _cut_channels(
-    model: nn.Module, settings: Prune, batch: tuple[Tensor, Tensor], seed: int, left: _Left
+    model: nn.Module,
+    settings: Prune,
+    *,
+    batch: tuple[Tensor, Tensor],
+    seed: int,
+    remaining: _Remaining,
 ) -> None:
     """Remove channels until ``settings.amount`` of the original ones is gone."""
     example = batch[0][:2]
     groups = channel_groups(model, example, seed)
-    left.see(groups)
-    removals = channels_to_remove(model, groups, settings, batch, originals=left.originals)
+    remaining.add(groups)
+    removals = channels_to_remove(model, groups, settings, batch, originals=remaining.originals)
     if any(removals.values()):
         removals = remove_channels(model, example, removals)
     for name, indices in removals.items():
-        left.remove(name, indices)
+        remaining.remove(name, indices)
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ def find_groups(model: nn.Module, example: Tensor) -> list[ChannelGroup]:
     Left whole are the model's outputs, whatever is tied to the input image, convolutions with
     1 < groups < channels, bare and shared parameters, every normalisation across channels,
     couplings in which channel i of one layer is not channel i of the next, and what fails when
-    it is tried, see `left_whole`. Depthwise convolutions are cut with their group but are
+    it is tried, see `unprunable_layers`. Depthwise convolutions are cut with their group but are
     neither producers nor consumers. A batch norm that also covers other groups (after a
     concatenation) is listed in ``shared_norms``.
 
@@ -51,7 +51,7 @@ def find_groups(model: nn.Module, example: Tensor) -> list[ChannelGroup]:
     return _examined(model, example)[0]
 
 
-def left_whole(model: nn.Module, example: Tensor) -> dict[str, str]:
+def unprunable_layers(model: nn.Module, example: Tensor) -> dict[str, str]:
     """Return why layers cannot lose channels, by name; the network's output is left out.
 
     Args:
@@ -64,18 +64,18 @@ def left_whole(model: nn.Module, example: Tensor) -> dict[str, str]:
     return {n: why for n, why in _examined(model, example)[1].items() if why != OUTPUT}
 
 
-def whole_groups(model: nn.Module) -> dict[str, str] | None:
+def unprunable_groups(model: nn.Module) -> dict[str, str] | None:
     """Return why groups must stay whole, as trial cuts showed; None if nothing was tried yet."""
     reasons: dict[str, str] | None = model.__dict__.get(_WHOLE)
     return None if reasons is None else dict(reasons)
 
 
-def remember_groups(model: nn.Module, reasons: Mapping[str, str] | None) -> None:
+def remember_unprunable(model: nn.Module, reasons: Mapping[str, str] | None) -> None:
     """Spare ``model`` trial cuts, which take seconds, where a copy of it has been tried.
 
     Args:
         model: not tried yet; its copies remember the result as well.
-        reasons: `whole_groups` of the copy; None changes nothing.
+        reasons: `unprunable_groups` of the copy; None changes nothing.
     """
     if reasons is not None:
         model.__dict__[_WHOLE] = dict(reasons)

@@ -1,6 +1,7 @@
 """Fake quantization: the nearest of some levels, as one operation with its own gradient."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -106,8 +107,17 @@ def fake_quantize(
         rounds: whether the step's gradient counts what rounding does inside the range; without,
             it is 0 there.
     """
-    result: Tensor = _FakeQuantize.apply(x, step, levels, gain, clips, rounds)  # type: ignore[no-untyped-call]
+    result: Tensor = _FakeQuantize.apply(x, step, levels, _Gradient(gain, clips, rounds))  # type: ignore[no-untyped-call]
     return result
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """How `fake_quantize` computes gradients; the fields are its arguments."""
+
+    gain: float
+    clips: bool
+    rounds: bool
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -118,15 +128,13 @@ class _FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, step: Tensor, levels: Levels, gain: float, clips: bool, rounds: bool
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, step: Tensor, levels: Levels, rule: _Gradient) -> Tensor:
         x = _dense(x)
         result = torch.empty_like(x)
         for part, into in zip(_pieces(x), _pieces(result), strict=True):
             levels.round(_wide(part), step, into)
         ctx.save_for_backward(x, step, result)
-        ctx.levels, ctx.gain, ctx.clips, ctx.rounds = levels, gain, clips, rounds
+        ctx.levels, ctx.rule = levels, rule
         return result
 
     @staticmethod
@@ -144,11 +152,11 @@ class _FakeQuantize(torch.autograd.Function):
             within = torch.ops.aten.hardtanh_backward(g, v, low, high)
             into.copy_(within)
             if ctx.needs_input_grad[1]:
-                products.append(torch.dot(g, r) - torch.dot(within, v if ctx.rounds else r))
+                products.append(torch.dot(g, r) - torch.dot(within, v if ctx.rule.rounds else r))
         of_step = None
         if products:
-            of_step = torch.stack(products).double().sum().to(step.dtype) / step * ctx.gain
-        return inside if ctx.clips else gradient, of_step, None, None, None, None
+            of_step = torch.stack(products).double().sum().to(step.dtype) / step * ctx.rule.gain
+        return inside if ctx.rule.clips else gradient, of_step, None, None
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ _SAMPLE = 2**20
 
 
 @dataclass(frozen=True)
-class Seen:
+class InputStatistics:
     """What calibration images showed of a layer's input.
 
     Attributes:
@@ -103,7 +103,7 @@ class LearnedQuantizer(Quantizer):
         """Return the quantizer of the first or last layer's weight."""
         return self.weight_quantizer(weight, bits)
 
-    def input_quantizer(self, seen: Seen, bits: int) -> InputQuantizer:
+    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
         """Return the quantizer of what a layer reads."""
         raise NotImplementedError
 
@@ -192,7 +192,7 @@ def _check_apart(layers: list[WeightLayer]) -> None:
 
 def _inputs(
     model: nn.Module, images: Tensor, layers: list[WeightLayer], own: _OwnKernels
-) -> dict[str, Seen]:
+) -> dict[str, InputStatistics]:
     """Return what each layer's kernel reads when ``model`` sees ``images`` in eval mode."""
     summaries: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     features: dict[str, int] = {}
@@ -227,8 +227,8 @@ def _summary(x: Tensor) -> Tensor:
     return torch.stack([percentile, sizes.mean(), x.min()])
 
 
-def _merged(parts: list[Tensor], features: int) -> Seen:
+def _merged(parts: list[Tensor], features: int) -> InputStatistics:
     limit, mean, _ = torch.stack(parts).mean(dim=0).tolist()
     smallest = min(float(part[2]) for part in parts)
     dead = max(limit, mean) <= 0  # nothing but zeros: any range will do
-    return Seen(1.0 if dead else max(limit, mean), mean or 1.0, smallest < 0, features)
+    return InputStatistics(1.0 if dead else max(limit, mean), mean or 1.0, smallest < 0, features)

@@ -16,6 +16,7 @@ def second_moments(
     layer: nn.Module,
     inputs: tuple[Tensor, Tensor],
     output_shape: torch.Size,
+    *,
     count: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slimtune.compression.pruning.stage.reasons import passes_through
-from slimtune.compression.pruning.stage.surgery import left_whole
+from slimtune.compression.pruning.stage.surgery import unprunable_layers
 
 IMAGE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 HERE = r"at test_reasons\.py:\d+"
@@ -93,7 +93,7 @@ FIXED = rf"the forward of the network \(Net\) fails {HERE}, .* fixed counts of c
 def test_the_layer_and_what_stands_in_its_way_are_named_and_no_exception(
     network: nn.Module, reason: str
 ) -> None:
-    reasons: dict[str, Any] = left_whole(network.eval(), IMAGE)
+    reasons: dict[str, Any] = unprunable_layers(network.eval(), IMAGE)
     assert re.search(reason, reasons["stem"]), reasons["stem"]
     assert not re.search(r"[A-Z]\w*(Error|Exception)\b", " ".join(reasons.values()))
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.distillation import NoDistillation
 from slimtune.compression.pipeline import copied
 from slimtune.compression.pruning import FPGM, L1, PRUNING
 from slimtune.compression.pruning.stage.ranking import keep_count
@@ -19,6 +18,7 @@ from slimtune.compression.quantization.fake_quantizers.layers import fake_quanti
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.loop import (
     Hooks,
+    Teaching,
     network_accuracy,
     network_logits,
     train_network,
@@ -255,10 +255,8 @@ def test_digits_are_still_recognised_after_half_of_the_channels_faded_out(
         model,
         digits,
         Train(epochs=5, lr=0.03, batch_size=64),
-        NoDistillation(),
-        teacher=None,
+        Teaching(),
         generator=torch.Generator().manual_seed(0),
-        on_epoch=lambda epoch: None,
         hooks=pruner.hooks(),
     )
     masked = network_logits(copy.deepcopy(model), digits.test.images, digits)

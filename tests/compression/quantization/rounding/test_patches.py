@@ -24,7 +24,7 @@ def moments(
 ) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shape = layer(plain).shape
-    return second_moments(layer, (plain, behind), shape, count, generator)
+    return second_moments(layer, (plain, behind), shape, count=count, generator=generator)
 
 
 def inputs(layer: nn.Module, n: int = 40) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from slimtune.compression.pruning.members import filters, readers, scales, shifts
+from slimtune.compression.pruning.group_parameters import filters, readers, scales, shifts
 from slimtune.compression.pruning.protocol import ChannelGroup
 from slimtune.compression.pruning.stage.surgery import find_groups
 from slimtune.workload.shortcut import materialize_shortcuts
@@ -36,7 +36,7 @@ def test_channels_are_followed_through_concatenation_and_flattening() -> None:
     assert (up.name, up.axis, up.indices.tolist()) == ("up", 0, [0, 1, 2, 3])
     assert (head.name, head.axis, head.indices.tolist()) == ("head", 1, list(range(8, 24)))
     (produced,) = filters(groups["up"])
-    assert (produced.axis, produced.rows(produced.parameter).shape) == (1, (2, 4))
+    assert (produced.axis, produced.rows(produced.tensor).shape) == (1, (2, 4))
 
 
 def test_what_a_member_says_belongs_to_a_channel_is_what_the_channel_is_read_by() -> None:
@@ -60,8 +60,8 @@ def test_rows_and_spread_are_each_others_inverse() -> None:
     for group in find_groups(model, EXAMPLE):
         factors = torch.rand(group.channels) + 1
         for member in (*filters(group), *scales(group), *shifts(group), *readers(group)):
-            scaled = member.parameter.detach() * member.spread(factors)
-            before = member.rows(member.parameter)
+            scaled = member.tensor.detach() * member.spread(factors)
+            before = member.rows(member.tensor)
             torch.testing.assert_close(member.rows(scaled), before * factors[:, None])
 
 

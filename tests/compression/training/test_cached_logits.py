@@ -13,8 +13,8 @@ from slimtune.compression.distillation import (
     NoDistillation,
 )
 from slimtune.compression.stages import Train
-from slimtune.compression.training import lessons as lessons_module
-from slimtune.compression.training.lessons import Lessons, can_be_kept, kept_views
+from slimtune.compression.training import cached_logits as lessons_module
+from slimtune.compression.training.cached_logits import CachedLogits, cached_views, logits_suffice
 from slimtune.workload.augment import change
 from slimtune.workload.types import Augmentation, Workload
 
@@ -31,12 +31,14 @@ class Teacher:
         return torch.stack([pixels[:, :, :4].mean((1, 2)), pixels[:, :, 4:].mean((1, 2))], dim=1)
 
 
-def lessons(workload: Workload, teacher: Teacher, views: int = 3, **more: object) -> Lessons:
-    return Lessons(workload, teacher, views=views, **{"seed": 0, **more})
+def cached_logits(
+    workload: Workload, teacher: Teacher, views: int = 3, **more: object
+) -> CachedLogits:
+    return CachedLogits(workload, teacher, views=views, **{"seed": 0, **more})
 
 
 def test_the_answers_are_those_to_the_images_that_the_student_sees(digits: Workload) -> None:
-    view = lessons(digits, Teacher()).view(1)
+    view = cached_logits(digits, Teacher()).view(1)
     images = torch.from_numpy(np.array(digits.train.images))
     seen = change(images, view.changes, digits.augmentation)
     assert not torch.equal(seen, images)
@@ -47,7 +49,7 @@ def test_each_view_is_asked_about_once_and_only_when_a_student_comes_to_it(
     digits: Workload,
 ) -> None:
     teacher, n = Teacher(), len(digits.train)
-    kept = lessons(digits, teacher, views=3)
+    kept = cached_logits(digits, teacher, views=3)
     assert teacher.shown == 0
     for epoch, asked in ((0, 1), (1, 2), (0, 2), (2, 3), (3, 3), (7, 3)):
         kept.view(epoch)
@@ -55,14 +57,14 @@ def test_each_view_is_asked_about_once_and_only_when_a_student_comes_to_it(
 
 
 def test_until_views_are_used_up_every_epoch_has_another_one(digits: Workload) -> None:
-    kept = lessons(digits, Teacher(), views=3)
+    kept = cached_logits(digits, Teacher(), views=3)
     crops = [kept.view(epoch).changes.left for epoch in range(4)]
     assert not torch.equal(crops[0], crops[1]) and not torch.equal(crops[1], crops[2])
     assert torch.equal(crops[0], crops[3])
 
 
 def test_views_follow_from_the_seed_alone(digits: Workload) -> None:
-    first, again, other = (lessons(digits, Teacher(), seed=s).view(2) for s in (4, 4, 5))
+    first, again, other = (cached_logits(digits, Teacher(), seed=s).view(2) for s in (4, 4, 5))
     assert torch.equal(first.logits, again.logits)
     assert not torch.equal(first.changes.top, other.changes.top)
 
@@ -70,7 +72,7 @@ def test_views_follow_from_the_seed_alone(digits: Workload) -> None:
 def test_what_is_known_from_elsewhere_is_not_asked(digits: Workload) -> None:
     known = torch.zeros(len(digits.train), 2).half()
     teacher = Teacher()
-    kept = lessons(digits, teacher, recall=lambda view, ask: known if view == 1 else ask())
+    kept = cached_logits(digits, teacher, cache=lambda view, ask: known if view == 1 else ask())
     assert kept.view(1).logits is known and teacher.shown == 0
     kept.view(0)
     assert teacher.shown == len(digits.train)
@@ -78,8 +80,8 @@ def test_what_is_known_from_elsewhere_is_not_asked(digits: Workload) -> None:
 
 def test_images_that_nothing_happens_to_have_one_view(digits: Workload) -> None:
     still = replace(digits, augmentation=Augmentation())
-    assert kept_views(8, still) == 1 and kept_views(0, still) == 0
-    assert kept_views(8, digits) == 8
+    assert cached_views(8, still) == 1 and cached_views(0, still) == 0
+    assert cached_views(8, digits) == 8
 
 
 def test_as_many_views_are_kept_as_there_is_room_for(
@@ -87,16 +89,16 @@ def test_as_many_views_are_kept_as_there_is_room_for(
 ) -> None:
     one = 2 * len(digits.train) * len(digits.classes)
     monkeypatch.setattr(lessons_module, "ROOM", 3 * one + 5)
-    assert kept_views(8, digits) == 3
+    assert cached_views(8, digits) == 3
     monkeypatch.setattr(lessons_module, "ROOM", one - 1)
-    assert kept_views(8, digits) == 0  # then the teacher looks on
+    assert cached_views(8, digits) == 0  # then the teacher looks on
 
 
 def test_answers_are_kept_for_methods_that_ask_for_logits_of_whole_images() -> None:
     plain = Train(epochs=1)
-    kept = {name for name in DISTILLATION if can_be_kept(DISTILLATION[name](), plain)}
+    kept = {name for name in DISTILLATION if logits_suffice(DISTILLATION[name](), plain)}
     assert kept == {"base", "dist", "dkd", "logit_std"}
-    assert not can_be_kept(BaseDistillation(), Train(epochs=1, mixup=0.2))
-    assert not can_be_kept(BaseDistillation(alpha=0), plain)
+    assert not logits_suffice(BaseDistillation(), Train(epochs=1, mixup=0.2))
+    assert not logits_suffice(BaseDistillation(alpha=0), plain)
     for method in (NoDistillation(), MutualLearning(), AttentionTransfer()):
-        assert not can_be_kept(method, plain)
+        assert not logits_suffice(method, plain)
