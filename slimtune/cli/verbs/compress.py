@@ -21,12 +21,17 @@ from slimtune.results.store.sealed import sealed
 from slimtune.results.store.stage_cache import summed
 from slimtune.results.units import UNSTABLE, plural, quantity, times
 from slimtune.search.forecast.checks import check_recipe
-from slimtune.search.forecast.given_weights import looked_at
+from slimtune.search.forecast.given_weights import check_weights
 from slimtune.search.review.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
+from slimtune.search.trial.snapshot_files import (
+    SnapshotFiles,
+    check_origin,
+    read_snapshot,
+    snapshot_origin,
+)
 from slimtune.search.trial.spec import Outcome
-from slimtune.search.trial.stage_files import StageFiles, check_origin, read_stage, stage_origin
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
@@ -78,7 +83,7 @@ def carried_out(
         TrialError: the recipe cannot be carried out.
     """
     _refuse_existing(output)
-    saved = read_stage(stage, recipe) if stage is not None else None
+    saved = read_snapshot(stage, recipe) if stage is not None else None
 
     def warn(text: str) -> None:
         tell(f"warning: {text}")
@@ -87,14 +92,14 @@ def carried_out(
     for line in words.notes(workload.notes):
         tell(line)
     check_recipe(recipe, workload)
-    for check in looked_at(config, workload):
+    for check in check_weights(config, workload):
         if text := check.advice():
             warn(text)
     baseline = _baseline(tell, workload, config)
-    origin = stage_origin(workload, config.seed)
+    origin = snapshot_origin(workload, config.seed)
     if stage is not None:
         check_origin(stage, origin)
-    stages = StageFiles(recipe, origin)
+    stages = SnapshotFiles(recipe, origin)
     made = compress_once(
         workload,
         recipe.to_dict(),
@@ -112,7 +117,7 @@ def carried_out(
     return baseline.payload, made.payload
 
 
-def _files(made: Outcome, recipe: Recipe, stages: StageFiles) -> dict[str, bytes]:
+def _files(made: Outcome, recipe: Recipe, stages: SnapshotFiles) -> dict[str, bytes]:
     hashes = {name: sha256_bytes(data) for name, data in made.files.items()}
     saved = {
         f"stages/{stage}/{name}": data
