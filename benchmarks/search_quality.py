@@ -36,7 +36,7 @@ from slimtune.measurement.host import describe_host
 from slimtune.results.objectives import parse_objectives
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT
-from slimtune.search.trial.attempt import Aids, go_on
+from slimtune.search.trial.attempt import Aids, no_judge
 from slimtune.search.trial.spec import Outcome
 from slimtune.search.trial.stopping import StoppingRule
 from slimtune.spaces.flat import suggest_flat
@@ -85,7 +85,7 @@ def search(
         sampler=engine.sampler,
     )
     rule = StoppingRule(parse_objectives(OBJECTIVES), {}, problem.ceiling, problem.images)
-    aids = Aids(judge=rule if engine.stops else go_on)
+    aids = Aids(judge=rule if engine.stops else no_judge)
     epochs = 0
     while epochs < budget and (spec := proposer.ask()) is not None:
         outcome = problem.work(None, spec, aids)

@@ -1,5 +1,7 @@
 """Shared by all tests: a small real workload, trained once a session."""
 
+import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,8 @@ import torch
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from slimtune.search.finals import final_measurement
+from slimtune.results.store.sealed import sealed
+from slimtune.search.finals import joint_measurement
 from slimtune.search.review import compare, evaluate
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig, make_config
@@ -75,8 +78,8 @@ def _short_rounds() -> Iterator[None]:
         for module in (trial, compare, evaluate):
             patch.setattr(module, "LATENCY_SECONDS", 0.1)
         patch.setattr(trial, "PREVIEW_SECONDS", 0.05)
-        patch.setattr(final_measurement, "FRONT_LATENCY_SECONDS", 0.2)
-        patch.setattr(final_measurement, "MOST_LATENCY_SECONDS", 2.0)
+        patch.setattr(joint_measurement, "FRONT_LATENCY_SECONDS", 0.2)
+        patch.setattr(joint_measurement, "MOST_LATENCY_SECONDS", 2.0)
         yield
 
 
@@ -124,6 +127,16 @@ def digits_run(digits_config: SearchConfig, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("digits") / "run"
     run_search(digits_config, out)
     return out
+
+
+@pytest.fixture
+def run_on_other_data(digits_run: Path, tmp_path: Path) -> Path:
+    """A copy of that search as if it had been made on other data than today's digits."""
+    copy = shutil.copytree(digits_run, tmp_path / "copy")
+    manifest = json.loads((copy / "run.json").read_text())
+    manifest["workload"]["fingerprint"] = "0" * 64
+    (copy / "run.json").write_bytes(sealed(manifest))
+    return copy
 
 
 @pytest.fixture(scope="session")

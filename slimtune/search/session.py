@@ -13,10 +13,10 @@ from slimtune.results.store.folder import RunFolder, refuse_existing
 from slimtune.results.store.lock import RunLock, claim
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.machines import machines, start_ray, workers
-from slimtune.search.executors.ray_session import ray_stays
+from slimtune.search.executors.ray_session import keep_ray
 from slimtune.search.facts import manifest_of, workload_facts
-from slimtune.search.finals.final_measurement import measure_front
 from slimtune.search.finals.finals import run_finals
+from slimtune.search.finals.joint_measurement import measure_front
 from slimtune.search.forecast.checks import check_space, learn_groups
 from slimtune.search.forecast.few_steps import training_doubts
 from slimtune.search.forecast.given_weights import check_given_weights
@@ -41,9 +41,9 @@ from slimtune.search.listeners.trackers.tracked import tracked
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.proposing.grid_twins import grid_trials, grid_twins
 from slimtune.search.proposing.twins import Twins
-from slimtune.search.resuming.aside import look_again
-from slimtune.search.resuming.limits import settings_changed, tell_limits
-from slimtune.search.resuming.resume import as_begun, check_same_search
+from slimtune.search.resuming.aside import check_other_files
+from slimtune.search.resuming.limits import record_settings, tell_limits
+from slimtune.search.resuming.resume import check_same_search, with_former_defaults
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import (
     load_workload,
@@ -100,8 +100,8 @@ def run_search(
     ):
         session = _Session(config, out, listener, interrupts, budget)
         if resume and (out / "run.json").is_file():
-            return session.go_on()
-        return session.begin(again=resume)
+            return session.resume()
+        return session.begin(may_exist=resume)
 
 
 def _interrupts(listener: Listener) -> Interrupts:
@@ -118,16 +118,16 @@ class _Session:
     interrupts: Interrupts
     budget: Budget
 
-    def begin(self, *, again: bool) -> Run:
+    def begin(self, *, may_exist: bool) -> Run:
         """Train and measure the baseline, make the folder, run all trials."""
         config = self.config
-        if not again:
+        if not may_exist:
             refuse_existing(self.out)
         workload = load_workload(config, load_dataset(config.data), self.warn)
         check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
         check_space(config, workload)
         numbers = training_precision(config, workload)
-        with claim(self.out, again), ray_stays():
+        with claim(self.out, may_exist), keep_ray():
             params = sum(p.numel() for p in workload.baseline.parameters())
             self._tell_workload(workload, params)
             if numbers.note:
@@ -148,22 +148,22 @@ class _Session:
             tell_limits(folder, self.listener)
             return self._finish(folder, workload)
 
-    def go_on(self) -> Run:
+    def resume(self) -> Run:
         """Run what a run lacks, with the baseline that it has."""
         before = RunFolder.open(self.out)
         check_same_search(before, self.config)
         with RunLock(self.out):
             workload = reopen_workload(before, self.config)
             learn_groups(self.config, workload)
-            folder = settings_changed(before, self.config)
-            self.config = as_begun(self.config, folder.manifest)
+            folder = record_settings(before, self.config)
+            self.config = with_former_defaults(self.config, folder.manifest)
             folder.sweep()
-            look_again(folder, self.warn)
+            check_other_files(folder, self.warn)
             baseline = folder.baseline()
             self._tell_workload(workload, baseline["metrics"]["params"])
             self._tell_baseline(baseline, workload)
             tell_limits(folder, self.listener, before)
-            with ray_stays():
+            with keep_ray():
                 return self._finish(folder, workload)
 
     def _finish(self, folder: RunFolder, workload: Workload) -> Run:

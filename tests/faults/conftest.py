@@ -20,9 +20,9 @@ log = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 os.dup2(log, 1)
 os.dup2(log, 2)
 os.setpgid(0, 0)
-from slimtune.search.finals import final_measurement
+from slimtune.search.finals import joint_measurement
 from slimtune.search.trial import trial
-final_measurement.FRONT_LATENCY_SECONDS, trial.LATENCY_SECONDS = 0.2, {latency!r}
+joint_measurement.FRONT_LATENCY_SECONDS, trial.LATENCY_SECONDS = 0.2, {latency!r}
 from slimtune.cli.main import main
 code = main({arguments!r})
 sys.stdout.flush()

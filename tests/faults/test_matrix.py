@@ -15,10 +15,11 @@ import pytest
 from slimtune.errors import ModelError
 from slimtune.measurement.latency import Latency
 from slimtune.results.run import open_run
-from slimtune.search import session as search
+from slimtune.search.session import run_search
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.spec import TrialSpec
 from slimtune.search.trial.trial import run_trial
+from slimtune.search.underway import trials
 
 ROOT = Path(__file__).parents[2]
 KILLED = "faults/test_killed_driver.py"
@@ -54,7 +55,7 @@ MATRIX = {
         ("search/executors/test_deaths.py", "test_a_process_that_ray_killed_for_memory"),
     ],
     "F8 a trial hangs": [
-        ("search/trial/test_timeouts.py", "test_a_trial_that_takes_too_long_fails"),
+        ("search/trial/process/test_timeouts.py", "test_a_trial_that_takes_too_long_fails"),
         ("search/executors/test_deaths.py", "test_a_trial_that_hangs_in_python_fails"),
         ("search/executors/test_deaths.py", "test_a_trial_that_hangs_in_native_code_fails"),
     ],
@@ -108,8 +109,11 @@ MATRIX = {
         ("results/store/test_folder.py", "test_another_schema_or_a_broken_manifest_is_refused")
     ],
     "F22 the data vanish": [
-        ("search/test_session.py", "test_a_rerun_on_changed_data_is_refused"),
-        ("search/test_session.py", "test_a_resume_with_another_setting_or_other_data"),
+        ("search/review/test_rerun.py", "test_a_rerun_on_changed_data_is_refused"),
+        (
+            "search/resuming/test_resumed_search.py",
+            "test_a_resume_with_another_setting_or_other_data",
+        ),
     ],
     "F23 the file is not the network": [
         ("measurement/test_accuracy.py", "test_a_float_file_that_is_off_by_a_percent_is_refused"),
@@ -176,7 +180,7 @@ def test_each_faulty_trial_is_one_failure_with_its_reason(
     tmp_path, digits_config, audited, monkeypatch
 ) -> None:
     """NaN, inf, a negative latency, an exception, a missing objective and a refused file."""
-    monkeypatch.setattr(search, "run_trial", faulty)
+    monkeypatch.setattr(trials, "run_trial", faulty)
     space = {
         "train": {"epochs": 0},
         "prune": {"method": ["l1"]},
@@ -187,7 +191,7 @@ def test_each_faulty_trial_is_one_failure_with_its_reason(
     config = digits_config.model_copy(
         update={**changes, "baseline": digits_config.baseline.model_copy(update={"epochs": 1})}
     )
-    search.run_search(config, tmp_path / "run")
+    run_search(config, tmp_path / "run")
     records = open_run(tmp_path / "run").records
     found = {r.number: f"{r.status}: {r.error}" for r in records}
     for number, (reason, _) in FAULTS.items():

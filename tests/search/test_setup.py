@@ -1,4 +1,7 @@
 import copy
+import dataclasses
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from slimtune.compression.training.loop import network_accuracy
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
+from slimtune.results.store.sealed import sealed
 from slimtune.search import setup
 from slimtune.search.review.once import compress_once
 from slimtune.search.saved import load_model
@@ -29,7 +33,7 @@ from slimtune.workload import own_code
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.computed_weights import fold_computed_weights
 from slimtune.workload.datasets import load_dataset
-from slimtune.workload.types import Architecture, Workload
+from slimtune.workload.types import Architecture, Augmentation, Workload
 from slimtune.workload.zoo.build import build
 
 
@@ -293,3 +297,26 @@ def test_validation_images_of_its_own_are_used_unless_another_source_is_named(
     assert workload.validation_source == source and len(workload.notes) == notes
     assert (len(workload.validation) == 50) is (source == "val")
     assert all("left out its 50 validation images" in note for note in workload.notes)
+
+
+def test_a_run_keeps_its_augmentation_though_its_source_says_otherwise_today(
+    digits_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(digits_run, copy)
+    manifest = json.loads((copy / "run.json").read_text())
+    assert manifest["workload"]["augmentation"] == {"padding": 1, "flip": False}
+    manifest["workload"]["augmentation"] = {"padding": 2, "flip": True}
+    (copy / "run.json").write_bytes(sealed(manifest))
+    folder = RunFolder.open(copy)
+    assert reopen_workload(folder, run_config(folder)).augmentation == Augmentation(2, True)
+
+
+def test_a_run_goes_on_without_a_validation_part_that_its_source_did_not_know_then(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_dataset("digits")
+    later = dataclasses.replace(whole, validation=whole.test)
+    monkeypatch.setattr(setup, "load_dataset", lambda reference: later)
+    folder = RunFolder.open(digits_run)
+    assert reopen_workload(folder, run_config(folder)).validation_source == "train"

@@ -31,10 +31,10 @@ from slimtune.search.listeners.events import (
     FinalStarted,
     FrontMeasured,
     LimitsSet,
+    PhaseEntered,
     ReportWritten,
     Resumed,
     SearchStopped,
-    StageEntered,
     Stopping,
     Stuck,
     TeacherMeasured,
@@ -208,8 +208,8 @@ class Progress:
             self._line(f"trial {event.number:4d}  started  {event.pipeline}")
 
     @_show.register
-    def _on_stage(self, event: StageEntered) -> None:
-        self._view.stage(event.number, event.stage)
+    def _on_stage(self, event: PhaseEntered) -> None:
+        self._view.stage(event.number, event.phase)
 
     @_show.register
     def _on_finished(self, event: TrialFinished) -> None:

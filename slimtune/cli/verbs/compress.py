@@ -21,13 +21,18 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import seal
 from slimtune.results.units import UNSTABLE, plural, quantity, times
 from slimtune.search.forecast.checks import check_recipe
-from slimtune.search.forecast.given_weights import looked_at
+from slimtune.search.forecast.given_weights import check_weights
 from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.review.once import compress_once
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.setup import load_workload, train_missing
+from slimtune.search.trial.snapshot_files import (
+    SnapshotFiles,
+    check_origin,
+    read_snapshot,
+    snapshot_origin,
+)
 from slimtune.search.trial.spec import Outcome
-from slimtune.search.trial.stage_files import StageFiles, check_origin, read_stage, stage_origin
 from slimtune.workload.datasets import load_dataset
 from slimtune.workload.types import Workload
 
@@ -79,7 +84,7 @@ def compress_into(
         TrialError: the recipe cannot be carried out.
     """
     _refuse_existing(output)
-    saved = read_stage(stage, recipe) if stage is not None else None
+    saved = read_snapshot(stage, recipe) if stage is not None else None
 
     def warn(text: str) -> None:
         tell(f"warning: {text}")
@@ -91,14 +96,14 @@ def compress_into(
     numbers = training_precision(config, workload, [recipe.student])
     if numbers.note:
         tell(numbers.note)
-    for check in looked_at(config, workload):
+    for check in check_weights(config, workload):
         if text := check.advice():
             warn(text)
     baseline = _baseline(tell, workload, config)
-    origin = stage_origin(workload, config.seed)
+    origin = snapshot_origin(workload, config.seed)
     if stage is not None:
         check_origin(stage, origin)
-    stages = StageFiles(recipe, origin)
+    stages = SnapshotFiles(recipe, origin)
     made = compress_once(
         workload,
         recipe.to_dict(),
@@ -116,7 +121,7 @@ def compress_into(
     return baseline.payload, made.payload
 
 
-def _files(made: Outcome, recipe: Recipe, stages: StageFiles) -> dict[str, bytes]:
+def _files(made: Outcome, recipe: Recipe, stages: SnapshotFiles) -> dict[str, bytes]:
     hashes = {name: sha256_bytes(data) for name, data in made.files.items()}
     saved = {
         f"stages/{stage}/{name}": data

@@ -7,7 +7,7 @@ import ray
 from slimtune.search.trial.spec import TrialSpec
 
 
-def as_assigned(spec: TrialSpec) -> TrialSpec:
+def with_assigned_resources(spec: TrialSpec) -> TrialSpec:
     """Return the spec with the threads and the device that Ray assigned to this worker.
 
     An assigned GPU is always ``cuda:0``, for Ray hides the others. Ray does not hide any from a

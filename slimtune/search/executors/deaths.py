@@ -31,7 +31,7 @@ class Death:
     blamed: bool = True
 
 
-class Watch(tune.Callback):
+class ProcessWatch(tune.Callback):
     """Ends trials that outlast their time; tells why the process of a trial died.
 
     Args:
@@ -54,7 +54,7 @@ class Watch(tune.Callback):
         self._seconds = seconds
         self._clock = clock
         self._started: dict[str, float] = {}
-        self._look: dict[str, float] = {}
+        self._next_check: dict[str, float] = {}
         self._killed: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -65,17 +65,17 @@ class Watch(tune.Callback):
         """Begin to count: the process is there and gets to work."""
         if self._seconds is not None:
             self._started[trial.trial_id] = self._clock()
-            self._look[trial.trial_id] = self._clock() + self._seconds + GRACE_SECONDS
+            self._next_check[trial.trial_id] = self._clock() + self._seconds + GRACE_SECONDS
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
         """Stop counting."""
-        self._look.pop(trial.trial_id, None)
+        self._next_check.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Stop counting, and tell why the process died."""
-        self._look.pop(trial.trial_id, None)
+        self._next_check.pop(trial.trial_id, None)
         if trial.trial_id in self._killed:
             text = f"timeout after {self._seconds:g} s: it did not react, and its process was "
             self._died(trial.trial_id, Death(text + "killed", final=True))
@@ -86,19 +86,19 @@ class Watch(tune.Callback):
         """Kill the process of every trial that should have ended by itself a while ago."""
         now = self._clock()
         for trial in trials:
-            if self._look.get(trial.trial_id, math.inf) <= now:
-                self._look_at(trial, now)
+            if self._next_check.get(trial.trial_id, math.inf) <= now:
+                self._kill_if_late(trial, now)
 
-    def _look_at(self, trial: Any, now: float) -> None:
+    def _kill_if_late(self, trial: Any, now: float) -> None:
         process = trial.temporary_state.ray_actor
         at_work = self._elapsed(trial.trial_id)
         if at_work is None:
             at_work = now - self._started[trial.trial_id] - START_SECONDS
         left = (self._seconds or 0.0) + GRACE_SECONDS - at_work
         if left > 0 or process is None:
-            self._look[trial.trial_id] = now + min(left, GRACE_SECONDS)
+            self._next_check[trial.trial_id] = now + min(left, GRACE_SECONDS)
             return
-        del self._look[trial.trial_id]
+        del self._next_check[trial.trial_id]
         self._killed.add(trial.trial_id)
         ray.kill(process)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from slimtune.search.trial.attempt import Aids, AtStage, Work, attempt
+from slimtune.search.trial.attempt import Aids, AtPhase, Work, attempt
 from slimtune.search.trial.driver import Driver
-from slimtune.search.trial.process.timeouts import timed
+from slimtune.search.trial.process.timeouts import with_time_limit
 from slimtune.search.trial.spec import TrialSpec
 
 
@@ -31,14 +31,14 @@ class InlineExecutor:
         Raises:
             KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
         """
-        work = timed(work, self.timeout)
+        work = with_time_limit(work, self.timeout)
         while (spec := driver.ask()) is not None:
             driver.on_event(spec)
-            aids = Aids(driver.judge, driver.fetch_stage, tell_stage=_teller(spec, driver))
+            aids = Aids(driver.judge, driver.fetch_entry, tell_phase=_teller(spec, driver))
             outcome = attempt(work, shared, spec, aids)
             driver.tell(outcome)
             driver.on_event(outcome)
 
 
 def _teller(spec: TrialSpec, driver: Driver) -> Callable[[str], None]:
-    return lambda stage: driver.on_event(AtStage(spec.number, stage))
+    return lambda phase: driver.on_event(AtPhase(spec.number, phase))

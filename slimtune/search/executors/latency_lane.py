@@ -64,7 +64,7 @@ def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> 
         DataError: as there.
         TrialError: the reference host is gone.
     """
-    lane = _find()
+    lane = _find_lane()
     if lane is None:
         return measure_latency(files, **options)
     contents = [file if isinstance(file, bytes) else file.read_bytes() for file in files]
@@ -74,7 +74,7 @@ def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> 
             measured: list[Latency] = ray.get(answer, timeout=LOOK_SECONDS)
             return measured
         except GetTimeoutError:  # others are before this one, or the lane starts again
-            if _find() is None:
+            if _find_lane() is None:
                 raise TrialError("the latency lane has ended") from None
         except RayTaskError as error:
             raise error.cause from None
@@ -96,22 +96,22 @@ def latency_lane(warn: Callable[[str], None] | None = None) -> Iterator[None]:
         ConfigError: several nodes declare it.
         SlimtuneError: its node does not start the lane.
     """
-    if _find() is not None:
+    if _find_lane() is not None:
         yield
         return
-    lane: Any = ray.remote(_Lane).options(**_options(warn)).remote()
+    lane: Any = ray.remote(_Lane).options(**_actor_options(warn)).remote()
     try:
-        _wait_for(lane)
+        _wait_for_start(lane)
         yield
     finally:
         _remove_window(lane)
         ray.kill(lane)
-        _wait_for_the_end()
+        _wait_for_free_name()
 
 
-def _options(warn: Callable[[str], None] | None) -> dict[str, Any]:
+def _actor_options(warn: Callable[[str], None] | None) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "name": _name(),
+        "name": _lane_name(),
         "num_cpus": 0,
         "max_restarts": -1,
         "max_task_retries": 3,
@@ -136,7 +136,7 @@ def _options(warn: Callable[[str], None] | None) -> dict[str, Any]:
     return {**options, "scheduling_strategy": strategy}
 
 
-def _wait_for(lane: Any) -> None:
+def _wait_for_start(lane: Any) -> None:
     """Wait for a lane on another host; one on this host has nothing to wait for."""
     here = ray.get_runtime_context().get_node_id()
     elsewhere = [
@@ -166,19 +166,19 @@ def _remove_window(lane: Any) -> None:
         ray.get(lane.remove_window.remote(), timeout=WINDOW_SECONDS)
 
 
-def _wait_for_the_end() -> None:
+def _wait_for_free_name() -> None:
     """Wait until the lane's name is free: the next user of this Ray takes it again."""
     deadline = time.monotonic() + END_SECONDS
-    while _find() is not None and time.monotonic() < deadline:
+    while _find_lane() is not None and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def _find() -> Any:
+def _find_lane() -> Any:
     """Return the lane of this job; None if there is none, or no Ray."""
     if not ray.is_initialized():
         return None
     try:
-        return ray.get_actor(_name())
+        return ray.get_actor(_lane_name())
     except ValueError:
         return None
 
@@ -193,5 +193,5 @@ def quiet_window(create: bool = False) -> QuietWindow:
     return QuietWindow(f"{context.gcs_address}/{context.get_job_id()}", create)
 
 
-def _name() -> str:
+def _lane_name() -> str:
     return f"slimtune-latency-{ray.get_runtime_context().get_job_id()}"

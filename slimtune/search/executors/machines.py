@@ -50,7 +50,7 @@ def machines(
 
 
 def start_ray(config: SearchConfig, shared: object) -> None:
-    """Start the Ray that trials of a search will run on, within `ray_stays` and its `machines`.
+    """Start the Ray that trials of a search will run on, within `keep_ray` and its `machines`.
 
     One that cannot be started is known before hours of training then.
 

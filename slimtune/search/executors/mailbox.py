@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from slimtune.search.trial.attempt import FetchStage
+from slimtune.search.trial.attempt import FetchEntry
 from slimtune.search.trial.spec import Outcome
 
 
@@ -18,22 +18,22 @@ class Mailbox:
 
     Args:
         inputs: one reference, to the work and what all trials share.
-        fetch_stage: looks into the stage store.
+        fetch_entry: looks into the stage store.
     """
 
-    def __init__(self, inputs: list[Any], fetch_stage: FetchStage) -> None:
+    def __init__(self, inputs: list[Any], fetch_entry: FetchEntry) -> None:
         self._inputs = inputs
-        self._fetch_stage = fetch_stage
+        self._fetch_stage = fetch_entry
         self._outcomes: dict[int, Outcome] = {}
         self._reports: dict[int, tuple[str, Outcome]] = {}
-        self._stages: dict[int, str] = {}
+        self._phases: dict[int, str] = {}
         self._begun: dict[int, float] = {}
 
     def inputs(self) -> list[Any]:
         """Return what it was made with."""
         return self._inputs
 
-    def fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
+    def fetch_entry(self, key: str) -> Mapping[str, bytes] | None:
         """Return the files that the run's stage store keeps under a key, or None."""
         return self._fetch_stage(key)
 
@@ -49,15 +49,15 @@ class Mailbox:
     def put(self, number: int, outcome: Outcome) -> None:
         """Keep what a trial made."""
         self._outcomes[number] = outcome
-        self._stages.pop(number, None)
+        self._phases.pop(number, None)
 
-    def stage(self, number: int, stage: str) -> None:
-        """Note which stage a trial is in."""
-        self._stages[number] = stage
+    def enter_phase(self, number: int, phase: str) -> None:
+        """Note which phase a trial is in."""
+        self._phases[number] = phase
 
-    def stages(self) -> dict[int, str]:
-        """Return the stage of every trial at work, as last heard."""
-        return self._stages
+    def phases(self) -> dict[int, str]:
+        """Return the phase of every trial at work, as last heard."""
+        return self._phases
 
     def take(self, number: int) -> Outcome | None:
         """Hand over what a trial made, once."""
@@ -74,13 +74,13 @@ class Mailbox:
         return outcome if found == name else None
 
 
-def make_mailbox(name: str, inputs: Any, fetch_stage: FetchStage) -> Any:
+def make_mailbox(name: str, inputs: Any, fetch_entry: FetchEntry) -> Any:
     """Return a `Mailbox` as an actor on this host, which takes no CPU from the trials.
 
     Args:
         name: by which workers find it.
         inputs: a reference.
-        fetch_stage: as for `Mailbox`.
+        fetch_entry: as for `Mailbox`.
     """
     here = ray.get_runtime_context().get_node_id()
     options = {
@@ -89,4 +89,4 @@ def make_mailbox(name: str, inputs: Any, fetch_stage: FetchStage) -> Any:
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }
     # In a list, for Ray would replace a bare reference by what it refers to.
-    return ray.remote(Mailbox).options(**options).remote([inputs], fetch_stage)
+    return ray.remote(Mailbox).options(**options).remote([inputs], fetch_entry)

@@ -69,32 +69,32 @@ def ray_session(
     # Where the caller handles Ctrl-C by itself (`Interrupts`), Tune must leave it alone.
     handler = signal.getsignal(signal.SIGINT)
     handled = handler is not signal.default_int_handler
-    settings = {**SETTINGS, **_stay.environment, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}
+    settings = {**SETTINGS, **_kept.environment, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}
     with _environment(settings) as added, _quiet():
         ours = not ray.is_initialized()
         if ours and address is not None:
             _join(address)
         elif ours:
             _start(math.ceil(concurrency * cpus), max(OBJECT_STORE_BYTES, 2 * shared_bytes))
-        if ours and _stay.words is None:
-            _stay.words = LastWords()
+        if ours and _kept.words is None:
+            _kept.words = LastWords()
         try:
             check_fits(ray_nodes(), cpus, gpus, "Ray")
             yield
         finally:
-            if ours and _stay.asked:
-                _stay.started, _stay.environment = True, added()
+            if ours and _kept.wanted:
+                _kept.started, _kept.environment = True, added()
             elif ours:
                 _end()
             if threading.current_thread() is threading.main_thread() and handler is not None:
                 signal.signal(signal.SIGINT, handler)  # Tune leaves its own behind
 
 
-class _Stay:
-    """What of a session outlives it until `ray_stays` ends.
+class _KeptRay:
+    """What of a session outlives it until `keep_ray` ends.
 
     Attributes:
-        asked: whether a session shall not be ended.
+        wanted: whether a session shall not be ended.
         started: whether there is one to be ended later.
         environment: what Ray had set, and needs again when it is used again.
         folder: of a Ray that we started, for its sockets and logs.
@@ -102,34 +102,34 @@ class _Stay:
     """
 
     def __init__(self) -> None:
-        self.asked = self.started = False
+        self.wanted = self.started = False
         self.environment: dict[str, str] = {}
         self.folder: RayFolder | None = None
         self.words: LastWords | None = None
 
 
-_stay = _Stay()
+_kept = _KeptRay()
 
 
 @contextmanager
-def ray_stays() -> Iterator[None]:
+def keep_ray() -> Iterator[None]:
     """Within the block, leave the Ray that the first `ray_session` starts to those after it.
 
     A search needs it for its trials and again for its finals; a start takes some five seconds.
     Blocks do not nest: an inner one changes nothing.
     """
-    if _stay.asked:
+    if _kept.wanted:
         yield
         return
-    _stay.asked = True
+    _kept.wanted = True
     try:
         yield
     finally:
-        if _stay.started:
+        if _kept.started:
             with _quiet():
                 _end()
-        _stay.asked = _stay.started = False
-        _stay.environment = {}
+        _kept.wanted = _kept.started = False
+        _kept.environment = {}
 
 
 def _start(cpus: int, object_store_bytes: int) -> None:
@@ -141,8 +141,8 @@ def _start(cpus: int, object_store_bytes: int) -> None:
         os.environ["RAY_AUTH_TOKEN"] = _token()
     options: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": object_store_bytes}
     for attempt in range(STARTS):
-        _stay.folder = RayFolder()
-        options["_temp_dir"] = str(_stay.folder.inside)
+        _kept.folder = RayFolder()
+        options["_temp_dir"] = str(_kept.folder.inside)
         try:
             _init(address="local", resources={RESOURCE: 1}, **options)
             return
@@ -160,12 +160,12 @@ def _start(cpus: int, object_store_bytes: int) -> None:
 def _end() -> None:
     """End or leave the Ray that a session has started or joined."""
     ray.shutdown()
-    if _stay.words is not None:
-        _stay.words.withdraw()
-        _stay.words = None
-    if _stay.folder is not None:
-        _stay.folder.remove()
-        _stay.folder = None
+    if _kept.words is not None:
+        _kept.words.withdraw()
+        _kept.words = None
+    if _kept.folder is not None:
+        _kept.folder.remove()
+        _kept.folder = None
 
 
 def _join(address: str) -> None:

@@ -20,23 +20,23 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from slimtune.errors import SlimtuneError
-from slimtune.search.executors.assignment import as_assigned
-from slimtune.search.executors.deaths import Death, Watch, lost_words
+from slimtune.search.executors.assignment import with_assigned_resources
+from slimtune.search.executors.deaths import Death, ProcessWatch, lost_words
 from slimtune.search.executors.latency_lane import (
     latency_lane,
     measure_on_reference_host,
     quiet_window,
 )
 from slimtune.search.executors.mailbox import make_mailbox
+from slimtune.search.executors.phase_news import PhaseNews
 from slimtune.search.executors.ray_folder import tune_folder
 from slimtune.search.executors.ray_session import ray_session
-from slimtune.search.executors.running_trial import RunningTrial
-from slimtune.search.executors.stage_news import StageNews
 from slimtune.search.executors.trial_scheduler import REPORT, JudgingScheduler, SilentReporter
-from slimtune.search.trial.attempt import Aids, Judge, Work, attempt, go_on
+from slimtune.search.executors.trial_thread import TrialThread
+from slimtune.search.trial.attempt import Aids, Judge, Work, attempt, no_judge
 from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.process.allocator import keep_freed_memory
-from slimtune.search.trial.process.timeouts import timed
+from slimtune.search.trial.process.timeouts import with_time_limit
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 RETRIES = 2
@@ -74,7 +74,7 @@ class RayExecutor:
         """Run every trial that the driver hands out.
 
         The driver is called in this process and thread, but for stages that are entered, of which
-        it hears from another thread, and for its ``fetch_stage``, which a process on this host
+        it hears from another thread, and for its ``fetch_entry``, which a process on this host
         calls. Its judge is shown each trial at each of its rungs, while it waits; one that it
         stops is told as it stood there, and its worker takes the next.
 
@@ -88,17 +88,17 @@ class RayExecutor:
             SlimtuneError: Ray cannot be started or reached, or breaks down.
             KeyboardInterrupt: Ctrl-C. What had finished has been told.
         """
-        work = timed(work, self.timeout)
+        work = with_time_limit(work, self.timeout)
         with (
             self._session(pickled_bytes((work, shared))),
             latency_lane(),
             tune_folder() as folder,
         ):
             name = f"slimtune-mailbox-{uuid.uuid4().hex}"
-            mailbox = make_mailbox(name, ray.put((work, shared)), driver.fetch_stage)
+            mailbox = make_mailbox(name, ray.put((work, shared)), driver.fetch_entry)
             search = _Search(driver, mailbox, name)
             try:
-                with StageNews(mailbox, driver.on_event):
+                with PhaseNews(mailbox, driver.on_event):
                     self._fit(search, folder)
             finally:
                 ray.kill(mailbox)
@@ -113,7 +113,7 @@ class RayExecutor:
         )
 
     def _fit(self, search: "_Search", folder: Path) -> None:
-        watch = Watch(search.died, search.elapsed, self.timeout)
+        watch = ProcessWatch(search.died, search.elapsed, self.timeout)
         resources = {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(_RayTrial, resources),
@@ -150,9 +150,9 @@ def _run(tuner: tune.Tuner, search: "_Search") -> None:
     except Exception as error:
         failure = error
     except KeyboardInterrupt:
-        search.tell_what_arrived()
+        search.tell_remaining()
         raise
-    search.tell_what_arrived()
+    search.tell_remaining()
     if search.error is not None:  # of `ask` or `tell`: more precise than what Tune makes of it
         raise search.error
     if failure is not None:
@@ -171,7 +171,7 @@ class _Search(Searcher):
         self._mailbox = mailbox
         self._mailbox_name = mailbox_name
         self._stopped: dict[str, Outcome] = {}
-        self._again: deque[TrialSpec] = deque()
+        self._reruns: deque[TrialSpec] = deque()
         self._deaths: Counter[int] = Counter()
         self.open: dict[str, TrialSpec] = {}
         self.exhausted = False
@@ -180,7 +180,7 @@ class _Search(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.error is not None:
             raise self.error
-        spec = self._again.popleft() if self._again else self._next()
+        spec = self._reruns.popleft() if self._reruns else self._next()
         if spec is None:  # not the end yet: what runs may have to run again
             return None if self.open else Searcher.FINISHED
         self.open[trial_id] = spec
@@ -189,7 +189,7 @@ class _Search(Searcher):
             "number": spec.number,
             "spec": json.dumps(spec.to_dict()),
             "mailbox": self._mailbox_name,
-            "judged": self._judge is not go_on,
+            "judged": self._judge is not no_judge,
         }
 
     def _next(self) -> TrialSpec | None:
@@ -229,7 +229,7 @@ class _Search(Searcher):
             return
         outcome = self._outcome(trial_id, spec)
         if outcome is None and error:
-            return  # `Watch` is asked next, and comes to `died`
+            return  # `ProcessWatch` is asked next, and comes to `died`
         del self.open[trial_id]
         self._finish(outcome or Outcome(number=spec.number, status="failed", reason=DIED))
 
@@ -243,7 +243,7 @@ class _Search(Searcher):
             reason = death.reason or DIED
             self._finish(Outcome(number=spec.number, status="failed", reason=reason))
         else:
-            self._again.append(spec)
+            self._reruns.append(spec)
 
     def elapsed(self, trial_id: str) -> float | None:
         """Return for how many seconds a trial has been at work; None if not yet."""
@@ -255,9 +255,9 @@ class _Search(Searcher):
 
     def at_work(self) -> bool:
         """Return whether trials are left: then Tune has stopped early."""
-        return bool(self.open or self._again) or not self.exhausted
+        return bool(self.open or self._reruns) or not self.exhausted
 
-    def tell_what_arrived(self) -> None:
+    def tell_remaining(self) -> None:
         """Tell the outcomes that Tune, stopping, did not come to fetch."""
         for trial_id, spec in list(self.open.items()):
             if (outcome := self._outcome(trial_id, spec)) is not None:
@@ -307,7 +307,7 @@ class _RayTrial(tune.Trainable):
         self._mailbox = ray.get_actor(config["mailbox"])
         self._inputs: tuple[Work, Any] | None = None
         self._judged: bool = config["judged"]
-        self._running: RunningTrial | None = None
+        self._running: TrialThread | None = None
         self._quiet = quiet_window()
         keep_freed_memory()
 
@@ -324,9 +324,9 @@ class _RayTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         if not self._judged:
-            return self._hand_in(self._attempt(go_on))
+            return self._hand_in(self._attempt(no_judge))
         if self._running is None:
-            self._running = RunningTrial(self._attempt)
+            self._running = TrialThread(self._attempt)
         outcome = self._running.advance()
         if self._running.over:
             self._running = None
@@ -338,22 +338,22 @@ class _RayTrial(tune.Trainable):
     def _attempt(self, judge: Judge) -> Outcome:
         aids = Aids(
             judge,
-            self._fetch_stage,
+            self._fetch_entry,
             measure_on_reference_host,
-            self._tell_stage,
+            self._tell_phase,
             self._quiet.pause,
         )
-        return attempt(self._work, None, as_assigned(self._spec), aids)
+        return attempt(self._work, None, with_assigned_resources(self._spec), aids)
 
     def _hand_in(self, outcome: Outcome) -> dict[str, Any]:
         ray.get(self._mailbox.put.remote(self._spec.number, outcome))
         return {"done": True}
 
-    def _fetch_stage(self, key: str) -> Mapping[str, bytes] | None:
-        return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.fetch_stage.remote(key)))
+    def _fetch_entry(self, key: str) -> Mapping[str, bytes] | None:
+        return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.fetch_entry.remote(key)))
 
-    def _tell_stage(self, stage: str) -> None:
-        self._mailbox.stage.remote(self._spec.number, stage)  # nobody waits for it to arrive
+    def _tell_phase(self, phase: str) -> None:
+        self._mailbox.enter_phase.remote(self._spec.number, phase)  # nobody waits for it to arrive
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
         # Fetched here and not in `setup`, so that what a worker cannot import fails the trial

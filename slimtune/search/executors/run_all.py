@@ -38,8 +38,8 @@ def run_all(
     """
     later = SecondChance(driver, warn)
     executor_of(config).run(work, shared, later)
-    if later.waits():
-        later.begin_again()
+    if later.has_waiting():
+        later.start_second_attempts()
         executor_of(config, alone=True).run(work, shared, later)
 
 

@@ -5,14 +5,14 @@ from collections import deque
 from collections.abc import Callable
 
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.attempt import AtPhase
 from slimtune.search.trial.driver import Driver, Relay
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 SIGNS = (
     "CUDA out of memory",
     "CUDA error: out of memory",
-    "killed it, short of memory",  # `Watch`, of Ray
+    "killed it, short of memory",  # `ProcessWatch`, of Ray
     "OutOfMemoryError",
     "MemoryError",
     "can't allocate memory",  # torch on a CPU
@@ -43,21 +43,21 @@ class SecondChance(Relay):
         self._warn = warn
         self._specs: dict[int, TrialSpec] = {}
         self._waiting: deque[TrialSpec] = deque()
-        self._tried: set[int] = set()
+        self._attempted: set[int] = set()
         self._held: set[int] = set()  # asked by other threads, which a deque does not bear
-        self._again = False
+        self._second_round = False
 
-    def waits(self) -> bool:
+    def has_waiting(self) -> bool:
         """Return whether a trial waits for its second attempt."""
         return bool(self._waiting)
 
-    def begin_again(self) -> None:
+    def start_second_attempts(self) -> None:
         """Hand out those that wait, from now on."""
-        self._again = True
+        self._second_round = True
 
     def ask(self) -> TrialSpec | None:
         """Return the driver's next trial, or the next that waits."""
-        if not self._again:
+        if not self._second_round:
             return super().ask()
         if not self._waiting or self.stopping:
             return None
@@ -70,16 +70,16 @@ class SecondChance(Relay):
         number = outcome.number
         if not ran_out_of_memory(outcome):
             super().tell(outcome)
-        elif number in self._tried:
-            super().tell(_twice(outcome))
+        elif number in self._attempted:
+            super().tell(_failed_twice(outcome))
         else:
-            self._tried.add(number)
+            self._attempted.add(number)
             self._held.add(number)
             self._waiting.append(self._specs[number])
             words = self.name_of(number)
             self._warn(f"{words} runs again at the end, alone: {outcome.reason}")
 
-    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
+    def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
         """Pass an event on, but for the end of a first attempt that nobody was told of.
 
         News of stages come from a thread of their own.
@@ -90,7 +90,7 @@ class SecondChance(Relay):
             super().on_event(what)
 
 
-def _twice(outcome: Outcome) -> Outcome:
+def _failed_twice(outcome: Outcome) -> Outcome:
     """Return an outcome whose reason says that it was the second of its kind."""
     reason = f"out of memory twice, the second time alone: {outcome.reason}"
     record = outcome.payload

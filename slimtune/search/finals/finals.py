@@ -17,7 +17,11 @@ from slimtune.results.store.integrity import find_fault
 from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed, seal
-from slimtune.search.finals.final_measurement import measure_finals, measure_front, still_standing
+from slimtune.search.finals.joint_measurement import (
+    measure_finals,
+    measure_front,
+    members_by_joint_latency,
+)
 from slimtune.search.listeners.events import (
     FinalFinished,
     FinalsMeasured,
@@ -26,7 +30,7 @@ from slimtune.search.listeners.events import (
 )
 from slimtune.search.resuming.aside import for_want_of_disk
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.attempt import AtPhase
 from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.spec import Outcome, TrialSpec
@@ -68,7 +72,7 @@ def run_finals(search: OpenSearch) -> None:
     )
     if len(done) < len(specs):
         work = partial(run_trial, objectives=tuple(config.objectives))
-        search.execute(work, _Finals(search, specs, done))
+        search.execute(work, _FinalsDriver(search, specs, done))
     for text in _lost(done, members):
         search.warn(text)
     measure_finals(folder, workload, done)
@@ -92,7 +96,7 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
     if covered and all(row.repeats is None for row in rows):
         members = open_run(folder.path).standing(rows)
     else:
-        members = still_standing(folder, workload) if candidates else []
+        members = members_by_joint_latency(folder, workload) if candidates else []
     file.parent.mkdir(exist_ok=True)
     atomic_write(file, seal({"candidates": candidates, "members": members}))
     return members
@@ -168,7 +172,7 @@ def _finished(
     return found
 
 
-class _Finals(Driver):
+class _FinalsDriver(Driver):
     """Hands out the specs that are not done, and adds their records to those that are."""
 
     def __init__(
@@ -193,8 +197,8 @@ class _Finals(Driver):
         self._recorder.record(self._specs[key], outcome)
         self._done[key] = record_of(self._folder, key)
 
-    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
-        if isinstance(what, AtStage):
+    def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
+        if isinstance(what, AtPhase):
             return
         key = self._keys[what.number]
         which = key.trial, key.repeat, key.name

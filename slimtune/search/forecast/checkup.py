@@ -24,7 +24,7 @@ from slimtune.results.units import duration, latency
 from slimtune.search.facts import normalisation_words
 from slimtune.search.forecast.doctor import Finding, examine
 from slimtune.search.forecast.few_steps import training_doubts
-from slimtune.search.forecast.given_weights import WeightsCheck, looked_at
+from slimtune.search.forecast.given_weights import WeightsCheck, check_weights
 from slimtune.search.forecast.small_trials import few_images, small_trial
 from slimtune.search.forecast.steadiness import steadiness
 from slimtune.search.settings.config import SearchConfig
@@ -127,7 +127,7 @@ def check_up(
     warnings: list[str] = []
     workload = load_workload(config, load_dataset(config.data), warnings.append)
     tell("given weights")
-    weights = tuple(looked_at(config, workload))
+    weights = tuple(check_weights(config, workload))
     findings = []
     for finding in examine(workload):
         tell(f"{finding.stage} {finding.what}")

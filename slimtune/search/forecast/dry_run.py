@@ -58,10 +58,10 @@ def dry_run(
     """
     check_installed(config.log_to)
     with machines(config):
-        return _looked_at(config, on_sample)
+        return _forecast(config, on_sample)
 
 
-def _looked_at(config: SearchConfig, on_sample: Callable[[Sample], None]) -> DryRun:
+def _forecast(config: SearchConfig, on_sample: Callable[[Sample], None]) -> DryRun:
     warnings: list[str] = []
     workload = load_workload(config, load_dataset(config.data), warnings.append)
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))

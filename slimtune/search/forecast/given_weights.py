@@ -158,7 +158,7 @@ def check_given_weights(
             config does not allow it.
     """
     given = {"baseline": config.weights, "teacher": config.teacher_weights}
-    for check in (*looked_at(config, workload), *_students(config, workload)):
+    for check in (*check_weights(config, workload), *_students(config, workload)):
         refused = given.get(check.what) is not None and not config.allow_weak_baseline
         if check.is_near_chance and refused:
             raise ModelError(
@@ -176,7 +176,7 @@ def _untrained_words(weights: str | None) -> str:
     return "; a module is taken as trained: give what makes it to have it trained here"
 
 
-def looked_at(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:
+def check_weights(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:
     """Return what the given weights of baseline and teacher do on some images."""
     found = []
     if config.weights is not None or config.baseline.epochs == 0:

@@ -8,11 +8,11 @@ from slimtune.compression.training.cached_logits import logits_suffice
 from slimtune.conditions import Conditions
 from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.attempt import Aids, go_on
-from slimtune.search.trial.process.devices import is_here
+from slimtune.search.trial.attempt import Aids, no_judge
+from slimtune.search.trial.process.devices import is_available
 from slimtune.search.trial.shared_views import FILE as ANSWERS
+from slimtune.search.trial.snapshot_key import run_origin
 from slimtune.search.trial.spec import Outcome, TrialSpec, shared_seed
-from slimtune.search.trial.stage_store import run_origin
 from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
@@ -36,8 +36,8 @@ class ShortTrials:
         self._precision = training_precision(config, part, device=device).precision
         self._answers: dict[str, Mapping[str, bytes]] = {}
         # Where trials may be stopped, each is first measured as it would be without training.
-        judge = _stop_none if config.stops else go_on
-        self._aids = Aids(judge=judge, fetch_stage=self._answers.get)
+        judge = _stop_none if config.stops else no_judge
+        self._aids = Aids(judge=judge, fetch_entry=self._answers.get)
 
     def carry_out(self, recipe: dict[str, Any], number: int) -> Outcome:
         """Run one recipe, cut short.
@@ -57,7 +57,7 @@ class ShortTrials:
         )
         spec = TrialSpec(number, shortened_recipe(recipe), conditions)
         outcome = run_trial(self._part, spec, self._aids, origin=self._origin)
-        self._answers |= {key: kept for key, kept in outcome.stages.items() if ANSWERS in kept}
+        self._answers |= {key: kept for key, kept in outcome.entries.items() if ANSWERS in kept}
         return outcome
 
 
@@ -67,7 +67,7 @@ def measured_on(config: SearchConfig) -> str:
     A cluster's GPUs need not be where the search is begun.
     """
     device = config.per_trial.device
-    return device if is_here(device) else "cpu"
+    return device if is_available(device) else "cpu"
 
 
 def _stop_none(_outcome: Outcome) -> str:

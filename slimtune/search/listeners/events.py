@@ -150,12 +150,16 @@ class TrialStarted(Event):
 
 
 @dataclass(frozen=True)
-class StageEntered(Event):
-    """A running trial entered a stage; told from another thread."""
+class PhaseEntered(Event):
+    """A running trial entered a phase; another thread may report it."""
 
     kind = "stage"
     number: int
-    stage: str
+    phase: str
+
+    def values(self) -> dict[str, Any]:
+        """Return the trial and its phase, under the name that JSON has for it."""
+        return {"number": self.number, "stage": self.phase}
 
 
 @dataclass(frozen=True)

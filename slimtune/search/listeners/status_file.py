@@ -10,9 +10,9 @@ from slimtune.search.listeners.events import (
     FrontMeasured,
     Fruitless,
     Listener,
+    PhaseEntered,
     Resumed,
     SearchStopped,
-    StageEntered,
     TrialFinished,
     TrialStarted,
 )
@@ -60,8 +60,8 @@ class StatusFile:
                 self._total, self._before = event.total, len(event.records)
             case TrialStarted(number, pipeline):
                 self._running[number] = TrialStatus(number, pipeline, "", time.time())
-            case StageEntered(number, stage):
-                return self._enter(number, stage)
+            case PhaseEntered(number, phase):
+                return self._enter(number, phase)
             case TrialFinished(record):
                 self._running.pop(record.number, None)
             case SearchStopped(reason):
@@ -72,9 +72,9 @@ class StatusFile:
                 return False
         return True
 
-    def _enter(self, number: int, stage: str) -> bool:
+    def _enter(self, number: int, phase: str) -> bool:
         trial = self._running.get(number)
         if trial is None:  # it finished while the news was under way
             return False
-        self._running[number] = TrialStatus(number, trial.pipeline, stage, trial.since)
+        self._running[number] = TrialStatus(number, trial.pipeline, phase, trial.since)
         return True

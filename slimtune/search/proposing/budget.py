@@ -14,7 +14,7 @@ from slimtune.results.parsing import parse_duration
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import SearchConfig
 
-Enough = Callable[[Sequence[FrozenTrial]], str]
+StopCheck = Callable[[Sequence[FrozenTrial]], str]
 """From all trials of a study to why no new one shall begin; empty if one shall."""
 
 
@@ -40,7 +40,9 @@ class Budget:
         """Return the budget of a search that begins now."""
         return cls(config.time_budget, config.stop_when_flat)
 
-    def judge(self, objectives: Sequence[Objective], reference: Mapping[str, float]) -> Enough:
+    def stop_check(
+        self, objectives: Sequence[Objective], reference: Mapping[str, float]
+    ) -> StopCheck:
         """Return what decides whether a search has had enough.
 
         Args:
@@ -50,14 +52,14 @@ class Budget:
         corner = [reference[objective.name] for objective in objectives]
         seconds = None if self.duration is None else parse_duration(self.duration)
 
-        def enough(history: Sequence[FrozenTrial]) -> str:
+        def why_stop(history: Sequence[FrozenTrial]) -> str:
             if seconds is not None and self.clock() - self.started >= seconds:
                 return f"the time budget of {self.duration} is spent"
             if self.flat is not None and is_flat(history, self.flat, objectives, corner):
                 return f"the last {self.flat} trials added no hypervolume"
             return ""
 
-        return enough
+        return why_stop
 
 
 def is_flat(

@@ -28,7 +28,7 @@ def bare(trial: FrozenTrial) -> PastTrial:
     return _past(trial, trial.system_attrs, {})
 
 
-def rejudged(trial: FrozenTrial, violations: Mapping[str, float] | None) -> FrozenTrial:
+def with_violations(trial: FrozenTrial, violations: Mapping[str, float] | None) -> FrozenTrial:
     """Return a trial with other violations of limits; with its own if None are given."""
     if violations is None or not trial.state.is_finished():
         return trial

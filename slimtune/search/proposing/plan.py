@@ -10,13 +10,13 @@ from optuna.trial import FrozenTrial
 from slimtune.search.proposing.samplers import FLAT
 
 
-def never_enough(_history: Sequence[FrozenTrial]) -> str:
-    """Return an empty string: the default of ``enough``."""
+def never_stop(_history: Sequence[FrozenTrial]) -> str:
+    """Return an empty string: the default of ``why_stop``."""
     return ""
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProposalPlan:
     """Which trials a search proposes.
 
     Attributes:
@@ -30,7 +30,7 @@ class Plan:
             run as they are, also when two make the same recipe.
         seeds: of the first trials, by number; later ones get seeds of their own.
         sampler: see `make_sampler`; those in `FLAT` need a ``suggest`` that always draws all.
-        enough: given all trials, why no new one shall be proposed, or an empty string.
+        why_stop: given all trials, why no new one shall be proposed, or an empty string.
     """
 
     suggest: Callable[[Trial], dict[str, Any]]
@@ -39,7 +39,7 @@ class Plan:
     start: Sequence[dict[str, Any]] = ()
     seeds: Sequence[int] = ()
     sampler: str = "tpe"
-    enough: Callable[[Sequence[FrozenTrial]], str] = never_enough
+    why_stop: Callable[[Sequence[FrozenTrial]], str] = never_stop
 
     @property
     def is_flat(self) -> bool:

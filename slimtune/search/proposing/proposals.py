@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions, Precision
-from slimtune.search.proposing.plan import Plan, never_enough
+from slimtune.search.proposing.plan import ProposalPlan, never_stop
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.settings.config import SearchConfig
@@ -46,7 +46,7 @@ def proposer_of(
     *,
     total: int,
     points: Sequence[Mapping[str, Any]],
-    enough: Callable[[Sequence[FrozenTrial]], str] = never_enough,
+    why_stop: Callable[[Sequence[FrozenTrial]], str] = never_stop,
     precision: Precision = "float32",
     key: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Proposer:
@@ -57,7 +57,7 @@ def proposer_of(
         study: to propose from and to write to.
         total: trials that the study shall hold in the end.
         points: the first recipes, as parameters, each run with every seed of the settings.
-        enough: as for `Plan`.
+        why_stop: as for `ProposalPlan`.
         precision: that the settings come to on the machines that train.
         key: tells which recipes are one and the same, see `Twins.key`; `Recipe.key` if not given.
 
@@ -67,14 +67,14 @@ def proposer_of(
     space = config.resolved_space()
     suggest = suggest_flat if config.sampler in FLAT else suggest_recipe
     repeats = max(1, len(config.seeds))
-    plan = Plan(
+    plan = ProposalPlan(
         lambda trial: suggest(trial, space).to_dict(),
         total,
         key=key or (lambda recipe: Recipe.from_dict(recipe).key()),
         start=[dict(point) for point in points for _ in range(repeats)],
         seeds=[seed for _ in points for seed in config.seeds],
         sampler=config.sampler,
-        enough=enough,
+        why_stop=why_stop,
     )
     return Proposer(
         study,

@@ -22,8 +22,8 @@ from slimtune.errors import ConfigError, RunError, UserError, shortened
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing.optuna_private import generation, writable
 from slimtune.search.proposing.parameters import Parameters, parameters_of
-from slimtune.search.proposing.past_trials import bare, rejudged, with_stop
-from slimtune.search.proposing.plan import Plan
+from slimtune.search.proposing.past_trials import bare, with_stop, with_violations
+from slimtune.search.proposing.plan import ProposalPlan
 from slimtune.search.proposing.samplers import DRAWS, make_sampler
 from slimtune.search.proposing.study import study_errors
 from slimtune.search.proposing.study_check import Standing, StudyCheck
@@ -55,7 +55,7 @@ class Proposer:
     def __init__(
         self,
         study: optuna.Study,
-        plan: Plan,
+        plan: ProposalPlan,
         *,
         objectives: Sequence[str],
         conditions: Conditions,
@@ -68,7 +68,7 @@ class Proposer:
         self._plan = plan
         self._objectives = tuple(objectives)
         self._conditions = conditions
-        self._again: deque[TrialSpec] = deque()
+        self._reruns: deque[TrialSpec] = deque()
         self._violations: dict[int, Mapping[str, float]] = {}
         self._keys: dict[int, str] = {}
         self.stopped = ""
@@ -80,8 +80,8 @@ class Proposer:
             ConfigError: a start point that the search space does not contain.
             RunError: the study cannot be read or written.
         """
-        if self._again:
-            return self._again.popleft()
+        if self._reruns:
+            return self._reruns.popleft()
         history = self._history()
         if len(history) >= self._plan.trials or self._stops(history):
             return None
@@ -101,7 +101,7 @@ class Proposer:
         history = self._history()
         self._propose(history, self._draw(history))
 
-    def judge_by(self, violations: Mapping[int, Mapping[str, float]]) -> None:
+    def use_violations(self, violations: Mapping[int, Mapping[str, float]]) -> None:
         """Take other violations for those that finished trials were told with.
 
         The limits of a run may have changed since; the study cannot be changed any more.
@@ -114,7 +114,7 @@ class Proposer:
     def _history(self) -> list[FrozenTrial]:
         with study_errors(self._study.study_name):
             history = self._study.get_trials(deepcopy=False)
-        return [rejudged(trial, self._violations.get(trial.number)) for trial in history]
+        return [with_violations(trial, self._violations.get(trial.number)) for trial in history]
 
     def _propose(
         self, history: list[FrozenTrial], draw: tuple[FrozenTrial, dict[str, Any], int]
@@ -157,7 +157,7 @@ class Proposer:
 
         A run may go on where the device that they were begun on is not.
         """
-        self._again.extend(spec.moved(self._conditions.device) for spec in specs)
+        self._reruns.extend(spec.moved(self._conditions.device) for spec in specs)
 
     def restore(
         self,
@@ -215,7 +215,7 @@ class Proposer:
 
     def _stops(self, history: Sequence[FrozenTrial]) -> bool:
         """Ask whether it is enough, until it is, and write down an answer that is new."""
-        self._stop(self.stopped or self._plan.enough(history))
+        self._stop(self.stopped or self._plan.why_stop(history))
         return bool(self.stopped)
 
     def _stop(self, reason: str) -> None:

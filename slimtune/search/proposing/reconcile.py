@@ -20,7 +20,7 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
 from slimtune.search.proposing import study as studies
 from slimtune.search.proposing.proposer import Proposer
-from slimtune.search.resuming.aside import Trials, sound_trials
+from slimtune.search.resuming.aside import ResumedTrials, sound_trials
 from slimtune.search.trial.spec import TrialSpec, outcome_of
 
 Warn = Callable[[str], None]
@@ -83,7 +83,7 @@ def reconcile(
     study: optuna.Study,
     proposer: Proposer,
     warn: Warn,
-    trials: Trials | None = None,
+    trials: ResumedTrials | None = None,
 ) -> int:
     """Bring the study up to date, and hand to the proposer what has to run again.
 
@@ -161,7 +161,7 @@ def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
         return TrialSpec(record.number, record.recipe, record.conditions)
 
 
-def _specs(study: optuna.Study, trials: Trials) -> dict[int, TrialSpec]:
+def _specs(study: optuna.Study, trials: ResumedTrials) -> dict[int, TrialSpec]:
     """Return the specs of trials that run again and whose folder did not tell theirs."""
     try:
         found = study.get_trials(deepcopy=False)

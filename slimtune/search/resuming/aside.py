@@ -30,7 +30,7 @@ NO_ROOM = (
 
 
 @dataclass(frozen=True)
-class Trials:
+class ResumedTrials:
     """The trials of a run that goes on.
 
     Attributes:
@@ -42,7 +42,7 @@ class Trials:
     specs: dict[int, TrialSpec] = field(default_factory=dict)
 
 
-def sound_trials(folder: RunFolder, warn: Warn) -> Trials:
+def sound_trials(folder: RunFolder, warn: Warn) -> ResumedTrials:
     """Return the trials that the run may go on with, and set the others aside.
 
     Of the candidates for the front also the model's files are held against their hashes, for
@@ -55,7 +55,7 @@ def sound_trials(folder: RunFolder, warn: Warn) -> Trials:
     Raises:
         RunError: the disk refuses.
     """
-    found = Trials()
+    found = ResumedTrials()
 
     def put_aside(number: int, why: str, text: str) -> None:
         if (spec := _spec_of(folder, number)) is not None:
@@ -86,7 +86,7 @@ def for_want_of_disk(record: TrialRecord) -> bool:
     return record.status == "failed" and any(sign in (record.error or "") for sign in NO_ROOM)
 
 
-def look_again(folder: RunFolder, warn: Warn) -> None:
+def check_other_files(folder: RunFolder, warn: Warn) -> None:
     """Look at what a run has beside its trials, before it goes on.
 
     Args:
@@ -119,7 +119,7 @@ def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
             warn(f"{error}; kept as front/{aside.name}, the front is measured again")
 
 
-def _damaged_candidates(folder: RunFolder, found: Trials) -> dict[int, str]:
+def _damaged_candidates(folder: RunFolder, found: ResumedTrials) -> dict[int, str]:
     records = [record for record in found.records.values() if record is not None]
     candidates = Run(folder).at(records).candidates()
     faults = {r.number: find_fault(folder.trial_path(r.number), r.artifacts) for r in candidates}

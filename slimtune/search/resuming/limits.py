@@ -10,7 +10,7 @@ from slimtune.search.listeners.events import LimitsSet, Listener
 from slimtune.search.settings.config import SearchConfig
 
 
-def settings_changed(folder: RunFolder, config: SearchConfig) -> RunFolder:
+def record_settings(folder: RunFolder, config: SearchConfig) -> RunFolder:
     """Write the settings that a run goes on with into run.json, and its limits if they changed.
 
     A limit that is asked for in the same words stays as it was resolved when the run began.

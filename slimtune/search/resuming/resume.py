@@ -72,7 +72,7 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
     changes = [change for change in found if change[0] not in MAY_CHANGE]
     if not changes:  # the same settings: do they still mean the same space?
         space = folder.manifest.get("space", {})
-        now = space_words(as_begun(config, folder.manifest).resolved_space())
+        now = space_words(with_former_defaults(config, folder.manifest).resolved_space())
         # A dimension that a newer version brought has one value, which is what was done before.
         now = {name: words for name, words in now.items() if name in space or name not in _NEW}
         changes = list(differences(space, now, "space ")) if space else []
@@ -84,7 +84,7 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
         )
 
 
-def as_begun(config: SearchConfig, manifest: Mapping[str, Any]) -> SearchConfig:
+def with_former_defaults(config: SearchConfig, manifest: Mapping[str, Any]) -> SearchConfig:
     """Return the settings with the dimensions that had another default when the run began.
 
     Args:

@@ -20,7 +20,7 @@ from slimtune.search.settings.layered import merged, set_path
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.settings.references import code_in
 from slimtune.search.setup import reopen_workload
-from slimtune.search.trial.process.devices import moved_here
+from slimtune.search.trial.process.devices import on_available_device
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
 from slimtune.spaces.space import STAGES
@@ -88,7 +88,7 @@ def rerun_trial(
     record = record_of(folder, number)
     spec = TrialSpec.from_dict(read_sealed(folder_of(folder, number) / "spec.json"))
     config = run_config(folder)
-    here = moved_here(spec, exact)
+    here = on_available_device(spec, exact)
     if here != spec:
         there = spec.conditions.device
         note(

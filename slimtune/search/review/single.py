@@ -13,9 +13,9 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.trial.attempt import Work
 from slimtune.search.trial.driver import SpecList
+from slimtune.search.trial.snapshot_files import snapshot_from_files
+from slimtune.search.trial.snapshot_key import surroundings
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.stage_files import stage_from_files
-from slimtune.search.trial.stage_store import surroundings
 from slimtune.search.trial.trial import failed_outcome
 
 BEFORE = {"train": "prune", "quantize": "train"}
@@ -82,7 +82,7 @@ def stored_beginning(
         )
     path = store.path / record.stages[done]
     _tell_differences(held[done], path, spec.conditions.device, note)
-    return stage_from_files(held[done], Recipe.from_dict(spec.recipe), path)
+    return snapshot_from_files(held[done], Recipe.from_dict(spec.recipe), path)
 
 
 def _tell_differences(files: dict[str, bytes], folder: Path, device: str, note: Note) -> None:

@@ -21,7 +21,7 @@ from slimtune.errors import UserError, from_validation, shortened
 from slimtune.results.objectives import can_foresee, parse_objectives
 from slimtune.results.pareto.limit_view import REMOVED
 from slimtune.results.pareto.limits import parse_limit
-from slimtune.search.settings.final import FinalSettings, check_joint
+from slimtune.search.settings.final import FinalSettings, check_final
 from slimtune.search.settings.layered import merged, without_none
 from slimtune.search.settings.per_trial import Duration, PerTrialSettings
 from slimtune.search.settings.preprocessing import PreprocessingSettings, with_preprocessing
@@ -372,7 +372,7 @@ def make_config(
         raise from_validation(error, known=_known_keys(error)) from None
     parse_objectives(config.objectives)
     config.points()
-    check_joint(config.final, config.longest_train(), config.seeds)
+    check_final(config.final, config.longest_train(), config.seeds)
     return config
 
 

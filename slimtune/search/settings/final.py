@@ -47,7 +47,7 @@ class FinalSettings(BaseModel):
         return cheap if self.epochs is None else self.epochs
 
 
-def check_joint(final: FinalSettings, cheap: int, seeds: tuple[int, ...]) -> None:
+def check_final(final: FinalSettings, cheap: int, seeds: tuple[int, ...]) -> None:
     """Refuse finals that make no sense after the search they are to follow.
 
     Args:

@@ -11,27 +11,27 @@ from slimtune.measurement.latency import Latency, measure_latency
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 Judge = Callable[[Outcome], str]
-"""Shown a trial as it stands, says why it should end there, or nothing if it should not.
+"""Return why a trial must end at the rung where it stands; empty if it may continue.
 
-The outcome's status is ``"stopped"``, its ``rung`` says how far the trial has come, and its
-objectives hold what is known there.
+It is given the trial as an outcome with the status ``"stopped"``: ``rung`` names the rung, and
+``objectives`` holds what is known there.
 """
 
-FetchStage = Callable[[str], Mapping[str, bytes] | None]
+FetchEntry = Callable[[str], Mapping[str, bytes] | None]
 """Return the files that the run's stage store keeps under a key, or None."""
 
 
-def go_on(_outcome: Outcome) -> str:
-    """Stop no trial: the default judge."""
+def no_judge(_outcome: Outcome) -> str:
+    """Stop no trial: the default judge, with which nothing is measured on the way."""
     return ""
 
 
-def no_stage(_key: str) -> None:
-    """Know no stage: the default store."""
+def no_entry(_key: str) -> None:
+    """Return nothing: the default, where trials share no stages."""
 
 
-def tell_nobody(_stage: str) -> None:
-    """Tell nobody: the default of ``tell_stage``."""
+def ignore_phase(_phase: str) -> None:
+    """Ignore that a phase begins: the default of ``tell_phase``."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Aids:
 
     Attributes:
         judge: decides whether the trial goes on.
-        fetch_stage: looks into the run's stage store.
+        fetch_entry: looks into the run's stage store.
         measure_latency: as `measure_latency`, perhaps on the one host that measures for all.
-        tell_stage: told the name of each stage that the trial enters, for those who watch.
+        tell_phase: called with the name of each phase that the trial enters.
         pause: called between two batches; returns when the trial may go on.
     """
 
-    judge: Judge = go_on
-    fetch_stage: FetchStage = no_stage
+    judge: Judge = no_judge
+    fetch_entry: FetchEntry = no_entry
     measure_latency: Callable[..., list[Latency]] = measure_latency
-    tell_stage: Callable[[str], None] = tell_nobody
+    tell_phase: Callable[[str], None] = ignore_phase
     pause: Callable[[], None] = never
 
 
@@ -58,11 +58,16 @@ Work = Callable[[Any, TrialSpec, Aids], Outcome]
 
 
 @dataclass(frozen=True)
-class AtStage:
-    """A running trial, and the stage that it has entered."""
+class AtPhase:
+    """A running trial has entered a phase.
+
+    Attributes:
+        number: of the trial.
+        phase: what it does now: a stage of its recipe, or another step, such as ``"export"``.
+    """
 
     number: int
-    stage: str
+    phase: str
 
 
 def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:

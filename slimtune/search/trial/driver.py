@@ -4,14 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from slimtune.search.trial.attempt import AtStage, FetchStage, Judge, Work, go_on, no_stage
+from slimtune.search.trial.attempt import AtPhase, FetchEntry, Judge, Work, no_entry, no_judge
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 
 class Driver(ABC):
     """Hands out trials, and hears what became of them.
 
-    All but `fetch_stage` is called in the process and thread that called `Executor.run`; stages
+    All but `fetch_entry` is called in the process and thread that called `Executor.run`; stages
     may be heard of from another thread.
     """
 
@@ -25,20 +25,20 @@ class Driver(ABC):
 
     @property
     def judge(self) -> Judge:
-        """Decides which trials end early; `go_on` if none shall, which costs nothing."""
-        return go_on
+        """Decides which trials end early; `no_judge` if none shall, which costs nothing."""
+        return no_judge
 
     @property
-    def fetch_stage(self) -> FetchStage:
+    def fetch_entry(self) -> FetchEntry:
         """Looks into the run's stage store, perhaps in another process: it must pickle."""
-        return no_stage
+        return no_entry
 
     @property
     def stopping(self) -> bool:
         """Whether no trial that was handed out may be begun once more."""
         return False
 
-    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
+    def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
         """Hear of a trial that starts (its spec), and of one that was told (its outcome).
 
         Also of each stage that one enters, perhaps from another thread, and perhaps after its
@@ -75,16 +75,16 @@ class Relay(Driver):
         return self._driver.judge
 
     @property
-    def fetch_stage(self) -> FetchStage:
+    def fetch_entry(self) -> FetchEntry:
         """The driver's."""
-        return self._driver.fetch_stage
+        return self._driver.fetch_entry
 
     @property
     def stopping(self) -> bool:
         """The driver's."""
         return self._driver.stopping
 
-    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
+    def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
         """Pass on what happens."""
         self._driver.on_event(what)
 

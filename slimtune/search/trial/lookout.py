@@ -6,7 +6,7 @@ from typing import Any
 
 from slimtune.compression.pipeline import Compressed
 from slimtune.compression.rungs import Monitor, Rung
-from slimtune.search.trial.attempt import Judge, go_on
+from slimtune.search.trial.attempt import Judge, no_judge
 from slimtune.search.trial.spec import Outcome
 
 STRUCTURE = "structure"
@@ -15,7 +15,7 @@ STRUCTURE = "structure"
 AT_LEAST = "accuracy_at_least"
 """Metric of a rung: see `Rung.at_least`."""
 
-Measured = dict[str, Any]
+Measurements = dict[str, Any]
 
 
 class Ended(Exception):
@@ -30,7 +30,7 @@ class Lookout:
     """Shows one trial to its judge.
 
     Args:
-        judge: decides whether the trial goes on; with `go_on` nothing is measured or shown.
+        judge: decides whether the trial goes on; with `no_judge` nothing is measured or shown.
         measure: returns every measured quantity of a compressed network.
         record: makes a trial's record from a rung's objectives and metrics, as things stand.
         objectives: names of the run's objectives.
@@ -42,7 +42,7 @@ class Lookout:
     def __init__(
         self,
         judge: Judge,
-        measure: Callable[[Compressed], Measured],
+        measure: Callable[[Compressed], Measurements],
         record: Callable[[Mapping[str, float], Mapping[str, Any]], Outcome],
         objectives: Sequence[str],
     ) -> None:
@@ -50,12 +50,12 @@ class Lookout:
         self._measure = measure
         self._record = record
         self._objectives = tuple(objectives)
-        self._foreseen: Measured = {}
+        self._foreseen: Measurements = {}
         self.rungs: dict[str, dict[str, float]] = {}
 
     def watch(self) -> Monitor | None:
         """Return what `compress` calls; None if nobody looks on."""
-        if self._judge is go_on:
+        if self._judge is no_judge:
             return None
         return Monitor(on_preview=self._foresee, on_rung=self._reach)
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from slimtune.results.store.files import sha256_bytes, to_json
-from slimtune.search.trial.attempt import FetchStage
+from slimtune.search.trial.attempt import FetchEntry
+from slimtune.search.trial.snapshot_key import shared_conditions
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.stage_store import shared_conditions
 
 SCHEMA = 1
 FILE = "logits.npy"
@@ -32,12 +32,12 @@ class SharedViews:
     """
 
     def __init__(
-        self, origin: Mapping[str, Any] | None, spec: TrialSpec, fetch: FetchStage
+        self, origin: Mapping[str, Any] | None, spec: TrialSpec, fetch: FetchEntry
     ) -> None:
         self._origin = origin
         self._spec = spec
         self._fetch = fetch
-        self._made: dict[str, dict[str, bytes]] = {}
+        self._entries: dict[str, dict[str, bytes]] = {}
 
     def recall(self, view: int, ask: Callable[[], Tensor]) -> Tensor:
         """Return the answers to a view: from the store, or by asking."""
@@ -46,17 +46,17 @@ class SharedViews:
         key = view_key(self._origin, self._spec, view)
         found = self._read(key)
         if found is not None:
-            self._made[key] = {}
+            self._entries[key] = {}
             return found
         answers = ask()
         text = io.BytesIO()
         np.save(text, answers.numpy(), allow_pickle=False)
-        self._made[key] = {FILE: text.getvalue()}
+        self._entries[key] = {FILE: text.getvalue()}
         return answers
 
-    def told(self, outcome: Outcome) -> Outcome:
+    def attach_to(self, outcome: Outcome) -> Outcome:
         """Return the trial's outcome with what the teacher was asked."""
-        return dataclasses.replace(outcome, stages={**outcome.stages, **self._made})
+        return dataclasses.replace(outcome, entries={**outcome.entries, **self._entries})
 
     def _read(self, key: str) -> Tensor | None:
         try:

@@ -67,8 +67,8 @@ class Outcome:
         files: file name to content, for the trial's folder.
         reason: one line on why it failed or was stopped; empty when complete.
         rung: of a stopped trial, or one that a judge looks at, how far it has come.
-        stages: for the run's stage store, key to file name to content; no content stands for
-            a stage that the trial took from there.
+        entries: of the run's stage store: key to file name to content. No content stands for
+            an entry that the trial took from there.
     """
 
     number: int
@@ -78,7 +78,7 @@ class Outcome:
     files: dict[str, bytes] = field(default_factory=dict)
     reason: str = ""
     rung: str = ""
-    stages: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    entries: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 def outcome_of(record: TrialRecord) -> Outcome:

@@ -34,12 +34,12 @@ from slimtune.results.store.files import sha256_bytes
 from slimtune.results.store.record import Metric, TrialRecord, clean_record
 from slimtune.search.trial.attempt import Aids
 from slimtune.search.trial.lookout import Ended, Lookout
+from slimtune.search.trial.phase_clock import PhaseClock
 from slimtune.search.trial.process.devices import check_device, free_memory
-from slimtune.search.trial.removed import pipeline_words, removed
+from slimtune.search.trial.removed_shares import pipeline_words, removed_shares
 from slimtune.search.trial.scores import names_of, scores
 from slimtune.search.trial.shared_views import SharedViews
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.stage_clock import StageClock
 from slimtune.search.trial.stage_store import Beginning
 from slimtune.search.trial.students import student_builder
 from slimtune.workload.checkpoints import weights_bytes
@@ -87,9 +87,9 @@ def run_trial(
     """
     torch.set_num_threads(spec.conditions.threads)
     aids = aids or Aids()
-    clock = StageClock(aids.tell_stage)
-    beginning = Beginning(origin, spec, aids.fetch_stage)
-    views = SharedViews(origin, spec, aids.fetch_stage)
+    clock = PhaseClock(aids.tell_phase)
+    beginning = Beginning(origin, spec, aids.fetch_entry)
+    views = SharedViews(origin, spec, aids.fetch_entry)
     trial = _Trial(workload, spec, objectives, aids, clock, beginning, views)
     try:
         with pausing(aids.pause):
@@ -101,7 +101,7 @@ def run_trial(
             raise
         outcome = failed_outcome(spec, error, clock)
     free_memory()
-    return views.told(beginning.told(outcome))
+    return views.attach_to(beginning.attach_to(outcome))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Trial:
     spec: TrialSpec
     objectives: tuple[str, ...]
     aids: Aids
-    clock: StageClock
+    clock: PhaseClock
     beginning: Beginning
     views: SharedViews
 
@@ -260,7 +260,7 @@ def measure(
         "weights_float32": made.float_weights.share,
         "layers_float32": made.float_weights.names,
         "oldest_onnxruntime": made.runtime,
-        **removed(workload, recipe, made, cost),
+        **removed_shares(workload, recipe, made, cost),
     }
 
 
@@ -290,7 +290,7 @@ def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[st
 
 def _stopped_here(
     spec: TrialSpec,
-    clock: StageClock,
+    clock: PhaseClock,
     objectives: Mapping[str, float],
     metrics: Mapping[str, Any],
 ) -> Outcome:
@@ -316,7 +316,7 @@ def _stopped_here(
 def failed_outcome(
     spec: TrialSpec,
     error: BaseException,
-    clock: StageClock | None = None,
+    clock: PhaseClock | None = None,
     trace: str | None = None,
 ) -> Outcome:
     """Return the outcome of a trial that raised ``error``.
@@ -327,7 +327,7 @@ def failed_outcome(
         clock: the stages up to there, where they are known.
         trace: the traceback as text, where ``error`` was raised in another process.
     """
-    clock = clock or StageClock()
+    clock = clock or PhaseClock()
     clock.stop()
     ours = isinstance(error, SlimtuneError) and str(error)
     reason = str(error).splitlines()[0] if ours else in_one_line(error)
@@ -346,7 +346,7 @@ def failed_outcome(
     return Outcome(spec.number, "failed", {}, record, files, reason)
 
 
-def _record(spec: TrialSpec, clock: StageClock, **rest: Any) -> TrialRecord:
+def _record(spec: TrialSpec, clock: PhaseClock, **rest: Any) -> TrialRecord:
     """Return a record with what is known of every trial, finished or failed."""
     known = {"error": None, "traceback": None, **rest}
     return TrialRecord(

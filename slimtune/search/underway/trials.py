@@ -7,9 +7,9 @@ from slimtune.results.objectives import parse_objectives
 from slimtune.results.pareto.limits import certain_violations
 from slimtune.search.forecast.training_precision import training_precision
 from slimtune.search.listeners.events import (
+    PhaseEntered,
     Resumed,
     SearchStopped,
-    StageEntered,
     TrialFinished,
     TrialStarted,
 )
@@ -20,11 +20,11 @@ from slimtune.search.proposing.reconcile import open_proposer
 from slimtune.search.proposing.study import Study, open_study
 from slimtune.search.proposing.twins import Twins
 from slimtune.search.resuming.limits import breaches
-from slimtune.search.trial.attempt import AtStage, FetchStage, Judge, go_on
+from slimtune.search.trial.attempt import AtPhase, FetchEntry, Judge, no_judge
 from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.recorder import Recorder
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.stage_store import RunStages
+from slimtune.search.trial.stage_store import RunStore
 from slimtune.search.trial.stopping import open_rule
 from slimtune.search.trial.trial import run_trial
 from slimtune.search.underway.open_search import OpenSearch
@@ -37,9 +37,9 @@ def run_trials(search: OpenSearch) -> str:
         RunError: the run's records contradict each other, or the disk refuses.
         KeyboardInterrupt: as `OpenSearch.execute`; every finished trial is in the run folder.
     """
-    trials = _Trials(search)
+    trials = _TrialsDriver(search)
     work = partial(
-        run_trial, objectives=tuple(search.config.objectives), origin=trials.stages.origin
+        run_trial, objectives=tuple(search.config.objectives), origin=trials.store.origin
     )
     search.execute(work, trials)
     if trials.proposer.stopped:
@@ -47,13 +47,13 @@ def run_trials(search: OpenSearch) -> str:
     return trials.proposer.stopped
 
 
-class _Trials(Driver):
+class _TrialsDriver(Driver):
     def __init__(self, search: OpenSearch) -> None:
         config, folder = search.config, search.folder
         self._listener = search.listener
         self._folder = folder
         self.proposer = _opened_proposer(search)
-        self.stages = RunStages(folder, config.stage_store, search.workload, search.warn)
+        self.store = RunStore(folder, config.stage_store, search.workload, search.warn)
         self._recorder = Recorder(folder)
         self._limits = folder.manifest.get("limits", {})
         self._rule = open_rule(folder) if config.stops else None
@@ -68,19 +68,19 @@ class _Trials(Driver):
         self.proposer.tell(outcome, certain_violations(self._limits, measured))
         if self._rule is not None:
             self._rule.learn(outcome.payload)
-        self.stages.add(outcome.stages)
+        self.store.add(outcome.entries)
 
     @property
     def judge(self) -> Judge:
-        return self._rule or go_on
+        return self._rule or no_judge
 
     @property
-    def fetch_stage(self) -> FetchStage:
-        return self.stages.fetch
+    def fetch_entry(self) -> FetchEntry:
+        return self.store.fetch
 
-    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
-        if isinstance(what, AtStage):
-            self._listener(StageEntered(what.number, what.stage))
+    def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
+        if isinstance(what, AtPhase):
+            self._listener(PhaseEntered(what.number, what.phase))
         elif isinstance(what, TrialSpec):
             self._specs[what.number] = what
             words = Recipe.from_dict(what.recipe).describe()
@@ -104,13 +104,13 @@ def _opened_proposer(search: OpenSearch) -> Proposer:
             study,
             total=total,
             points=recorded_points(config, folder.manifest),
-            enough=search.budget.judge(objectives, folder.manifest["reference_point"]),
+            why_stop=search.budget.stop_check(objectives, folder.manifest["reference_point"]),
             precision=training_precision(config, workload).precision,
             key=Twins(workload).key,
         )
 
     (study, proposer), again = open_proposer(folder, opened, search.warn)
-    proposer.judge_by(breaches(folder))
+    proposer.use_violations(breaches(folder))
     if study.get_trials(deepcopy=False):
         search.listener(Resumed(tuple(folder.records()), again, total))
     return proposer

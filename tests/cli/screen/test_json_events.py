@@ -85,7 +85,7 @@ LINES: list[tuple[Event, str]] = [
         f'{{"event": "resumed", "records": [{AS_JSON}], "again": 1, "total": 4}}',
     ),
     (events.TrialStarted(2, "l1"), '{"event": "started", "number": 2, "pipeline": "l1"}'),
-    (events.StageEntered(2, "prune"), '{"event": "stage", "number": 2, "stage": "prune"}'),
+    (events.PhaseEntered(2, "prune"), '{"event": "stage", "number": 2, "stage": "prune"}'),
     (events.TrialFinished(RECORD), f'{{"event": "finished", "record": {AS_JSON}}}'),
     (events.Stopping(10.0), '{"event": "stopping", "grace": 10.0}'),
     (events.Stuck(), '{"event": "stuck"}'),

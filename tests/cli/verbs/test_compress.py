@@ -12,7 +12,7 @@ from slimtune.errors import ConfigError
 from slimtune.results.store.checkpoints import SUMS
 from slimtune.results.store.files import sha256_file
 from slimtune.results.store.sealed import read_sealed
-from slimtune.search.trial.stage_files import FILES
+from slimtune.search.trial.snapshot_files import FILES
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture
 from slimtune.workload.zoo.build import build

@@ -6,7 +6,7 @@ import ray
 from ray import cloudpickle
 
 from slimtune.conditions import Conditions
-from slimtune.search.executors.assignment import as_assigned
+from slimtune.search.executors.assignment import with_assigned_resources
 from slimtune.search.executors.ray_session import ray_session
 from slimtune.search.trial.spec import TrialSpec
 
@@ -18,7 +18,7 @@ class Worker:
 
     def look(self):
         planned = TrialSpec(0, {}, Conditions(seed=3, threads=8, device="cuda:0"))
-        return as_assigned(planned), os.environ["CUDA_VISIBLE_DEVICES"]
+        return with_assigned_resources(planned), os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def test_without_a_gpu_a_worker_sees_none_and_has_the_threads_it_was_given(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from slimtune.conditions import Conditions
 from slimtune.search.executors import deaths
-from slimtune.search.executors.deaths import SHORT, Death, Watch, lost_words
+from slimtune.search.executors.deaths import SHORT, Death, ProcessWatch, lost_words
 from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.executors.second_chance import ran_out_of_memory
 from slimtune.search.trial.driver import SpecList
@@ -68,7 +68,9 @@ class Trial:
 
 def death_by(error):
     deaths = []
-    watched = Watch(lambda trial_id, death: deaths.append((trial_id, death)), lambda _: None)
+    watched = ProcessWatch(
+        lambda trial_id, death: deaths.append((trial_id, death)), lambda _: None
+    )
     watched.on_trial_error(0, [], Trial(error))
     return deaths
 
@@ -95,7 +97,7 @@ class Clocked:
         self.now, self.at_work, self.asked = 0.0, None, 0
         self.trial = Trial()
         self.trial.temporary_state = SimpleNamespace(ray_actor="no process")
-        self.watch = Watch(lambda *_: None, self.elapsed, 10.0, clock=lambda: self.now)
+        self.watch = ProcessWatch(lambda *_: None, self.elapsed, 10.0, clock=lambda: self.now)
         self.watch.on_trial_start(0, [], self.trial)
 
     def elapsed(self, _trial_id):

@@ -2,9 +2,9 @@ import pytest
 
 from slimtune.conditions import Conditions
 from slimtune.search.executors.inline import InlineExecutor
-from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.attempt import AtPhase
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from tests.search.recording_driver import Recording
+from tests.search.recording import Recording
 
 
 def recording(trials):
@@ -58,27 +58,27 @@ def test_an_error_of_tell_ends_the_search():
     assert driver.log == [("ask", 0), ("start", 0)]
 
 
-def test_the_stages_of_a_trial_are_told_while_it_runs():
+def test_the_phases_of_a_trial_are_told_while_it_runs():
     heard = []
 
     def work(shared, spec, aids):
-        aids.tell_stage("prune")
-        aids.tell_stage("measure")
+        aids.tell_phase("prune")
+        aids.tell_phase("measure")
         return double(shared, spec, aids)
 
     driver = recording(1)
     driver.on_event = heard.append
     InlineExecutor().run(work, 2.0, driver)
-    assert [type(what) for what in heard] == [TrialSpec, AtStage, AtStage, Outcome]
-    assert heard[1:3] == [AtStage(0, "prune"), AtStage(0, "measure")]
+    assert [type(what) for what in heard] == [TrialSpec, AtPhase, AtPhase, Outcome]
+    assert heard[1:3] == [AtPhase(0, "prune"), AtPhase(0, "measure")]
 
 
 def test_a_judge_and_a_store_are_lent_to_every_trial():
     def work(shared, spec, aids):
         ends = aids.judge(Outcome(spec.number, "stopped"))
-        return Outcome(spec.number, "complete", reason=ends, payload=aids.fetch_stage("key"))
+        return Outcome(spec.number, "complete", reason=ends, payload=aids.fetch_entry("key"))
 
     driver = recording(1)
-    driver.judge, driver.fetch_stage = lambda outcome: "slow", lambda key: {key: b"x"}
+    driver.judge, driver.fetch_entry = lambda outcome: "slow", lambda key: {key: b"x"}
     InlineExecutor().run(work, None, driver)
     assert driver.outcomes == [Outcome(0, "complete", reason="slow", payload={"key": b"x"})]

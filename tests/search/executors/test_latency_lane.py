@@ -13,7 +13,11 @@ from slimtune.compression.export.onnx_file import Signature, export_file
 from slimtune.conditions import Conditions
 from slimtune.errors import ModelError
 from slimtune.measurement.runtime import observe_ranges
-from slimtune.search.executors.latency_lane import _find, latency_lane, measure_on_reference_host
+from slimtune.search.executors.latency_lane import (
+    _find_lane,
+    latency_lane,
+    measure_on_reference_host,
+)
 from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
@@ -34,7 +38,7 @@ def file() -> bytes:
 
 
 def test_without_ray_the_file_is_measured_here(file, tmp_path):
-    assert _find() is None
+    assert _find_lane() is None
     (tmp_path / "model.onnx").write_bytes(file)
     for form in (file, tmp_path / "model.onnx"):
         (measured,) = measure_on_reference_host([form], image_shape=SHAPE, rounds=3)
@@ -70,17 +74,17 @@ def test_a_trial_that_holds_every_cpu_is_measured_by_another_process_which_may_d
     assert len({trial, before, after, os.getpid()}) == 4
     assert first.ms > 0 and second.ms > 0
     assert shares and not shares.exists()
-    assert _find() is None
+    assert _find_lane() is None
 
 
 def test_a_block_within_another_uses_its_lane(small_session, file):
     with latency_lane():
-        lane = process_of(_find())
+        lane = process_of(_find_lane())
         with latency_lane():
-            assert process_of(_find()) == lane
+            assert process_of(_find_lane()) == lane
         measured = measure_on_reference_host([file, file], image_shape=SHAPE, rounds=3)
-        assert len(measured) == 2 and process_of(_find()) == lane
+        assert len(measured) == 2 and process_of(_find_lane()) == lane
         with pytest.raises(ModelError, match="must be a model that ONNX Runtime") as refused:
             measure_on_reference_host([b"no model"], image_shape=SHAPE)
         assert type(refused.value) is ModelError
-    assert _find() is None
+    assert _find_lane() is None

@@ -8,10 +8,10 @@ def mailbox():
 
 def test_an_outcome_is_handed_over_once_and_ends_the_news_of_its_trial():
     box = mailbox()
-    box.stage(3, "prune")
-    box.stage(4, "train")
+    box.enter_phase(3, "prune")
+    box.enter_phase(4, "train")
     box.put(3, Outcome(3, "complete"))
-    assert box.stages() == {4: "train"}
+    assert box.phases() == {4: "train"}
     assert box.take(3) == Outcome(3, "complete") and box.take(3) is None
 
 
@@ -23,7 +23,7 @@ def test_a_report_counts_until_the_next_one():
     assert box.read(9, "second") is None
 
 
-def test_inputs_and_stored_stages_are_looked_up():
+def test_inputs_and_stored_entries_are_looked_up():
     assert mailbox().inputs() == ["reference"]
-    assert mailbox().fetch_stage("key") == {"stage.json": b"{}"}
-    assert mailbox().fetch_stage("other") is None
+    assert mailbox().fetch_entry("key") == {"stage.json": b"{}"}
+    assert mailbox().fetch_entry("other") is None

@@ -17,8 +17,8 @@ from slimtune.search.executors.ray_session import (
     _stay,
     check_fits,
     fitting,
+    keep_ray,
     ray_session,
-    ray_stays,
 )
 from slimtune.search.listeners.last_words import WORDS
 
@@ -157,13 +157,13 @@ def test_a_cluster_of_another_version_is_told_in_one_line():
 
 def test_a_ray_that_stays_is_used_again_and_ended_with_everything_put_back():
     before, jobs, inside = surroundings(), [], []
-    with ray_stays():
+    with keep_ray():
         for _ in range(2):
             with one_cpu():
                 jobs.append(ray.get_runtime_context().get_job_id())
                 inside.append((ray.get(ray.put(4)), os.environ.get("RAY_AUTH_MODE")))
             assert ray.is_initialized()
-        with ray_stays():
+        with keep_ray():
             pass
         assert ray.is_initialized()
     assert jobs[0] == jobs[1] and inside[0] == inside[1]
@@ -191,6 +191,6 @@ def test_a_process_that_dies_with_its_ray_says_what_to_do():
 
 
 def test_where_no_ray_was_started_nothing_stays():
-    with ray_stays():
+    with keep_ray():
         pass
     assert not ray.is_initialized()

@@ -11,9 +11,9 @@ import pytest
 from slimtune.conditions import Conditions
 from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.executors.ray_tune import RayExecutor
-from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.attempt import AtPhase
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from tests.search.recording_driver import Recording
+from tests.search.recording import Recording
 
 ROOT = Path(__file__).parents[3]
 
@@ -300,33 +300,33 @@ def test_a_cluster_joined_by_its_address_runs_trials_on_all_nodes(tmp_path):
     assert done.stdout == "6 trials on 2 nodes"
 
 
-def ask_for_stages(shared, spec, aids):
-    found = [aids.fetch_stage(key) for key in ("there", "gone")]
+def ask_for_entries(shared, spec, aids):
+    found = [aids.fetch_entry(key) for key in ("there", "gone")]
     return Outcome(spec.number, "complete", payload=found)
 
 
-def stage_of(key):
+def entry_of(key):
     return {"model.safetensors": b"w" * 2**20} if key == "there" else None
 
 
-def test_a_worker_fetches_stages_from_the_drivers_host(session):
+def test_a_worker_fetches_entries_from_the_drivers_host(session):
     driver = Driver(1)
-    driver.fetch_stage = stage_of
-    driver.run(ask_for_stages)
-    assert driver.outcomes[0].payload == [stage_of("there"), None]
+    driver.fetch_entry = entry_of
+    driver.run(ask_for_entries)
+    assert driver.outcomes[0].payload == [entry_of("there"), None]
 
 
 def tell_and_wait(shared, spec, aids):
-    aids.tell_stage("prune")
-    aids.tell_stage("fine-tune")
+    aids.tell_phase("prune")
+    aids.tell_phase("fine-tune")
     time.sleep(2.5)
     return finish(shared, spec, aids)
 
 
-def test_the_driver_hears_which_stage_a_trial_is_in(session):
+def test_the_driver_hears_which_phase_a_trial_is_in(session):
     driver = Driver(1)
     heard = []
     driver.on_event = heard.append
     driver.run(tell_and_wait)
-    assert AtStage(0, "fine-tune") in heard
+    assert AtPhase(0, "fine-tune") in heard
     assert isinstance(heard[0], TrialSpec) and isinstance(heard[-1], Outcome)

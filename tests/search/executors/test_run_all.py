@@ -11,7 +11,7 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.search.settings.per_trial import PerTrialSettings
 from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from tests.search.recording_driver import Recording
+from tests.search.recording import Recording
 
 ROOT = Path(__file__).parents[3]
 

@@ -57,7 +57,7 @@ class Search(SpecList):
         self.log.append(("tell", outcome.number, outcome.status))
 
     def on_event(self, what):
-        name = {TrialSpec: "start", Outcome: "finish"}.get(type(what), "stage")
+        name = {TrialSpec: "start", Outcome: "finish"}.get(type(what), "phase")
         self.log.append((name, what.number))
 
     def run(self, outcome):
@@ -96,11 +96,11 @@ def test_the_first_attempt_waits_untold_and_the_second_may_succeed():
         ("start", 4),
         "trial 4 runs again at the end, alone: OutOfMemoryError: CUDA out of memory",
     ]
-    assert search.chance.waits()
+    assert search.chance.has_waiting()
     assert search.chance.ask() is None  # the driver has no more, and this one waits
-    search.chance.begin_again()
+    search.chance.start_second_attempts()
     assert search.chance.ask() == TrialSpec(4, {}, Conditions(0))
-    assert search.chance.ask() is None and not search.chance.waits()
+    assert search.chance.ask() is None and not search.chance.has_waiting()
     search.run(Outcome(4, "complete"))
     assert search.log[2:] == [("start", 4), ("tell", 4, "complete"), ("finish", 4)]
 
@@ -113,7 +113,7 @@ def test_who_calls_it_says_what_its_trials_are_called():
     assert told[0].startswith("final 0017-e30-r0 runs again at the end, alone: ")
 
 
-def test_a_thread_may_tell_of_stages_while_another_keeps_a_trial():
+def test_a_thread_may_tell_of_phases_while_another_keeps_a_trial():
     search = Search()
     search.run(short(4))
 
@@ -122,21 +122,21 @@ def test_a_thread_may_tell_of_stages_while_another_keeps_a_trial():
 
         @property
         def number(self):
-            if search.chance.waits() and len(search.log) < 9:
+            if search.chance.has_waiting() and len(search.log) < 9:
                 search.run(short(len(search.log) + 10))
             return 9
 
     search.chance.on_event(AtStageMeanwhile())
-    assert ("stage", 9) in search.log
+    assert ("phase", 9) in search.log
 
 
 def test_the_second_time_is_final_and_says_so():
     search = Search()
     search.run(short(4))
-    search.chance.begin_again()
+    search.chance.start_second_attempts()
     search.chance.ask()
     search.run(short(4))
-    assert not search.chance.waits()
+    assert not search.chance.has_waiting()
     (told,) = search.outcomes
     assert told.status == "failed"
     assert told.reason == told.payload.error
@@ -147,7 +147,7 @@ def test_other_failures_are_told_at_once():
     search = Search()
     search.run(Outcome(1, "failed", reason="ValueError: no"))
     assert search.log == [("start", 1), ("tell", 1, "failed"), ("finish", 1)]
-    assert not search.chance.waits()
+    assert not search.chance.has_waiting()
 
 
 def test_a_process_that_died_three_times_has_had_its_chances():
@@ -157,11 +157,11 @@ def test_a_process_that_died_three_times_has_had_its_chances():
 def test_no_trial_gets_its_second_chance_in_a_search_that_stops():
     search = Stopped()
     search.run(short(4))
-    search.chance.begin_again()
-    assert search.chance.ask() is None and search.chance.waits()
+    search.chance.start_second_attempts()
+    assert search.chance.ask() is None and search.chance.has_waiting()
 
 
-def test_who_judges_and_where_stages_are_is_the_drivers_business():
+def test_who_judges_and_where_entries_are_is_the_drivers_business():
     search = Search()
     assert search.chance.judge is search.judge
-    assert search.chance.fetch_stage is search.fetch_stage
+    assert search.chance.fetch_entry is search.fetch_entry

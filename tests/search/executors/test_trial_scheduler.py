@@ -13,7 +13,7 @@ from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.executors.ray_tune import RayExecutor
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.stopping import StoppingRule
-from tests.search.recording_driver import Recording
+from tests.search.recording import Recording
 
 ROOT = Path(__file__).parents[3]
 

@@ -18,7 +18,7 @@ from slimtune.results.store.finals import FinalKey, folder_of, write_final_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import read_joint
 from slimtune.results.store.sealed import read_sealed, seal
-from slimtune.search.finals import final_measurement
+from slimtune.search.finals import joint_measurement
 from slimtune.search.finals.finals import final_seed, front_members, plan, run_finals
 from slimtune.search.listeners.events import Event as SearchEvent
 from slimtune.search.listeners.events import FinalStarted
@@ -55,7 +55,7 @@ def short_latencies() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "LATENCY_SECONDS", 0.05)
         patch.setattr(evaluate, "LATENCY_SECONDS", 0.05)
-        patch.setattr(final_measurement, "FRONT_LATENCY_SECONDS", 0.05)
+        patch.setattr(joint_measurement, "FRONT_LATENCY_SECONDS", 0.05)
         yield
 
 

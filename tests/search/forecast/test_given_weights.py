@@ -18,7 +18,7 @@ from slimtune.search.forecast.given_weights import (
     Tried,
     WeightsCheck,
     check_given_weights,
-    looked_at,
+    check_weights,
     some_images,
     usual,
 )
@@ -112,7 +112,7 @@ def config_of(folder: Path, way: str, options: str = "", **settings: object) -> 
 
 
 def checks(config: SearchConfig) -> list[WeightsCheck]:
-    return looked_at(config, load_workload(config, load_dataset(config.data)))
+    return check_weights(config, load_workload(config, load_dataset(config.data)))
 
 
 @pytest.mark.parametrize("way", WAYS)

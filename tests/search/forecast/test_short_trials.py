@@ -51,8 +51,8 @@ def test_trials_share_answers_and_no_stages(digits: Workload, digits_config: Sea
     trials = ShortTrials(digits_config, digits)
     first, second = (trials.carry_out(recipe, number) for number in range(2))
     assert (first.status, second.status) == ("complete", "complete")
-    asked = [key for key, files in first.stages.items() if "logits.npy" in files]
-    assert len(asked) == 1 and second.stages[asked[0]] == {}
+    asked = [key for key, files in first.entries.items() if "logits.npy" in files]
+    assert len(asked) == 1 and second.entries[asked[0]] == {}
     assert not any("store" in stage for stage in second.payload.seconds)
 
 

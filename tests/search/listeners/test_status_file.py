@@ -8,9 +8,9 @@ from slimtune.results.store.status import read_status
 from slimtune.search.listeners.events import (
     FrontMeasured,
     Fruitless,
+    PhaseEntered,
     Resumed,
     SearchStopped,
-    StageEntered,
     TrialFinished,
     TrialStarted,
     ignore_events,
@@ -38,9 +38,9 @@ def test_what_happens_is_written_down_and_passed_on(tmp_path: Path) -> None:
     with RunLock(run):
         tell(TrialStarted(0, "l1"))
         tell(TrialStarted(1, "fpgm"))
-        tell(StageEntered(1, "fine-tune"))
+        tell(PhaseEntered(1, "fine-tune"))
         tell(TrialFinished(RECORD))
-        tell(StageEntered(0, "measure"))  # late news of a finished trial
+        tell(PhaseEntered(0, "measure"))  # late news of a finished trial
         status = read_status(run)
         assert [(t.number, t.pipeline, t.stage) for t in status.running] == [
             (1, "fpgm", "fine-tune")

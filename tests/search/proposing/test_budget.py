@@ -79,20 +79,22 @@ def test_as_long_as_none_keeps_the_constraints_coming_nearer_is_a_gain() -> None
 def test_time_runs_from_the_moment_the_budget_is_made() -> None:
     now = [1000.0]
     budget = Budget(duration="10m", clock=lambda: now[0], started=now[0])
-    enough = budget.judge(OBJECTIVES, {"accuracy": 0.0, "size_bytes": 100.0})
-    assert enough([]) == ""
+    why_stop = budget.stop_check(OBJECTIVES, {"accuracy": 0.0, "size_bytes": 100.0})
+    assert why_stop([]) == ""
     now[0] += 599
-    assert enough([FIRST]) == ""
+    assert why_stop([FIRST]) == ""
     now[0] += 1
-    assert enough([FIRST]) == "the time budget of 10m is spent"
+    assert why_stop([FIRST]) == "the time budget of 10m is spent"
 
 
 def test_the_config_says_what_the_budget_is() -> None:
     budget = Budget.of(make_config({"stop_when_flat": 1}))
-    enough = budget.judge(OBJECTIVES, {"accuracy": 0.0, "size_bytes": 100.0})
-    assert enough([FIRST]) == ""
-    assert enough([FIRST, FIRST]) == "the last 1 trials added no hypervolume"
-    never = Budget.of(make_config({})).judge(OBJECTIVES, {"accuracy": 0, "size_bytes": math.inf})
+    why_stop = budget.stop_check(OBJECTIVES, {"accuracy": 0.0, "size_bytes": 100.0})
+    assert why_stop([FIRST]) == ""
+    assert why_stop([FIRST, FIRST]) == "the last 1 trials added no hypervolume"
+    never = Budget.of(make_config({})).stop_check(
+        OBJECTIVES, {"accuracy": 0, "size_bytes": math.inf}
+    )
     assert never([FIRST] * 100) == ""
 
 

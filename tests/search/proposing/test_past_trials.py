@@ -3,7 +3,7 @@ import copy
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from slimtune.search.proposing.past_trials import EARLY_STOPPED, bare, rejudged
+from slimtune.search.proposing.past_trials import EARLY_STOPPED, bare, with_violations
 
 
 def trial(state: TrialState = TrialState.COMPLETE, **violations: float) -> FrozenTrial:
@@ -26,14 +26,14 @@ def test_a_bare_trial_has_no_notes_of_ours_and_is_copied_at_once() -> None:
 
 def test_a_finished_trial_is_held_against_other_limits_but_stays_stopped() -> None:
     before = trial(size_bytes=0.5, **{EARLY_STOPPED: 1.0})
-    after = rejudged(before, {"size_bytes": -0.1, "latency_ms": 0.2})
+    after = with_violations(before, {"size_bytes": -0.1, "latency_ms": 0.2})
     assert after.constraints == {"size_bytes": -0.1, "latency_ms": 0.2, EARLY_STOPPED: 1.0}
     assert before.constraints == {"size_bytes": 0.5, EARLY_STOPPED: 1.0}
-    assert rejudged(trial(size_bytes=0.5), {}).constraints in ({}, None)
+    assert with_violations(trial(size_bytes=0.5), {}).constraints in ({}, None)
 
 
 def test_without_other_violations_or_while_it_runs_a_trial_keeps_its_own() -> None:
     known = trial(size_bytes=0.5)
-    assert rejudged(known, None) is known
+    assert with_violations(known, None) is known
     running = trial(TrialState.RUNNING)
-    assert rejudged(running, {"size_bytes": 0.5}) is running
+    assert with_violations(running, {"size_bytes": 0.5}) is running

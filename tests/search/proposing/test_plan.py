@@ -1,6 +1,6 @@
 import pytest
 
-from slimtune.search.proposing.plan import Plan
+from slimtune.search.proposing.plan import ProposalPlan
 
 
 def nothing(_trial):
@@ -12,8 +12,8 @@ def nothing(_trial):
     [("tpe", False), ("random", False), ("grid", False), ("nsga2", True), ("qmc", True)],
 )
 def test_samplers_without_conditions_need_a_flat_space(sampler: str, flat: bool) -> None:
-    assert Plan(nothing, 3, sampler=sampler).is_flat is flat
+    assert ProposalPlan(nothing, 3, sampler=sampler).is_flat is flat
 
 
 def test_a_plan_goes_on_to_its_last_trial_unless_it_is_told_when_it_is_enough() -> None:
-    assert Plan(nothing, 3).enough([]) == ""
+    assert ProposalPlan(nothing, 3).why_stop([]) == ""

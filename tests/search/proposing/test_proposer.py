@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, RunError
 from slimtune.search.proposing.past_trials import EARLY_STOPPED
-from slimtune.search.proposing.plan import Plan
+from slimtune.search.proposing.plan import ProposalPlan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.study import open_study
 from slimtune.search.trial.spec import Outcome, TrialSpec, trial_seed
@@ -45,7 +45,10 @@ OF_CONDITIONS = [field.name for field in dataclasses.fields(Conditions)]
 
 def proposer(study, trials=100, **options):
     given = {name: options.pop(name) for name in OF_CONDITIONS if name in options}
-    plan, conditions = Plan(**{"suggest": suggest, **options}, trials=trials), {"seed": 7, **given}
+    plan, conditions = (
+        ProposalPlan(**{"suggest": suggest, **options}, trials=trials),
+        {"seed": 7, **given},
+    )
     return Proposer(study, plan, objectives=OBJECTIVES, conditions=Conditions(**conditions))
 
 
@@ -270,7 +273,7 @@ def test_a_start_point_outside_the_space_is_refused_in_one_line(start):
 def test_no_new_trial_is_proposed_once_it_is_enough_and_the_study_knows_why(tmp_path):
     study = open_study(tmp_path / "study.db", DIRECTIONS, "s")
     told = iter(["", "", "it is late"])
-    asked = proposer(study, enough=lambda history: next(told))
+    asked = proposer(study, why_stop=lambda history: next(told))
     assert len(run_all(asked)) == 2
     assert asked.ask() is None and asked.stopped == "it is late"
     assert open_study(tmp_path / "study.db", DIRECTIONS, "s").user_attrs["stopped"] == "it is late"
@@ -284,13 +287,13 @@ def test_no_new_trial_is_proposed_once_it_is_enough_and_the_study_knows_why(tmp_
 def test_unfinished_trials_are_handed_out_even_when_it_is_enough():
     study = new_study()
     spec = proposer(study).ask()
-    asked = going_on(study, enough=lambda history: "late")
+    asked = going_on(study, why_stop=lambda history: "late")
     assert asked.ask() == spec
     assert asked.ask() is None
 
 
 def test_a_search_that_ends_with_its_last_trial_was_not_stopped():
-    asked = proposer(new_study(), trials=1, enough=lambda history: "late" if history else "")
+    asked = proposer(new_study(), trials=1, why_stop=lambda history: "late" if history else "")
     run_all(asked)
     assert asked.stopped == ""
 
@@ -298,7 +301,10 @@ def test_a_search_that_ends_with_its_last_trial_was_not_stopped():
 def test_the_number_of_objectives_must_be_the_studys():
     with pytest.raises(ConfigError, match="has 2, but got 1"):
         Proposer(
-            new_study(), Plan(suggest, 1), objectives=["accuracy"], conditions=Conditions(seed=0)
+            new_study(),
+            ProposalPlan(suggest, 1),
+            objectives=["accuracy"],
+            conditions=Conditions(seed=0),
         )
 
 
@@ -386,11 +392,11 @@ def test_a_stopped_trial_is_known_to_the_sampler_and_never_a_best_one():
 def test_changed_limits_count_for_trials_that_the_study_has_finished():
     study = new_study()
     seen = []
-    one = proposer(study, trials=9, enough=lambda history: seen.append(history) or "")
+    one = proposer(study, trials=9, why_stop=lambda history: seen.append(history) or "")
     for number in range(2):
         one.tell(measure(one.ask()), {"size_bytes": float(number)})
     one.tell(Outcome(one.ask().number, "stopped", {"accuracy": 0.1, "size_bytes": 9}), {})
-    one.judge_by({0: {"accuracy": 0.5}, 2: {}})
+    one.use_violations({0: {"accuracy": 0.5}, 2: {}})
     one.ask()
     assert [trial.constraints for trial in seen[-1]] == [
         {"accuracy": 0.5},

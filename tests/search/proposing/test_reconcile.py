@@ -12,7 +12,7 @@ from slimtune.results.pareto.limits import violations
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.proposing import study
-from slimtune.search.proposing.plan import Plan
+from slimtune.search.proposing.plan import ProposalPlan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import open_proposer, set_damaged_study_aside
 from slimtune.search.proposing.samplers import FLAT
@@ -64,7 +64,7 @@ class Search:
         conditions = Conditions(seed=1, device=options.pop("device", "cpu"))
         return Proposer(
             study,
-            Plan(draw, trials, key=str, sampler=sampler, **options),
+            ProposalPlan(draw, trials, key=str, sampler=sampler, **options),
             objectives=OBJECTIVES,
             conditions=conditions,
         )
@@ -267,14 +267,16 @@ def test_a_gap_is_filled_although_a_budget_would_begin_no_trial(tmp_path):
     search.proposer.ask()
     search.run(3)
     search.folder.study_path.unlink()
-    again = Search(tmp_path / "run", enough=lambda _history: "no time is left")
+    again = Search(tmp_path / "run", why_stop=lambda _history: "no time is left")
     assert [spec.number for spec in again.run()] == [2]
     assert [record.number for record in again.folder.records()] == list(range(6))
     assert again.study.user_attrs["stopped"] == "no time is left"
 
 
 def test_why_a_run_was_stopped_does_not_keep_it_from_going_on(tmp_path):
-    search = Search(tmp_path / "run", enough=lambda history: "enough" if len(history) > 2 else "")
+    search = Search(
+        tmp_path / "run", why_stop=lambda history: "enough" if len(history) > 2 else ""
+    )
     assert len(search.run()) == 3
     again = Search(tmp_path / "run")
     assert [spec.number for spec in again.run()] == [3, 4, 5, 6, 7]

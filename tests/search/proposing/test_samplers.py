@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
-from slimtune.search.proposing.plan import Plan
+from slimtune.search.proposing.plan import ProposalPlan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT, make_sampler, value_at
 from slimtune.search.proposing.study import open_study
@@ -29,7 +29,7 @@ def new_study():
 
 def proposer(study, sampler, trials, space=SPACE, **options):
     suggest = suggest_flat if sampler in FLAT else suggest_recipe
-    plan = Plan(
+    plan = ProposalPlan(
         lambda trial: suggest(trial, space).to_dict(),
         trials,
         key=lambda recipe: Recipe.from_dict(recipe).key(),

@@ -10,7 +10,7 @@ from slimtune.results.run import open_run
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.resuming.aside import for_want_of_disk, look_again, sound_trials
+from slimtune.search.resuming.aside import check_other_files, for_want_of_disk, sound_trials
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.spec import TrialSpec
@@ -130,7 +130,7 @@ def test_which_trials_failed_for_want_of_disk(error: str | None, full: bool) -> 
 
 
 @pytest.mark.parametrize("what", ["torn", "value", "link", "folder", "front"])
-def test_a_damaged_final_measurement_is_shown_without_and_made_again(
+def test_a_damaged_joint_measurement_is_shown_without_and_made_again(
     run: RunFolder, tmp_path: Path, what: str
 ) -> None:
     front = run.path / "front"
@@ -153,7 +153,7 @@ def test_a_damaged_final_measurement_is_shown_without_and_made_again(
         with pytest.warns(SlimtuneWarning, match="front.json"):
             assert len(open_run(run.path).front())
     warnings: list[str] = []
-    look_again(run, warnings.append)
+    check_other_files(run, warnings.append)
     assert len(warnings) == 1 and "damaged-1" in warnings[0] and "again" in warnings[0]
     assert read_joint(run.path) == []
     assert len(open_run(run.path).front())
@@ -162,7 +162,7 @@ def test_a_damaged_final_measurement_is_shown_without_and_made_again(
 def test_a_run_without_hashes_is_accepted_and_that_is_said_once(run: RunFolder) -> None:
     (run.path / "baseline" / "result.json").write_text("{}")
     warnings: list[str] = []
-    look_again(run, warnings.append)
+    check_other_files(run, warnings.append)
     assert warnings == [
         "this run has no recorded SHA-256 of its baseline: its files are taken as they are"
     ]

@@ -5,7 +5,7 @@ from slimtune.errors import ConfigError
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.listeners.events import LimitsSet
-from slimtune.search.resuming.limits import breaches, settings_changed, tell_limits
+from slimtune.search.resuming.limits import breaches, record_settings, tell_limits
 from slimtune.search.settings.config import make_config
 
 MEASURED = {"accuracy": 0.9, "size_bytes": 1000.0, "latency_ms": 2.0}
@@ -47,20 +47,20 @@ def folder(tmp_path):
 
 
 def test_a_limit_in_other_words_is_resolved_anew_and_the_rest_stays(folder):
-    changed = settings_changed(folder, config_of(max_size="0.5x", min_accuracy="-30%"))
+    changed = record_settings(folder, config_of(max_size="0.5x", min_accuracy="-30%"))
     assert changed.manifest["limits"] == pytest.approx({"accuracy": 0.6, "size_bytes": 512.0})
     again = RunFolder.open(folder.path)
     assert again.manifest["limits"] == changed.manifest["limits"]
     assert again.manifest["config"]["constraints"]["min_accuracy"] == "-30%"
     same = config_of(max_size="0.5x", min_accuracy="0.8")
-    assert settings_changed(folder, same) is folder
+    assert record_settings(folder, same) is folder
 
 
 def test_a_limit_can_be_taken_away_and_another_added(folder):
-    changed = settings_changed(folder, config_of(max_size="none", max_latency="1x"))
+    changed = record_settings(folder, config_of(max_size="none", max_latency="1x"))
     assert changed.manifest["limits"] == {"latency_ms": 2.0}
     with pytest.raises(ConfigError, match="must be in 0..1"):
-        settings_changed(folder, config_of(min_accuracy="+20%"))
+        record_settings(folder, config_of(min_accuracy="+20%"))
 
 
 def test_changed_limits_are_told_with_those_they_stopped(folder):
@@ -72,13 +72,13 @@ def test_changed_limits_are_told_with_those_they_stopped(folder):
     )
     assert told == [LimitsSet(limits, asked)]
     told.clear()
-    changed = settings_changed(folder, config_of())
+    changed = record_settings(folder, config_of())
     tell_limits(changed, told.append, folder)
     [event] = told
     assert event.limits == {} and event.before == limits
     assert event.stopped == (0, 1)
     told.clear()
-    tighter = settings_changed(folder, config_of(max_size="0.4x", min_accuracy="0.8"))
+    tighter = record_settings(folder, config_of(max_size="0.4x", min_accuracy="0.8"))
     tell_limits(tighter, told.append, folder)
     assert told[0].changed and told[0].stopped == ()
     told.clear()
@@ -88,6 +88,6 @@ def test_changed_limits_are_told_with_those_they_stopped(folder):
 
 def test_finished_trials_are_judged_by_the_limits_as_they_are_now(folder):
     assert breaches(folder)[3]["size_bytes"] == pytest.approx((1000 - 512) / 512)
-    looser = settings_changed(folder, config_of(max_size="1x"))
+    looser = record_settings(folder, config_of(max_size="1x"))
     assert breaches(looser)[3] == {"size_bytes": 0.0}
     assert breaches(looser).keys() == {0, 1, 2, 3}

@@ -3,11 +3,11 @@ import pytest
 from slimtune.errors import RunChangedError
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.resuming.resume import (
-    as_begun,
     check_same_search,
     differences,
     recorded_settings,
     space_words,
+    with_former_defaults,
 )
 from slimtune.search.settings.config import make_config
 
@@ -129,9 +129,9 @@ def test_a_run_that_never_searched_statistics_goes_on_without(tmp_path, former):
     space = {**now.manifest["space"], "train.recalibrate": f"Choice(values=({former},))"}
     older = RunFolder(now.path, {**now.manifest, "space": space})
     check_same_search(older, config)
-    train = as_begun(config, older.manifest).resolved_space().stages["train"]
+    train = with_former_defaults(config, older.manifest).resolved_space().stages["train"]
     assert train["recalibrate"].ends() == (former,)
-    train = as_begun(config, now.manifest).resolved_space().stages["train"]
+    train = with_former_defaults(config, now.manifest).resolved_space().stages["train"]
     assert train["recalibrate"].ends() == (None, True)
 
 
@@ -144,12 +144,12 @@ def test_a_run_of_an_older_version_goes_on_with_the_defaults_it_began_with(tmp_p
     del space["prune.rate"]  # which it did not have
     older = RunFolder(now.path, {**now.manifest, "space": space})
     check_same_search(older, config)
-    pinned = as_begun(config, older.manifest).resolved_space().methods["prune"]
+    pinned = with_former_defaults(config, older.manifest).resolved_space().methods["prune"]
     assert pinned["bn_scale"]["sparsity"].ends() == (1e-4,)
-    train = as_begun(config, older.manifest).resolved_space().stages["train"]
+    train = with_former_defaults(config, older.manifest).resolved_space().stages["train"]
     assert train["recalibrate"].ends() == (False,)
     assert pinned["group_norm"] == config.resolved_space().methods["prune"]["group_norm"]
-    assert as_begun(config, now.manifest) == config
+    assert with_former_defaults(config, now.manifest) == config
     with pytest.raises(RunChangedError, match="space.prune"):
         other = {**settings["space"]["prune"], "sparsity": 0.01}
         check_same_search(older, make_config({**settings, "space": {"prune": other}}))

@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from slimtune.conditions import Conditions
-from slimtune.errors import UserError
-from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file
+from slimtune.errors import RunError, UserError
+from slimtune.results.run import open_run
+from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, evaluate_in_run
 from slimtune.search.review.once import compress_once
 from slimtune.workload.checkpoints import save_weights
 from slimtune.workload.types import Architecture, Workload
@@ -71,3 +72,17 @@ def test_a_checkpoint_is_scored_on_a_test_set_too_small_to_split(tmp_path: Path)
     data = f"folder:{tmp_path / 'data'}"
     result = evaluate_checkpoint("resnet8", str(tmp_path / "net.safetensors"), data)
     assert result["test_images"] == 2
+
+
+def test_evaluating_a_trials_file_reproduces_its_accuracy_exactly(digits_run: Path) -> None:
+    for record in open_run(digits_run).records[:2]:
+        file = digits_run / "trials" / f"{record.number:04d}" / "model.onnx"
+        assert (
+            evaluate_in_run(file, digits_run)["validation_accuracy"]
+            == record.objectives["accuracy"]
+        )
+
+
+def test_evaluating_in_a_run_whose_data_has_changed_is_refused(run_on_other_data: Path) -> None:
+    with pytest.raises(RunError, match="the data of digits has changed"):
+        evaluate_in_run(run_on_other_data / "baseline" / "model.onnx", run_on_other_data)

@@ -11,10 +11,12 @@ from ray import cloudpickle
 
 from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
+from slimtune.errors import RunError
 from slimtune.measurement.host import describe_host
+from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.review import rerun
-from slimtune.search.review.rerun import Comparison, changed, other_numbers, rerun_trial
+from slimtune.search.review.rerun import Comparison, changed, compare, other_numbers, rerun_trial
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 from slimtune.search.trial.spec import Outcome, TrialSpec
@@ -100,3 +102,25 @@ def test_a_worker_is_given_the_code_that_the_run_names(
     student.write_text(own_net.read_text())
     other = rerun_trial(run.folder, 0, {"student.model": f"{student}:make"}, ray=True)
     assert other.status == "complete", other.reason
+
+
+def test_a_rerun_makes_the_same_bytes_and_does_not_touch_the_run(digits_run: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in digits_run.rglob("*") if p.is_file()}
+    folder = RunFolder.open(digits_run)
+    assert all(c.identical for c in compare(folder, rerun_trial(folder, 1)))
+    after = {p: p.stat().st_mtime_ns for p in digits_run.rglob("*") if p.is_file()}
+    assert before == after
+
+
+def test_a_rerun_with_another_setting_makes_other_bytes(digits_run: Path) -> None:
+    folder = RunFolder.open(digits_run)
+    changes = {"prune.method": "l1", "prune.amount": 0.33, "train.epochs": 0, "distill": {}}
+    outcome = rerun_trial(folder, 0, changes)
+    assert outcome.payload.recipe["prune"]["amount"] == 0.33
+    differing = {c.name for c in compare(folder, outcome) if not c.identical}
+    assert "model.onnx" in differing
+
+
+def test_a_rerun_on_changed_data_is_refused(run_on_other_data: Path) -> None:
+    with pytest.raises(RunError, match="the data of digits has changed"):
+        rerun_trial(RunFolder.open(run_on_other_data), 0)

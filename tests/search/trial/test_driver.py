@@ -1,4 +1,4 @@
-from slimtune.search.trial.attempt import go_on, no_stage
+from slimtune.search.trial.attempt import no_entry, no_judge
 from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
@@ -13,9 +13,9 @@ class Least(Driver):
         raise AssertionError(outcome)
 
 
-def test_a_driver_that_says_nothing_else_stops_no_trial_and_knows_no_stage() -> None:
+def test_a_driver_that_says_nothing_else_stops_no_trial_and_has_no_entry() -> None:
     driver = Least()
-    assert driver.judge is go_on  # which executors look for: judging costs a measurement
-    assert driver.fetch_stage is no_stage
+    assert driver.judge is no_judge  # which executors look for: judging costs a measurement
+    assert driver.fetch_entry is no_entry
     assert driver.on_event(Outcome(1, "complete")) is None  # type: ignore[func-returns-value]
     assert driver.name_of(17) == "trial 17"

@@ -3,7 +3,7 @@ import pytest
 from slimtune.compression.rungs import Rung
 from slimtune.conditions import Conditions
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.trial.attempt import go_on
+from slimtune.search.trial.attempt import no_judge
 from slimtune.search.trial.lookout import AT_LEAST, Ended, Lookout
 from slimtune.search.trial.spec import Outcome
 
@@ -29,7 +29,7 @@ def lookout(judge):
 
 
 def test_nobody_looks_on_where_no_trial_is_ever_stopped() -> None:
-    assert lookout(go_on).watch() is None
+    assert lookout(no_judge).watch() is None
 
 
 def test_a_judge_is_shown_what_is_foreseen_with_the_accuracy_of_each_rung() -> None:

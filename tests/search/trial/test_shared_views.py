@@ -10,10 +10,10 @@ from torch import Tensor
 
 from slimtune.conditions import Conditions
 from slimtune.measurement.latency import Latency
-from slimtune.search.trial.attempt import Aids, FetchStage, no_stage
+from slimtune.search.trial.attempt import Aids, FetchEntry, no_entry
 from slimtune.search.trial.shared_views import SharedViews, view_key
+from slimtune.search.trial.snapshot_key import run_origin
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.stage_store import run_origin
 from slimtune.search.trial.trial import run_trial
 from slimtune.workload.types import Workload
 
@@ -25,16 +25,16 @@ SPEC = TrialSpec(0, RECIPE, Conditions(seed=1, prefix_seed=5, views=4))
 ORIGIN = {"data": "d", "augmentation": {}, "architecture": {}, "baseline": "b", "teacher": None}
 
 
-def trial(workload: Workload, spec: TrialSpec, fetch: FetchStage = no_stage) -> Outcome:
+def trial(workload: Workload, spec: TrialSpec, fetch: FetchEntry = no_entry) -> Outcome:
     latency = Latency(ms=1.0, rounds=3, accepted=3, stable=True, threads=1)
-    aids = Aids(fetch_stage=fetch, measure_latency=lambda *_, **__: [latency])
+    aids = Aids(fetch_entry=fetch, measure_latency=lambda *_, **__: [latency])
     outcome = run_trial(workload, spec, aids, origin=run_origin(workload, "0" * 64))
     assert outcome.status == "complete", outcome.reason
     return outcome
 
 
 def views_in(outcome: Outcome) -> dict[str, Mapping[str, bytes]]:
-    return {key: files for key, files in outcome.stages.items() if key not in recorded(outcome)}
+    return {key: files for key, files in outcome.entries.items() if key not in recorded(outcome)}
 
 
 def recorded(outcome: Outcome) -> list[str]:
@@ -54,18 +54,18 @@ def under(number: int = 0, recipe: dict[str, Any] = RECIPE, **changes: Any) -> T
 
 
 def test_a_view_that_was_asked_about_is_found_by_the_next_trial() -> None:
-    first = SharedViews(ORIGIN, SPEC, no_stage)
+    first = SharedViews(ORIGIN, SPEC, no_entry)
     assert torch.equal(first.recall(2, answers), answers())
-    stored = first.told(Outcome(0, "complete")).stages
+    stored = first.attach_to(Outcome(0, "complete")).entries
     second = SharedViews(ORIGIN, under(number=1, seed=9), stored.get)
     assert torch.equal(second.recall(2, never), answers())
-    assert second.told(Outcome(1, "complete")).stages == dict.fromkeys(stored, {})
+    assert second.attach_to(Outcome(1, "complete")).entries == dict.fromkeys(stored, {})
 
 
 def test_without_a_store_nothing_is_handed_back() -> None:
-    views = SharedViews(None, SPEC, no_stage)
+    views = SharedViews(None, SPEC, no_entry)
     assert torch.equal(views.recall(0, answers), answers())
-    assert views.told(Outcome(0, "complete")).stages == {}
+    assert views.attach_to(Outcome(0, "complete")).entries == {}
 
 
 @pytest.mark.parametrize("files", [{}, {"logits.npy": b"nonsense"}, {"other": b""}])

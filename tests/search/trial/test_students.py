@@ -7,6 +7,7 @@ import torch
 
 from slimtune.compression.pruning.stage import surgery
 from slimtune.compression.recipe import Recipe
+from slimtune.conditions import Conditions
 from slimtune.errors import UnknownNameError
 from slimtune.search.forecast.checks import check_recipe, check_space, learn_groups
 from slimtune.search.proposing.twins import Twins
@@ -50,7 +51,7 @@ def fresh(digits: Workload) -> Workload:
 
 
 def trial(workload: Workload, number: int) -> Outcome:
-    outcome = run_trial(workload, TrialSpec(number=number, recipe=RECIPE, seed=number))
+    outcome = run_trial(workload, TrialSpec(number, RECIPE, Conditions(seed=number)))
     assert outcome.status == "complete", outcome.reason
     return outcome
 

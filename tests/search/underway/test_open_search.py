@@ -6,7 +6,7 @@ from slimtune.conditions import Conditions
 from slimtune.results.store.folder import RunFolder
 from slimtune.search.proposing.budget import Budget
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.attempt import Aids, AtStage
+from slimtune.search.trial.attempt import Aids, AtPhase
 from slimtune.search.trial.driver import Driver
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.underway.interrupts import Interrupts
@@ -30,7 +30,7 @@ class Numbers(Driver):
         self.heard.append(outcome.status)
         self.interrupts.requested = self.asked == 2  # as a signal does
 
-    def on_event(self, what: TrialSpec | Outcome | AtStage) -> None:
+    def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
         self.heard.append(type(what).__name__)
 
 

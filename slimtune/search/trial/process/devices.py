@@ -9,7 +9,7 @@ from slimtune.search.trial.process.allocator import return_freed_memory
 from slimtune.search.trial.spec import TrialSpec
 
 
-def is_here(device: str) -> bool:
+def is_available(device: str) -> bool:
     """Return whether torch can compute on a device of this name in this process.
 
     Args:
@@ -25,14 +25,14 @@ def check_device(device: str) -> None:
     Raises:
         TrialError: it is not here.
     """
-    if not is_here(device):
+    if not is_available(device):
         raise TrialError(
             f"the trial was given {device}, but torch sees {torch.cuda.device_count()} CUDA "
             "devices in its process; install torch for CUDA there, or set per_trial.gpus=0"
         )
 
 
-def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
+def on_available_device(spec: TrialSpec, exact: bool = False) -> TrialSpec:
     """Return the spec of a trial with a device that is here: its own, or else the CPU.
 
     Args:
@@ -43,7 +43,7 @@ def moved_here(spec: TrialSpec, exact: bool = False) -> TrialSpec:
         UserError: it must, and its device is not here.
     """
     device = spec.conditions.device
-    if is_here(device):
+    if is_available(device):
         return spec
     if exact:
         raise UserError(

@@ -20,10 +20,10 @@ and some libraries catch every exception and go on."""
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimeLimited:
     """The body of a trial, ended after a time with `TrialTimeoutError`.
 
-    Code that does not come back to Python is not ended by it; on Ray, `Watch` does that.
+    Code that does not come back to Python is not ended by it; on Ray, `ProcessWatch` does that.
 
     Attributes:
         work: the body.
@@ -39,9 +39,9 @@ class Timed:
             return self.work(shared, spec, aids)
 
 
-def timed(work: Work, seconds: float | None) -> Work:
+def with_time_limit(work: Work, seconds: float | None) -> Work:
     """Return ``work`` with a time limit; without one, as it is."""
-    return work if seconds is None else Timed(work, seconds)
+    return work if seconds is None else TimeLimited(work, seconds)
 
 
 @contextmanager

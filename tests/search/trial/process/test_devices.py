@@ -4,16 +4,21 @@ import pytest
 
 from slimtune.conditions import Conditions
 from slimtune.errors import TrialError, UserError
-from slimtune.search.trial.process.devices import check_device, free_memory, is_here, moved_here
+from slimtune.search.trial.process.devices import (
+    check_device,
+    free_memory,
+    is_available,
+    on_available_device,
+)
 from slimtune.search.trial.spec import TrialSpec
 
 FAR = "cuda:99"
 
 
 def test_the_cpu_is_always_here_and_the_hundredth_gpu_is_not() -> None:
-    assert is_here("cpu")
-    assert not is_here(FAR)
-    assert not is_here("tpu")
+    assert is_available("cpu")
+    assert not is_available(FAR)
+    assert not is_available("tpu")
 
 
 def test_a_trial_whose_device_is_missing_says_so() -> None:
@@ -24,13 +29,15 @@ def test_a_trial_whose_device_is_missing_says_so() -> None:
 
 def test_a_trial_from_elsewhere_runs_on_the_cpu_unless_it_must_be_exact() -> None:
     spec = TrialSpec(7, {}, Conditions(seed=1, threads=2, device=FAR))
-    assert moved_here(spec) == TrialSpec(7, {}, Conditions(seed=1, threads=2, device="cpu"))
+    assert on_available_device(spec) == TrialSpec(
+        7, {}, Conditions(seed=1, threads=2, device="cpu")
+    )
     with pytest.raises(
         UserError, match="trial 7 was trained on cuda:99, which this machine lacks"
     ):
-        moved_here(spec, exact=True)
+        on_available_device(spec, exact=True)
     here = TrialSpec(7, {}, Conditions(seed=1))
-    assert moved_here(here, exact=True) is here
+    assert on_available_device(here, exact=True) is here
 
 
 def test_without_a_gpu_there_is_no_memory_to_give_back() -> None:

@@ -9,7 +9,7 @@ from slimtune.errors import TrialTimeoutError
 from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.process import timeouts
-from slimtune.search.trial.process.timeouts import Timed, alarm, timed
+from slimtune.search.trial.process.timeouts import TimeLimited, alarm, with_time_limit
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 
@@ -105,5 +105,5 @@ def test_outside_the_main_thread_a_block_in_time_is_left_alone():
 
 
 def test_without_a_limit_the_work_is_itself():
-    assert timed(outcome, None) is outcome
-    assert timed(outcome, 1.0) == Timed(outcome, 1.0)
+    assert with_time_limit(outcome, None) is outcome
+    assert with_time_limit(outcome, 1.0) == TimeLimited(outcome, 1.0)

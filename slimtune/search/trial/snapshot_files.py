@@ -21,13 +21,13 @@ from slimtune.workload.zoo.build import build
 FILES = ("stage.json", "model.safetensors")
 
 
-class StageFiles:
+class SnapshotFiles:
     """Collects what `compress` keeps, as files to be written with the result.
 
     Args:
         recipe: being carried out.
 
-        origin: from `stage_origin`.
+        origin: from `snapshot_origin`.
 
     Attributes:
         folders: stage -> file name -> content.
@@ -40,13 +40,13 @@ class StageFiles:
 
     def keep(self, progress: StudentState) -> None:
         """Take the student as it is now."""
-        self.folders[progress.done] = stage_files(progress, self._recipe, self._origin)
+        self.folders[progress.done] = snapshot_files(progress, self._recipe, self._origin)
 
 
-def stage_files(
+def snapshot_files(
     progress: StudentState, recipe: Recipe, origin: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """Return a student as files, name to content, that `stage_from_files` reads.
+    """Return a student as files, name to content, that `snapshot_from_files` reads.
 
     Args:
         progress: the student after a stage.
@@ -65,7 +65,7 @@ def stage_files(
     return {"stage.json": to_json(description), "model.safetensors": weights_bytes(progress.model)}
 
 
-def read_stage(folder: Path, recipe: Recipe) -> StudentState:
+def read_snapshot(folder: Path, recipe: Recipe) -> StudentState:
     """Return the student that a stage folder holds.
 
     Args:
@@ -84,19 +84,19 @@ def read_stage(folder: Path, recipe: Recipe) -> StudentState:
         files = read_with_sums(folder)
     else:  # of an older slimtune
         files = {name: read_bytes(folder / name) for name in FILES if (folder / name).is_file()}
-    return stage_from_files(files, recipe, folder)
+    return snapshot_from_files(files, recipe, folder)
 
 
-def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -> StudentState:
-    """Return the student that `stage_files` wrote.
+def snapshot_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -> StudentState:
+    """Return the student that `snapshot_files` wrote.
 
     Args:
         files: file name to content.
-        recipe: as in `read_stage`.
+        recipe: as in `read_snapshot`.
         folder: where they came from, for messages.
 
     Raises:
-        UserError: as `read_stage`.
+        UserError: as `read_snapshot`.
         RunError: stage.json is damaged.
     """
     file = folder / "stage.json"
@@ -117,7 +117,7 @@ def stage_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path) -
     return StudentState(done, model, architecture, kept, history)
 
 
-def stage_origin(workload: Workload, seed: int) -> dict[str, Any]:
+def snapshot_origin(workload: Workload, seed: int) -> dict[str, Any]:
     """Return what a stage depends on beside its recipe: seed, data, augmentation, networks."""
     teacher = workload.teacher
     return {

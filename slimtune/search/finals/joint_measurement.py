@@ -20,7 +20,7 @@ from slimtune.workload.types import Workload
 FRONT_LATENCY_SECONDS, MOST_LATENCY_SECONDS = 3.0, 30.0
 """The second is taken on a busy host only, where not all have enough rounds before."""
 
-Finals = Mapping[FinalKey, TrialRecord]
+FinalRecords = Mapping[FinalKey, TrialRecord]
 """The finals of one length, complete and failed ones."""
 
 
@@ -74,7 +74,7 @@ def _tell_unstable(rows: Sequence[JointRow], warn: Callable[[str], None]) -> Non
         )
 
 
-def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
+def members_by_joint_latency(folder: RunFolder, workload: Workload) -> list[int]:
     """Return which trials are on the front once latencies have been measured together.
 
     What only luck with a latency has put there is not worth a training at full length. Nothing
@@ -85,13 +85,13 @@ def still_standing(folder: RunFolder, workload: Workload) -> list[int]:
     return run.standing(_together(folder, workload, files))
 
 
-def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> None:
+def measure_finals(folder: RunFolder, workload: Workload, finals: FinalRecords) -> None:
     """Measure the finals: all on the test split, and together the latencies of those that ship.
 
-    Of each member, the median by validation accuracy ships (see `shipped`).
+    Of each member, the median by validation accuracy ships (see `median_final`).
     """
     members = {key.trial: _complete_of(key.trial, finals) for key in sorted(finals)}
-    chosen = {trial: shipped(keys, finals) for trial, keys in members.items() if keys}
+    chosen = {trial: median_final(keys, finals) for trial, keys in members.items() if keys}
     files = {trial: folder_of(folder, key) / "model.onnx" for trial, key in chosen.items()}
     base, *latencies = _latencies(folder, workload, list(files.values()))
     rows = [_row(workload, _baseline(folder), base, None)]
@@ -115,7 +115,7 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: Finals) -> Non
     write_joint(folder.path, rows)
 
 
-def shipped(keys: Sequence[FinalKey], finals: Finals) -> FinalKey:
+def median_final(keys: Sequence[FinalKey], finals: FinalRecords) -> FinalKey:
     """Return which of a member's finals is delivered: the median by validation accuracy.
 
     Of an even number the lower of the two in the middle, and the first of equals. The best would
@@ -182,7 +182,7 @@ def _row(workload: Workload, file: Path, latency: Latency, trial: int | None) ->
     )
 
 
-def _complete_of(trial: int, finals: Finals) -> list[FinalKey]:
+def _complete_of(trial: int, finals: FinalRecords) -> list[FinalKey]:
     return [key for key in sorted(finals) if key.trial == trial and _complete(finals[key])]
 
 

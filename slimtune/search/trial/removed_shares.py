@@ -12,7 +12,9 @@ from slimtune.search.trial.students import build_student
 from slimtune.workload.types import Workload
 
 
-def removed(workload: Workload, recipe: Recipe, made: Compressed, cost: Cost) -> dict[str, float]:
+def removed_shares(
+    workload: Workload, recipe: Recipe, made: Compressed, cost: Cost
+) -> dict[str, float]:
     """Return the shares of MACs and of parameters that went with the channels, in 0..1.
 
     Counts kept are rounded and parameters go on both sides of a layer, so neither is the amount.

@@ -13,14 +13,14 @@ from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.checkpoints import with_sums
 from slimtune.search.review.once import compress_once
-from slimtune.search.trial.stage_files import (
+from slimtune.search.trial.snapshot_files import (
     FILES,
-    StageFiles,
+    SnapshotFiles,
     check_origin,
-    read_stage,
-    stage_files,
-    stage_from_files,
-    stage_origin,
+    read_snapshot,
+    snapshot_files,
+    snapshot_from_files,
+    snapshot_origin,
 )
 from slimtune.workload.types import Architecture, Workload
 from slimtune.workload.zoo.build import build
@@ -37,7 +37,7 @@ def saved(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compress whose stages were saved, with the file that it ended in."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("small")
-    stages = StageFiles(Recipe.from_dict(RECIPE), stage_origin(digits, 3))
+    stages = SnapshotFiles(Recipe.from_dict(RECIPE), snapshot_origin(digits, 3))
 
     def keep(progress: StudentState) -> None:
         stages.keep(replace(progress, model=copy.deepcopy(progress.model)))
@@ -55,22 +55,22 @@ def saved(digits: Workload, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_going_on_from_a_saved_stage_ends_in_the_same_file(
     digits: Workload, saved: Path, stage: str
 ) -> None:
-    start = read_stage(saved / stage, Recipe.from_dict(RECIPE))
+    start = read_snapshot(saved / stage, Recipe.from_dict(RECIPE))
     assert start.done == stage and len(start.history) == (stage == "train")
     outcome = compress_once(digits, RECIPE, Conditions(3), start=start)
     assert outcome.files["model.onnx"] == (saved / "model.onnx").read_bytes()
 
 
 def test_another_end_may_follow_but_no_other_beginning(saved: Path) -> None:
-    read_stage(saved / "train", Recipe.from_dict({**RECIPE, "quantize": "none"}))
+    read_snapshot(saved / "train", Recipe.from_dict({**RECIPE, "quantize": "none"}))
     other = Recipe.from_dict({**RECIPE, "prune": {"method": "l1", "amount": 0.3}})
     message = "prune.amount: is 0.3 here, but .* was made with 0.5; make them equal"
     with pytest.raises(ConfigError, match=message):
-        read_stage(saved / "prune", other)
+        read_snapshot(saved / "prune", other)
     longer = Recipe.from_dict({**RECIPE, "train": {"epochs": 2}})
-    assert read_stage(saved / "prune", longer).done == "prune"  # training comes after it
+    assert read_snapshot(saved / "prune", longer).done == "prune"  # training comes after it
     with pytest.raises(ConfigError, match="train.epochs: is 2 here"):
-        read_stage(saved / "train", longer)
+        read_snapshot(saved / "train", longer)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -81,20 +81,20 @@ def test_a_saved_stage_with_a_flipped_bit_is_refused(
     for file, data in with_sums(sound).items():
         (tmp_path / file).write_bytes(data)
     recipe = Recipe.from_dict(RECIPE)
-    assert read_stage(tmp_path, recipe).done == "train"
+    assert read_snapshot(tmp_path, recipe).done == "train"
     damaged = bytearray(sound[name])
     damaged[-20] ^= 1
     (tmp_path / name).write_bytes(damaged)
     with pytest.raises(RunError, match=f"{name}: damaged.*SHA-256 mismatch"):
-        read_stage(tmp_path, recipe)
+        read_snapshot(tmp_path, recipe)
 
 
 def test_a_folder_that_is_no_stage_is_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no saved stage \(no stage.json\)"):
-        read_stage(tmp_path, Recipe.from_dict(RECIPE))
+        read_snapshot(tmp_path, Recipe.from_dict(RECIPE))
     (tmp_path / "stage.json").write_text(json.dumps({"done": "prune"}))
     with pytest.raises(ModelError, match="describes no stage"):
-        read_stage(tmp_path, Recipe.from_dict(RECIPE))
+        read_snapshot(tmp_path, Recipe.from_dict(RECIPE))
 
 
 def test_settings_that_acted_between_the_steps_belong_to_the_beginning(tmp_path: Path) -> None:
@@ -102,39 +102,39 @@ def test_settings_that_acted_between_the_steps_belong_to_the_beginning(tmp_path:
         prune = {"method": "l1", "schedule": "incremental"}
         return Recipe.from_dict({"prune": prune, "train": {"batch_size": 256, **train}})
 
-    stages = StageFiles(recipe(), {})
+    stages = SnapshotFiles(recipe(), {})
     network = build(Architecture("resnet8", 10, 1))
     stages.keep(StudentState("prune", network, Architecture("resnet8", 10, 1)))
     for file, content in stages.folders["prune"].items():
         (tmp_path / file).write_bytes(content)
-    assert read_stage(tmp_path, recipe(epochs=9, recalibrate=True)).done == "prune"
+    assert read_snapshot(tmp_path, recipe(epochs=9, recalibrate=True)).done == "prune"
     with pytest.raises(ConfigError, match="train.lr: is 0.1 here, but .* with 0.01"):
-        read_stage(tmp_path, recipe(lr=0.1))
+        read_snapshot(tmp_path, recipe(lr=0.1))
 
 
 def test_a_stage_of_another_seed_augmentation_or_baseline_is_refused(
     digits: Workload, saved: Path
 ) -> None:
-    check_origin(saved / "train", stage_origin(digits, 3))
+    check_origin(saved / "train", snapshot_origin(digits, 3))
     with pytest.raises(ConfigError, match="seed: is 4 here, but .* was made with 3"):
-        check_origin(saved / "train", stage_origin(digits, 4))
+        check_origin(saved / "train", snapshot_origin(digits, 4))
     mirrored = replace(digits, augmentation=replace(digits.augmentation, flip=True))
     with pytest.raises(ConfigError, match="augmentation.flip: is True here, but .* with False"):
-        check_origin(saved / "train", stage_origin(mirrored, 3))
+        check_origin(saved / "train", snapshot_origin(mirrored, 3))
     other = copy.deepcopy(digits.baseline)
     next(other.parameters()).data.mul_(2.0)
     with pytest.raises(ConfigError, match="baseline: is .* here, but .* was made with"):
-        check_origin(saved / "train", stage_origin(replace(digits, baseline=other), 3))
+        check_origin(saved / "train", snapshot_origin(replace(digits, baseline=other), 3))
 
 
 def test_a_stage_travels_as_bytes_and_comes_back_ready_to_be_used(saved: Path) -> None:
     recipe = Recipe.from_dict(RECIPE)
     files = {name: (saved / "train" / name).read_bytes() for name in FILES}
-    made = stage_from_files(files, recipe, Path("store"))
+    made = snapshot_from_files(files, recipe, Path("store"))
     assert made.done == "train" and not any(module.training for module in made.model.modules())
     origin = json.loads(files["stage.json"])["origin"]
-    assert stage_files(made, recipe, origin) == files
+    assert snapshot_files(made, recipe, origin) == files
     with pytest.raises(ModelError, match="store/model.safetensors: cannot be read as weights"):
-        stage_from_files({**files, "model.safetensors": b"torn"}, recipe, Path("store"))
+        snapshot_from_files({**files, "model.safetensors": b"torn"}, recipe, Path("store"))
     with pytest.raises(RunError, match="store/stage.json:1: damaged"):
-        stage_from_files({"stage.json": b"{"}, recipe, Path("store"))
+        snapshot_from_files({"stage.json": b"{"}, recipe, Path("store"))

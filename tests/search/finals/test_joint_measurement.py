@@ -9,11 +9,11 @@ from slimtune.results.store.finals import FinalKey
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.joint import read_joint
 from slimtune.results.store.record import TrialRecord
-from slimtune.search.finals import final_measurement
-from slimtune.search.finals.final_measurement import (
+from slimtune.search.finals import joint_measurement
+from slimtune.search.finals.joint_measurement import (
     measure_front,
+    members_by_joint_latency,
     shipped,
-    still_standing,
 )
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
@@ -52,7 +52,7 @@ def test_the_median_by_validation_accuracy_ships(scores: list[float], repeat: in
 def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_theirs(
     digits_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(final_measurement, "FRONT_LATENCY_SECONDS", 0.05)
+    monkeypatch.setattr(joint_measurement, "FRONT_LATENCY_SECONDS", 0.05)
     shutil.copytree(digits_run, tmp_path / "run")
     folder = RunFolder.open(tmp_path / "run")
     workload = reopen_workload(folder, run_config(folder))
@@ -73,7 +73,7 @@ def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_their
     front = open_run(folder.path).front()
     recorded = [folder.record(int(n)).objectives["latency_ms"] for n in front["trial"]]
     assert gone in set(front["trial"]) and front["latency_ms"].tolist() == recorded
-    assert gone in still_standing(folder, workload)
+    assert gone in members_by_joint_latency(folder, workload)
 
 
 def test_single_classes_are_counted_on_the_test_images_of_every_member(digits_run: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from slimtune.compression.pipeline import Compressed
 from slimtune.compression.recipe import Recipe
 from slimtune.measurement.cost import Cost
-from slimtune.search.trial.removed import pipeline_words, removed
+from slimtune.search.trial.removed_shares import pipeline_words, removed_shares
 from slimtune.search.trial.students import build_student
 from slimtune.workload.own_code import allow_all_code
 from slimtune.workload.types import Workload
@@ -29,13 +29,13 @@ PRUNED = Recipe.from_dict({"prune": {"method": "fpgm", "amount": 0.3}})
 
 def test_shares_are_of_the_student_before_it_was_pruned(digits: Workload) -> None:
     whole = sum(p.numel() for p in digits.baseline.parameters())
-    found = removed(digits, PRUNED, made(digits), cost(whole // 4, 0))
+    found = removed_shares(digits, PRUNED, made(digits), cost(whole // 4, 0))
     assert found["params_removed"] == pytest.approx(0.75, abs=0.01)
     assert found["macs_removed"] == 1
     smaller = Recipe.from_dict({"prune": "l1", "student": {"model": "resnet8"}})
     student = build(made(digits, "resnet8").architecture)
     own = sum(p.numel() for p in student.parameters())
-    found = removed(digits, smaller, made(digits, "resnet8"), cost(own // 2, 0))
+    found = removed_shares(digits, smaller, made(digits, "resnet8"), cost(own // 2, 0))
     assert found["params_removed"] == pytest.approx(0.5, abs=0.01)
 
 
@@ -49,7 +49,7 @@ def test_weights_that_a_student_computes_count_as_what_they_fold_to(
     student = build_student(made(digits, name).architecture, None)
     params = sum(p.numel() for p in student.parameters())
     recipe = Recipe.from_dict({"prune": "l1", "student": {"model": name}})
-    found = removed(digits, recipe, made(digits, name), cost(params, 0))
+    found = removed_shares(digits, recipe, made(digits, name), cost(params, 0))
     assert found["params_removed"] == 0
 
 
@@ -59,7 +59,7 @@ def test_weights_that_a_student_computes_count_as_what_they_fold_to(
 def test_without_channels_to_remove_there_is_nothing_to_tell(
     digits: Workload, mapping: dict[str, Any]
 ) -> None:
-    assert removed(digits, Recipe.from_dict(mapping), made(digits), cost(1, 1)) == {}
+    assert removed_shares(digits, Recipe.from_dict(mapping), made(digits), cost(1, 1)) == {}
 
 
 @pytest.mark.parametrize(

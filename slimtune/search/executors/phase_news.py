@@ -1,4 +1,4 @@
-"""News from Ray workers: the stage that each trial is in, on its way to the driver."""
+"""News from Ray workers: the phase that each trial is in, on its way to the driver."""
 
 import threading
 from collections.abc import Callable
@@ -7,32 +7,32 @@ from typing import Any, Self
 
 import ray
 
-from slimtune.search.trial.attempt import AtStage
+from slimtune.search.trial.attempt import AtPhase
 
 EVERY = 1.0
 """Seconds between two looks into the mailbox."""
 
 
-class StageNews:
-    """Asks the mailbox, from a thread of its own, and tells ``AtStage``.
+class PhaseNews:
+    """Asks the mailbox, from a thread of its own, and tells ``AtPhase``.
 
     News that cannot be had are no reason to stop anything: they are left out.
 
     Args:
-        mailbox: an actor whose ``stages()`` gives trial number -> stage.
+        mailbox: an actor whose ``phases()`` gives trial number -> phase.
         on_event: called from that thread.
         every: seconds between two looks.
     """
 
     def __init__(
-        self, mailbox: Any, on_event: Callable[[AtStage], None], every: float = EVERY
+        self, mailbox: Any, on_event: Callable[[AtPhase], None], every: float = EVERY
     ) -> None:
         self._mailbox = mailbox
         self._on_event = on_event
         self._every = every
         self._told: dict[int, str] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="stage-news", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="phase-news", daemon=True)
 
     def __enter__(self) -> Self:
         """Begin to ask."""
@@ -52,10 +52,10 @@ class StageNews:
     def _watch(self) -> None:
         while not self._over.wait(self._every):
             try:
-                stages: dict[int, str] = ray.get(self._mailbox.stages.remote(), timeout=5)
+                phases: dict[int, str] = ray.get(self._mailbox.phases.remote(), timeout=5)
             except Exception:  # Ray is going down, or is too busy: the trials will tell
                 continue
-            for number, stage in stages.items():
-                if self._told.get(number) != stage and not self._over.is_set():
-                    self._told[number] = stage
-                    self._on_event(AtStage(number, stage))
+            for number, phase in phases.items():
+                if self._told.get(number) != phase and not self._over.is_set():
+                    self._told[number] = phase
+                    self._on_event(AtPhase(number, phase))

@@ -11,7 +11,7 @@ ENDED = "ended by who runs it"
 _PATIENCE_SECONDS = 60.0
 
 
-class RunningTrial:
+class TrialThread:
     """Runs a trial from one question of its judge to the next.
 
     Between two calls of `advance` the trial waits: it computes nothing that may be in vain.
