@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 from slimtune.search.finals import joint_measurement
 from slimtune.search.review import compare, evaluate
 from slimtune.search.session import run_search
@@ -135,7 +135,7 @@ def run_on_other_data(digits_run: Path, tmp_path: Path) -> Path:
     copy = shutil.copytree(digits_run, tmp_path / "copy")
     manifest = json.loads((copy / "run.json").read_text())
     manifest["workload"]["fingerprint"] = "0" * 64
-    (copy / "run.json").write_bytes(sealed(manifest))
+    (copy / "run.json").write_bytes(seal(manifest))
     return copy
 
 

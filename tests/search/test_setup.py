@@ -13,7 +13,7 @@ from slimtune.compression.training.loop import network_accuracy
 from slimtune.conditions import Conditions
 from slimtune.errors import ConfigError, ModelError, RunError, UserError
 from slimtune.results.store.folder import RunFolder
-from slimtune.results.store.sealed import sealed
+from slimtune.results.store.sealed import seal
 from slimtune.search import setup
 from slimtune.search.review.once import compress_once
 from slimtune.search.saved import load_model
@@ -307,7 +307,7 @@ def test_a_run_keeps_its_augmentation_though_its_source_says_otherwise_today(
     manifest = json.loads((copy / "run.json").read_text())
     assert manifest["workload"]["augmentation"] == {"padding": 1, "flip": False}
     manifest["workload"]["augmentation"] = {"padding": 2, "flip": True}
-    (copy / "run.json").write_bytes(sealed(manifest))
+    (copy / "run.json").write_bytes(seal(manifest))
     folder = RunFolder.open(copy)
     assert reopen_workload(folder, run_config(folder)).augmentation == Augmentation(2, True)
 

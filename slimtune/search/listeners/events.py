@@ -6,9 +6,10 @@ A listener is called with each. ``event.kind`` is its name in lines of JSON, and
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from slimtune.results.store.record import TrialRecord
+if TYPE_CHECKING:  # the command line's help needs no numpy
+    from slimtune.results.store.record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Resumed(Event):
     """A run goes on: finished trials, how many run again, how many there shall be."""
 
     kind = "resumed"
-    records: tuple[TrialRecord, ...]
+    records: "tuple[TrialRecord, ...]"
     again: int
     total: int
 
@@ -167,7 +168,7 @@ class TrialFinished(Event):
     """A trial is in the run folder: complete, stopped or failed."""
 
     kind = "finished"
-    record: TrialRecord
+    record: "TrialRecord"
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class FinalFinished(Event):
     name: str
     finished: int
     total: int
-    record: TrialRecord
+    record: "TrialRecord"
 
 
 @dataclass(frozen=True)

@@ -54,4 +54,4 @@ def test_weights_of_a_teacher_need_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused("distill: base", tmp_path, "--teacher-weights", "t.th") == 2
-    assert "teacher_weights: whose?" in capsys.readouterr().err
+    assert "teacher_weights: the teacher's network is missing" in capsys.readouterr().err

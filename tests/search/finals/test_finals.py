@@ -46,7 +46,7 @@ SPACE = {
     },
     "quantize": {"method": "none"},
     "distill": {"method": "none"},
-    "train": {"epochs": 1, "batch_size": 256, "lr": 0.01},
+    "train": {"epochs": 1, "batch_size": 256, "lr": 0.01, "recalibrate": None},
 }
 
 

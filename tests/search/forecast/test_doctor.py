@@ -129,5 +129,5 @@ def test_layers_that_keep_all_their_channels_are_named() -> None:
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3),
     )  # fmt: skip
     [_, found] = examine(around(network, "x"), among={"channels"})
-    assert found.works and "12 channels in 1 groups" in found.detail
+    assert found.works and "12 channels in 1 group;" in found.detail
     assert "; not pruned: 0 (its channels are mixed in a way that" in found.detail
