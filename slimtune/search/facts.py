@@ -68,7 +68,7 @@ def manifest_of(
     return {
         "config": config.model_dump(mode="json"),
         "space": space_words(config.resolved_space()),
-        "objectives": [known.name for known in objectives],
+        "objectives": [o.name for o in objectives],
         "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
         "start_points": len(points),
         **({"twins": list(twins)} if config.sampler == "grid" else {"first_points": points}),

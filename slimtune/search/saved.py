@@ -67,14 +67,14 @@ def load_model(
     if allow_code or model is not None:
         own_code.allow_code(architecture.name)
     network = resize_to(fold_computed_weights(build(architecture)), read_weights(weights))
-    return _as_described(network, description, folder / "model.json").eval()
+    return _restore_layers(network, description, folder / "model.json").eval()
 
 
-def _as_described(network: nn.Module, description: Mapping[str, Any], where: Path) -> nn.Module:
+def _restore_layers(network: nn.Module, description: Mapping[str, Any], where: Path) -> nn.Module:
     """Let layers use their weights as they are and clip their inputs as they did in training."""
-    ranges, held = description.get("input_ranges", {}), description.get("held_weights", [])
+    ranges, held_weights = description.get("input_ranges", {}), description.get("held_weights", [])
     try:
-        network = set_held_weights(network, held)
+        network = set_held_weights(network, held_weights)
         return set_input_ranges(network, {name: (a, b) for name, (a, b) in ranges.items()})
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{where}: damaged ({error}); restore the file from a copy") from None

@@ -119,8 +119,8 @@ def _network(
     torch.manual_seed(seed)
     network = build(architecture)
     if weights is not None:
-        if taken := take_weights(network, weights, architecture.name):
-            note(f"{called(weights)}: {taken}")
+        if text := take_weights(network, weights, architecture.name):
+            note(f"{called(weights)}: {text}")
     fold_computed_weights(network)
     _try_forward(network, called(architecture.name), dataset)
     return network.eval()
@@ -217,18 +217,18 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     if augmentation := recorded.get("augmentation"):
         # A source may have come to augment otherwise; the run's trials stay alike.
         workload = dataclasses.replace(workload, augmentation=Augmentation(**augmentation))
-    workload = _as_normalised_then(workload, recorded)
-    found = workload_fingerprint(workload)
-    if found != recorded["fingerprint"]:
+    workload = _with_recorded_normalisation(workload, recorded)
+    fingerprint = workload_fingerprint(workload)
+    if fingerprint != recorded["fingerprint"]:
         raise RunError(
             f"the data of {config.data} has changed since {folder.path} was written, or is read "
-            f"differently now (fingerprint {found[:12]}, recorded "
+            f"differently now (fingerprint {fingerprint[:12]}, recorded "
             f"{recorded['fingerprint'][:12]}); restore the data or start a new search"
         )
     return workload
 
 
-def _as_normalised_then(workload: Workload, recorded: Mapping[str, Any]) -> Workload:
+def _with_recorded_normalisation(workload: Workload, recorded: Mapping[str, Any]) -> Workload:
     """Return the workload with the mean and deviation that a run was begun with.
 
     Defaults, and what libraries state of their networks, may have changed since; what the user

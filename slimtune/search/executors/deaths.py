@@ -94,9 +94,9 @@ class ProcessWatch(tune.Callback):
         at_work = self._elapsed(trial.trial_id)
         if at_work is None:
             at_work = now - self._started[trial.trial_id] - START_SECONDS
-        left = (self._seconds or 0.0) + GRACE_SECONDS - at_work
-        if left > 0 or process is None:
-            self._next_check[trial.trial_id] = now + min(left, GRACE_SECONDS)
+        seconds_left = (self._seconds or 0.0) + GRACE_SECONDS - at_work
+        if seconds_left > 0 or process is None:
+            self._next_check[trial.trial_id] = now + min(seconds_left, GRACE_SECONDS)
             return
         del self._next_check[trial.trial_id]
         self._killed.add(trial.trial_id)

@@ -27,7 +27,7 @@ class Mailbox:
         self._outcomes: dict[int, Outcome] = {}
         self._reports: dict[int, tuple[str, Outcome]] = {}
         self._phases: dict[int, str] = {}
-        self._begun: dict[int, float] = {}
+        self._starts: dict[int, float] = {}
 
     def inputs(self) -> list[Any]:
         """Return what it was made with."""
@@ -39,12 +39,12 @@ class Mailbox:
 
     def begin(self, number: int) -> None:
         """Note that a trial gets to work, now."""
-        self._begun[number] = time.monotonic()
+        self._starts[number] = time.monotonic()
 
     def elapsed(self, number: int) -> float | None:
         """Return for how many seconds a trial has been at work; None if it has not begun."""
-        begun = self._begun.get(number)
-        return None if begun is None else time.monotonic() - begun
+        start = self._starts.get(number)
+        return None if start is None else time.monotonic() - start
 
     def put(self, number: int, outcome: Outcome) -> None:
         """Keep what a trial made."""
@@ -61,7 +61,7 @@ class Mailbox:
 
     def take(self, number: int) -> Outcome | None:
         """Hand over what a trial made, once."""
-        self._begun.pop(number, None)
+        self._starts.pop(number, None)
         return self._outcomes.pop(number, None)
 
     def report(self, number: int, name: str, outcome: Outcome) -> None:
@@ -70,8 +70,8 @@ class Mailbox:
 
     def read(self, number: int, name: str) -> Outcome | None:
         """Hand over a report; None if another has replaced it."""
-        found, outcome = self._reports.get(number, ("", None))
-        return outcome if found == name else None
+        latest, outcome = self._reports.get(number, ("", None))
+        return outcome if latest == name else None
 
 
 def make_mailbox(name: str, inputs: Any, fetch_entry: FetchEntry) -> Any:

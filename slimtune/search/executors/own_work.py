@@ -54,8 +54,8 @@ def with_own_code(
     """
     named = {code for key, code in code_in(config.model_dump()) if key != "data"}
     named |= {code for _, code in code_in(recipe or {})}
-    wanted = set(map(anchored_code, named))
-    code = {name: thing for name, thing in loaded_code().items() if name in wanted}
+    anchored = set(map(anchored_code, named))
+    code = {name: thing for name, thing in loaded_code().items() if name in anchored}
     for reference in code:
         for module in local_modules(reference):
             ray.cloudpickle.register_pickle_by_value(module)

@@ -30,7 +30,7 @@ class PhaseNews:
         self._mailbox = mailbox
         self._on_event = on_event
         self._every = every
-        self._told: dict[int, str] = {}
+        self._phases: dict[int, str] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="phase-news", daemon=True)
 
@@ -56,6 +56,6 @@ class PhaseNews:
             except Exception:  # Ray is going down, or is too busy: the trials will tell
                 continue
             for number, phase in phases.items():
-                if self._told.get(number) != phase and not self._over.is_set():
-                    self._told[number] = phase
+                if self._phases.get(number) != phase and not self._over.is_set():
+                    self._phases[number] = phase
                     self._on_event(AtPhase(number, phase))

@@ -101,21 +101,21 @@ def check_folder() -> None:
 
 def _parent() -> Path:
     """Return the first folder that Ray's may be made in: TMPDIR, if its path is short enough."""
-    asked = os.environ.get("RAY_TMPDIR")
+    own_choice = os.environ.get("RAY_TMPDIR")
     try:
-        wanted = asked or tempfile.gettempdir()
+        first = own_choice or tempfile.gettempdir()
     except FileNotFoundError:  # Python found none that it can write to
-        wanted = os.environ.get("TMPDIR", "/tmp")
-    others = () if asked else (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")
+        first = os.environ.get("TMPDIR", "/tmp")
+    others = () if own_choice else (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")
     most = SOCKET_PATH - _OWN - BELOW
-    for name in (wanted, *others):
+    for name in (first, *others):
         fits = name and len(os.fsencode(name)) <= most
         if fits and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK):
             return Path(name)
     raise SlimtuneError(
-        f"cannot start Ray on this host: {wanted} is no folder for its sockets, which must be "
-        f"writable and have a path of at most {most} bytes; set {'RAY_' * bool(asked)}TMPDIR to "
-        "such a folder; --no-ray runs without Ray"
+        f"cannot start Ray on this host: {first} is no folder for its sockets, which must be "
+        f"writable and have a path of at most {most} bytes; set "
+        f"{'RAY_' * bool(own_choice)}TMPDIR to such a folder; --no-ray runs without Ray"
     )
 
 

@@ -235,11 +235,11 @@ def check_fits(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float, w
     Raises:
         ConfigError: it fits nowhere.
     """
-    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
+    for name, amount in (("CPU", cpus), ("GPU", gpus)):
         total = sum(node.get(name, 0) for node in nodes)
-        if wanted > total:
+        if amount > total:
             raise ConfigError(
-                f"a trial asks for {wanted:g} {name}, but {where} has {total:g} in all; ask for "
+                f"a trial asks for {amount:g} {name}, but {where} has {total:g} in all; ask for "
                 f"less with per_trial.{name.lower()}s, or run elsewhere"
             )
     if fitting(nodes, cpus, gpus) == 0:
@@ -296,10 +296,12 @@ def _quiet() -> Iterator[None]:
 
 def _cause(error: Exception) -> str:
     """Return why a cluster cannot be joined, in one line; Ray tells versions on six."""
-    found = re.findall(r"(Ray|Python): (\S+)", str(error))
-    if "Version mismatch" not in str(error) or len(found) != 4:
+    versions = re.findall(r"(Ray|Python): (\S+)", str(error))
+    if "Version mismatch" not in str(error) or len(versions) != 4:
         return _first_line(error)
-    cluster, here = (" ".join(" ".join(pair) for pair in part) for part in (found[:2], found[2:]))
+    cluster, here = (
+        " ".join(" ".join(pair) for pair in part) for part in (versions[:2], versions[2:])
+    )
     return f"the cluster runs {cluster}, this host {here}; install the same versions"
 
 

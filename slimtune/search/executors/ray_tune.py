@@ -283,11 +283,11 @@ class _Search(Searcher):
 
     def _take(self, spec: TrialSpec) -> Outcome | None:
         try:
-            taken: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
+            outcome: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
         except ray.exceptions.RayError as error:
             self.error = self.error or SlimtuneError(lost_words(error))
             return None
-        return taken
+        return outcome
 
     def _finish(self, outcome: Outcome) -> None:
         # Tune would take an error here for one of the trial, and run it again: keep it for

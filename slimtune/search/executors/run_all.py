@@ -50,14 +50,14 @@ def executor_of(config: SearchConfig, alone: bool = False) -> Executor:
         config: of the search, within whose `machines` this is called.
         alone: whether each trial shall have the machine to itself.
     """
-    asked = config.per_trial
+    resources = config.per_trial
     if config.executor == "inline":
-        return InlineExecutor(asked.timeout_seconds)
-    whole = 1.0 if asked.gpus else 0.0
+        return InlineExecutor(resources.timeout_seconds)
+    whole = 1.0 if resources.gpus else 0.0
     return RayExecutor(
         concurrency=1 if alone else workers(config),
-        cpus_per_trial=asked.cpus,
-        gpus_per_trial=whole if alone else asked.gpus,
+        cpus_per_trial=resources.cpus,
+        gpus_per_trial=whole if alone else resources.gpus,
         address=config.ray_address,
-        timeout=asked.timeout_seconds,
+        timeout=resources.timeout_seconds,
     )

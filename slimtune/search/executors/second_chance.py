@@ -44,7 +44,9 @@ class SecondChance(Relay):
         self._specs: dict[int, TrialSpec] = {}
         self._waiting: deque[TrialSpec] = deque()
         self._attempted: set[int] = set()
-        self._held: set[int] = set()  # asked by other threads, which a deque does not bear
+        self._waiting_numbers: set[int] = (
+            set()
+        )  # asked by other threads, which a deque does not bear
         self._second_round = False
 
     def has_waiting(self) -> bool:
@@ -62,7 +64,7 @@ class SecondChance(Relay):
         if not self._waiting or self.stopping:
             return None
         spec = self._waiting.popleft()
-        self._held.discard(spec.number)
+        self._waiting_numbers.discard(spec.number)
         return spec
 
     def tell(self, outcome: Outcome) -> None:
@@ -74,7 +76,7 @@ class SecondChance(Relay):
             super().tell(_failed_twice(outcome))
         else:
             self._attempted.add(number)
-            self._held.add(number)
+            self._waiting_numbers.add(number)
             self._waiting.append(self._specs[number])
             words = self.name_of(number)
             self._warn(f"{words} runs again at the end, alone: {outcome.reason}")
@@ -86,7 +88,7 @@ class SecondChance(Relay):
         """
         if isinstance(what, TrialSpec):
             self._specs[what.number] = what
-        if what.number not in self._held:
+        if what.number not in self._waiting_numbers:
             super().on_event(what)
 
 

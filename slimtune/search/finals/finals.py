@@ -89,8 +89,8 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
     """
     file = folder.path / "front" / "members.json"
     candidates = [record.number for record in open_run(folder.path).candidates()]
-    if (known := _read_members(folder, candidates)) is not None:
-        return known
+    if (members := _read_members(folder, candidates)) is not None:
+        return members
     rows = [row for row in read_joint(folder.path) if row.trial is not None]
     covered = {row.trial for row in rows} >= set(candidates)
     if covered and all(row.repeats is None for row in rows):
@@ -104,12 +104,12 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
 
 def _read_members(folder: RunFolder, candidates: list[int]) -> list[int] | None:
     try:
-        known = read_sealed(folder.path / "front" / "members.json")
+        decision = read_sealed(folder.path / "front" / "members.json")
     except RunError:  # missing, or damaged: it is decided again
         return None
-    members = known.get("members")
+    members = decision.get("members")
     sound = isinstance(members, list) and all(number in candidates for number in members)
-    return members if sound and known.get("candidates") == candidates else None
+    return members if sound and decision.get("candidates") == candidates else None
 
 
 def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[FinalKey, TrialSpec]:
@@ -151,7 +151,7 @@ def _finished(
     folder: RunFolder, specs: Mapping[FinalKey, TrialSpec], warn: Callable[[str], None]
 ) -> dict[FinalKey, TrialRecord]:
     """Return the records that are there; a folder whose record cannot be read is set aside."""
-    found = {}
+    records = {}
     for key in specs:
         if not place(folder, key).is_dir():
             continue
@@ -165,11 +165,11 @@ def _finished(
                 raise RunError(
                     f"final {key.name} failed because the disk was full ({record.error})"
                 )
-            found[key] = record
+            records[key] = record
         except RunError as error:
             aside = set_aside(place(folder, key), why)
             warn(f"{error}; kept as finals/{aside.name}, the final runs again")
-    return found
+    return records
 
 
 class _FinalsDriver(Driver):
@@ -186,11 +186,11 @@ class _FinalsDriver(Driver):
         self._specs = specs
         self._keys = list(specs)
         self._done = done
-        self._left = iter([spec for key, spec in specs.items() if key not in done])
+        self._remaining = iter([spec for key, spec in specs.items() if key not in done])
         self._recorder = Recorder(search.folder, self._write)
 
     def ask(self) -> TrialSpec | None:
-        return next(self._left, None)
+        return next(self._remaining, None)
 
     def tell(self, outcome: Outcome) -> None:
         key = self._keys[outcome.number]

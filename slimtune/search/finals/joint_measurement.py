@@ -39,8 +39,8 @@ def measure_front(
         workload: of the run.
         warn: told of trials without a file.
     """
-    files, gone = _files(folder)
-    for number, why in gone.items():
+    files, missing = _files(folder)
+    for number, why in missing.items():
         warn(
             f"trial {number}: {why}: it is left out of the joint measurement and "
             f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
@@ -58,7 +58,7 @@ def measure_front(
         else row
         for row in rows
     ]
-    write_joint(folder.path, rows + _recorded(folder, list(gone)))
+    write_joint(folder.path, rows + _recorded(folder, list(missing)))
 
 
 def _tell_unstable(rows: Sequence[JointRow], warn: Callable[[str], None]) -> None:

@@ -50,7 +50,7 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
     methods = _pruning_methods(space)
     for student in _students(space):
         network = _network(student, workload, "space.student.model")
-        check_files(_known_as(student.model, workload), network, workload, _quantizers(space))
+        check_files(_label(student.model, workload), network, workload, _quantizers(space))
         _check_prunable(student, methods, network, workload)
         for method in space.methods["distill"]:
             _check_features(student.model, method, network, workload)
@@ -64,7 +64,7 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     """
     name = recipe.student.model
     network = _network(recipe.student, workload, "student.model")
-    check_files(_known_as(name, workload), network, workload, [recipe.quantize])
+    check_files(_label(name, workload), network, workload, [recipe.quantize])
     if recipe.prune is not None:
         _check_prunable(recipe.student, [recipe.prune.method], network, workload)
     _check_features(name, DISTILLATION.name_of(recipe.distill), network, workload)
@@ -81,7 +81,7 @@ def learn_groups(config: SearchConfig, workload: Workload) -> None:
     if any(isinstance(method, ChannelPruning) for method in _pruning_methods(space)):
         for student in _students(space):
             with contextlib.suppress(UserError, PruningError):  # the trials will say why
-                network = _built(student, workload, "space.student.model")
+                network = _build(student, workload, "space.student.model")
                 find_groups(network, _noise(workload))
                 _remember(student, network, workload)
 
@@ -104,12 +104,12 @@ def _students(space: Space) -> list[Student]:
 
 def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
     """Return every pruning method of the space, with each end of each of its own dimensions."""
-    found: list[ChannelPruning | WeightPruning] = []
+    methods: list[ChannelPruning | WeightPruning] = []
     for name, row in space.methods["prune"].items():
         if name != "none":
-            found.append(PRUNING[name](**{key: d.ends()[0] for key, d in row.items()}))
-            found += [PRUNING[name](**{k: end}) for k, d in row.items() for end in d.ends()[1:]]
-    return found
+            methods.append(PRUNING[name](**{key: d.ends()[0] for key, d in row.items()}))
+            methods += [PRUNING[name](**{k: end}) for k, d in row.items() for end in d.ends()[1:]]
+    return methods
 
 
 def _quantizers(space: Space) -> list[Quantizer]:
@@ -124,9 +124,9 @@ def _quantizers(space: Space) -> list[Quantizer]:
 def _network(student: Student, workload: Workload, where: str) -> nn.Module:
     """Return the checked network that recipes start from, as pruning sees it."""
     name = student.model
-    network = _built(student, workload, where)
+    network = _build(student, workload, where)
     if name == BASELINE:
-        _check_network(network, _known_as(name, workload), workload)
+        _check_network(network, _label(name, workload), workload)
         return network
     try:
         with torch.no_grad():
@@ -140,7 +140,7 @@ def _network(student: Student, workload: Workload, where: str) -> nn.Module:
     return network
 
 
-def _built(student: Student, workload: Workload, where: str) -> nn.Module:
+def _build(student: Student, workload: Workload, where: str) -> nn.Module:
     """Return the network that recipes start from, in eval mode."""
     if student.model == BASELINE:
         return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
@@ -183,7 +183,7 @@ def _check_prunable(
                 method.check(groups)
     except PruningError as error:
         raise ModelError(
-            f"pruning test failed for '{_known_as(student.model, workload)}': {error}; "
+            f"pruning test failed for '{_label(student.model, workload)}': {error}; "
             "use another method, or none: --set space.prune.method=none in a search"
         ) from None
 
@@ -193,9 +193,9 @@ def _check_features(name: str, method: str, student: nn.Module, workload: Worklo
     try:
         check_features(student, teacher, _noise(workload), DISTILLATION[method].features)
     except TrialError as error:
-        known = _known_as(name, workload)
-        raise ModelError(f"distillation {method} of '{known}': {error}") from None
+        label = _label(name, workload)
+        raise ModelError(f"distillation {method} of '{label}': {error}") from None
 
 
-def _known_as(student: str, workload: Workload) -> str:
+def _label(student: str, workload: Workload) -> str:
     return workload.architecture.name if student == BASELINE else student

@@ -86,8 +86,10 @@ class Checkup:
 
     def __repr__(self) -> str:
         """Return it in one line."""
-        works = sum(found.works for found in self.findings)
-        lost = [f"{found.stage} {found.what}" for found in self.findings if not found.works]
+        works = sum(finding.works for finding in self.findings)
+        lost = [
+            f"{finding.stage} {finding.what}" for finding in self.findings if not finding.works
+        ]
         without = f" (not: {', '.join(lost)})" if lost else ""
         return (
             f"<Checkup {self.model} on {self.data}: {works} of {len(self.findings)} "
@@ -134,7 +136,7 @@ def check_up(
         findings.append(finding)
     if not findings[0].works:
         raise ModelError(f"{config.model} cannot be exported: {findings[0].detail}")
-    findings = _tried_again(config, workload, findings, tell)
+    findings = _retry_settled(config, workload, findings, tell)
     tell("latency")
     onnx = small_trial(few_images(workload), {}).onnx
     steady = steadiness(workload, onnx)
@@ -166,7 +168,7 @@ def check_up(
     )
 
 
-def _tried_again(
+def _retry_settled(
     config: SearchConfig,
     workload: Workload,
     findings: list[Finding],
@@ -177,7 +179,7 @@ def _tried_again(
     Only a network that a search trains first: what works with either will work with trained ones.
     """
     untrained = config.weights is None and config.baseline.epochs > 0
-    if all(found.works for found in findings) or not untrained:
+    if all(finding.works for finding in findings) or not untrained:
         return findings
     settled = dataclasses.replace(
         workload, baseline=copied(workload.baseline, workload.image_shape)
@@ -185,11 +187,11 @@ def _tried_again(
     generator = torch.Generator().manual_seed(config.seed)
     if not settle(settled.baseline, few_images(workload), generator):
         return findings
-    again = {}
-    for found in examine(settled, among={f.what for f in findings if not f.works}):
-        tell(f"{found.stage} {found.what}, again")
-        again[found.what] = found
-    return [f if f.works else again.get(f.what, f) for f in findings]
+    second = {}
+    for finding in examine(settled, among={f.what for f in findings if not f.works}):
+        tell(f"{finding.stage} {finding.what}, again")
+        second[finding.what] = finding
+    return [f if f.works else second.get(f.what, f) for f in findings]
 
 
 def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, Any]:
@@ -197,11 +199,11 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     train = config.resolved_space().stages["train"]
     epochs = max(float(end) for end in train["epochs"].ends())
     batch = int(max(train["batch_size"].ends()))
-    images, step = _timed_steps(workload, batch)
+    images, step = _time_steps(workload, batch)
     few = few_images(workload)
-    export = _timed(partial(small_trial, few, {}))
+    export = _seconds_of(partial(small_trial, few, {}))
     images_of = few.validation.images
-    score = _timed(partial(predict, onnx, images_of, mean=workload.mean, std=workload.std))
+    score = _seconds_of(partial(predict, onnx, images_of, mean=workload.mean, std=workload.std))
     parts = {
         "fine_tuning": epochs * len(workload.train) * step,
         "export": export,
@@ -217,7 +219,7 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     }
 
 
-def _timed_steps(workload: Workload, batch: int) -> tuple[int, float]:
+def _time_steps(workload: Workload, batch: int) -> tuple[int, float]:
     """Return how many images were trained on, and the seconds of one.
 
     More and more of them until it takes long enough to tell; the time of all that is done
@@ -227,14 +229,14 @@ def _timed_steps(workload: Workload, batch: int) -> tuple[int, float]:
     while True:
         few = few_images(workload, count)
         train = {"epochs": 1, "lr": 1e-4, "batch_size": max(2, min(batch, count))}
-        without = _timed(partial(small_trial, few, {}))
-        seconds = _timed(partial(small_trial, few, {"train": train})) - without
+        without = _seconds_of(partial(small_trial, few, {}))
+        seconds = _seconds_of(partial(small_trial, few, {"train": train})) - without
         if seconds > _TIMED_SECONDS or count >= most:
             return count, max(1e-6, seconds) / count
         count = min(most, 4 * count)
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def _seconds_of(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -260,12 +262,12 @@ def _command(
     config: SearchConfig, findings: list[Finding], preset: str | None, assignments: Sequence[str]
 ) -> str:
     """Return the search that was asked for, with what works of its methods."""
-    space = _working(config, findings)
+    space = _working_methods(config, findings)
     if any(object_key(split_options(text)[0]) for text in (config.model, config.data)):
-        given = [f'preset="{preset}"'] if preset is not None else []
-        given += [f"{name}=..." for name in ("model", "data")]  # as they were handed in
-        given += [f"space={ {s: {'method': m} for s, m in space.items()} }"] if space else []
-        return f"slimtune.search({', '.join(given)}, out=...)"
+        arguments = [f'preset="{preset}"'] if preset is not None else []
+        arguments += [f"{name}=..." for name in ("model", "data")]  # as they were handed in
+        arguments += [f"space={ {s: {'method': m} for s, m in space.items()} }"] if space else []
+        return f"slimtune.search({', '.join(arguments)}, out=...)"
     words = ["slimtune", "search"]
     if preset is not None:
         words += ["--preset", preset]
@@ -279,12 +281,12 @@ def _command(
     return shlex.join(words)
 
 
-def _working(config: SearchConfig, findings: list[Finding]) -> dict[str, list[str]]:
+def _working_methods(config: SearchConfig, findings: list[Finding]) -> dict[str, list[str]]:
     """Return the methods that work of each stage where some do not."""
-    working = {}
-    for stage, wanted in config.resolved_space().methods.items():
+    result = {}
+    for stage, methods in config.resolved_space().methods.items():
         good = {m for f in findings if f.stage == stage and f.works for m in f.methods}
-        fitting = [method for method in wanted if method == "none" or method in good]
-        if len(fitting) < len(wanted):
-            working[stage] = fitting or ["none"]
-    return working
+        fitting = [method for method in methods if method == "none" or method in good]
+        if len(fitting) < len(methods):
+            result[stage] = fitting or ["none"]
+    return result

@@ -77,14 +77,14 @@ def examine(workload: Workload, among: Container[str] | None = None) -> Iterator
             which there is nothing to try; None: all.
     """
     small = few_images(workload)
-    exported = _tried("export", "ONNX file", partial(_export, small))
+    exported = _try_technique("export", "ONNX file", partial(_export, small))
     yield exported
     if not exported.works:
         return
     size = float(len(small_trial(small, {}).onnx))
     for stage, what, trial, methods in _techniques(small, size):
         if among is None or what in among:
-            yield _tried(stage, what, trial, methods())
+            yield _try_technique(stage, what, trial, methods())
 
 
 _Methods = tuple[tuple[str, ...], dict[str, str]]
@@ -110,13 +110,13 @@ def _quantizers(
     small: Workload, settings: dict[str, Any], names: tuple[str, ...], size: float
 ) -> _Methods:
     """Try the quantizers that work alike, but for the first, which stands for its kind."""
-    found = {
-        name: _tried(
+    findings = {
+        name: _try_technique(
             "quantize", name, partial(_quantize, small, {**settings, "method": name}, size)
         )
         for name in names[1:]
     }
-    unfit = {name: finding.detail for name, finding in found.items() if not finding.works}
+    unfit = {name: finding.detail for name, finding in findings.items() if not finding.works}
     return tuple(name for name in names if name not in unfit), unfit
 
 
@@ -124,7 +124,7 @@ def _all_fit(methods: tuple[str, ...]) -> _Methods:
     return methods, {}
 
 
-def _tried(
+def _try_technique(
     stage: str,
     what: str,
     trial: Callable[[], str],
@@ -142,11 +142,11 @@ def _tried(
 
 
 def _export(workload: Workload) -> str:
-    made = small_trial(workload, {})
-    logits, file = both_logits(workload, made)
+    outcome = small_trial(workload, {})
+    logits, file = both_logits(workload, outcome)
     far = float(np.abs(file - logits).max() / max(np.abs(logits).max(), 1e-30))
     return (
-        f"{size_text(len(made.onnx))}; on {len(file)} images its logits and the network's "
+        f"{size_text(len(outcome.onnx))}; on {len(file)} images its logits and the network's "
         f"differ by {far:.1g} of the largest at most"
     )
 
@@ -155,9 +155,9 @@ def _prune_channels(workload: Workload) -> str:
     network, example = copied(workload.baseline, workload.image_shape), _example(workload)
     groups = find_groups(network, example)
     check_prunable(network, example)
-    made = small_trial(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
+    outcome = small_trial(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
     before = count_cost(network, workload.image_shape).macs
-    after = count_cost(made.model, workload.image_shape).macs
+    after = count_cost(outcome.model, workload.image_shape).macs
     return (
         f"{sum(g.channels for g in groups)} channels in {plural(len(groups), 'group')}; removing "
         f"{percent(AMOUNT)} leaves {percent(after / before)} of the MACs"
@@ -195,24 +195,22 @@ def _channel_methods(workload: Workload) -> _Methods:
 
 
 def _prune_weights(workload: Workload, size: float) -> str:
-    made = small_trial(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
-    cost = count_cost(made.model, workload.image_shape)
-    share = percent(len(made.onnx) / size)
+    outcome = small_trial(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
+    cost = count_cost(outcome.model, workload.image_shape)
+    share = percent(len(outcome.onnx) / size)
     return f"{percent(cost.sparsity)} of the weights became 0; the file takes {share}"
 
 
 def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
-    made = small_trial(workload, {"quantize": settings})
-    share = len(made.onnx) / size
+    outcome = small_trial(workload, {"quantize": settings})
+    share = len(outcome.onnx) / size
     if share > WORTH:
         raise TrialError(
             f"the file still takes {percent(share)}: most weights are in layers that {_STAY_FLOAT}"
         )
     text = f"the file takes {percent(share)} of the float one"
-    if made.left_out.names:
-        text += (
-            f"; {percent(made.left_out.share)} of the weights stay float32: {made.left_out.names}"
-        )
+    if layers := outcome.left_out.names:
+        text += f"; {percent(outcome.left_out.share)} of the weights stay float32: {layers}"
     if share > LITTLE and settings["method"] != "float16":
         text += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
     return text

@@ -67,13 +67,13 @@ def _forecast(config: SearchConfig, on_sample: Callable[[Sample], None]) -> DryR
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
     check_given_weights(config, workload, warnings.append)
-    drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN), Twins(workload).key)
-    later = drawn[len(config.points()) :] if config.sampler != "grid" else _spread(drawn)
+    recipes = draw_recipes(config, min(config.total_trials(), MOST_DRAWN), Twins(workload).key)
+    later = recipes[len(config.points()) :] if config.sampler != "grid" else _spread(recipes)
     return DryRun(
         workload=workload,
         size=space_size(config.resolved_space()),
-        first=tuple(Recipe.from_dict(recipe) for recipe in drawn[:FIRST]),
-        estimate=estimate_search(config, workload, later or drawn, on_sample=on_sample),
+        first=tuple(Recipe.from_dict(recipe) for recipe in recipes[:FIRST]),
+        estimate=estimate_search(config, workload, later or recipes, on_sample=on_sample),
         warnings=tuple(warnings),
     )
 

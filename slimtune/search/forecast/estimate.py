@@ -147,9 +147,9 @@ def estimate_search(
         if len(measured) >= 2 and clock() - began > seconds:
             break
         outcome = trials.carry_out(recipe, number)
-        measured.append(_scaled(outcome, recipe, ground))
+        measured.append(_scale(outcome, recipe, ground))
         on_sample(measured[-1])
-    return _summed_up(recipes, measured, ground)
+    return _sum_up(recipes, measured, ground)
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _spread(split: Split, n: int) -> Split:
     return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
 
 
-def _scaled(outcome: Outcome, recipe: dict[str, Any], ground: _Ground) -> Sample:
+def _scale(outcome: Outcome, recipe: dict[str, Any], ground: _Ground) -> Sample:
     """Return what the trial would have taken on all images and with all epochs."""
     part, whole, pace = ground.part, ground.whole, ground.pace
     seconds = dict(outcome.payload.seconds)
@@ -254,7 +254,9 @@ def _work(workload: Workload, pace: Pace) -> float:
     return len(workload.train) + len(workload.validation) * pace.infer / pace.train
 
 
-def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str, Any]]) -> float:
+def _teacher_seconds(
+    config: SearchConfig, workload: Workload, recipes: Sequence[dict[str, Any]]
+) -> float:
     """Return the seconds in which the teacher is asked what all trials then know."""
     views = min(
         kept_views(config.per_trial.teacher_views, workload), max(map(questions_of, recipes))
@@ -263,7 +265,7 @@ def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str
     return views * len(workload.train) * measure_pace(teacher, workload).infer if views else 0.0
 
 
-def _summed_up(
+def _sum_up(
     recipes: Sequence[dict[str, Any]], measured: Sequence[Sample], ground: _Ground
 ) -> Estimate:
     """Put trials, baseline, start and end of the search together."""
@@ -275,7 +277,7 @@ def _summed_up(
     longer = fixed + fmean(_lengthened_epochs(config, recipes)) * epoch
     trials, workers = config.total_trials(), workers_of(config)
     baseline = _networks(config, workload, fixed, pace)
-    asking = _asking(config, workload, recipes)
+    teacher = _teacher_seconds(config, workload, recipes)
     size = fmean(m.size for m in measured)
     slower = TOGETHER if workers > 1 else 1.0
     members = min(trials, MEMBERS)
@@ -296,7 +298,7 @@ def _summed_up(
         baseline=baseline,
         finals=finals,
         final=final,
-        search=start + baseline + asking + of_trials + final + front,
+        search=start + baseline + teacher + of_trials + final + front,
         device=measured_on(config),
         size=int(size * (trials + finals + 1)),
     )

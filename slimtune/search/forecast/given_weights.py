@@ -52,7 +52,7 @@ _Numbers = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Tried:
+class NormalisationScore:
     """One normalisation on the images.
 
     Attributes:
@@ -83,10 +83,10 @@ class WeightsCheck:
     what: str
     images: int
     chance: float
-    as_it_is: Tried
+    as_it_is: NormalisationScore
     words: str
-    others: tuple[Tried, ...]
-    better: Tried | None
+    others: tuple[NormalisationScore, ...]
+    better: NormalisationScore | None
     data: str
 
     @property
@@ -103,9 +103,9 @@ class WeightsCheck:
         """How likely guessing has as many images right, or more."""
         return at_least(self.as_it_is.right, self.images, self.chance)
 
-    def share_of(self, tried: Tried) -> str:
+    def share_of(self, score: NormalisationScore) -> str:
         """Return the share of the images that is right under a normalisation, in percent."""
-        return percent(tried.right / self.images)
+        return percent(score.right / self.images)
 
     def advice(self) -> str:
         """Return what to type for a better normalisation; empty if none is surely better."""
@@ -157,12 +157,12 @@ def check_given_weights(
         ModelError: weights were given of a baseline or a teacher that is near chance, and the
             config does not allow it.
     """
-    given = {"baseline": config.weights, "teacher": config.teacher_weights}
+    weights = {"baseline": config.weights, "teacher": config.teacher_weights}
     for check in (*check_weights(config, workload), *_students(config, workload)):
-        refused = given.get(check.what) is not None and not config.allow_weak_baseline
+        refused = weights.get(check.what) is not None and not config.allow_weak_baseline
         if check.is_near_chance and refused:
             raise ModelError(
-                f"{check.warning()}{_untrained_words(given[check.what])}; or continue anyway "
+                f"{check.warning()}{_untrained_words(weights[check.what])}; or continue anyway "
                 "with --allow-weak-baseline"
             )
         if text := check.warning():
@@ -178,12 +178,12 @@ def _untrained_words(weights: str | None) -> str:
 
 def check_weights(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:
     """Return what the given weights of baseline and teacher do on some images."""
-    found = []
+    checks = []
     if config.weights is not None or config.baseline.epochs == 0:
-        found.append(_look(workload, workload.baseline, "baseline"))
+        checks.append(_check_network(workload, workload.baseline, "baseline"))
     if workload.teacher is not None and config.teacher_weights is not None:
-        found.append(_look(workload, workload.teacher, "teacher"))
-    return found
+        checks.append(_check_network(workload, workload.teacher, "teacher"))
+    return checks
 
 
 def _students(config: SearchConfig, workload: Workload) -> Iterator[WeightsCheck]:
@@ -192,10 +192,10 @@ def _students(config: SearchConfig, workload: Workload) -> Iterator[WeightsCheck
         if weights is not None and name != BASELINE:
             architecture = dataclasses.replace(workload.architecture, name=str(name))
             network = build_student(architecture, str(weights)).eval()
-            yield _look(workload, network, f"{_STUDENT} {weights}")
+            yield _check_network(workload, network, f"{_STUDENT} {weights}")
 
 
-def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
+def _check_network(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
     network = copied(network, workload.image_shape)
     macs = count_cost(network, workload.image_shape).macs
     most = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
@@ -207,25 +207,30 @@ def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
 
     def right(numbers: _Numbers) -> np.ndarray:
         mean, std = numbers
-        seen = dataclasses.replace(workload, mean=mean, std=std)
-        found = network_logits(network, some.images, seen).argmax(dim=1).numpy() == some.labels
-        return np.asarray(found)
+        normalised = dataclasses.replace(workload, mean=mean, std=std)
+        hits = (
+            network_logits(network, some.images, normalised).argmax(dim=1).numpy() == some.labels
+        )
+        return np.asarray(hits)
 
-    now = right((workload.mean, workload.std))
-    tried = {numbers: right(numbers) for numbers in usual(workload)}
-    best = sorted(tried, key=lambda numbers: -int(tried[numbers].sum()))
+    current = right((workload.mean, workload.std))
+    results = {numbers: right(numbers) for numbers in usual_normalisations(workload)}
+    best = sorted(results, key=lambda numbers: -int(results[numbers].sum()))
     better = None
     if best:
-        only, lost = (int(np.sum(tried[best[0]] & ~now)), int(np.sum(now & ~tried[best[0]])))
-        better = best[0] if better_by_chance(only, lost) < BETTER / len(tried) else None
+        only, lost = (
+            int(np.sum(results[best[0]] & ~current)),
+            int(np.sum(current & ~results[best[0]])),
+        )
+        better = best[0] if better_by_chance(only, lost) < BETTER / len(results) else None
     shares = np.bincount(some.labels) / len(some)
-    others = tuple(Tried(option_of(*each), int(tried[each].sum())) for each in best)
+    others = tuple(NormalisationScore(option_of(*each), int(results[each].sum())) for each in best)
     option = option_of(*better) if better else ""
     return WeightsCheck(
         what=what,
         images=len(some),
         chance=max(1 / len(workload.classes), float(shares.max())),
-        as_it_is=Tried(option_of(workload.mean, workload.std), int(now.sum())),
+        as_it_is=NormalisationScore(option_of(workload.mean, workload.std), int(current.sum())),
         words=in_words(workload.mean, workload.std, workload.normalised_by),
         others=others,
         better=others[0] if better else None,
@@ -248,18 +253,18 @@ def _spread(where: np.ndarray, most: int) -> np.ndarray:
     return places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
 
 
-def usual(workload: Workload) -> list[_Numbers]:
+def usual_normalisations(workload: Workload) -> list[_Numbers]:
     """Return the normalisations that networks are usually trained with, but for the one in use."""
     channels = workload.image_shape[0]
     few = workload.train.images[_spread(np.ones(len(workload.train), bool), _FOR_STATISTICS)]
     own = tuple(tuple(round(number, 4) for number in part) for part in channel_statistics(few))
-    known = [*NORMALISATIONS.values(), CIFAR10_PIXELS, CLIP, (own[0], own[1]), RAW]
+    candidates = [*NORMALISATIONS.values(), CIFAR10_PIXELS, CLIP, (own[0], own[1]), RAW]
     if channels == 1:
-        known.append(MNIST)
-    found: list[_Numbers] = []
-    for mean, std in known:
+        candidates.append(MNIST)
+    others: list[_Numbers] = []
+    for mean, std in candidates:
         if len(mean) in (1, channels):
             full = mean * (channels // len(mean)), std * (channels // len(std))
-            if full not in found and not np.allclose(full, (workload.mean, workload.std)):
-                found.append(full)
-    return found
+            if full not in others and not np.allclose(full, (workload.mean, workload.std)):
+                others.append(full)
+    return others

@@ -44,18 +44,18 @@ class ShortTrials:
             recipe: in its JSON form, whole.
             number: of the trial, and its seed.
         """
-        asked, device = self._config.per_trial, measured_on(self._config)
+        resources, device = self._config.per_trial, measured_on(self._config)
         conditions = Conditions(
             seed=number,
-            threads=asked.cpus,
+            threads=resources.cpus,
             device=device,
             prefix_seed=shared_seed(self._config.seed),
-            precision=decide(asked.precision, device, self._part.image_shape),
-            views=asked.teacher_views,
+            precision=decide(resources.precision, device, self._part.image_shape),
+            views=resources.teacher_views,
         )
         spec = TrialSpec(number, shortened_recipe(recipe), conditions)
         outcome = run_trial(self._part, spec, self._aids, origin=self._origin)
-        self._answers |= {key: kept for key, kept in outcome.entries.items() if ANSWERS in kept}
+        self._answers |= {key: files for key, files in outcome.entries.items() if ANSWERS in files}
         return outcome
 
 
@@ -91,11 +91,13 @@ def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def epochs_of(recipe: dict[str, Any]) -> int:
     """Return the epochs of fine-tuning of a recipe, a sparsity penalty's included."""
-    made = Recipe.from_dict(recipe).effective()
-    return made.epochs + (0 if made.prune is None else made.prune.method.sparsity_epochs)
+    effective = Recipe.from_dict(recipe).effective()
+    return effective.epochs + (
+        0 if effective.prune is None else effective.prune.method.sparsity_epochs
+    )
 
 
 def questions_of(recipe: dict[str, Any]) -> int:
     """Return the epochs in which a recipe needs no more of its teacher than answers to images."""
-    made = Recipe.from_dict(recipe).effective()
-    return epochs_of(recipe) if can_be_kept(made.distill, made.train) else 0
+    effective = Recipe.from_dict(recipe).effective()
+    return epochs_of(recipe) if can_be_kept(effective.distill, effective.train) else 0

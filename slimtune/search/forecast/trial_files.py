@@ -17,7 +17,7 @@ from slimtune.errors import (
     in_one_line,
 )
 from slimtune.measurement.accuracy import check_parity
-from slimtune.search.forecast.small_trials import both_logits, compressed, few_images
+from slimtune.search.forecast.small_trials import both_logits, compress_unchecked, few_images
 from slimtune.workload.types import Workload
 
 
@@ -41,7 +41,7 @@ def check_files(
     """
     few = dataclasses.replace(few_images(workload), baseline=network)
     try:
-        outcome = compressed(few, Recipe(train=Train(epochs=0)))
+        outcome = compress_unchecked(few, Recipe(train=Train(epochs=0)))
         check_parity(*both_logits(few, outcome), quantized=False)
     except NonFiniteError:  # training may settle it
         pass
@@ -51,7 +51,7 @@ def check_files(
         method = QUANTIZATION.name_of(quantizer)
         try:
             recipe = Recipe(quantize=_first_look(quantizer), train=Train(epochs=0))
-            both_logits(few, compressed(few, recipe))
+            both_logits(few, compress_unchecked(few, recipe))
         except (NonFiniteError, ExportMismatchError):
             continue
         except Exception as error:

@@ -34,7 +34,7 @@ class StatusFile:
         self._running: dict[int, RunningTrial] = {}
         self._reason = ""
         self._finished = False
-        self._begun = time.time()
+        self._start = time.time()
         self._before = 0
         self._lock = threading.Lock()
 
@@ -48,7 +48,7 @@ class StatusFile:
                     running=list(self._running.values()),
                     finished=self._finished,
                     reason=self._reason,
-                    begun=self._begun,
+                    begun=self._start,
                     before=self._before,
                 )
         self._listener(event)

@@ -29,9 +29,10 @@ def grid_twins(
         return [], ""
     space, points = config.resolved_space(), config.points()
     recipes = [suggest_recipe(FixedTrial(point), space) for point in points]
-    seen: dict[str, int] = {}
+    positions: dict[str, int] = {}
     first = [
-        seen.setdefault(key(recipe.to_dict()), position) for position, recipe in enumerate(recipes)
+        positions.setdefault(key(recipe.to_dict()), position)
+        for position, recipe in enumerate(recipes)
     ]
     twins = [position for position, same in enumerate(first) if same != position]
     if not twins:
@@ -55,5 +56,5 @@ def grid_trials(config: SearchConfig, manifest: Mapping[str, Any]) -> int:
     twins = manifest.get("twins", [])
     if config.sampler != "grid" or not twins:
         return config.total_trials()
-    left = (len(config.points()) - len(twins)) * max(1, len(config.seeds))
-    return min(config.total_trials(), left)
+    remaining = (len(config.points()) - len(twins)) * max(1, len(config.seeds))
+    return min(config.total_trials(), remaining)

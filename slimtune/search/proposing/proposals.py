@@ -34,10 +34,10 @@ def recorded_points(config: SearchConfig, manifest: Mapping[str, Any]) -> list[d
         return [point for at, point in enumerate(config.points()) if at not in twins]
     if "first_points" in manifest:
         return [dict(point) for point in manifest["first_points"]]
-    begun = int(manifest.get("start_points", 0))
+    count = int(manifest.get("start_points", 0))
     if config.start == "auto":
-        return single_points(config.resolved_space(), begun)
-    return config.points()[:begun]
+        return single_points(config.resolved_space(), count)
+    return config.points()[:count]
 
 
 def proposer_of(

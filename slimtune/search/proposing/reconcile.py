@@ -24,9 +24,9 @@ from slimtune.search.resuming.aside import ResumedTrials, sound_trials
 from slimtune.search.trial.spec import TrialSpec, outcome_of
 
 Warn = Callable[[str], None]
-Opened = tuple[optuna.Study, Proposer]
+StudyAndProposer = tuple[optuna.Study, Proposer]
 _SQLITE_EXTRAS = ("-journal", "-wal", "-shm")
-_OF_THE_HOST = ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "AUTH", "NOMEM")
+_HOST_ERRORS = ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "AUTH", "NOMEM")
 """SQLite's errors that say nothing about the content of a file."""
 
 
@@ -46,8 +46,8 @@ def set_damaged_study_aside(path: Path, warn: Warn) -> None:
 
 
 def open_proposer(
-    folder: RunFolder, opened: Callable[[], Opened], warn: Warn
-) -> tuple[Opened, int]:
+    folder: RunFolder, opened: Callable[[], StudyAndProposer], warn: Warn
+) -> tuple[StudyAndProposer, int]:
     """Open the study of a run, or make it again where it contradicts the trials.
 
     Args:
@@ -68,7 +68,7 @@ def open_proposer(
         fault = proposer.fault(trials.records)
         trials.specs.update(_specs(study, trials) if fault else {})
     except Exception as error:  # a damaged cell can raise anything in Optuna
-        if isinstance(error, UserError) or _of_the_host(error):
+        if isinstance(error, UserError) or _is_host_error(error):
             raise
         fault = " ".join(str(error).split())
     if fault:
@@ -104,8 +104,8 @@ def reconcile(
     """
     trials = trials or sound_trials(folder, warn)
     records = trials.records
-    known = len(study.get_trials(deepcopy=False))
-    for number in range(known, max(records, default=-1) + 1):
+    trial_count = len(study.get_trials(deepcopy=False))
+    for number in range(trial_count, max(records, default=-1) + 1):
         record = records.get(number)
         if record is not None:
             proposer.restore(
@@ -115,15 +115,15 @@ def reconcile(
             proposer.restore(trials.specs[number], None)
         else:
             proposer.fill()
-    again = []
+    reruns = []
     for trial in study.get_trials(deepcopy=False):
         record = records.get(trial.number)
         if record is None:
-            again.append(TrialSpec.from_dict(trial.user_attrs["spec"]))
+            reruns.append(TrialSpec.from_dict(trial.user_attrs["spec"]))
         elif trial.state == TrialState.RUNNING:
             proposer.tell(outcome_of(record), _violations(folder, record))
-    proposer.run_again(again)
-    return len(again)
+    proposer.run_again(reruns)
+    return len(reruns)
 
 
 def _damage(path: Path) -> str | None:
@@ -132,16 +132,16 @@ def _damage(path: Path) -> str | None:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=studies.TIMEOUT)
         try:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()
         finally:
             connection.close()
         if path.read_bytes()[18:19] not in (b"", b"\1", b"\2"):  # SQLite would only read it
             return "unknown version of the file format"
     except (sqlite3.Error, OSError, ValueError) as error:  # text that is no UTF-8
-        if _of_the_host(error):
+        if _is_host_error(error):
             raise RunError(f"{path}: the study cannot be used: {error}") from None
         return str(error)
-    return None if found == ("ok",) else str(found[0]).splitlines()[-1]
+    return None if verdict == ("ok",) else str(verdict[0]).splitlines()[-1]
 
 
 def _set_aside(path: Path, text: str, warn: Warn) -> None:
@@ -164,20 +164,20 @@ def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
 def _specs(study: optuna.Study, trials: ResumedTrials) -> dict[int, TrialSpec]:
     """Return the specs of trials that run again and whose folder did not tell theirs."""
     try:
-        found = study.get_trials(deepcopy=False)
+        history = study.get_trials(deepcopy=False)
     except Exception:  # damaged: they are proposed anew
         return {}
-    lost = {n for n, record in trials.records.items() if record is None} - trials.specs.keys()
-    attrs = {t.number: t.user_attrs.get("spec") for t in found if t.number in lost}
+    missing = {n for n, record in trials.records.items() if record is None} - trials.specs.keys()
+    attrs = {t.number: t.user_attrs.get("spec") for t in history if t.number in missing}
     return {n: TrialSpec.from_dict(spec) for n, spec in attrs.items() if isinstance(spec, dict)}
 
 
-def _of_the_host(error: BaseException | None) -> bool:
+def _is_host_error(error: BaseException | None) -> bool:
     """Return whether a study is locked, unreadable or without room, and perhaps sound."""
     while error is not None:
-        found = getattr(error, "orig", None) or error
-        name = str(getattr(found, "sqlite_errorname", ""))
-        if any(name.startswith(f"SQLITE_{one}") for one in _OF_THE_HOST):
+        cause = getattr(error, "orig", None) or error
+        name = str(getattr(cause, "sqlite_errorname", ""))
+        if any(name.startswith(f"SQLITE_{one}") for one in _HOST_ERRORS):
             return True
         if isinstance(error, OSError):
             return True

@@ -50,11 +50,11 @@ def open_study(
             with warnings.catch_warnings():  # experimental, it says
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(values))
-        found = [direction.name.lower() for direction in study.directions]
-    if found != list(directions):
-        wanted = ", ".join(directions)
+        actual = [direction.name.lower() for direction in study.directions]
+    if actual != list(directions):
+        expected = ", ".join(directions)
         raise RunError(
-            f"{path}: the study's directions are {', '.join(found)}, not {wanted}; "
+            f"{path}: the study's directions are {', '.join(actual)}, not {expected}; "
             "use the run's own objectives or another folder"
         )
     return study

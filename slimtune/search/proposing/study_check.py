@@ -74,15 +74,15 @@ class StudyCheck:
             return "has other parameters than its recipe"
         return self._against_record(trial, spec, records.get(number))
 
-    def _fits(self, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    def _fits(self, params: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
         """Return whether the parameters are those wanted, but for some that do nothing there."""
-        if all(_same(value, params.get(name)) for name, value in wanted.items()):
+        if all(_same(value, params.get(name)) for name, value in expected.items()):
             return True
-        if not wanted.keys() <= params.keys():
+        if not expected.keys() <= params.keys():
             return False
         # A sampler in `FLAT` draws every dimension, also what another choice overrules.
-        made = (self._suggest(FixedTrial({**params, **more})) for more in ({}, wanted))
-        return next(made) == next(made)
+        recipes = (self._suggest(FixedTrial({**params, **more})) for more in ({}, expected))
+        return next(recipes) == next(recipes)
 
     def _against_record(
         self, trial: FrozenTrial, spec: TrialSpec, record: TrialRecord | None
@@ -100,19 +100,19 @@ class StudyCheck:
 
 
 def _sound(spec: TrialSpec) -> bool:
-    given = spec.conditions
-    counts = isinstance(given.threads, int) and isinstance(given.views, int)
-    named = isinstance(given.device, str) and given.precision in ("float32", "bfloat16")
-    return counts and named and given.threads > 0 and given.views >= 0
+    conditions = spec.conditions
+    counts = isinstance(conditions.threads, int) and isinstance(conditions.views, int)
+    named = isinstance(conditions.device, str) and conditions.precision in ("float32", "bfloat16")
+    return counts and named and conditions.threads > 0 and conditions.views >= 0
 
 
 def _seeds(spec: TrialSpec) -> tuple[int, int | None]:
     return spec.conditions.seed, spec.conditions.prefix_seed
 
 
-def _repeated(recipe: Mapping[str, Any], given: Conditions) -> tuple[Any, ...]:
+def _repeated(recipe: Mapping[str, Any], conditions: Conditions) -> tuple[Any, ...]:
     """Return what a trial was to repeat; threads and device are of where it ran."""
-    return recipe, given.seed, given.precision, given.views
+    return recipe, conditions.seed, conditions.precision, conditions.views
 
 
 def _same(one: Any, other: Any) -> bool:

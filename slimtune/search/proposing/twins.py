@@ -72,14 +72,14 @@ class Twins:
             ConfigError: it is no valid recipe.
         """
         recipe = self._without_idle_statistics(Recipe.from_dict(mapping).effective())
-        kept = self.kept(recipe)
-        if recipe.prune is None or kept is None:
+        counts = self.kept(recipe)
+        if recipe.prune is None or counts is None:
             return recipe.key()
-        if _at_once(recipe) and kept[-1] == self._sizes(recipe.student):
+        if _is_one_shot(recipe) and counts[-1] == self._sizes(recipe.student):
             return replace(recipe, prune=None).key()
         form = recipe.to_dict()
         form["prune"] = {k: v for k, v in form["prune"].items() if k not in _ASKED}
-        form["prune"]["kept"] = kept
+        form["prune"]["kept"] = counts
         return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()[:16]
 
     def kept(self, recipe: Recipe) -> list[dict[str, int]] | None:
@@ -111,21 +111,23 @@ class Twins:
     def _ranked(
         self, recipe: Recipe, prune: Prune, student: _Prunable
     ) -> list[dict[str, int]] | None:
-        drawn = PRUNING.name_of(prune.method) == "random"  # each trial draws its own
-        if not _at_once(recipe) or drawn or recipe.student.model != BASELINE:
+        is_random = PRUNING.name_of(prune.method) == "random"  # each trial draws its own
+        if not _is_one_shot(recipe) or is_random or recipe.student.model != BASELINE:
             return None
         scores = self._scores_of(prune.method, student)
         if scores is None:
             return None
-        gone = chosen(scores, student.groups, prune)
-        return [{group.name: group.channels - len(gone[group.name]) for group in student.groups}]
+        removed = chosen(scores, student.groups, prune)
+        return [
+            {group.name: group.channels - len(removed[group.name]) for group in student.groups}
+        ]
 
     def _scores_of(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
         if method not in self._scores:
-            self._scores[method] = self._scored(method, student)
+            self._scores[method] = self._score(method, student)
         return self._scores[method]
 
-    def _scored(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
+    def _score(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
         workload = self._workload
         if method.needs_gradients:
             macs = count_cost(student.network, workload.image_shape).macs
@@ -145,10 +147,10 @@ class Twins:
 
     def _student(self, student: Student) -> _Prunable | None:
         if student not in self._students:
-            self._students[student] = self._examined(student)
+            self._students[student] = self._examine(student)
         return self._students[student]
 
-    def _examined(self, student: Student) -> _Prunable | None:
+    def _examine(self, student: Student) -> _Prunable | None:
         network = self._workload.baseline
         try:
             if student.model != BASELINE:
@@ -161,7 +163,7 @@ class Twins:
             return None
 
 
-def _at_once(recipe: Recipe) -> bool:
+def _is_one_shot(recipe: Recipe) -> bool:
     """Return whether channels go once, with nothing trained before."""
     prune = recipe.prune
     sparse = prune is not None and prune.method.sparsity_epochs > 0

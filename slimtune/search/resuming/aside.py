@@ -55,11 +55,11 @@ def sound_trials(folder: RunFolder, warn: Warn) -> ResumedTrials:
     Raises:
         RunError: the disk refuses.
     """
-    found = ResumedTrials()
+    trials = ResumedTrials()
 
     def put_aside(number: int, why: str, text: str) -> None:
         if (spec := _spec_of(folder, number)) is not None:
-            found.specs[number] = spec
+            trials.specs[number] = spec
         aside = set_aside(folder.trial_path(number), why)
         warn(f"{text}; kept as trials/{aside.name}, trial {number} runs again")
 
@@ -73,12 +73,12 @@ def sound_trials(folder: RunFolder, warn: Warn) -> ResumedTrials:
             text = f"trial {number} failed because the disk was full ({record.error})"
             record = None
             put_aside(number, "failed", text)
-        found.records[number] = record
-    while bad := _damaged_candidates(folder, found):
+        trials.records[number] = record
+    while bad := _damaged_candidates(folder, trials):
         for number, fault in bad.items():
             put_aside(number, "damaged", fault)
-            found.records[number] = None
-    return found
+            trials.records[number] = None
+    return trials
 
 
 def for_want_of_disk(record: TrialRecord) -> bool:
@@ -119,8 +119,8 @@ def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
             warn(f"{error}; kept as front/{aside.name}, the front is measured again")
 
 
-def _damaged_candidates(folder: RunFolder, found: ResumedTrials) -> dict[int, str]:
-    records = [record for record in found.records.values() if record is not None]
+def _damaged_candidates(folder: RunFolder, trials: ResumedTrials) -> dict[int, str]:
+    records = [record for record in trials.records.values() if record is not None]
     candidates = Run(folder).at(records).candidates()
     faults = {r.number: fault_in(folder.trial_path(r.number), r.artifacts) for r in candidates}
     return {number: fault for number, fault in faults.items() if fault}

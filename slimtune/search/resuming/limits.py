@@ -24,13 +24,13 @@ def record_settings(folder: RunFolder, config: SearchConfig) -> RunFolder:
         RunError: the disk refuses, or the baseline's record is damaged.
     """
     before = searched_with(folder.manifest)
-    asked = config.constraints.model_dump()
+    texts = config.constraints.model_dump()
     baseline = folder.baseline()
-    limits = resolve_limits(asked, {**baseline["metrics"], **baseline["objectives"]})
+    limits = resolve_limits(texts, {**baseline["metrics"], **baseline["objectives"]})
     same = {
         quantity: before.limits[quantity]
         for name, quantity in LIMITED.items()
-        if quantity in before.limits and asked[name] == before.texts.get(quantity)
+        if quantity in before.limits and texts[name] == before.texts.get(quantity)
     }
     return folder.with_config(config.model_dump(mode="json"), limits={**limits, **same})
 

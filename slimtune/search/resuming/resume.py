@@ -68,8 +68,8 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
         RunChangedError: something else than `MAY_CHANGE` differs; one line each.
     """
     recorded = run_config(folder).model_dump(mode="json")
-    found = differences(recorded, config.model_dump(mode="json"))
-    changes = [change for change in found if change[0] not in MAY_CHANGE]
+    all_changes = differences(recorded, config.model_dump(mode="json"))
+    changes = [change for change in all_changes if change[0] not in MAY_CHANGE]
     if not changes:  # the same settings: do they still mean the same space?
         space = folder.manifest.get("space", {})
         now = space_words(with_former_defaults(config, folder.manifest).resolved_space())
@@ -91,10 +91,10 @@ def with_former_defaults(config: SearchConfig, manifest: Mapping[str, Any]) -> S
         config: of a search that goes on.
         manifest: run.json of its run.
     """
-    begun, now = manifest.get("space", {}), space_words(config.resolved_space())
+    recorded, now = manifest.get("space", {}), space_words(config.resolved_space())
     former: dict[str, Any] = {}
     for name, value in _FORMER:
-        if name in now and begun.get(name) == str(Choice((value,))) != now[name]:
+        if name in now and recorded.get(name) == str(Choice((value,))) != now[name]:
             *groups, key = name.split(".")
             setting: dict[str, Any] = {key: value}
             for group in reversed(groups):
@@ -132,7 +132,7 @@ def _by_index(value: Any) -> Any:
     return {str(index): each for index, each in enumerate(value)} if listed else value
 
 
-def _words(given: bool, value: Any) -> str:
-    if not given:
+def _words(is_given: bool, value: Any) -> str:
+    if not is_given:
         return "not given"
     return shortened(value, 120) if not isinstance(value, str) else value

@@ -39,11 +39,11 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
     Raises:
         SlimtuneError: Ray cannot be started, or breaks down.
     """
-    asked = spec.conditions
+    conditions = spec.conditions
     executor = RayExecutor(
         concurrency=1,
-        cpus_per_trial=asked.threads,
-        gpus_per_trial=0 if asked.device == "cpu" else 1,
+        cpus_per_trial=conditions.threads,
+        gpus_per_trial=0 if conditions.device == "cpu" else 1,
     )
     driver = SpecList([spec])
     executor.run(work, shared, driver)
@@ -70,25 +70,25 @@ def stored_beginning(
         UserError: the store does not hold it, or the recipe begins in another way.
     """
     store = folder.stages()
-    held = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}
+    snapshots = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}
     done = BEFORE[stage]
-    if done not in held:
-        others = [name for name, needed in BEFORE.items() if needed in held]
-        kept = f"--from-stage {', '.join(others)}" if others else "its whole recipe"
+    if done not in snapshots:
+        others = [name for name, needed in BEFORE.items() if needed in snapshots]
+        alternatives = f"--from-stage {', '.join(others)}" if others else "its whole recipe"
         raise UserError(
             f"trial {record.number} cannot start at {stage}: {folder.path}/stages does not hold "
             f"it after {done} (untrained or long unused stages are not kept); "
-            f"possible is {kept}"
+            f"possible is {alternatives}"
         )
     path = store.path / record.stages[done]
-    _tell_differences(held[done], path, spec.conditions.device, note)
-    return snapshot_from_files(held[done], Recipe.from_dict(spec.recipe), path)
+    _tell_differences(snapshots[done], path, spec.conditions.device, note)
+    return snapshot_from_files(snapshots[done], Recipe.from_dict(spec.recipe), path)
 
 
 def _tell_differences(files: dict[str, bytes], folder: Path, device: str, note: Note) -> None:
-    made = parse_json(files["stage.json"], folder / "stage.json").get("origin", {})
+    origin = parse_json(files["stage.json"], folder / "stage.json").get("origin", {})
     other = [
-        _WORDS[name] for name, value in surroundings(device).items() if made.get(name) != value
+        _WORDS[name] for name, value in surroundings(device).items() if origin.get(name) != value
     ]
     if other:
         note(

@@ -128,10 +128,10 @@ def _start(value: object) -> object:
 
 def _stopping(value: object) -> object:
     """Accept on and off too, which YAML reads as true and false but a shell does not."""
-    known = {"auto": "auto", "true": True, "on": True, "false": False, "off": False}
-    if str(value).lower() not in known:
+    values = {"auto": "auto", "true": True, "on": True, "false": False, "off": False}
+    if str(value).lower() not in values:
         raise ValueError(f"must be auto, true or false, but got {shortened(value)}")
-    return known[str(value).lower()]
+    return values[str(value).lower()]
 
 
 class SearchConfig(_Settings):

@@ -32,14 +32,14 @@ def without_none(
             is for a group whose keys are anything.
     """
     fields = {} if known is None else known.model_fields
-    left: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in settings.items():
         if value is None and (known is None or key in fields):
             continue
         group = fields[key].annotation if key in fields else None
         inner = group if isinstance(group, type) and issubclass(group, BaseModel) else None
-        left[key] = without_none(value, inner) if isinstance(value, Mapping) else value
-    return left
+        result[key] = without_none(value, inner) if isinstance(value, Mapping) else value
+    return result
 
 
 def set_path(settings: dict[str, Any], dotted: str, value: Any) -> None:

@@ -59,8 +59,8 @@ class Lookout:
             return None
         return Watch(foresee=self._foresee, reach=self._reach)
 
-    def _foresee(self, made: Compressed, certain: bool) -> None:
-        self._foreseen = {**self._measure(made), "structure_certain": certain}
+    def _foresee(self, preview: Compressed, certain: bool) -> None:
+        self._foreseen = {**self._measure(preview), "structure_certain": certain}
         self._show(STRUCTURE, {"epochs": 0})
 
     def _reach(self, rung: Rung) -> None:
@@ -74,10 +74,10 @@ class Lookout:
             Ended: it ends the trial.
         """
         values = {**self._foreseen, **progress}
-        shown = (*self._objectives, AT_LEAST)
-        self.rungs[rung] = {name: values[name] for name in shown if name in values}
-        known = {name: values.pop(name) for name in self._objectives if name in values}
-        outcome = self._record(known, values)
+        names = (*self._objectives, AT_LEAST)
+        self.rungs[rung] = {name: values[name] for name in names if name in values}
+        objectives = {name: values.pop(name) for name in self._objectives if name in values}
+        outcome = self._record(objectives, values)
         record = dataclasses.replace(outcome.payload, rungs=dict(self.rungs))
         outcome = dataclasses.replace(outcome, payload=record, rung=rung)
         if reason := self._judge(outcome):

@@ -36,8 +36,8 @@ class PhaseClock:
     def stop(self) -> None:
         """End the current phase."""
         if self._phase:
-            spent = time.monotonic() - self._started
-            self.seconds[self._phase] = round(self.seconds.get(self._phase, 0.0) + spent, 3)
+            seconds = time.monotonic() - self._started
+            self.seconds[self._phase] = round(self.seconds.get(self._phase, 0.0) + seconds, 3)
         self._phase = ""
 
     def so_far(self) -> dict[str, float]:

@@ -44,8 +44,8 @@ class Recorder:
             outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
         outcome = self._checked(outcome)
         # What the trial was given where it ran, which may be another host than was planned for.
-        given = outcome.payload.conditions
-        spec = spec.moved(given.device, given.threads)
+        conditions = outcome.payload.conditions
+        spec = spec.moved(conditions.device, conditions.threads)
         if outcome.status == "stopped":  # why is known to its judge alone
             record = dataclasses.replace(outcome.payload, error=outcome.reason)
             outcome = dataclasses.replace(outcome, payload=record)

@@ -13,7 +13,7 @@ from slimtune.workload.types import Workload
 
 
 def removed_shares(
-    workload: Workload, recipe: Recipe, made: Compressed, cost: Cost
+    workload: Workload, recipe: Recipe, compressed: Compressed, cost: Cost
 ) -> dict[str, float]:
     """Return the shares of MACs and of parameters that went with the channels, in 0..1.
 
@@ -22,7 +22,7 @@ def removed_shares(
     Args:
         workload: holds the baseline.
         recipe: that was carried out.
-        made: what came out.
+        compressed: what came out.
         cost: of that.
 
     Returns:
@@ -33,7 +33,7 @@ def removed_shares(
     if prune is None or prune.method.removes != "channels":
         return {}
     own = recipe.student.model == BASELINE
-    network = workload.baseline if own else build_student(made.architecture, None)
+    network = workload.baseline if own else build_student(compressed.architecture, None)
     whole = copied(network, workload.image_shape)
     before = count_cost(whole, workload.image_shape)
     return {

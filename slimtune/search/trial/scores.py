@@ -35,16 +35,16 @@ def own_metrics(objectives: Sequence[str]) -> dict[str, Metric]:
     Raises:
         ConfigError: one cannot be loaded, is no function, or nobody allowed to run it.
     """
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     for text in objectives:
         name, code = objective(text).name, metric_code(text)
         if code is None and ":" in text:
             raise ConfigError(f"objectives: {text} names no code; write FILE.py:{text}")
         if code is not None:
-            found[name] = load_code(code)
-            if not callable(found[name]):
+            metrics[name] = load_code(code)
+            if not callable(metrics[name]):
                 raise ConfigError(f"objectives: {code} must be a function of (logits, labels)")
-    return found
+    return metrics
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) -> dict[str, float]:
@@ -81,10 +81,10 @@ def check_metrics(objectives: Sequence[str], labels: np.ndarray, classes: int) -
     Raises:
         ConfigError: one cannot be loaded, fails, or gives no finite number.
     """
-    drawn = np.random.default_rng(0).standard_normal((len(labels), classes))
+    logits = np.random.default_rng(0).standard_normal((len(labels), classes))
     for name, metric in own_metrics(objectives).items():
         try:
-            _value(metric, name, drawn.astype(np.float32), labels)
+            _value(metric, name, logits.astype(np.float32), labels)
         except NonFiniteError as error:
             raise ConfigError(f"objectives: {error}") from None
 
@@ -104,7 +104,7 @@ def _value(metric: Metric, name: str, logits: np.ndarray, labels: np.ndarray) ->
     return float(value)
 
 
-def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
+def accuracy_on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
     facts = facts_on_test(workload, file)
     return {name: facts[name] for name in ("test_accuracy", "test_standard_error")}

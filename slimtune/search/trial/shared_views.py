@@ -44,10 +44,10 @@ class SharedViews:
         if self._origin is None:
             return ask()
         key = view_key(self._origin, self._spec, view)
-        found = self._read(key)
-        if found is not None:
+        stored = self._read(key)
+        if stored is not None:
             self._entries[key] = {}
-            return found
+            return stored
         answers = ask()
         text = io.BytesIO()
         np.save(text, answers.numpy(), allow_pickle=False)

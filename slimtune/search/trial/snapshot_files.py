@@ -100,18 +100,18 @@ def snapshot_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path
         RunError: stage.json is damaged.
     """
     file = folder / "stage.json"
-    saved = parse_json(files.get("stage.json", b""), file)
+    description = parse_json(files.get("stage.json", b""), file)
     try:
-        done, architecture = saved["done"], Architecture(**saved["architecture"])
-        history = [Epoch(**epoch) for epoch in saved["history"]]
-        kept, known = saved["kept_channels"], saved["recipe"]
+        done, architecture = description["done"], Architecture(**description["architecture"])
+        history = [Epoch(**epoch) for epoch in description["history"]]
+        kept, saved_recipe = description["kept_channels"], description["recipe"]
         if done not in ("prune", "train"):
             raise KeyError(done)
     except (KeyError, TypeError):
         raise ModelError(f"{file}: describes no stage; save it again with compress") from None
     if recipe.order != "ppq":
         raise ConfigError("order: spq has no stages to continue from; use order ppq")
-    _check_same(carried_out(recipe.effective(), done), known, file)
+    _check_same(carried_out(recipe.effective(), done), saved_recipe, file)
     weights = parse_weights(files.get("model.safetensors", b""), folder / "model.safetensors")
     model = resize_to(fold_computed_weights(build(architecture)), weights).eval()
     return Progress(done, model, architecture, kept, history)
@@ -158,10 +158,10 @@ def carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
     return {part: whole[part] for part in parts}
 
 
-def _check_same(wanted: dict[str, Any], saved: dict[str, Any], file: Path, path: str = "") -> None:
-    for key in [*wanted, *(saved.keys() - wanted.keys())]:
+def _check_same(here: dict[str, Any], saved: dict[str, Any], file: Path, path: str = "") -> None:
+    for key in [*here, *(saved.keys() - here.keys())]:
         dotted = f"{path}.{key}".lstrip(".")
-        ours, theirs = wanted.get(key), saved.get(key)
+        ours, theirs = here.get(key), saved.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
             _check_same(ours, theirs, file, dotted)
         elif ours != theirs:

@@ -48,8 +48,8 @@ class TrialSpec:
             own = {name: values.pop(name) for name in ("number", "recipe")}
             return cls(**own, conditions=Conditions(**values))
         except (TypeError, ValueError, KeyError):
-            known = [each.name for each in dataclasses.fields(Conditions)]
-            names = ", ".join(["number", "recipe", *known])
+            fields = [each.name for each in dataclasses.fields(Conditions)]
+            names = ", ".join(["number", "recipe", *fields])
             got = shortened(mapping)
             raise RunError(f"a trial spec has the fields {names}, but this one is {got}") from None
 

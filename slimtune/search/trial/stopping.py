@@ -116,7 +116,7 @@ class StoppingRule:
     def _hopeless(self, measured: Mapping[str, Any]) -> str:
         """Return which complete trial it cannot get past."""
         best = self._at_best({**measured, "accuracy": self._ceiling})
-        names = [known.name for known in self._objectives if known.name in best]
+        names = [each.name for each in self._objectives if each.name in best]
         if len(names) < len(self._objectives):
             return ""
         for number, objectives in self._complete.items():
@@ -127,7 +127,7 @@ class StoppingRule:
     def _behind(self, number: int, peers: Mapping[int, Mapping[str, float]]) -> str:
         """Return how far it is behind its peers, if it is in their worse half."""
         own = peers[number]
-        names = [known.name for known in self._objectives if known.name in own]
+        names = [each.name for each in self._objectives if each.name in own]
         others = [
             values for peer, values in peers.items() if peer != number and {*names} <= {*values}
         ]
@@ -167,13 +167,13 @@ class StoppingRule:
         names: Sequence[str],
         at_worst: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
-        directions = [known.direction for known in self._objectives if known.name in names]
+        directions = [each.direction for each in self._objectives if each.name in names]
         table, worst = (
             np.array([[row[name] for name in names] for row in rows], dtype=float)
             for rows in (values, at_worst or values)
         )
-        found: list[int] = dominators(table, directions, worst).tolist()
-        return found
+        counts: list[int] = dominators(table, directions, worst).tolist()
+        return counts
 
 
 def open_rule(folder: RunFolder) -> StoppingRule:

@@ -123,18 +123,18 @@ class _Trial:
         lookout = Lookout(
             self.aids.judge,
             partial(measure, self.workload, recipe, aids=self.aids, brief=True),
-            partial(_stopped_here, self.spec, self.clock),
+            partial(_stopped_outcome, self.spec, self.clock),
             names_of(self.objectives),
         )
         start = start or self.beginning.find(recipe)
         if start is not None:
             self.clock.report(f"{start.done} (from the store)", {})
 
-        def kept(progress: Progress) -> None:
+        def keep_both(progress: Progress) -> None:
             keep(progress)
             self.beginning.keep(progress)
 
-        made = compress(
+        compressed = compress(
             self.workload,
             recipe,
             self.spec.conditions,
@@ -142,19 +142,19 @@ class _Trial:
             build=student_builder(self.workload),
             report=self.clock.report,
             start=start,
-            keep=kept,
+            keep=keep_both,
             watch=lookout.watch(),
             recall=self.views.recall,
         )
 
         self.clock.report("parity", {})
-        check_file(self.workload, recipe, made)
+        check_file(self.workload, recipe, compressed)
 
         self.clock.report("measure", {})
         measured = measure(
             self.workload,
             recipe,
-            made,
+            compressed,
             self.aids,
             objectives=self.objectives,
             report=self.clock.report,
@@ -162,12 +162,12 @@ class _Trial:
         self.clock.stop()
         objectives = names_of(self.objectives)
 
-        files = model_files(self.workload, recipe, made)
+        files = model_files(self.workload, recipe, compressed)
         record = _record(
             self.spec,
             self.clock,
             status="complete",
-            pipeline=made.left_out.described(pipeline_words(recipe, measured)),
+            pipeline=compressed.left_out.described(pipeline_words(recipe, measured)),
             objectives={name: measured[name] for name in objectives},
             metrics={name: value for name, value in measured.items() if name not in objectives},
             artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -180,13 +180,13 @@ class _Trial:
         )
 
 
-def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
+def check_file(workload: Workload, recipe: Recipe, compressed: Compressed) -> None:
     """Check that the file computes what the network does, and of each image alone.
 
     Args:
         workload: up to 256 of its validation images are looked at.
         recipe: that was carried out.
-        made: what came out.
+        compressed: what came out.
 
     Raises:
         ExportMismatchError: it does not.
@@ -194,17 +194,17 @@ def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
     images = workload.validation.images[:PARITY_IMAGES]
     quantized = recipe.quantize.activations != "float"
     check_parity(
-        network_logits(made.computed, images, workload).numpy(),
-        predict(made.onnx, images, mean=workload.mean, std=workload.std),
+        network_logits(compressed.computed, images, workload).numpy(),
+        predict(compressed.onnx, images, mean=workload.mean, std=workload.std),
         quantized=quantized,
     )
-    check_alone(made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
+    check_alone(compressed.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized)
 
 
 def measure(
     workload: Workload,
     recipe: Recipe,
-    made: Compressed,
+    compressed: Compressed,
     aids: Aids,
     *,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
@@ -216,7 +216,7 @@ def measure(
     Args:
         workload: its validation split and image size count.
         recipe: that was carried out.
-        made: what came out.
+        compressed: what came out.
         aids: measure the latency.
         objectives: of the search; those of the user's own are functions to call.
         brief: take less time for the latency, at the cost of noise.
@@ -226,20 +226,22 @@ def measure(
     if brief:
         spread = {"rounds": PREVIEW_ROUNDS, "seconds": PREVIEW_SECONDS, "enough": PREVIEW_ENOUGH}
     validation = workload.validation
-    logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
+    logits = predict(compressed.onnx, validation.images, mean=workload.mean, std=workload.std)
     report("latency", {})
-    latency = aids.measure_latency([made.onnx], image_shape=workload.image_shape, **spread)[0]
+    latency = aids.measure_latency([compressed.onnx], image_shape=workload.image_shape, **spread)[
+        0
+    ]
     report("measure", {})
     cost = count_cost(
-        made.model,
+        compressed.model,
         workload.image_shape,
         weight_bits=16 if recipe.quantize.bits == 16 else 32,  # of those not in bits_of
         activation_bits=32 if recipe.quantize.activations == "float" else 8,
-        bits_of=made.weight_bits,
+        bits_of=compressed.weight_bits,
     )
     return {
         **scores(logits, validation.labels, objectives),
-        "size_bytes": len(made.onnx),
+        "size_bytes": len(compressed.onnx),
         "latency_ms": latency.ms,
         "params": cost.params,
         "nonzero": cost.nonzero,
@@ -255,38 +257,38 @@ def measure(
         "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
         "activation_ranges": ranges_from(recipe.quantize),
-        "weights_float32": made.left_out.share,
-        "layers_float32": made.left_out.names,
-        "oldest_onnxruntime": made.runtime,
-        **removed_shares(workload, recipe, made, cost),
+        "weights_float32": compressed.left_out.share,
+        "layers_float32": compressed.left_out.names,
+        "oldest_onnxruntime": compressed.runtime,
+        **removed_shares(workload, recipe, compressed, cost),
     }
 
 
-def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, bytes]:
+def model_files(workload: Workload, recipe: Recipe, compressed: Compressed) -> dict[str, bytes]:
     """Return what a trial folder holds of the model, by file name."""
     description = {
         "schema": 1,
-        "architecture": asdict(made.architecture),
+        "architecture": asdict(compressed.architecture),
         "input": {"shape": list(workload.image_shape), "dtype": "uint8", "layout": "NCHW"},
         "mean": list(workload.mean),
         "std": list(workload.std),
         "classes": list(workload.classes),
         "recipe": recipe.to_dict(),
-        "kept_channels": made.kept,
+        "kept_channels": compressed.kept,
     }
-    if ranges := input_ranges(made.computed):  # what weights do not tell and a network needs
+    if ranges := input_ranges(compressed.computed):  # what weights do not tell and a network needs
         description["input_ranges"] = ranges
-    if held := held_weights(made.model):  # layers that would compute another weight from it
-        description["held_weights"] = held
+    if names := held_weights(compressed.model):  # layers that would compute another weight from it
+        description["held_weights"] = names
     return {
-        "model.onnx": made.onnx,
-        "model.safetensors": weights_bytes(made.model),
+        "model.onnx": compressed.onnx,
+        "model.safetensors": weights_bytes(compressed.model),
         "model.json": (json.dumps(description, indent=1) + "\n").encode(),
-        "history.csv": history_csv(made.history).encode(),
+        "history.csv": history_csv(compressed.history).encode(),
     }
 
 
-def _stopped_here(
+def _stopped_outcome(
     spec: TrialSpec,
     clock: PhaseClock,
     objectives: Mapping[str, float],
@@ -346,14 +348,14 @@ def failed_outcome(
 
 def _record(spec: TrialSpec, clock: PhaseClock, **rest: Any) -> TrialRecord:
     """Return a record with what is known of every trial, finished or failed."""
-    known = {"error": None, "traceback": None, **rest}
+    fields = {"error": None, "traceback": None, **rest}
     return TrialRecord(
         number=spec.number,
         recipe=spec.recipe,
         conditions=spec.conditions,
         seconds=clock.so_far(),
         host=describe_host(),
-        **known,
+        **fields,
     )
 
 

@@ -11,7 +11,7 @@ from slimtune.errors import ModelError
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids
-from slimtune.search.trial.scores import on_test
+from slimtune.search.trial.scores import accuracy_on_test
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
 from slimtune.workload.splits import noise_warning
@@ -66,7 +66,7 @@ def measure_network(workload: Workload, config: SearchConfig, name: str | None) 
     )
     if outcome.status == "failed":
         raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
-    return MeasuredNetwork(outcome, on_test(workload, outcome.files["model.onnx"]))
+    return MeasuredNetwork(outcome, accuracy_on_test(workload, outcome.files["model.onnx"]))
 
 
 def untouched_spec(config: SearchConfig) -> TrialSpec:

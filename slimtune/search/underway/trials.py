@@ -51,7 +51,7 @@ class _TrialsDriver(Driver):
         config, folder = search.config, search.folder
         self._listener = search.listener
         self._folder = folder
-        self.proposer = _opened_proposer(search)
+        self.proposer = _open_proposer(search)
         self.store = RunStore(folder, config.stage_store, search.workload, search.warn)
         self._recorder = Recorder(folder)
         self._limits = folder.manifest.get("limits", {})
@@ -88,7 +88,7 @@ class _TrialsDriver(Driver):
             self._listener(TrialFinished(self._folder.record(what.number)))
 
 
-def _opened_proposer(search: OpenSearch) -> Proposer:
+def _open_proposer(search: OpenSearch) -> Proposer:
     """Open the study, put it in order with the folder, and return its proposer."""
     config, folder, workload = search.config, search.folder, search.workload
     objectives = parse_objectives(config.objectives)
@@ -108,8 +108,8 @@ def _opened_proposer(search: OpenSearch) -> Proposer:
             key=Twins(workload).key,
         )
 
-    (study, proposer), again = open_proposer(folder, opened, search.warn)
+    (study, proposer), reruns = open_proposer(folder, opened, search.warn)
     proposer.use_violations(breaches(folder))
     if study.get_trials(deepcopy=False):
-        search.listener(Resumed(tuple(folder.records()), again, total))
+        search.listener(Resumed(tuple(folder.records()), reruns, total))
     return proposer

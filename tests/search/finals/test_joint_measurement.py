@@ -12,8 +12,8 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.search.finals import joint_measurement
 from slimtune.search.finals.joint_measurement import (
     measure_front,
+    median_final,
     members_by_joint_latency,
-    shipped,
 )
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.setup import reopen_workload
@@ -46,7 +46,7 @@ def finals_of(*scores: float) -> dict[FinalKey, TrialRecord]:
 )
 def test_the_median_by_validation_accuracy_ships(scores: list[float], repeat: int) -> None:
     finals = finals_of(*scores)
-    assert shipped(list(finals), finals).repeat == repeat
+    assert median_final(list(finals), finals).repeat == repeat
 
 
 def test_a_trial_whose_file_was_deleted_keeps_its_numbers_and_costs_nobody_theirs(

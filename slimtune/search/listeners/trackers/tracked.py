@@ -116,14 +116,14 @@ def trial_log(record: TrialRecord, folder: Path) -> TrialLog:
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return ``{"a.b": value}`` of nested mappings; what is neither number nor word, as words."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in nested.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            found |= flat(value, f"{name}.")
+            result |= flat(value, f"{name}.")
         else:
-            found[name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return found
+            result[name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return result
 
 
 def _epochs(file: Path) -> tuple[Mapping[str, float], ...]:

@@ -63,7 +63,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
     began = time.monotonic()
     handler = signal.signal(signal.SIGALRM, ring)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
+    outer_seconds, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         try:
             yield
@@ -72,9 +72,9 @@ def alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        if left:
+        if outer_seconds:
             signal.setitimer(
-                signal.ITIMER_REAL, max(1e-3, left - (time.monotonic() - began)), interval
+                signal.ITIMER_REAL, max(1e-3, outer_seconds - (time.monotonic() - began)), interval
             )
 
 
