@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(
 ) -> None:
     (tmp_path / "file").touch()
     events: list[str] = []
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be created"):
         run_search(digits_config, tmp_path / "file" / "run", lambda e: events.append(e.kind))
     assert events == []
 

@@ -1,4 +1,4 @@
-"""What can be known to fail is refused before the baseline is trained, not in every trial."""
+"""Refuses, before the baseline is trained, what would fail in every trial."""
 
 import contextlib
 import copy
@@ -39,7 +39,7 @@ from slimtune.workload.types import Workload
 def check_space(config: SearchConfig, workload: Workload) -> None:
     """Check that every part of the space can be carried out on this workload.
 
-    The workload remembers which channels of each student can be removed, see `learn_groups`.
+    The workload then knows which channels of each student can be removed; see `learn_groups`.
 
     Raises:
         ConfigError: the space holds recipes that contradict themselves.
@@ -74,20 +74,20 @@ def learn_groups(config: SearchConfig, workload: Workload) -> None:
     """Find out once, for all trials, which channels of each student can be removed.
 
     Args:
-        config: of a run that goes on, whose space has been checked before.
-        workload: remembers what was found.
+        config: of a resumed run, whose space was checked when it began.
+        workload: stores the result.
     """
     space = config.resolved_space()
     if any(isinstance(method, ChannelPruning) for method in _pruning_methods(space)):
         for student in _students(space):
-            with contextlib.suppress(UserError, PruningError):  # the trials will say why
+            with contextlib.suppress(UserError, PruningError):  # the trials will report why
                 network = _build(student, workload, "space.student.model")
                 find_groups(network, _noise(workload))
                 _remember(student, network, workload)
 
 
 def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
-    """Let all trials know what cutting copies of a network has shown."""
+    """Store in the workload which groups must stay whole, which cutting copies has shown."""
     reasons = whole_groups(network)
     if student.model == BASELINE:
         remember_groups(workload.baseline, reasons)
@@ -96,14 +96,14 @@ def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
 
 
 def _students(space: Space) -> list[Student]:
-    """Return every student that recipes of the space begin with."""
+    """Return every student of the space."""
     domains = space.stages["student"]
     pairs = product(domains["model"].ends(), domains["weights"].ends())
     return [Student(model=str(m), weights=None if w is None else str(w)) for m, w in pairs]
 
 
 def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
-    """Return every pruning method of the space, with each end of each of its own dimensions."""
+    """Return every pruning method of the space, at both ends of each of its own dimensions."""
     methods: list[ChannelPruning | WeightPruning] = []
     for name, row in space.methods["prune"].items():
         if name != "none":
@@ -113,7 +113,7 @@ def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
 
 
 def _quantizers(space: Space) -> list[Quantizer]:
-    """Return each quantizer of the space, with the first value of each dimension."""
+    """Return every quantizer of the space, with the first value of each dimension."""
     return [
         QUANTIZATION[name](**{key: domain.ends()[0] for key, domain in row.items()})
         for name, row in space.methods["quantize"].items()
@@ -122,7 +122,7 @@ def _quantizers(space: Space) -> list[Quantizer]:
 
 
 def _network(student: Student, workload: Workload, where: str) -> nn.Module:
-    """Return the checked network that recipes start from, as pruning sees it."""
+    """Return the student as a network, checked, in the form that pruning needs."""
     name = student.model
     network = _build(student, workload, where)
     if name == BASELINE:
@@ -131,7 +131,10 @@ def _network(student: Student, workload: Workload, where: str) -> nn.Module:
     try:
         with torch.no_grad():
             network(_noise(workload))
-    except (Exception, SystemExit) as error:  # whatever torch raises for sizes that do not fit
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # torch raises various types for sizes that do not fit
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{where}: {name} cannot run on {workload.image_shape} images: {reason}"
@@ -141,7 +144,7 @@ def _network(student: Student, workload: Workload, where: str) -> nn.Module:
 
 
 def _build(student: Student, workload: Workload, where: str) -> nn.Module:
-    """Return the network that recipes start from, in eval mode."""
+    """Return the student as a network in eval mode."""
     if student.model == BASELINE:
         return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
     architecture = dataclasses.replace(workload.architecture, name=student.model)
@@ -166,7 +169,7 @@ def _check_prunable(
     network: nn.Module,
     workload: Workload,
 ) -> None:
-    """Check the surgery once, and that each method finds something to look at."""
+    """Check the surgery once, and that each method can score this network."""
     noise = _noise(workload)
     cuts = any(isinstance(method, ChannelPruning) for method in methods)
     try:

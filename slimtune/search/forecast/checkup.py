@@ -1,4 +1,4 @@
-"""The whole of ``slimtune doctor``: findings, costs, this host, and what to type next."""
+"""The checkup of ``slimtune doctor``: findings, costs, this host, and the next command."""
 
 import dataclasses
 import html
@@ -37,12 +37,12 @@ from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload
 
 _TIMED_SECONDS = 2.0
-"""About how long training steps are timed."""
+"""Seconds for which training steps are timed, about."""
 
 
 @dataclass(frozen=True, repr=False)
 class Checkup:
-    """What was found.
+    """The result of a checkup.
 
     Attributes:
         model: as it was asked for.
@@ -51,16 +51,16 @@ class Checkup:
         classes: how many.
         images: of the splits ``train``, ``validation`` and ``test``.
         mirrored: whether training mirrors images.
-        notes: of the data: what was left out, or taken for something else.
+        notes: of the data: what was left out, or interpreted.
         baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
         findings: technique by technique.
-        trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
+        trial: ``seconds`` of a usual trial, its parts, and ``how`` they were computed.
         host: machine, memory, GPUs, versions, and how steady its latencies are, see `Steadiness`.
         command: a search that avoids what does not work.
-        doubts: what of the space's training cannot suit the data, a line each.
-        normalisation: how pixels become the network's input, and who says so.
-        weights: what given weights do on some images, normalised in the usual ways.
-        warnings: what was left of weights files that hold more than the weights.
+        doubts: settings of training that do not suit the data, a line each.
+        normalisation: how pixels become the network's input, and where that comes from.
+        weights: accuracy of given weights on some images, with each usual normalisation.
+        warnings: notes on weights files that hold more than the weights.
     """
 
     model: str
@@ -113,13 +113,13 @@ def check_up(
     preset: str | None = None,
     assignments: Sequence[str] = (),
 ) -> Checkup:
-    """Find out what a search with this config can do, and what it will cost.
+    """Find out what a search with this config can use, and what it will cost.
 
     Args:
         config: model, weights and data; the rest of it as a search would take it.
-        tell: told in a few words what is being tried.
-        preset: that ``config`` was made from, for the command.
-        assignments: ``a.b=value``, each, that it was made from; likewise.
+        tell: called with a few words on each step.
+        preset: from which ``config`` was made, for the command.
+        assignments: ``a.b=value`` each, from which ``config`` was made, for the command.
 
     Raises:
         UserError: the model or the data cannot be used at all, or do not fit each other.
@@ -174,9 +174,10 @@ def _retry_settled(
     findings: list[Finding],
     tell: Callable[[str], None],
 ) -> list[Finding]:
-    """Try what does not work untrained a second time, with norms that have seen images.
+    """Try techniques that failed a second time, with batch statistics of some images.
 
-    Only a network that a search trains first: what works with either will work with trained ones.
+    Only for a network that the search will train: a technique that works with either statistics
+    will work on the trained network.
     """
     untrained = config.weights is None and config.baseline.epochs > 0
     if all(finding.works for finding in findings) or not untrained:
@@ -220,10 +221,10 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
 
 
 def _time_steps(workload: Workload, batch: int) -> tuple[int, float]:
-    """Return how many images were trained on, and the seconds of one.
+    """Return the number of training images, and the seconds for one of them.
 
-    More and more of them until it takes long enough to tell; the time of all that is done
-    without training is taken off.
+    The number grows until the steps take long enough to time. The time of the same trial without
+    training is subtracted.
     """
     count, most = min(8, len(workload.train)), min(len(workload.train), 16 * batch)
     while True:
@@ -261,11 +262,13 @@ def _version(package: str) -> str | None:
 def _command(
     config: SearchConfig, findings: list[Finding], preset: str | None, assignments: Sequence[str]
 ) -> str:
-    """Return the search that was asked for, with what works of its methods."""
+    """Return the command of the search, with only those methods that work."""
     space = _working_methods(config, findings)
     if any(object_key(split_options(text)[0]) for text in (config.model, config.data)):
         arguments = [f'preset="{preset}"'] if preset is not None else []
-        arguments += [f"{name}=..." for name in ("model", "data")]  # as they were handed in
+        arguments += [
+            f"{name}=..." for name in ("model", "data")
+        ]  # the objects that the caller has
         arguments += [f"space={ {s: {'method': m} for s, m in space.items()} }"] if space else []
         return f"slimtune.search({', '.join(arguments)}, out=...)"
     words = ["slimtune", "search"]
@@ -282,7 +285,7 @@ def _command(
 
 
 def _working_methods(config: SearchConfig, findings: list[Finding]) -> dict[str, list[str]]:
-    """Return the methods that work of each stage where some do not."""
+    """Return, for each stage with methods that do not work, those that do."""
     result = {}
     for stage, methods in config.resolved_space().methods.items():
         good = {m for f in findings if f.stage == stage and f.works for m in f.methods}

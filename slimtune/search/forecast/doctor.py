@@ -1,7 +1,7 @@
-"""What a search can do with a network and data, tried on a copy before a search is begun.
+"""Tries every technique on a copy of the network, before a search starts.
 
-Every answer is the outcome of a small trial: the pipeline's own text on a few images, its file
-run by ONNX Runtime and compared with the network. Nothing is trained for its accuracy.
+Every finding comes from a small trial: the real pipeline on a few images, whose file ONNX Runtime
+runs and whose results are compared with the network's. Nothing is trained for accuracy.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -27,11 +27,11 @@ from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Workload
 
 AMOUNT = 0.3
-"""Of channels or weights that are removed."""
+"""Fraction of channels or weights that is removed."""
 WORTH = 0.9
-"""A quantizer is of use if its file takes at most this part of the float file."""
+"""A quantizer is useful if its file takes at most this share of the float file."""
 LITTLE = 0.5
-"""Above this part, most weights are not stored as integers: in 8 bits they take a quarter."""
+"""Above this share of the float file, most weights are not integers: 8 bits take a quarter."""
 _STAY_FLOAT = "stay float, such as the projections inside nn.MultiheadAttention"
 
 _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -44,7 +44,7 @@ _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "half precision": ({"method": "float16"}, ("float16",)),
 }
-"""Kind -> (the one that is tried, the methods that work alike)."""
+"""Kind of quantizer -> (settings of the one that is tried first, all methods of that kind)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Finding:
         works: whether a search can use it.
         detail: what came out, or why it does not work.
         methods: the methods of this kind that a search may use.
-        unfit: methods of this kind that do not fit the network -> why.
+        unfit: method of this kind that does not fit the network -> why.
     """
 
     stage: str
@@ -69,12 +69,12 @@ class Finding:
 
 
 def examine(workload: Workload, among: Container[str] | None = None) -> Iterator[Finding]:
-    """Try every technique once and yield what came out, one after another.
+    """Try every technique once, and yield a finding for each.
 
     Args:
         workload: data and network, trained or not; not modified.
-        among: the techniques to try, in the words of `Finding.what`, and the export, without
-            which there is nothing to try; None: all.
+        among: the techniques to try, by their `Finding.what`; None: all. The export is always
+            tried, because every technique needs it.
     """
     small = few_images(workload)
     exported = _try_technique("export", "ONNX file", partial(_export, small))
@@ -88,13 +88,13 @@ def examine(workload: Workload, among: Container[str] | None = None) -> Iterator
 
 
 _Methods = tuple[tuple[str, ...], dict[str, str]]
-"""Names of methods that fit a network, and of others why they do not."""
+"""Methods that fit a network, and those that do not with the reason."""
 
 
 def _techniques(
     small: Workload, size: float
 ) -> Iterator[tuple[str, str, Callable[[], str], Callable[[], _Methods]]]:
-    """Yield of each technique its stage, its name, what to try, and its methods."""
+    """Yield for each technique its stage, its name, its small trial, and its methods."""
     yield "prune", "channels", partial(_prune_channels, small), partial(_channel_methods, small)
     names = tuple(n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "weights")
     yield "prune", "single weights", partial(_prune_weights, small, size), partial(_all_fit, names)
@@ -109,7 +109,7 @@ def _techniques(
 def _quantizers(
     small: Workload, settings: dict[str, Any], names: tuple[str, ...], size: float
 ) -> _Methods:
-    """Try the quantizers that work alike, but for the first, which stands for its kind."""
+    """Try all quantizers of a kind except for the first, which has been tried."""
     findings = {
         name: _try_technique(
             "quantize", name, partial(_quantize, small, {**settings, "method": name}, size)
@@ -136,7 +136,7 @@ def _try_technique(
         return Finding(stage, what, True, trial(), fit, unfit)
     except SlimtuneError as error:
         reason = str(error)
-    except (Exception, SystemExit) as error:  # what torch or ONNX Runtime make of the network
+    except (Exception, SystemExit) as error:  # torch and ONNX Runtime raise various types
         reason = in_one_line(error)
     return Finding(stage, what, False, reason, (), unfit)
 
@@ -166,7 +166,7 @@ def _prune_channels(workload: Workload) -> str:
 
 
 def _whole_words(whole: Mapping[str, str]) -> str:
-    """Return which layers keep all their channels and why, those of one reason together."""
+    """Return the layers that keep all their channels, grouped by the reason."""
     reasons: dict[str, list[str]] = {}
     for name, why in whole.items():
         reasons.setdefault(why, []).append(name)

@@ -1,4 +1,4 @@
-"""A search looked at before it is run: its size, first recipes and cost; nothing is written."""
+"""The dry run of a search: its size, first recipes and cost; nothing is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from slimtune.workload.types import Workload
 
 FIRST = 5
 MOST_DRAWN = 48
-"""Recipes that are drawn to count epochs; each later draw takes longer, as the study grows."""
+"""Most recipes that are drawn to count epochs; each draw takes longer than the one before."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What can be told of a search that has not begun.
+    """The forecast of a search that has not begun.
 
     Attributes:
         workload: its data and networks.
         size: of its space.
         first: the first recipes, as the search would propose them.
         estimate: of time and disk.
-        warnings: what the search would warn of before it trains.
+        warnings: that the search would give before it trains.
     """
 
     workload: Workload
@@ -46,7 +46,7 @@ class DryRun:
 def dry_run(
     config: SearchConfig, on_sample: Callable[[Sample], None] = lambda sample: None
 ) -> DryRun:
-    """Check a search as `run_search` would, and say what it will do and cost.
+    """Check a search as `run_search` does, and forecast what it will do and cost.
 
     Args:
         config: of the search.
@@ -79,6 +79,6 @@ def _forecast(config: SearchConfig, on_sample: Callable[[Sample], None]) -> DryR
 
 
 def _spread(recipes: list[dict[str, Any]], every: int = 8) -> list[dict[str, Any]]:
-    """Return a grid's recipes in an order whose beginning stands for all: the last vary first."""
+    """Return a grid's recipes in an order whose first ones are spread over the whole grid."""
     step = max(1, len(recipes) // every)
     return [recipes[i] for start in range(step) for i in range(start, len(recipes), step)]

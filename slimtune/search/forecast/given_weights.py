@@ -1,8 +1,8 @@
-"""Do weights from elsewhere do on this data what they were trained for, normalised as it is?
+"""Checks given weights on the data: do they classify the images, as they are normalised?
 
-Before anything is trained, a few hundred images go through the network, normalised as they will
-be and in the other usual ways. A way that is surely better is named with what to type
-for it; a baseline that may as well be guessing ends the search.
+Before anything is trained, a few hundred images go through the network, with the normalisation in
+use and with other usual ones. If one of these is surely better, a warning says what to type for
+it. A baseline that is no better than guessing ends the search.
 """
 
 import dataclasses
@@ -37,27 +37,27 @@ from slimtune.workload.sources.fit import split_options, with_options
 from slimtune.workload.types import Split, Workload
 
 IMAGES = 300
-"""Images of validation, and of train, that are looked at; about as many of each class."""
+"""Images of validation, and of train, that are used; about as many of each class."""
 _FEWER_IMAGES = {1e10: 60, 1e9: 120}
-"""Of a network with more MACs than that."""
+"""The same for networks with more MACs than this."""
 _FOR_STATISTICS = 2000
 _STUDENT = "student"
 GUESSING = 0.001
 """A baseline is near chance if guessing is right as often with at least this probability."""
 BETTER = 0.001
 """Another normalisation is named if chance explains its lead with less than this probability,
-shared among all that are tried."""
+divided by the number of those that are tried."""
 
 _Numbers = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class NormalisationScore:
-    """One normalisation on the images.
+    """The result with one normalisation.
 
     Attributes:
-        option: what to type for it, such as ``"mean=half,std=half"``.
-        right: images whose class the network names.
+        option: what to type for the normalisation, such as ``"mean=half,std=half"``.
+        right: number of correctly classified images.
     """
 
     option: str
@@ -66,17 +66,17 @@ class NormalisationScore:
 
 @dataclass(frozen=True)
 class WeightsCheck:
-    """What came out.
+    """The result of checking one network.
 
     Attributes:
         what: ``"baseline"``, ``"teacher"`` or ``"student FILE"``.
-        images: of validation and of train that were looked at.
-        chance: share of them that is right if the commonest class is always named, or if each of
-            the classes is named by chance, whichever is more; 0..1.
-        as_it_is: under the normalisation in use.
+        images: number of images, of validation and of train.
+        chance: accuracy of always naming the commonest class, or of naming a random class,
+            whichever is more; 0..1.
+        as_it_is: with the normalisation in use.
         words: that normalisation in words.
-        others: the other ways, the best first.
-        better: the best of them, if it is surely better.
+        others: with the other normalisations, the best first.
+        better: the best of these, if it is surely better.
         data: reference of the data with the option for the better one.
     """
 
@@ -91,20 +91,20 @@ class WeightsCheck:
 
     @property
     def is_near_chance(self) -> bool:
-        """Whether the network may as well be guessing: an exact binomial test against chance.
+        """Whether the network is no better than guessing, by an exact binomial test.
 
-        So few images that not even all of them right would tell are no reason to say so.
+        False if there are too few images for the test to tell.
         """
         could_tell = self.chance**self.images <= GUESSING
         return could_tell and self.p_value > GUESSING
 
     @property
     def p_value(self) -> float:
-        """How likely guessing has as many images right, or more."""
+        """Probability that guessing classifies as many images correctly, or more."""
         return at_least(self.as_it_is.right, self.images, self.chance)
 
     def share_of(self, score: NormalisationScore) -> str:
-        """Return the share of the images that is right under a normalisation, in percent."""
+        """Return the share of images that are right with a normalisation, in percent."""
         return percent(score.right / self.images)
 
     def advice(self) -> str:
@@ -143,19 +143,19 @@ class WeightsCheck:
 def check_given_weights(
     config: SearchConfig, workload: Workload, warn: Callable[[str], None]
 ) -> None:
-    """Look at the networks that come trained; name a better normalisation, stop at guessing.
+    """Check all networks that are given trained: warn of them, or refuse them.
 
-    A network that comes trained without a weights file, and students that have weights of their
-    own, are only warned of.
+    A network that is trained without a weights file, and a student with weights of its own, give
+    only a warning.
 
     Args:
         config: of the search.
         workload: before anything is trained.
-        warn: told of what is wrong with the weights.
+        warn: called with what is wrong with the weights.
 
     Raises:
-        ModelError: weights were given of a baseline or a teacher that is near chance, and the
-            config does not allow it.
+        ModelError: a baseline or teacher with given weights is near chance, and the config
+            does not allow that.
     """
     weights = {"baseline": config.weights, "teacher": config.teacher_weights}
     for check in (*check_weights(config, workload), *_students(config, workload)):
@@ -170,14 +170,14 @@ def check_given_weights(
 
 
 def _untrained_words(weights: str | None) -> str:
-    """Return the way out for a module that was handed in without having been trained."""
+    """Return the way out for an untrained module that was given as an object."""
     if weights is None or object_key(weights) != "model":
         return ""
     return "; a module is taken as trained: give what makes it to have it trained here"
 
 
 def check_weights(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:
-    """Return what the given weights of baseline and teacher do on some images."""
+    """Return the results of baseline and teacher, if they are given trained."""
     checks = []
     if config.weights is not None or config.baseline.epochs == 0:
         checks.append(_check_network(workload, workload.baseline, "baseline"))
@@ -239,7 +239,7 @@ def _check_network(workload: Workload, network: nn.Module, what: str) -> Weights
 
 
 def some_images(split: Split, most: int) -> Split:
-    """Return about ``most`` images, as many of each class as there are, spread over the split."""
+    """Return about ``most`` images, spread over the split, about equally many of each class."""
     classes = np.unique(split.labels)
     each = max(1, most // len(classes))
     chosen = np.sort(np.concatenate([_spread(split.labels == c, each) for c in classes]))
@@ -254,7 +254,7 @@ def _spread(where: np.ndarray, most: int) -> np.ndarray:
 
 
 def usual_normalisations(workload: Workload) -> list[_Numbers]:
-    """Return the normalisations that networks are usually trained with, but for the one in use."""
+    """Return the usual normalisations of trained networks, except for the one in use."""
     channels = workload.image_shape[0]
     few = workload.train.images[_spread(np.ones(len(workload.train), bool), _FOR_STATISTICS)]
     own = tuple(tuple(round(number, 4) for number in part) for part in channel_statistics(few))

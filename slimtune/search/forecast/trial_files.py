@@ -1,4 +1,4 @@
-"""Files made of a network before it is trained: what a search could not export ends it here."""
+"""Exports a network before it is trained, so that a search that cannot export ends at once."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -26,9 +26,9 @@ def check_files(
 ) -> None:
     """Check, with numbers, that files of a network compute what it computes.
 
-    The float file and one file a quantizer are made of a few images, run by ONNX Runtime and
-    compared. Quantizers give their first look, without training. How much rounding disturbs
-    says nothing before training and is let pass.
+    The float file and one file for each quantizer are exported with a few images, run by ONNX
+    Runtime and compared. Quantizers are not trained. An error of rounding is accepted: before
+    training its size says nothing.
 
     Args:
         name: of the network, for messages.
@@ -45,7 +45,7 @@ def check_files(
         check_parity(*both_logits(few, outcome), quantized=False)
     except NonFiniteError:  # training may settle it
         pass
-    except Exception as error:  # what torch or ONNX Runtime make of the network
+    except Exception as error:  # torch and ONNX Runtime raise various types
         raise ModelError(f"'{name}' cannot be exported: {_reason(error)}") from None
     for quantizer in quantizers:
         method = QUANTIZATION.name_of(quantizer)

@@ -1,4 +1,4 @@
-"""The limits of a search that begins, or that goes on with others than it began with."""
+"""The limits of a search, also of a resumed one whose limits have changed."""
 
 from collections.abc import Mapping
 
@@ -11,16 +11,16 @@ from slimtune.search.settings.config import SearchConfig
 
 
 def record_settings(folder: RunFolder, config: SearchConfig) -> RunFolder:
-    """Write the settings that a run goes on with into run.json, and its limits if they changed.
+    """Write the settings of a resumed run into run.json, with the limits that follow from them.
 
-    A limit that is asked for in the same words stays as it was resolved when the run began.
+    A limit whose text is unchanged keeps the value that it was resolved to when the run began.
 
     Args:
-        folder: of the run, as it was.
-        config: that it goes on with.
+        folder: of the run, with its previous settings.
+        config: the new settings.
 
     Raises:
-        ConfigError: a limit that none can keep.
+        ConfigError: a limit that no trial can satisfy.
         RunError: the disk refuses, or the baseline's record is damaged.
     """
     before = searched_with(folder.manifest)
@@ -36,14 +36,14 @@ def record_settings(folder: RunFolder, config: SearchConfig) -> RunFolder:
 
 
 def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None = None) -> None:
-    """Tell `LimitsSet`: what they are, what they were, and whom tighter ones have stopped.
+    """Report `LimitsSet`: the limits, the previous ones, and the trials that those had stopped.
 
-    Nothing is told of a run without limits.
+    Nothing is reported for a run without limits.
 
     Args:
         folder: of the run.
         listener: of the search.
-        before: the run as it was, if it goes on.
+        before: the run with its previous settings, if it is resumed.
     """
     now = searched_with(folder.manifest)
     old = now if before is None else searched_with(before.manifest)
@@ -66,7 +66,7 @@ def _is_looser(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
 
 
 def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
-    """Return by how much each finished trial breaks each limit of the run as they are now.
+    """Return by how much each finished trial breaks each of the run's present limits.
 
     Raises:
         RunError: a record is damaged.

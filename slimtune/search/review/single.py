@@ -1,4 +1,4 @@
-"""Two ways to run a single trial: in a worker process, and from a stage that the run has kept."""
+"""Runs a single trial in a worker process, and starts one from a stored snapshot."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import failed_outcome
 
 BEFORE = {"train": "prune", "quantize": "train"}
-"""Stage that a trial can begin with -> the stage that must have been kept for it."""
+"""Stage that a trial can start with -> the stage after which a snapshot is needed for it."""
 _WORDS = {"code": "code", "versions": "package versions", "cpu": "processor", "gpu": "GPU"}
 
 Note = Callable[[str], None]
@@ -34,7 +34,7 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
         spec: of the trial.
 
     Returns:
-        Its outcome, always with a record.
+        Its outcome, which always has a record.
 
     Raises:
         SlimtuneError: Ray cannot be started, or breaks down.
@@ -57,17 +57,17 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
 def stored_beginning(
     folder: RunFolder, record: TrialRecord, spec: TrialSpec, stage: str, note: Note
 ) -> Progress:
-    """Return the student that a trial begins ``stage`` with, from the run's stage store.
+    """Return the student with which a trial starts ``stage``, from the run's stage store.
 
     Args:
         folder: the run.
-        record: of the trial: knows under which keys its stages were kept.
-        spec: what is to be run; may differ from the recorded one in what comes after.
-        stage: of `BEFORE`.
-        note: told if the stage was made by other code, or on another processor.
+        record: of the trial, with the keys of its snapshots.
+        spec: of the trial to run; it may differ from the recorded one from ``stage`` on.
+        stage: a key of `BEFORE`.
+        note: called if the snapshot was made by other code, or on another processor.
 
     Raises:
-        UserError: the store does not hold it, or the recipe begins in another way.
+        UserError: the store does not hold the snapshot, or the recipe begins differently.
     """
     store = folder.stages()
     snapshots = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}

@@ -1,7 +1,7 @@
-"""How images become the input of the network: options of the data, said in a place of their own.
+"""Settings of preprocessing: options of the data, in a group of their own.
 
-They are written into the reference of the data, ``REF@mean=half,std=half``, where a run records
-them and every command finds them.
+They become part of the reference of the data, ``REF@mean=half,std=half``. There a run records them
+and every command finds them.
 """
 
 from collections.abc import Mapping
@@ -33,11 +33,11 @@ def with_preprocessing(settings: Any, default: str) -> Any:
     """Return a search's settings with their preprocessing in the reference of the data.
 
     Args:
-        settings: as they were given, not checked yet.
+        settings: as given, not validated yet.
         default: the data, if they name none.
 
     Raises:
-        ValueError: a value that breaks a rule, or data whose own options say otherwise.
+        ValueError: a value breaks a rule, or contradicts the options of the data.
     """
     if not isinstance(settings, Mapping):
         return settings
@@ -66,5 +66,5 @@ def with_preprocessing(settings: Any, default: str) -> Any:
 def _data_option(options: str, key: str) -> Any:
     try:
         return getattr(parse_fit(options), key)
-    except UserError:  # whoever loads the data says so
+    except UserError:  # loading the data will report it
         return None

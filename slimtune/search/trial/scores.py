@@ -1,4 +1,4 @@
-"""What the logits of a file say about it: accuracy, and metrics of the user's own."""
+"""Scores from the logits of a file: accuracy, and metrics of the user's own."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Metric = Callable[[np.ndarray, np.ndarray], Any]
 
 
 def names_of(objectives: Sequence[str]) -> tuple[str, ...]:
-    """Return what objectives are called in records: ``FILE.py:f1:maximize`` is ``f1:maximize``."""
+    """Return the names of objectives in records: ``FILE.py:f1:maximize`` is ``f1:maximize``."""
     return tuple(objective(text).name for text in objectives)
 
 
@@ -33,7 +33,7 @@ def own_metrics(objectives: Sequence[str]) -> dict[str, Metric]:
     """Return the user's metrics among the objectives, by their name in records.
 
     Raises:
-        ConfigError: one cannot be loaded, is no function, or nobody allowed to run it.
+        ConfigError: one cannot be loaded, is no function, or is code that is not allowed to run.
     """
     metrics: dict[str, Metric] = {}
     for text in objectives:
@@ -48,7 +48,7 @@ def own_metrics(objectives: Sequence[str]) -> dict[str, Metric]:
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) -> dict[str, float]:
-    """Return every quantity that logits decide, by its name in records.
+    """Return every quantity that follows from logits, by its name in records.
 
     Args:
         logits: float32, (n, classes).
@@ -71,7 +71,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) ->
 
 
 def check_metrics(objectives: Sequence[str], labels: np.ndarray, classes: int) -> None:
-    """Call each of the user's metrics once, with logits drawn by chance, before a search.
+    """Call each of the user's metrics once, with random logits, before a search.
 
     Args:
         objectives: of the search.
@@ -111,7 +111,7 @@ def accuracy_on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
 
 
 def facts_on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
-    """Return what a `FinalRow` says of the test split."""
+    """Return the fields of a `JointRow` that come from the test split."""
     logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, workload.test.labels)
     return {

@@ -1,4 +1,4 @@
-"""One trial: a recipe carried out, its file measured, all recorded. Knows no Ray, no Optuna."""
+"""One trial: carries out a recipe, measures its file, records both. It knows no Ray, no Optuna."""
 
 import json
 import traceback
@@ -47,11 +47,12 @@ from slimtune.workload.types import Workload
 
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
-"""Least time of a latency that nothing hurries; of others it bounds the wait for full speed."""
+"""Seconds over which the rounds of a latency are spread, unless `ENOUGH_ROUNDS` count before."""
 ENOUGH_ROUNDS = 12
-"""So many at the machine's full speed rank near-tied models rightly (benchmarks/latency.py)."""
+"""So many rounds at the machine's full speed rank near-tied models correctly; see
+benchmarks/latency.py."""
 PREVIEW_ROUNDS, PREVIEW_SECONDS, PREVIEW_ENOUGH = 12, 0.3, 6
-"""Of the latency before training, which has a margin for its noise."""
+"""For the latency before training: it is noisier, and the stopping rule has a margin for that."""
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
@@ -68,22 +69,22 @@ def run_trial(
 ) -> Outcome:
     """Compress, export and measure one recipe.
 
-    A failure that is the recipe's own (`TrialError`, or any error inside torch) becomes a failed
-    outcome; only what ends the process is raised. With a judge, the trial is measured before it
-    is trained, shown to the judge there and at each rung, and stopped if the judge says so; a
-    trial that goes on makes the same files, bit for bit, as without one.
+    An error of the recipe's own (`TrialError`, or any error inside torch) becomes a failed
+    outcome; only what ends the process is raised. A judge sees the trial before training and at
+    each rung, and may stop it there. A trial that it does not stop makes the same files, bit for
+    bit, as without a judge.
 
     Args:
         workload: data and baseline; not modified.
         spec: the recipe and its conditions.
         aids: what the executor lends.
-        objectives: which of the measured quantities are optimised; the others are metrics. Of
-            the user's own with their code, such as ``FILE.py:f1:maximize``.
+        objectives: the measured quantities that are optimised; the others are metrics. One of
+            the user's own names its code, such as ``FILE.py:f1:maximize``.
         reraise: raise a failure instead, for a debugger to stop at.
-        start: a student some of whose stages are done already.
+        start: a student after some of the recipe's stages, to continue from.
         keep: called with the student after the stages ``prune`` and ``train``.
-        origin: from `run_origin`, to begin where the run's stage store lets it, and to hand back
-            stages; None: the trial does all its stages.
+        origin: from `run_origin`, to share beginnings through the run's stage store; None: the
+            trial carries out all its stages.
     """
     torch.set_num_threads(spec.conditions.threads)
     aids = aids or Aids()
@@ -96,7 +97,7 @@ def run_trial(
             outcome = trial.carry_out(start, keep)
     except Ended as ended:
         outcome = ended.outcome
-    except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
+    except (Exception, SystemExit) as error:  # one bad recipe must not end the search
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
@@ -106,7 +107,7 @@ def run_trial(
 
 @dataclass(frozen=True)
 class _Trial:
-    """One trial at work: what it is to do, and what it is lent."""
+    """One running trial: its task, and what the executor lends it."""
 
     workload: Workload
     spec: TrialSpec
@@ -181,15 +182,15 @@ class _Trial:
 
 
 def check_file(workload: Workload, recipe: Recipe, compressed: Compressed) -> None:
-    """Check that the file computes what the network does, and of each image alone.
+    """Check that the file computes what the network computes, for each image by itself.
 
     Args:
-        workload: up to 256 of its validation images are looked at.
+        workload: up to 256 of its validation images are used.
         recipe: that was carried out.
         compressed: what came out.
 
     Raises:
-        ExportMismatchError: it does not.
+        ExportMismatchError: the file computes something else.
     """
     images = workload.validation.images[:PARITY_IMAGES]
     quantized = recipe.quantize.activations != "float"
@@ -211,16 +212,16 @@ def measure(
     brief: bool = False,
     report: Report = report_nothing,
 ) -> dict[str, Metric]:
-    """Return every measured quantity, all of the one exported file but for the counted costs.
+    """Return every measured quantity: of the exported file, except for costs, which are counted.
 
     Args:
-        workload: its validation split and image size count.
+        workload: gives the validation split and the image shape.
         recipe: that was carried out.
         compressed: what came out.
         aids: measure the latency.
-        objectives: of the search; those of the user's own are functions to call.
-        brief: take less time for the latency, at the cost of noise.
-        report: told when the accuracy is known and the latency is next.
+        objectives: of the search; metrics of the user's own are called.
+        brief: measure the latency in less time, with more noise.
+        report: called with each phase that begins.
     """
     spread = {"seconds": LATENCY_SECONDS, "enough": ENOUGH_ROUNDS}
     if brief:
@@ -265,7 +266,7 @@ def measure(
 
 
 def model_files(workload: Workload, recipe: Recipe, compressed: Compressed) -> dict[str, bytes]:
-    """Return what a trial folder holds of the model, by file name."""
+    """Return the files of a trial folder that hold the model, by file name."""
     description = {
         "schema": 1,
         "architecture": asdict(compressed.architecture),
@@ -276,9 +277,13 @@ def model_files(workload: Workload, recipe: Recipe, compressed: Compressed) -> d
         "recipe": recipe.to_dict(),
         "kept_channels": compressed.kept,
     }
-    if ranges := input_ranges(compressed.computed):  # what weights do not tell and a network needs
+    if ranges := input_ranges(
+        compressed.computed
+    ):  # a rebuilt network needs them, and the weights do not hold them
         description["input_ranges"] = ranges
-    if names := held_weights(compressed.model):  # layers that would compute another weight from it
+    if names := held_weights(
+        compressed.model
+    ):  # layers that would otherwise compute other weights from these
         description["held_weights"] = names
     return {
         "model.onnx": compressed.onnx,
@@ -294,7 +299,7 @@ def _stopped_outcome(
     objectives: Mapping[str, float],
     metrics: Mapping[str, Any],
 ) -> Outcome:
-    """Return the outcome of a trial that goes no further."""
+    """Return the outcome of a trial that its judge ends here."""
     record = _record(
         spec,
         clock,
@@ -324,7 +329,7 @@ def failed_outcome(
     Args:
         spec: of the trial.
         error: what it raised.
-        clock: the stages up to there, where they are known.
+        clock: of the trial, if it had one.
         trace: the traceback as text, where ``error`` was raised in another process.
     """
     clock = clock or PhaseClock()
@@ -347,7 +352,7 @@ def failed_outcome(
 
 
 def _record(spec: TrialSpec, clock: PhaseClock, **rest: Any) -> TrialRecord:
-    """Return a record with what is known of every trial, finished or failed."""
+    """Return a record; what all trials have in common is filled in here."""
     fields = {"error": None, "traceback": None, **rest}
     return TrialRecord(
         number=spec.number,

@@ -1,6 +1,6 @@
-"""MLflow: one run a trial, in an experiment that is named like the search's folder.
+"""MLflow: one run for each trial, in an experiment with the name of the search's folder.
 
-Where to is MLflow's own business: MLFLOW_TRACKING_URI and what else its client reads.
+MLflow's own settings, such as MLFLOW_TRACKING_URI, say where to.
 """
 
 import os
