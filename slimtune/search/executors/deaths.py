@@ -10,7 +10,7 @@ import ray
 from ray import tune
 
 GRACE_SECONDS = 5.0
-"""Seconds after the time limit, at which a trial should end itself, until its process is killed."""
+"""Seconds from the time limit, when a trial should end itself, until its process is killed."""
 START_SECONDS = 600.0
 """Seconds that a process may take before its trial begins: to import torch, to fetch the data."""
 SHORT = "out of memory: Ray killed it, short of memory on its host"

@@ -143,7 +143,7 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
 
 
 def final_seed(run_seed: int, trial: int, repeat: int) -> int:
-    """Return the seed of a final, 0..2^31-1; never the trial's, which may have been a lucky one."""
+    """Return the seed of a final, 0..2^31-1; never the trial's, which may be a lucky one."""
     digest = hashlib.sha256(f"{run_seed}/final/{trial}/{repeat}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
