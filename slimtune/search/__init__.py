@@ -1,5 +1,5 @@
-"""Who runs the trials: `run_trial`, the sampler's glue, the executors.
+"""WHO runs the trials: everything from settings and proposals to executors and finals.
 
-``slimtune.search`` as a user calls it is the function of `slimtune.api.searching`: import what is
-in here by ``from slimtune.search.x import y``.
+The name ``slimtune.search`` is the function of `slimtune.api.searching`, so import modules of this
+package by ``from slimtune.search.x import y``.
 """

@@ -1,4 +1,4 @@
-"""The command line's search as one Python call that shows nothing; `slimtune.api` shows it."""
+"""The search as one Python call that displays nothing; `slimtune.api` adds the display."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,14 +22,14 @@ def search(
     resume: bool = False,
     allow_code: bool = False,
 ) -> Run:
-    """Search without showing anything; see `slimtune.api.searching.search`.
+    """Search without a display; see `slimtune.api.searching.search`.
 
     Args:
-        settings: of the search; the code that they name may run. None is as if not given.
+        settings: of the search; code that they name may run. A None counts as not given.
         out: folder of the run.
         preset: name of a ready-made search to start from.
-        listener: told what happens.
-        resume: go on with the run in ``out``, if there is one.
+        listener: receives the events.
+        resume: continue the run in ``out``, if there is one.
         allow_code: run code that the resumed run names.
 
     Raises:

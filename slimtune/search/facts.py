@@ -1,4 +1,4 @@
-"""What is known of a search before its first trial: for those who watch, and for run.json."""
+"""The facts of a search before its first trial: for listeners, and for run.json."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from slimtune.workload.types import Workload
 
 
 def workload_facts(config: SearchConfig, workload: Workload, params: int) -> WorkloadReady:
-    """Return the facts that a search begins with, for those who watch.
+    """Return the event with the facts of a search's workload.
 
     Args:
         config: of the search.
-        workload: whose splits and pixels are told.
-        params: of the baseline.
+        workload: its data and networks.
+        params: number of the baseline's parameters.
     """
     return WorkloadReady(
         data=workload.dataset,
@@ -45,7 +45,7 @@ def workload_facts(config: SearchConfig, workload: Workload, params: int) -> Wor
 
 
 def normalisation_words(workload: Workload) -> str:
-    """Return how pixels become the network's input, and who says so."""
+    """Return how pixels become the network's input, and where that comes from."""
     return in_words(workload.mean, workload.std, workload.normalised_by)
 
 
@@ -55,12 +55,12 @@ def manifest_of(
     baseline: Mapping[str, Any],
     twins: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Return run.json's content; limits and reference point are fixed here, for good.
+    """Return the content of run.json, with the limits and the reference point of the whole run.
 
     Args:
         config: of the search.
         workload: with the trained baseline.
-        baseline: what was measured of it.
+        baseline: its measurements, by name.
         twins: of a grid, see `grid_twins`.
     """
     objectives = parse_objectives(config.objectives)
@@ -68,7 +68,7 @@ def manifest_of(
     return {
         "config": config.model_dump(mode="json"),
         "space": space_words(config.resolved_space()),
-        "objectives": [known.name for known in objectives],
+        "objectives": [o.name for o in objectives],
         "reference_point": {o.name: o.worst(baseline[o.name]) for o in objectives},
         "start_points": len(points),
         **({"twins": list(twins)} if config.sampler == "grid" else {"first_points": points}),

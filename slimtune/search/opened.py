@@ -1,4 +1,4 @@
-"""A run opened for its users: it writes its report, and its members become torch modules."""
+"""A run as users open it: it can write its report, and load its members as torch modules."""
 
 import html
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Run(runs.Run):
     """
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write everything there is to understand of this run into one HTML file.
+        """Write a report of this run into one HTML file.
 
         Args:
             path: of the file, replaced if it exists; ``report.html`` in the run folder if not
@@ -42,13 +42,13 @@ class Run(runs.Run):
             UserError: the folder of the file does not exist.
             RunError: a record is damaged, or the disk refuses.
         """
-        # Loaded here, for opening a run must not wait for what a report is made with.
+        # Imported here, because opening a run must not wait for the libraries of the report.
         page = import_module("slimtune.results.views.report.page")
         written: Path = page.write_report(self, Path(path or self.path / "report.html"))
         return written
 
     def _repr_html_(self) -> str:
-        """Return the run's line and its front, for a notebook."""
+        """Return the run in one line and its front, for a notebook."""
         try:
             line = f"<p><b>Run</b> {html.escape(run_words(self))}</p>"
             return line + str(front_table(self)._repr_html_())
@@ -59,7 +59,7 @@ class Run(runs.Run):
 def open_run(path: str | Path) -> Run:
     """Open a run folder for reading, also while a search writes to it.
 
-    ``run.pick("knee").load()`` gives a torch module; torch is imported by then, not before.
+    torch is imported only when ``run.pick("knee").load()`` makes a torch module.
 
     Raises:
         RunError: it is not a slimtune run, is damaged, or has another schema.

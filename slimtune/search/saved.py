@@ -1,4 +1,4 @@
-"""A compressed network back from its trial folder, without pickle: architecture, then shapes."""
+"""Loads a compressed network from a trial folder, without pickle."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -29,21 +29,21 @@ def load_model(
 ) -> nn.Module:
     """Return the torch module that a trial folder or an export holds, in eval mode.
 
-    It computes what the folder's model.onnx computes, in float: exactly so where the file does
-    too. Where the file rounds activations to 8 bits, layers that were trained with a clipped
-    input clip and round as the file does and the others do not round: what is left is rounding
-    noise, of every quantizer on digits below 3 % of the logits' spread, and the same class on
-    98 % of the images or more.
+    It computes in float what the folder's model.onnx computes: exactly the same if the file
+    computes in float too. If the file rounds activations to 8 bits, layers that were trained with
+    clipped inputs clip and round as the file does, and the other layers do not round. With every
+    quantizer on digits, the difference was below 3 % of the logits' spread, and at least 98 % of
+    the images got the same class.
 
     Args:
         folder: holds ``model.safetensors`` and ``model.json``.
-        allow_code: run the code that model.json names, if its network is of the user's own.
-        model: build the network by this instead of what model.json names: a reference, such as
-            where the file with the code has moved, or, of a network that was handed in as an
-            object, that class, function or module again. What is named here may run.
+        allow_code: run the user's own code, if model.json names any.
+        model: build this network instead of the one that model.json names: a reference, for
+            example if the file with the code has moved; or the class, function or module, if the
+            network was given as an object. Code that is named here may run.
 
     Raises:
-        ConfigError: model.json names code, and nobody allowed to run it.
+        ConfigError: model.json names code that is not allowed to run.
         ModelError: the weights are missing or damaged, or do not belong to the description.
         RunError: the description is damaged, or a file is not the one that was recorded.
     """
@@ -67,14 +67,14 @@ def load_model(
     if allow_code or model is not None:
         own_code.allow_code(architecture.name)
     network = resize_to(fold_computed_weights(build(architecture)), read_weights(weights))
-    return _as_described(network, description, folder / "model.json").eval()
+    return _restore_layers(network, description, folder / "model.json").eval()
 
 
-def _as_described(network: nn.Module, description: Mapping[str, Any], where: Path) -> nn.Module:
-    """Let layers use their weights as they are and clip their inputs as they did in training."""
-    ranges, held = description.get("input_ranges", {}), description.get("held_weights", [])
+def _restore_layers(network: nn.Module, description: Mapping[str, Any], where: Path) -> nn.Module:
+    """Restore which layers hold their weights and clip their inputs, as in training."""
+    ranges, held_weights = description.get("input_ranges", {}), description.get("held_weights", [])
     try:
-        network = set_held_weights(network, held)
+        network = set_held_weights(network, held_weights)
         return set_input_ranges(network, {name: (a, b) for name, (a, b) in ranges.items()})
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{where}: damaged ({error}); restore the file from a copy") from None

@@ -1,4 +1,4 @@
-"""A whole search, top to bottom: workload, baseline, trials, the front measured together."""
+"""A whole search, from top to bottom: workload, baseline, trials, joint measurement, report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,11 +77,11 @@ def run_search(
 
     Args:
         config: what to search, on what.
-        out: folder of the run; must not exist.
-        listener: called with each event of `slimtune.search.listeners.events`; with some of them
-            from other threads.
-        resume: go on with the run that ``out`` holds, if there is one. Finished trials are kept,
-            those that were running are run again as they were; a time budget begins anew.
+        out: folder of the run; it must not exist, unless ``resume`` is set.
+        listener: called with each event of `slimtune.search.listeners.events`, sometimes from
+            another thread.
+        resume: continue the run in ``out``, if there is one. Finished trials are kept, and
+            trials that were running run again from their specs. A time budget starts anew.
 
     Raises:
         UserError: bad input; nothing has been written then.
@@ -90,7 +90,7 @@ def run_search(
         KeyboardInterrupt: Ctrl-C or SIGTERM; see `Interrupts`. Every finished trial is in the
             run folder.
     """
-    budget = Budget.of(config)  # what the user waits for begins here, with the baseline's training
+    budget = Budget.of(config)  # it includes the training of the baseline
     config = config.anchored()
     with (
         tracked(config.log_to, out, listener) as listener,
@@ -110,7 +110,7 @@ def _interrupts(listener: Listener) -> Interrupts:
 
 @dataclass
 class _Session:
-    """One call of `run_search`, from before there is a run folder to the report."""
+    """One call of `run_search`, from before the run folder exists to the report."""
 
     config: SearchConfig
     out: Path
@@ -119,7 +119,11 @@ class _Session:
     budget: Budget
 
     def begin(self, *, may_exist: bool) -> Run:
-        """Train and measure the baseline, make the folder, run all trials."""
+        """Train and measure the baseline, make the run folder, and run all trials.
+
+        Args:
+            may_exist: whether the folder may exist, as that of a search that was killed early.
+        """
         config = self.config
         if not may_exist:
             refuse_existing(self.out)
@@ -149,7 +153,7 @@ class _Session:
             return self._finish(folder, workload)
 
     def resume(self) -> Run:
-        """Run what a run lacks, with the baseline that it has."""
+        """Run the trials that a run lacks, with the baseline that it has."""
         before = RunFolder.open(self.out)
         check_same_search(before, self.config)
         with RunLock(self.out):
@@ -167,7 +171,7 @@ class _Session:
                 return self._finish(folder, workload)
 
     def _finish(self, folder: RunFolder, workload: Workload) -> Run:
-        """Run the trials that are left, then the front's members at full length; report."""
+        """Run the trials that are left, then the finals or the joint measurement; report."""
         total = grid_trials(self.config, folder.manifest)
         self.listener = StatusFile(folder.path, total, self.listener)
         search = OpenSearch(
@@ -188,7 +192,7 @@ class _Session:
         return run
 
     def _refuse_fruitless(self, records: Sequence[TrialRecord], stopped: str) -> None:
-        """Raise SearchFailedError where no trial is complete."""
+        """Raise SearchFailedError if no trial is complete."""
         if not records:
             raise SearchFailedError(f"no trial was run: {stopped}")
         if any(record.status == "complete" for record in records):
@@ -208,7 +212,7 @@ class _Session:
         return teacher
 
     def warn(self, text: str) -> None:
-        """Tell a warning."""
+        """Report a warning to the listener."""
         self.listener(Warned(text))
 
     def _tell_workload(self, workload: Workload, params: int) -> None:

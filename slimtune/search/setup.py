@@ -1,4 +1,4 @@
-"""From a config to a workload: data, split once, and a trained baseline."""
+"""Makes the workload of a config: data, split once, and a trained baseline."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -33,9 +33,9 @@ SPLIT_SEED = 0  # the split never depends on --seed: runs with other seeds stay 
 def split_workload(config: SearchConfig, dataset: Dataset, baseline: nn.Module) -> Workload:
     """Return the workload of ``config`` around an already built network.
 
-    A validation split that the source sets apart is used, unless the config names another source;
-    a fraction alone, as presets have it, is of what is cut where there is none. Where only a
-    default says how pixels are normalised, the network's own numbers count.
+    The validation split of the data's source is used, unless the config names another source. A
+    fraction in the config applies only if there is no such split. If the normalisation would be
+    a mere default, the network's own numbers are used.
 
     Raises:
         DataError: the dataset is too small to split.
@@ -78,7 +78,7 @@ Note = Callable[[str], None]
 
 
 def say_nothing(_text: str) -> None:
-    """Ignore a note."""
+    """Ignore a note: the default of ``note``."""
 
 
 def load_network(config: SearchConfig, dataset: Dataset, note: Note = say_nothing) -> nn.Module:
@@ -86,8 +86,8 @@ def load_network(config: SearchConfig, dataset: Dataset, note: Note = say_nothin
 
     Args:
         config: names model and weights.
-        dataset: that it is for.
-        note: told what was left of a weights file that holds more than the weights.
+        dataset: whose images and classes the network must fit.
+        note: called if a weights file holds more than the weights.
 
     Raises:
         ModelError: the weights cannot be used, or the network does not fit the data.
@@ -98,7 +98,7 @@ def load_network(config: SearchConfig, dataset: Dataset, note: Note = say_nothin
 def load_teacher(
     config: SearchConfig, dataset: Dataset, note: Note = say_nothing
 ) -> nn.Module | None:
-    """Build the config's teacher in the same way; None if the baseline teaches.
+    """Build the config's teacher in the same way; None if the baseline is the teacher.
 
     Raises:
         UserError: as `load_network`; the message begins with ``teacher:``.
@@ -118,15 +118,15 @@ def _network(
     torch.manual_seed(seed)
     network = build(architecture)
     if weights is not None:
-        if taken := take_weights(network, weights, architecture.name):
-            note(f"{called(weights)}: {taken}")
+        if text := take_weights(network, weights, architecture.name):
+            note(f"{called(weights)}: {text}")
     fold_computed_weights(network)
     _try_forward(network, called(architecture.name), dataset)
     return network.eval()
 
 
 def load_workload(config: SearchConfig, dataset: Dataset, note: Note = say_nothing) -> Workload:
-    """Return the workload of a new search; what has no weights is not trained yet.
+    """Return the workload of a new search; networks without weights are not trained yet.
 
     Args:
         config: of the search.
@@ -173,8 +173,8 @@ def train_baseline(
 ) -> None:
     """Train the workload's network in place, on one thread.
 
-    One thread gives the same bits on every machine, and two threads of one process wait for
-    each other for minutes as soon as anything else runs on the two cores.
+    One thread gives the same bits whatever the number of cores. It is also faster on a busy
+    machine, where two threads of one process wait for each other.
 
     Raises:
         ConfigError: the learning rate is too high for the network.
@@ -195,10 +195,10 @@ def train_baseline(
 
 
 def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
-    """Return the workload of a finished run: its data and augmentation again, its stored baseline.
+    """Return the workload of a recorded run: its data and augmentation, and its stored networks.
 
     Raises:
-        RunError: the data has changed since the run, or the stored networks have.
+        RunError: the data or the stored networks have changed since the run.
         UserError: the data cannot be read any more.
     """
     check_code_unchanged(config, folder.manifest["workload"].get("code", {}))
@@ -207,30 +207,30 @@ def reopen_workload(folder: RunFolder, config: SearchConfig) -> Workload:
     dataset = load_dataset(config.data)
     recorded = folder.manifest["workload"]
     if recorded.get("validation_source", "val") != "val":
-        # A source may have come to read a part of its own that the run did not know of.
+        # A newer version may read a validation split that the run did not have.
         dataset = dataclasses.replace(dataset, validation=None)
     workload = split_workload(config, dataset, load_model(folder.path / "baseline"))
     if config.teacher is not None:
         workload = dataclasses.replace(workload, teacher=load_model(folder.path / "teacher"))
     if augmentation := recorded.get("augmentation"):
-        # A source may have come to augment otherwise; the run's trials stay alike.
+        # A newer version may augment differently; all trials of a run use the same.
         workload = dataclasses.replace(workload, augmentation=Augmentation(**augmentation))
-    workload = _as_normalised_then(workload, recorded)
-    found = workload_fingerprint(workload)
-    if found != recorded["fingerprint"]:
+    workload = _with_recorded_normalisation(workload, recorded)
+    fingerprint = workload_fingerprint(workload)
+    if fingerprint != recorded["fingerprint"]:
         raise RunError(
             f"the data of {config.data} has changed since {folder.path} was written, or is read "
-            f"differently now (fingerprint {found[:12]}, recorded "
+            f"differently now (fingerprint {fingerprint[:12]}, recorded "
             f"{recorded['fingerprint'][:12]}); restore the data or start a new search"
         )
     return workload
 
 
-def _as_normalised_then(workload: Workload, recorded: Mapping[str, Any]) -> Workload:
-    """Return the workload with the mean and deviation that a run was begun with.
+def _with_recorded_normalisation(workload: Workload, recorded: Mapping[str, Any]) -> Workload:
+    """Return the workload with the mean and deviation that the run has recorded.
 
-    Defaults, and what libraries state of their networks, may have changed since; what the user
-    or their code says may not: the fingerprint tells.
+    Defaults, and the numbers that libraries state for their networks, may change between
+    versions. Numbers from the user or the data may not: the fingerprint covers them.
     """
     if recorded.get("normalised_by") in ("option", "data"):
         return workload
@@ -243,7 +243,7 @@ def _as_normalised_then(workload: Workload, recorded: Mapping[str, Any]) -> Work
 
 
 def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
-    """Run two blank images through the network: sizes that do not fit show up before a search."""
+    """Run two blank images through the network, so that sizes that do not fit fail here."""
     channels, height, width = dataset.image_shape
     try:
         with torch.no_grad():
@@ -266,7 +266,7 @@ def _try_forward(network: nn.Module, name: str, dataset: Dataset) -> None:
 
 
 def _channel_words(network: nn.Module, dataset: Dataset) -> str:
-    """Return that the network wants images of other channels, if that is what is wrong."""
+    """Return a reason if the network expects another number of channels; else an empty string."""
     first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
     channels = dataset.image_shape[0]
     if first is None or first.in_channels == channels:

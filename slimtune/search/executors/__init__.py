@@ -1,1 +1,1 @@
-"""WHERE trials run: in this process or on Ray; Ray's only door."""
+"""WHERE trials run: in this process or on Ray. Only this folder imports Ray."""

@@ -1,4 +1,4 @@
-"""What Ray assigned to the process of a trial, which may be less than it could see."""
+"""The resources that Ray assigned to a trial's process, which may see more than these."""
 
 import os
 
@@ -10,8 +10,8 @@ from slimtune.search.trial.spec import TrialSpec
 def with_assigned_resources(spec: TrialSpec) -> TrialSpec:
     """Return the spec with the threads and the device that Ray assigned to this worker.
 
-    An assigned GPU is always ``cuda:0``, for Ray hides the others. Ray does not hide any from a
-    worker without a GPU; this does, before torch looks for them.
+    An assigned GPU is always ``cuda:0``, because Ray hides the others. From a worker without a
+    GPU Ray hides none, so this function does, before torch looks for them.
 
     Args:
         spec: of a trial, as the driver planned it.

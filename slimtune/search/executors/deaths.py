@@ -1,4 +1,4 @@
-"""Watches the processes of the trials on Ray: hung ones are killed, dead ones asked for why."""
+"""Watches the processes of the trials on Ray: kills hung ones, and finds out why others died."""
 
 import math
 import time
@@ -10,9 +10,9 @@ import ray
 from ray import tune
 
 GRACE_SECONDS = 5.0
-"""From the moment at which a trial should have ended by itself to the end of its process."""
+"""Seconds from the time limit, when a trial should end itself, until its process is killed."""
 START_SECONDS = 600.0
-"""A process may take so long to get to work: to import torch, to fetch the data."""
+"""Seconds that a process may take before its trial begins: to import torch, to fetch the data."""
 SHORT = "out of memory: Ray killed it, short of memory on its host"
 
 
@@ -21,9 +21,9 @@ class Death:
     """Why the process of a trial died before its trial had ended.
 
     Attributes:
-        reason: in one line; empty if it is not known.
-        final: whether it would die again, so that there is no use in another attempt.
-        blamed: whether the trial may have caused it; the death of a whole node it has not.
+        reason: in one line; empty if it is unknown.
+        final: whether another attempt would die too, so that none is made.
+        blamed: whether the trial may have caused it; a trial does not cause the death of a node.
     """
 
     reason: str = ""
@@ -32,14 +32,14 @@ class Death:
 
 
 class ProcessWatch(tune.Callback):
-    """Ends trials that outlast their time; tells why the process of a trial died.
+    """Kills trials that exceed their time limit, and reports why the process of a trial died.
 
     Args:
-        died: told of each trial of Tune's that ended by the death of its process, by its id.
-        elapsed: for how many seconds a trial has been at work, by its id; None if not yet. It is
-            asked only when a trial may be late.
+        died: called with Tune's id of each trial whose process died, and with the cause.
+        elapsed: returns for how many seconds the trial of an id has been running; None if it has
+            not begun. It asks another process, so it is called only when a trial may be late.
         seconds: that a trial may take; None for no limit.
-        clock: seconds that never run backwards.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class ProcessWatch(tune.Callback):
         self._killed: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle as nothing: Tune writes its callbacks down, but nothing is read back."""
+        """Pickle as nothing: Tune saves its callbacks, but nothing ever reads them."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Begin to count: the process is there and gets to work."""
+        """Start the time of a trial whose process is there."""
         if self._seconds is not None:
             self._started[trial.trial_id] = self._clock()
             self._next_check[trial.trial_id] = self._clock() + self._seconds + GRACE_SECONDS
@@ -70,11 +70,11 @@ class ProcessWatch(tune.Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
-        """Stop counting."""
+        """Stop the time of a trial."""
         self._next_check.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Stop counting, and tell why the process died."""
+        """Stop the time of a trial, and report why its process died."""
         self._next_check.pop(trial.trial_id, None)
         if trial.trial_id in self._killed:
             text = f"timeout after {self._seconds:g} s: it did not react, and its process was "
@@ -83,7 +83,7 @@ class ProcessWatch(tune.Callback):
             self._died(trial.trial_id, cause_of(trial.get_error() or ""))
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Kill the process of every trial that should have ended by itself a while ago."""
+        """Kill the process of every trial that should have ended itself `GRACE_SECONDS` ago."""
         now = self._clock()
         for trial in trials:
             if self._next_check.get(trial.trial_id, math.inf) <= now:
@@ -91,12 +91,12 @@ class ProcessWatch(tune.Callback):
 
     def _kill_if_late(self, trial: Any, now: float) -> None:
         process = trial.temporary_state.ray_actor
-        at_work = self._elapsed(trial.trial_id)
-        if at_work is None:
-            at_work = now - self._started[trial.trial_id] - START_SECONDS
-        left = (self._seconds or 0.0) + GRACE_SECONDS - at_work
-        if left > 0 or process is None:
-            self._next_check[trial.trial_id] = now + min(left, GRACE_SECONDS)
+        running = self._elapsed(trial.trial_id)
+        if running is None:  # a process that never begins its trial is late too, but later
+            running = now - self._started[trial.trial_id] - START_SECONDS
+        seconds_left = (self._seconds or 0.0) + GRACE_SECONDS - running
+        if seconds_left > 0 or process is None:
+            self._next_check[trial.trial_id] = now + min(seconds_left, GRACE_SECONDS)
             return
         del self._next_check[trial.trial_id]
         self._killed.add(trial.trial_id)
@@ -115,10 +115,10 @@ def cause_of(error: str) -> Death:
 
 
 def lost_words(error: Exception) -> str:
-    """Return in one line why the process that collects outcomes cannot be asked.
+    """Return in one line why the mailbox, which collects outcomes, does not answer.
 
     Args:
-        error: what Ray says of it, in many words.
+        error: of Ray.
     """
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     why = cause_of(str(error)).reason or (first if len(first) <= 200 else f"{first[:199]}…")

@@ -1,4 +1,4 @@
-"""Run the trials in this process, one after another: no Ray, and breakpoints work."""
+"""Runs the trials in this process, one after another: no Ray, and breakpoints work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from slimtune.search.trial.spec import TrialSpec
 
 @dataclass(frozen=True)
 class InlineExecutor:
-    """Runs trials here; each outcome is told before the next is asked for.
+    """Runs trials in this process; tells each outcome before it asks for the next trial.
 
     Attributes:
-        timeout: seconds that a trial may take; one that hangs in native code is not ended.
+        timeout: seconds that a trial may take; it cannot end one that hangs in native code.
     """
 
     timeout: float | None = None
 
     def run(self, work: Work, shared: Any, driver: Driver) -> None:
-        """Run every trial that the driver hands out.
+        """Run every trial that the driver supplies.
 
         Args:
             work: the body of a trial.
             shared: handed to ``work`` as it is.
-            driver: asked until it has no more.
+            driver: asked until it returns no more trials.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C. The trial at work is not told; all before it have been.
+            KeyboardInterrupt: Ctrl-C. The driver has been told of every trial before this one.
         """
         work = with_time_limit(work, self.timeout)
         while (spec := driver.ask()) is not None:

@@ -1,9 +1,9 @@
-"""One host measures latency for all trials, one file at a time: a lane in which they queue.
+"""The latency lane: one host measures latency for all trials, one file at a time.
 
-The lane is an actor of the search's own job in Ray. It takes no CPU, so that a trial can wait for
-it while trials hold every CPU there is, and it is started before the trials are. Trainers on its
-host pause while it measures (`QuietWindow`); it does not keep other work off its host: that is
-what the probes of `measure_latency` are for.
+The lane is a Ray actor of the search's own job, and it is started before the trials. It reserves
+no CPU: trials wait for it while they hold every CPU, so a reservation would never be granted.
+Trials on its host pause while it measures (`QuietWindow`). Work of others on that host continues,
+and the probes of `measure_latency` detect it.
 """
 
 import time
@@ -23,23 +23,23 @@ from slimtune.measurement.quiet_window import QuietWindow
 RESOURCE = "latency"
 """What the reference host of a cluster declares: ``ray start --resources='{"latency": 1}'``."""
 READY_SECONDS = 60.0
-"""How long the lane of another host may take to start."""
+"""Seconds that a lane on another host may take to start."""
 END_SECONDS = 5.0
-"""How long a lane's name may take to be free again."""
+"""Seconds that the name of a lane may take to become free again."""
 WINDOW_SECONDS = 1.0
-"""How long a lane may take to delete its flag."""
+"""Seconds that a lane may take to delete its flag."""
 LOOK_SECONDS = 10.0
-"""How often a trial that waits looks whether the reference host is still there."""
+"""Seconds after which a waiting trial checks that the lane still exists."""
 
 
 class _Lane:
-    """Measures in a process of its own: what it learns of its host's speed holds for all files."""
+    """The actor. One process measures all files, because it learns how fast its host can be."""
 
     def __init__(self) -> None:
         self._quiet: QuietWindow | None = None
 
     def ready(self) -> None:
-        """Answer, which a process that has not started cannot."""
+        """Do nothing: an answer shows that the process has started."""
 
     def measure(self, files: list[bytes], options: dict[str, Any]) -> list[Latency]:
         if self._quiet is None:
@@ -53,15 +53,15 @@ class _Lane:
 
 
 def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> list[Latency]:
-    """Do as `measure_latency` does, on the host that measures for this search; or else here.
+    """Measure latencies with `measure_latency` in the lane; in this process if there is no lane.
 
     Args:
-        files: as there; they travel to the lane.
-        **options: as there.
+        files: as for `measure_latency`; their content is sent to the lane.
+        **options: as for `measure_latency`.
 
     Raises:
-        ModelError: as there.
-        DataError: as there.
+        ModelError: as `measure_latency`.
+        DataError: as `measure_latency`.
         TrialError: the reference host is gone.
     """
     lane = _find_lane()
@@ -73,7 +73,7 @@ def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> 
         try:
             measured: list[Latency] = ray.get(answer, timeout=LOOK_SECONDS)
             return measured
-        except GetTimeoutError:  # others are before this one, or the lane starts again
+        except GetTimeoutError:  # other trials are first, or Ray restarts the lane
             if _find_lane() is None:
                 raise TrialError("the latency lane has ended") from None
         except RayTaskError as error:
@@ -85,16 +85,17 @@ def measure_on_reference_host(files: Sequence[Path | bytes], **options: Any) -> 
 
 @contextmanager
 def latency_lane(warn: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Have a lane within the block, while Ray is initialised; one that is there already is kept.
+    """Provide a lane within the block; Ray must be initialised.
 
-    It is on the node that declares the resource ``latency``, or else on the driver's.
+    A lane that exists already is used, and stays. A new one is placed on the node that declares
+    the resource ``latency``, or else on the driver's node.
 
     Args:
-        warn: told if the nodes are several and none declares it.
+        warn: called if there are several nodes and none declares the resource.
 
     Raises:
         ConfigError: several nodes declare it.
-        SlimtuneError: its node does not start the lane.
+        SlimtuneError: the node does not start the lane.
     """
     if _find_lane() is not None:
         yield
@@ -137,7 +138,7 @@ def _actor_options(warn: Callable[[str], None] | None) -> dict[str, Any]:
 
 
 def _wait_for_start(lane: Any) -> None:
-    """Wait for a lane on another host; one on this host has nothing to wait for."""
+    """Wait for a lane on another host to start; one on this host starts at once."""
     here = ray.get_runtime_context().get_node_id()
     elsewhere = [
         node
@@ -160,21 +161,21 @@ def _wait_for_start(lane: Any) -> None:
 
 
 def _remove_window(lane: Any) -> None:
-    """Delete the flag in shared memory, on this host or the lane's."""
+    """Delete the flag in shared memory, on this host and on the lane's."""
     quiet_window().remove()
-    with suppress(RayError):  # it is busy, or gone: some bytes stay on its host
+    with suppress(RayError):  # the lane is busy or gone; then some bytes stay on its host
         ray.get(lane.remove_window.remote(), timeout=WINDOW_SECONDS)
 
 
 def _wait_for_free_name() -> None:
-    """Wait until the lane's name is free: the next user of this Ray takes it again."""
+    """Wait until the name of the lane is free, because the next lane of this job needs it."""
     deadline = time.monotonic() + END_SECONDS
     while _find_lane() is not None and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
 def _find_lane() -> Any:
-    """Return the lane of this job; None if there is none, or no Ray."""
+    """Return the lane of this job; None if there is no lane or no Ray."""
     if not ray.is_initialized():
         return None
     try:
@@ -184,10 +185,10 @@ def _find_lane() -> Any:
 
 
 def quiet_window(create: bool = False) -> QuietWindow:
-    """Return the window of this job's lane, which only processes on its host share.
+    """Return the quiet window of this job's lane, which only processes on its host share.
 
     Args:
-        create: done by the lane.
+        create: make the window; only the lane does.
     """
     context = ray.get_runtime_context()
     return QuietWindow(f"{context.gcs_address}/{context.get_job_id()}", create)

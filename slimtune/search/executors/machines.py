@@ -1,4 +1,4 @@
-"""What a search runs on: this host or a cluster, looked at before anything is trained."""
+"""The machines of a search: this host or a cluster, checked before anything is trained."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +19,14 @@ def machines(
     config: SearchConfig,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
-    """Have what a search runs on within the block, a cluster joined and its latency lane ready.
+    """Check the machines of a search, and stay connected to its cluster within the block.
 
-    A Ray of this host alone is not started yet: the baseline is trained without it.
+    A cluster is joined, and its latency lane is started. A Ray on this host alone is not started
+    yet, because the baseline is trained without it.
 
     Args:
         config: of the search.
-        warn: told what is not as the user may expect.
+        warn: called with what the user may not expect.
 
     Raises:
         ConfigError: not even one trial fits, or the cluster cannot be reached.
@@ -50,13 +51,13 @@ def machines(
 
 
 def start_ray(config: SearchConfig, shared: object) -> None:
-    """Start the Ray that trials of a search will run on, within `keep_ray` and its `machines`.
+    """Start the Ray that the trials of a search will run on; call it within `keep_ray`.
 
-    One that cannot be started is known before hours of training then.
+    A Ray that cannot start then ends the search before hours of training.
 
     Args:
         config: of the search.
-        shared: what all trials will read; decides the room for it.
+        shared: the inputs of all trials, whose size decides the size of the object store.
 
     Raises:
         SlimtuneError: Ray cannot be started.
@@ -74,7 +75,7 @@ def start_ray(config: SearchConfig, shared: object) -> None:
 
 
 def workers(config: SearchConfig) -> int:
-    """Return how many trials run at a time: as many as were asked for, if so many fit.
+    """Return how many trials run at a time: as many as the config asks for, if so many fit.
 
     Args:
         config: of the search, within whose `machines` this is called.

@@ -1,4 +1,4 @@
-"""What lies between driver and workers, in an actor beside the driver."""
+"""The mailbox between driver and workers: an actor on the driver's host."""
 
 import time
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from slimtune.search.trial.spec import Outcome
 
 
 class Mailbox:
-    """Keeps the inputs for the workers, and each outcome until the driver takes it.
+    """Holds the inputs for the workers, and each outcome until the driver takes it.
 
-    It also reads the run's stage store for them: it is on the driver's host, they need not be.
+    It also reads the run's stage store for the workers, which may be on other hosts.
 
     Args:
-        inputs: one reference, to the work and what all trials share.
-        fetch_entry: looks into the stage store.
+        inputs: one Ray reference, to the body of a trial and the inputs that all trials share.
+        fetch_entry: reads the stage store.
     """
 
     def __init__(self, inputs: list[Any], fetch_entry: FetchEntry) -> None:
@@ -27,27 +27,27 @@ class Mailbox:
         self._outcomes: dict[int, Outcome] = {}
         self._reports: dict[int, tuple[str, Outcome]] = {}
         self._phases: dict[int, str] = {}
-        self._begun: dict[int, float] = {}
+        self._starts: dict[int, float] = {}
 
     def inputs(self) -> list[Any]:
-        """Return what it was made with."""
+        """Return the reference to the inputs."""
         return self._inputs
 
     def fetch_entry(self, key: str) -> Mapping[str, bytes] | None:
-        """Return the files that the run's stage store keeps under a key, or None."""
+        """Return the files that the run's stage store holds under a key; None if it holds none."""
         return self._fetch_stage(key)
 
     def begin(self, number: int) -> None:
-        """Note that a trial gets to work, now."""
-        self._begun[number] = time.monotonic()
+        """Note that a trial begins now."""
+        self._starts[number] = time.monotonic()
 
     def elapsed(self, number: int) -> float | None:
-        """Return for how many seconds a trial has been at work; None if it has not begun."""
-        begun = self._begun.get(number)
-        return None if begun is None else time.monotonic() - begun
+        """Return for how many seconds a trial has been running; None if it has not begun."""
+        start = self._starts.get(number)
+        return None if start is None else time.monotonic() - start
 
     def put(self, number: int, outcome: Outcome) -> None:
-        """Keep what a trial made."""
+        """Hold the outcome of a trial."""
         self._outcomes[number] = outcome
         self._phases.pop(number, None)
 
@@ -56,22 +56,22 @@ class Mailbox:
         self._phases[number] = phase
 
     def phases(self) -> dict[int, str]:
-        """Return the phase of every trial at work, as last heard."""
+        """Return the last known phase of every running trial."""
         return self._phases
 
     def take(self, number: int) -> Outcome | None:
-        """Hand over what a trial made, once."""
-        self._begun.pop(number, None)
+        """Return the outcome of a trial and forget it; None if there is none."""
+        self._starts.pop(number, None)
         return self._outcomes.pop(number, None)
 
     def report(self, number: int, name: str, outcome: Outcome) -> None:
-        """Keep how a trial stands; its earlier reports are of no use any more."""
+        """Hold the state of a trial at a rung; it replaces the trial's earlier report."""
         self._reports[number] = name, outcome
 
     def read(self, number: int, name: str) -> Outcome | None:
-        """Hand over a report; None if another has replaced it."""
-        found, outcome = self._reports.get(number, ("", None))
-        return outcome if found == name else None
+        """Return a report; None if another one has replaced it."""
+        latest, outcome = self._reports.get(number, ("", None))
+        return outcome if latest == name else None
 
 
 def make_mailbox(name: str, inputs: Any, fetch_entry: FetchEntry) -> Any:
@@ -88,5 +88,5 @@ def make_mailbox(name: str, inputs: Any, fetch_entry: FetchEntry) -> Any:
         "num_cpus": 0,
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
     }
-    # In a list, for Ray would replace a bare reference by what it refers to.
+    # In a list, because Ray would replace a bare reference by what it refers to.
     return ray.remote(Mailbox).options(**options).remote([inputs], fetch_entry)

@@ -1,7 +1,7 @@
-"""Code of the user's own in the workers of a search: it travels with the work, by value.
+"""Sends the user's own code to the workers of a search, by value, together with the work.
 
-A worker has neither consent nor, on another machine, the file. So the driver pickles what it has
-loaded by value, and the worker is told what each reference means.
+A worker has no consent to run that code and, on another machine, not even the file. So the driver
+pickles the code that it has loaded, and the worker uses these objects for the references.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from slimtune.workload.own_code import (
 
 @dataclass(frozen=True)
 class OwnWork:
-    """A trial's body that knows the user's code wherever it is unpickled.
+    """A trial's body that brings the user's code to the process that unpickles it.
 
     Attributes:
         work: the body.
-        code: what each code reference names.
+        code: code reference -> the object that it names.
     """
 
     work: Work
@@ -45,17 +45,17 @@ def with_own_code(
 ) -> Work:
     """Return ``work`` ready to travel with the code that trials of a search call.
 
-    That is all that its settings name but the data, which travel as arrays.
+    That is the code of all settings except for the data, which travel as arrays.
 
     Args:
         work: the body of a trial.
-        config: of the search; what it names and has not been loaded stays behind.
-        recipe: of a single trial, in its JSON form, whose code goes along.
+        config: of the search; code that has not been loaded is not sent.
+        recipe: of a single trial, in its JSON form; its code is sent too.
     """
     named = {code for key, code in code_in(config.model_dump()) if key != "data"}
     named |= {code for _, code in code_in(recipe or {})}
-    wanted = set(map(anchored_code, named))
-    code = {name: thing for name, thing in loaded_code().items() if name in wanted}
+    anchored = set(map(anchored_code, named))
+    code = {name: thing for name, thing in loaded_code().items() if name in anchored}
     for reference in code:
         for module in local_modules(reference):
             ray.cloudpickle.register_pickle_by_value(module)

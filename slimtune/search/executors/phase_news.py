@@ -1,4 +1,4 @@
-"""News from Ray workers: the phase that each trial is in, on its way to the driver."""
+"""Reports to the driver which phase each trial on Ray is in."""
 
 import threading
 from collections.abc import Callable
@@ -14,12 +14,12 @@ EVERY = 1.0
 
 
 class PhaseNews:
-    """Asks the mailbox, from a thread of its own, and tells ``AtPhase``.
+    """Reads the mailbox from a thread of its own, and reports each new phase as `AtPhase`.
 
-    News that cannot be had are no reason to stop anything: they are left out.
+    If the mailbox does not answer, nothing is reported, and the search continues.
 
     Args:
-        mailbox: an actor whose ``phases()`` gives trial number -> phase.
+        mailbox: an actor whose ``phases()`` returns trial number -> phase.
         on_event: called from that thread.
         every: seconds between two looks.
     """
@@ -30,12 +30,12 @@ class PhaseNews:
         self._mailbox = mailbox
         self._on_event = on_event
         self._every = every
-        self._told: dict[int, str] = {}
+        self._phases: dict[int, str] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="phase-news", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to ask."""
+        """Start the thread."""
         self._thread.start()
         return self
 
@@ -45,7 +45,7 @@ class PhaseNews:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ask no more."""
+        """Stop the thread."""
         self._over.set()
         self._thread.join(timeout=5)
 
@@ -53,9 +53,9 @@ class PhaseNews:
         while not self._over.wait(self._every):
             try:
                 phases: dict[int, str] = ray.get(self._mailbox.phases.remote(), timeout=5)
-            except Exception:  # Ray is going down, or is too busy: the trials will tell
+            except Exception:  # Ray is ending, or too busy; the trials' outcomes will show which
                 continue
             for number, phase in phases.items():
-                if self._told.get(number) != phase and not self._over.is_set():
-                    self._told[number] = phase
+                if self._phases.get(number) != phase and not self._over.is_set():
+                    self._phases[number] = phase
                     self._on_event(AtPhase(number, phase))

@@ -1,9 +1,8 @@
-"""Folders of Ray and of Ray Tune: private, held by their process, and swept if that was killed.
+"""Private folders for Ray and Ray Tune: locked by their process, removed if it was killed.
 
-That of a Ray of ours has a short path, and is gone when that Ray has ended. Ray's own default is
-``/tmp/ray``, which all users of a machine share and may look into. Its sockets lie below the
-folder, and the kernel takes no more than 107 bytes of path for one, so that a TMPDIR as clusters
-have it is too long.
+Ray's own default is ``/tmp/ray``, which all users of a machine share and can read. Ray's sockets
+lie below its folder, and the kernel accepts at most 107 bytes for the path of a socket. The
+TMPDIR of many clusters is longer than that allows, so the folder may have to lie elsewhere.
 """
 
 import fcntl
@@ -19,23 +18,23 @@ from slimtune.errors import SlimtuneError
 from slimtune.results.store.files import discard
 
 SOCKET_PATH = 107
-"""Bytes of the path of a Unix socket, without the final zero."""
+"""Most bytes of the path of a Unix socket, without the final zero."""
 BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
-"""Bytes of path that Ray adds; the last number is a process, of seven digits at most."""
+"""Bytes that Ray adds to the path; the last number is a process id of at most seven digits."""
 PREFIX = "st-ray-"
 TUNE_PREFIX = "st-tune-"
 _OWN = len(f"/{PREFIX}xxxxxxxx")
 _LOCK = "lock"
 _YOUNG = 60.0
-"""Seconds in which a folder may still have no lock."""
+"""Seconds after its creation in which a folder may have no lock yet."""
 
 
 class HeldFolder:
-    """A new private folder, held until `remove`; those of processes that were killed are swept.
+    """A new private folder, locked until `remove`; folders of killed processes are removed.
 
     Args:
-        prefix: of its name; all that bear it are looked at.
-        parent: where to make it.
+        prefix: of its name; older folders with this prefix are checked.
+        parent: folder in which it is made.
 
     Attributes:
         path: the folder, of mode 0700.
@@ -56,7 +55,7 @@ class HeldFolder:
             ) from None
 
     def remove(self) -> None:
-        """Remove the folder, as far as Ray's processes let it; the next one sweeps the rest."""
+        """Remove the folder. What Ray's processes still hold, the next `HeldFolder` removes."""
         discard(self.path)
         self._lock.close()
 
@@ -65,10 +64,10 @@ class RayFolder(HeldFolder):
     """The folder of one Ray.
 
     Attributes:
-        inside: what Ray is given, which opens it to everybody.
+        inside: the folder that Ray is given; Ray makes it readable for everybody.
 
     Raises:
-        SlimtuneError: there is no folder to make it in.
+        SlimtuneError: there is no folder in which it can be made.
     """
 
     def __init__(self) -> None:
@@ -78,10 +77,10 @@ class RayFolder(HeldFolder):
 
 @contextmanager
 def tune_folder() -> Iterator[Path]:
-    """Have a folder for what Ray Tune writes down and nobody reads.
+    """Provide a folder for the files that Ray Tune writes and nobody reads.
 
     Raises:
-        SlimtuneError: there is no folder to make it in.
+        SlimtuneError: there is no folder in which it can be made.
     """
     folder = HeldFolder(TUNE_PREFIX, Path(tempfile.gettempdir()))
     try:
@@ -94,33 +93,33 @@ def check_folder() -> None:
     """Check that there is a place for a Ray's sockets, before anything costly.
 
     Raises:
-        SlimtuneError: all that there is cannot be written to, or has too long a path.
+        SlimtuneError: no folder is both writable and short enough.
     """
     _parent()
 
 
 def _parent() -> Path:
-    """Return the first folder that Ray's may be made in: TMPDIR, if its path is short enough."""
-    asked = os.environ.get("RAY_TMPDIR")
+    """Return the first folder that is writable and short enough; TMPDIR is tried first."""
+    own_choice = os.environ.get("RAY_TMPDIR")
     try:
-        wanted = asked or tempfile.gettempdir()
+        first = own_choice or tempfile.gettempdir()
     except FileNotFoundError:  # Python found none that it can write to
-        wanted = os.environ.get("TMPDIR", "/tmp")
-    others = () if asked else (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")
+        first = os.environ.get("TMPDIR", "/tmp")
+    others = () if own_choice else (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")
     most = SOCKET_PATH - _OWN - BELOW
-    for name in (wanted, *others):
+    for name in (first, *others):
         fits = name and len(os.fsencode(name)) <= most
         if fits and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK):
             return Path(name)
     raise SlimtuneError(
-        f"cannot start Ray on this host: {wanted} is no folder for its sockets, which must be "
-        f"writable and have a path of at most {most} bytes; set {'RAY_' * bool(asked)}TMPDIR to "
-        "such a folder; --no-ray runs without Ray"
+        f"cannot start Ray on this host: {first} is no folder for its sockets, which must be "
+        f"writable and have a path of at most {most} bytes; set "
+        f"{'RAY_' * bool(own_choice)}TMPDIR to such a folder; --no-ray runs without Ray"
     )
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Remove folders whose process is gone: it held their lock."""
+    """Remove the folders whose lock is free, because the process that held it is gone."""
     for path in parent.glob(f"{prefix}*"):
         with suppress(OSError):
             status = path.lstat()

@@ -1,4 +1,4 @@
-"""Ray for the length of one search: started or joined, quiet, and left as it was found."""
+"""Starts or joins Ray for one search, keeps it quiet, and restores the process afterwards."""
 
 import functools
 import logging
@@ -22,11 +22,11 @@ from slimtune.search.executors.shipping import runtime_env
 from slimtune.search.listeners.last_words import LastWords
 
 OBJECT_STORE_BYTES = 512 * 2**20
-"""Of a Ray that we start: small, for outcomes pass through one at a time."""
+"""Of a Ray that we start. It can be small, because outcomes pass through one at a time."""
 STARTS = 2
-"""Ray waits half a minute for its own daemons, which is too short on a host at its limits."""
+"""Attempts to start Ray. It waits half a minute for its daemons, too short on a busy host."""
 PROBE_SECONDS = 5.0
-"""How long an address may take to accept a connection; Ray itself tries for minutes."""
+"""Seconds that an address may take to accept a connection; Ray itself tries for minutes."""
 
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -49,7 +49,7 @@ def ray_session(
     gpus: float,
     shared_bytes: int,
 ) -> Iterator[None]:
-    """Have Ray initialised within the block.
+    """Initialise Ray for the block.
 
     A Ray that runs already is used and left running; otherwise one is started on this host,
     or the one at ``address`` is joined, and shut down or left at the end.
@@ -62,11 +62,11 @@ def ray_session(
         shared_bytes: size of what all trials read.
 
     Raises:
-        ConfigError: not even one trial fits the resources there are, or no Ray that can be
-            joined is at ``address``.
+        ConfigError: not even one trial fits the resources, or there is no Ray to join at
+            ``address``.
         SlimtuneError: Ray cannot be started.
     """
-    # Where the caller handles Ctrl-C by itself (`Interrupts`), Tune must leave it alone.
+    # If the caller handles Ctrl-C itself (`Interrupts`), Tune must not install its handler.
     handler = signal.getsignal(signal.SIGINT)
     handled = handler is not signal.default_int_handler
     settings = {**SETTINGS, **_kept.environment, "TUNE_DISABLE_SIGINT_HANDLER": f"{handled:d}"}
@@ -87,18 +87,18 @@ def ray_session(
             elif ours:
                 _end()
             if threading.current_thread() is threading.main_thread() and handler is not None:
-                signal.signal(signal.SIGINT, handler)  # Tune leaves its own behind
+                signal.signal(signal.SIGINT, handler)  # Tune does not restore it
 
 
 class _KeptRay:
-    """What of a session outlives it until `keep_ray` ends.
+    """The state of a session that survives it until `keep_ray` ends.
 
     Attributes:
-        wanted: whether a session shall not be ended.
-        started: whether there is one to be ended later.
-        environment: what Ray had set, and needs again when it is used again.
+        wanted: whether sessions leave their Ray running.
+        started: whether a Ray is running that must be ended later.
+        environment: variables that Ray had set, and needs again in the next session.
         folder: of a Ray that we started, for its sockets and logs.
-        words: said if this process dies with its Ray.
+        words: printed if this process dies together with its Ray.
     """
 
     def __init__(self) -> None:
@@ -113,10 +113,10 @@ _kept = _KeptRay()
 
 @contextmanager
 def keep_ray() -> Iterator[None]:
-    """Within the block, leave the Ray that the first `ray_session` starts to those after it.
+    """Within the block, every `ray_session` after the first uses the Ray that the first started.
 
-    A search needs it for its trials and again for its finals; a start takes some five seconds.
-    Blocks do not nest: an inner one changes nothing.
+    A search needs Ray for its trials and again for its finals, and a start takes about five
+    seconds. An inner block changes nothing.
     """
     if _kept.wanted:
         yield
@@ -158,7 +158,7 @@ def _start(cpus: int, object_store_bytes: int) -> None:
 
 
 def _end() -> None:
-    """End or leave the Ray that a session has started or joined."""
+    """Shut down the Ray that a session has started, or leave the one that it has joined."""
     ray.shutdown()
     if _kept.words is not None:
         _kept.words.withdraw()
@@ -181,7 +181,7 @@ def _join(address: str) -> None:
 
 
 def _init(**kwargs: Any) -> None:
-    # Ray takes SIGTERM over, and ends the process without a word to whoever runs a search.
+    # Ray installs a handler of SIGTERM that ends the process without telling the search.
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -206,7 +206,7 @@ def ray_nodes() -> list[dict[str, float]]:
 
 
 def fitting(nodes: Iterable[Mapping[str, float]], cpus: float, gpus: float) -> int:
-    """Return how many trials fit on nodes at a time; none is spread over two nodes or GPUs.
+    """Return how many trials fit on nodes at a time; a trial uses one node and at most one GPU.
 
     Args:
         nodes: resources of each, by Ray's names ``CPU`` and ``GPU``.
@@ -224,22 +224,22 @@ def fitting(nodes: Iterable[Mapping[str, float]], cpus: float, gpus: float) -> i
 
 
 def check_fits(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float, where: str) -> None:
-    """Check that one trial fits on some node: Ray would let it wait for ever.
+    """Check that one trial fits on some node; otherwise Ray would let it wait for ever.
 
     Args:
         nodes: as for `fitting`.
         cpus: of one trial.
         gpus: of one trial.
-        where: what has the nodes, for the message.
+        where: name of what has the nodes, for the message.
 
     Raises:
         ConfigError: it fits nowhere.
     """
-    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
+    for name, amount in (("CPU", cpus), ("GPU", gpus)):
         total = sum(node.get(name, 0) for node in nodes)
-        if wanted > total:
+        if amount > total:
             raise ConfigError(
-                f"a trial asks for {wanted:g} {name}, but {where} has {total:g} in all; ask for "
+                f"a trial asks for {amount:g} {name}, but {where} has {total:g} in all; ask for "
                 f"less with per_trial.{name.lower()}s, or run elsewhere"
             )
     if fitting(nodes, cpus, gpus) == 0:
@@ -252,16 +252,18 @@ def check_fits(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float, w
 
 @functools.cache
 def _token() -> str:
-    """One a process: Ray reads the first and keeps it."""
+    """Return the same token throughout this process: Ray reads it once and keeps it."""
     return secrets.token_hex(32)
 
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[Callable[[], dict[str, str]]]:
-    """Set variables for the block; after it undo these and all that Ray set by itself.
+    """Set variables for the block, and restore the whole environment after it.
 
-    Ray sets its authentication mode, and PYTHONBREAKPOINT to a debugger of its own, which
-    would outlive it. What is given is a function that returns what was set since.
+    Ray sets variables of its own, such as PYTHONBREAKPOINT, and never removes them.
+
+    Yields:
+        A function that returns all variables that have been set since.
     """
     before = dict(os.environ)
     os.environ.update(settings)
@@ -279,8 +281,8 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    # Ray prints the death of a node on standard output, which is for results; all that it has
-    # against this is an environment variable that it reads when it is imported.
+    # Ray prints the death of a node on standard output, which is for results. The only switch
+    # is an environment variable, which Ray reads when it is imported: too late here.
     printer = getattr(getattr(ray._private, "ray_logging", None), "stdout_deduplicator", None)
     skipped = getattr(printer, "skip_re", None)
     try:
@@ -295,11 +297,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """Return why a cluster cannot be joined, in one line; Ray tells versions on six."""
-    found = re.findall(r"(Ray|Python): (\S+)", str(error))
-    if "Version mismatch" not in str(error) or len(found) != 4:
+    """Return in one line why a cluster cannot be joined; Ray takes six lines for versions."""
+    versions = re.findall(r"(Ray|Python): (\S+)", str(error))
+    if "Version mismatch" not in str(error) or len(versions) != 4:
         return _first_line(error)
-    cluster, here = (" ".join(" ".join(pair) for pair in part) for part in (found[:2], found[2:]))
+    cluster, here = (
+        " ".join(" ".join(pair) for pair in part) for part in (versions[:2], versions[2:])
+    )
     return f"the cluster runs {cluster}, this host {here}; install the same versions"
 
 

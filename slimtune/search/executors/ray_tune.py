@@ -1,9 +1,9 @@
-"""Run the trials side by side on Ray Tune, which schedules them and decides nothing.
+"""Runs the trials in parallel on Ray Tune, which schedules them and decides nothing.
 
-Each call builds a new Tuner over the driver; no state of Tune's is kept or read.
-What all trials share goes once into Ray's object store. What a trial makes comes back through
-a mailbox, an actor beside the driver: Tune's own results are small dicts, made for scalars,
-and a file would need a file system that driver and workers share.
+Each call builds a new Tuner around the driver; no state of Tune is kept or read.
+The inputs that all trials share go into Ray's object store once. Outcomes come back through a
+mailbox, an actor on the driver's host: Tune's own results are small dicts of scalars, and files
+would need a file system that driver and workers share.
 """
 
 import json
@@ -40,7 +40,7 @@ from slimtune.search.trial.process.timeouts import with_time_limit
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 RETRIES = 2
-"""Times a trial is run again after the death of its process; that of its node does not count."""
+"""Times that a trial runs again after its process died; the death of its node does not count."""
 DIED = (
     f"no outcome after {RETRIES + 1} attempts: its process died (killed, out of memory, or a "
     "crash in native code)"
@@ -49,11 +49,11 @@ DIED = (
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Runs trials side by side on Ray Tune.
+    """Runs trials in parallel on Ray Tune.
 
-    With a concurrency of 1 each outcome is told before the next trial is asked for, as
+    With a concurrency of 1 it tells each outcome before it asks for the next trial, as
     `InlineExecutor` does. A trial whose process dies runs again from its start, up to `RETRIES`
-    times, then fails.
+    times, and then fails.
 
     Attributes:
         concurrency: trials at a time, at least 1.
@@ -61,7 +61,7 @@ class RayExecutor:
         gpus_per_trial: GPUs, or the fraction of one; bookkeeping, not a memory limit.
         address: of a Ray cluster, ``"host:port"`` or ``"auto"``; None starts Ray here, unless
             this process is connected to one already.
-        timeout: seconds that a trial may take; one that hangs is ended with its process.
+        timeout: seconds that a trial may take; the process of one that hangs is killed.
     """
 
     concurrency: int
@@ -71,22 +71,22 @@ class RayExecutor:
     timeout: float | None = None
 
     def run(self, work: Work, shared: Any, driver: Driver) -> None:
-        """Run every trial that the driver hands out.
+        """Run every trial that the driver supplies.
 
-        The driver is called in this process and thread, but for stages that are entered, of which
-        it hears from another thread, and for its ``fetch_entry``, which a process on this host
-        calls. Its judge is shown each trial at each of its rungs, while it waits; one that it
-        stops is told as it stood there, and its worker takes the next.
+        The driver is called in this process and thread, with two exceptions: another thread
+        reports the phases, and another process on this host calls ``fetch_entry``. A trial waits
+        at each of its rungs for the judge. If the judge stops it, the driver is told the outcome
+        as it was at that rung, and the worker takes the next trial.
 
         Args:
             work: the body of a trial; runs in worker processes, which are reused.
             shared: handed to ``work``; its numpy arrays are read-only there and are not copied.
-            driver: asked until it has no more.
+            driver: asked until it returns no more trials.
 
         Raises:
-            ConfigError: not even one trial fits the resources there are.
+            ConfigError: not even one trial fits the resources.
             SlimtuneError: Ray cannot be started or reached, or breaks down.
-            KeyboardInterrupt: Ctrl-C. What had finished has been told.
+            KeyboardInterrupt: Ctrl-C. The driver has been told of every trial that had ended.
         """
         work = with_time_limit(work, self.timeout)
         with (
@@ -131,11 +131,11 @@ class RayExecutor:
                 storage_path=str(folder),
                 verbose=0,
                 progress_reporter=SilentReporter(),
-                # Tune would not try again where a process dies before its trial has begun:
-                # see `died`.
+                # `died` runs trials again. Tune would not, for a process that dies before its
+                # trial begins.
                 failure_config=tune.FailureConfig(max_failures=0),
                 callbacks=[watch],
-                # Tune's default for a class; its failure counts as the trial's, and runs it again.
+                # True by default for a class; a failure to save would count as the trial's.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
@@ -153,7 +153,7 @@ def _run(tuner: tune.Tuner, search: "_Search") -> None:
         search.tell_remaining()
         raise
     search.tell_remaining()
-    if search.error is not None:  # of `ask` or `tell`: more precise than what Tune makes of it
+    if search.error is not None:  # of `ask` or `tell`; Tune's own error says less
         raise search.error
     if failure is not None:
         raise SlimtuneError(f"Ray Tune failed: {str(failure).splitlines()[0]}") from failure
@@ -162,7 +162,12 @@ def _run(tuner: tune.Tuner, search: "_Search") -> None:
 
 
 class _Search(Searcher):
-    """Tune's view of a driver."""
+    """Presents a driver to Tune as a searcher.
+
+    Tune calls it back while it changes its own state, and treats an exception in `ends` or in
+    `on_trial_complete` as a failure of the trial. So these two keep an exception in ``error``,
+    and `suggest` raises it: there an exception ends the whole experiment.
+    """
 
     def __init__(self, driver: Driver, mailbox: Any, mailbox_name: str) -> None:
         super().__init__(None, None)
@@ -181,10 +186,10 @@ class _Search(Searcher):
         if self.error is not None:
             raise self.error
         spec = self._reruns.popleft() if self._reruns else self._next()
-        if spec is None:  # not the end yet: what runs may have to run again
+        if spec is None:  # a running trial may have to run again
             return None if self.open else Searcher.FINISHED
         self.open[trial_id] = spec
-        # As text, for Tune would look for search spaces in a mapping.
+        # As text, because Tune would look for search spaces in a mapping.
         return {
             "number": spec.number,
             "spec": json.dumps(spec.to_dict()),
@@ -206,15 +211,20 @@ class _Search(Searcher):
         return spec
 
     def ends(self, trial_id: str, report: str) -> bool:
-        """Return whether the judge ends a trial that waits at a rung."""
+        """Return whether the judge ends a trial that waits at a rung.
+
+        Args:
+            trial_id: of Tune.
+            report: name of the report in the mailbox.
+        """
         spec = self.open.get(trial_id)
         if spec is None or trial_id in self._stopped:
             return trial_id in self._stopped
         try:
             outcome: Outcome | None = ray.get(self._mailbox.read.remote(spec.number, report))
-            # None: left by an attempt whose process has died; the next one reports again.
+            # None: the report of an attempt whose process died; the next attempt reports again.
             reason = "" if outcome is None else self._judge(outcome)
-        except Exception as error:  # kept for the next `suggest`, as one of the driver's
+        except Exception as error:  # for the next `suggest`
             self.error = self.error or error
             return False
         if outcome is not None and reason:
@@ -229,12 +239,12 @@ class _Search(Searcher):
             return
         outcome = self._outcome(trial_id, spec)
         if outcome is None and error:
-            return  # `ProcessWatch` is asked next, and comes to `died`
+            return  # Tune calls `ProcessWatch` next, which calls `died`
         del self.open[trial_id]
         self._finish(outcome or Outcome(number=spec.number, status="failed", reason=DIED))
 
     def died(self, trial_id: str, death: Death) -> None:
-        """Run a trial again whose process died without an outcome, or give it up."""
+        """Run a trial again whose process died without an outcome, or let it fail."""
         spec = self.open.pop(trial_id, None)
         if spec is None:
             return
@@ -246,7 +256,7 @@ class _Search(Searcher):
             self._reruns.append(spec)
 
     def elapsed(self, trial_id: str) -> float | None:
-        """Return for how many seconds a trial has been at work; None if not yet."""
+        """Return for how many seconds a trial has been running; None if it has not begun."""
         spec = self.open.get(trial_id)
         if spec is None:
             return None
@@ -254,11 +264,11 @@ class _Search(Searcher):
         return seconds
 
     def at_work(self) -> bool:
-        """Return whether trials are left: then Tune has stopped early."""
+        """Return whether trials are left, which means that Tune has stopped early."""
         return bool(self.open or self._reruns) or not self.exhausted
 
     def tell_remaining(self) -> None:
-        """Tell the outcomes that Tune, stopping, did not come to fetch."""
+        """Tell the outcomes that Tune had not fetched when it stopped."""
         for trial_id, spec in list(self.open.items()):
             if (outcome := self._outcome(trial_id, spec)) is not None:
                 del self.open[trial_id]
@@ -271,9 +281,9 @@ class _Search(Searcher):
         """Restore nothing: the study is the state."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle as nothing: Tune writes its searcher down, but nothing of ours is read back.
+        """Pickle as nothing: Tune saves its searcher, but nothing ever reads it.
 
-        What the driver holds (a study, a terminal) belongs to this process alone.
+        The driver holds a study and a terminal, which cannot be pickled.
         """
         return {}
 
@@ -283,15 +293,15 @@ class _Search(Searcher):
 
     def _take(self, spec: TrialSpec) -> Outcome | None:
         try:
-            taken: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
+            outcome: Outcome | None = ray.get(self._mailbox.take.remote(spec.number))
         except ray.exceptions.RayError as error:
             self.error = self.error or SlimtuneError(lost_words(error))
             return None
-        return taken
+        return outcome
 
     def _finish(self, outcome: Outcome) -> None:
-        # Tune would take an error here for one of the trial, and run it again: keep it for
-        # the next `suggest`.
+        # Tune would treat an exception here as the trial's, and run the trial again: keep it
+        # for the next `suggest`.
         try:
             self._driver.tell(outcome)
             self._driver.on_event(outcome)
@@ -300,7 +310,7 @@ class _Search(Searcher):
 
 
 class _RayTrial(tune.Trainable):
-    """A worker process: runs one trial after another on inputs that it fetches once."""
+    """A worker process: runs one trial after another, on inputs that it fetches once."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(json.loads(config["spec"]))
@@ -317,7 +327,7 @@ class _RayTrial(tune.Trainable):
         return True
 
     def cleanup(self) -> None:
-        """End a trial that was stopped; until now it has waited for its judge's answer."""
+        """End a trial that the judge stopped; its thread still waits for the judge's answer."""
         running, self._running = self._running, None
         if running is not None:
             running.end()
@@ -353,11 +363,11 @@ class _RayTrial(tune.Trainable):
         return cast(Mapping[str, bytes] | None, ray.get(self._mailbox.fetch_entry.remote(key)))
 
     def _tell_phase(self, phase: str) -> None:
-        self._mailbox.enter_phase.remote(self._spec.number, phase)  # nobody waits for it to arrive
+        self._mailbox.enter_phase.remote(self._spec.number, phase)  # without waiting for an answer
 
     def _work(self, _shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
-        # Fetched here and not in `setup`, so that what a worker cannot import fails the trial
-        # with its message.
+        # Fetched here and not in `setup`: if the worker cannot import something, the trial
+        # fails with that message.
         if self._inputs is None:
             references: list[Any] = ray.get(self._mailbox.inputs.remote())
             self._inputs = ray.get(references[0])
@@ -371,7 +381,7 @@ def _trial_name(trial: Any) -> str:
 
 
 def pickled_bytes(value: object) -> int:
-    """Return the size of ``value`` in the object store; arrays are counted without a copy."""
+    """Return the bytes of ``value`` in the object store; arrays are counted without a copy."""
     buffers: list[Any] = []
     inline = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     return len(inline) + sum(buffer.raw().nbytes for buffer in buffers)

@@ -1,4 +1,4 @@
-"""All trials of a search, by the executor that its config names."""
+"""Runs all trials of a search on the executor that its config names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,17 +20,18 @@ def run_all(
     *,
     warn: Callable[[str], None],
 ) -> None:
-    """Run every trial that a driver hands out; those that ran out of memory twice, if need be.
+    """Run every trial that a driver supplies; a trial that ran out of memory runs twice.
 
-    Their second attempt begins when all others have ended: one at a time, with the whole GPU if
-    they use one. The first is not told.
+    The second attempts begin when all other trials have ended. They run one at a time, with the
+    whole GPU if they use one. The driver is not told of a first attempt without memory.
 
     Args:
         config: of the search, within whose `machines` this is called.
         work: the body of a trial.
         shared: handed to ``work``.
-        driver: asked until it has no more; once it is `Driver.stopping`, no second attempt begins.
-        warn: told of each trial that will run again.
+        driver: asked until it returns no more trials; once it is `Driver.stopping`, no second
+            attempt begins.
+        warn: called for each trial that will run again.
 
     Raises:
         SlimtuneError: as `RayExecutor.run`.
@@ -48,16 +49,16 @@ def executor_of(config: SearchConfig, alone: bool = False) -> Executor:
 
     Args:
         config: of the search, within whose `machines` this is called.
-        alone: whether each trial shall have the machine to itself.
+        alone: whether each trial gets the machine to itself.
     """
-    asked = config.per_trial
+    resources = config.per_trial
     if config.executor == "inline":
-        return InlineExecutor(asked.timeout_seconds)
-    whole = 1.0 if asked.gpus else 0.0
+        return InlineExecutor(resources.timeout_seconds)
+    whole = 1.0 if resources.gpus else 0.0
     return RayExecutor(
         concurrency=1 if alone else workers(config),
-        cpus_per_trial=asked.cpus,
-        gpus_per_trial=whole if alone else asked.gpus,
+        cpus_per_trial=resources.cpus,
+        gpus_per_trial=whole if alone else resources.gpus,
         address=config.ray_address,
-        timeout=asked.timeout_seconds,
+        timeout=resources.timeout_seconds,
     )

@@ -1,4 +1,4 @@
-"""A trial that ran out of memory beside others gets a second chance, alone."""
+"""Gives a trial that ran out of memory beside others a second attempt, alone."""
 
 import dataclasses
 from collections import deque
@@ -19,7 +19,7 @@ SIGNS = (
     "not enough memory",  # torch on a CPU of Windows
     "Unable to allocate",  # numpy
 )
-"""What errors say when memory is short. A segmentation fault or a kill says nothing."""
+"""Texts of errors for want of memory. A segmentation fault or a kill has no such text."""
 
 
 def ran_out_of_memory(outcome: Outcome) -> bool:
@@ -28,14 +28,13 @@ def ran_out_of_memory(outcome: Outcome) -> bool:
 
 
 class SecondChance(Relay):
-    """Keeps trials that ran out of memory for the end, when nothing else runs.
+    """Stands between an executor and its driver, and repeats trials that ran out of memory.
 
-    Stands between an executor and its driver.
+    They wait until all other trials have ended. The driver does not learn of their first outcome.
 
     Args:
-        driver: told of every other outcome, and of theirs after the second attempt; it hears of
-            everything but the first end of such a trial.
-        warn: told of each trial that will run again.
+        driver: is told every other outcome, and theirs after the second attempt.
+        warn: called for each trial that will run again.
     """
 
     def __init__(self, driver: Driver, warn: Callable[[str], None]) -> None:
@@ -44,7 +43,9 @@ class SecondChance(Relay):
         self._specs: dict[int, TrialSpec] = {}
         self._waiting: deque[TrialSpec] = deque()
         self._attempted: set[int] = set()
-        self._held: set[int] = set()  # asked by other threads, which a deque does not bear
+        self._waiting_numbers: set[int] = (
+            set()
+        )  # read by other threads, for which a deque is not safe
         self._second_round = False
 
     def has_waiting(self) -> bool:
@@ -52,21 +53,21 @@ class SecondChance(Relay):
         return bool(self._waiting)
 
     def start_second_attempts(self) -> None:
-        """Hand out those that wait, from now on."""
+        """Supply the waiting trials from now on."""
         self._second_round = True
 
     def ask(self) -> TrialSpec | None:
-        """Return the driver's next trial, or the next that waits."""
+        """Return the driver's next trial; in the second round, the next that waits."""
         if not self._second_round:
             return super().ask()
         if not self._waiting or self.stopping:
             return None
         spec = self._waiting.popleft()
-        self._held.discard(spec.number)
+        self._waiting_numbers.discard(spec.number)
         return spec
 
     def tell(self, outcome: Outcome) -> None:
-        """Pass an outcome on, or keep the trial for later."""
+        """Pass an outcome on, or let the trial wait for a second attempt."""
         number = outcome.number
         if not ran_out_of_memory(outcome):
             super().tell(outcome)
@@ -74,24 +75,24 @@ class SecondChance(Relay):
             super().tell(_failed_twice(outcome))
         else:
             self._attempted.add(number)
-            self._held.add(number)
+            self._waiting_numbers.add(number)
             self._waiting.append(self._specs[number])
             words = self.name_of(number)
             self._warn(f"{words} runs again at the end, alone: {outcome.reason}")
 
     def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
-        """Pass an event on, but for the end of a first attempt that nobody was told of.
+        """Pass an event on, unless it is of a trial that waits for its second attempt.
 
-        News of stages come from a thread of their own.
+        News of phases come from a thread of their own.
         """
         if isinstance(what, TrialSpec):
             self._specs[what.number] = what
-        if what.number not in self._held:
+        if what.number not in self._waiting_numbers:
             super().on_event(what)
 
 
 def _failed_twice(outcome: Outcome) -> Outcome:
-    """Return an outcome whose reason says that it was the second of its kind."""
+    """Return an outcome whose reason says that both attempts ran out of memory."""
     reason = f"out of memory twice, the second time alone: {outcome.reason}"
     record = outcome.payload
     if isinstance(record, TrialRecord):

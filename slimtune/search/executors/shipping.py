@@ -1,6 +1,6 @@
-"""The code that travels to the workers of a cluster: this package.
+"""Sends this package to the workers of a cluster.
 
-The user's own code travels by value with the work: see `own_work`.
+The user's own code is sent with the work, by value; see `own_work`.
 """
 
 from pathlib import Path
@@ -13,6 +13,6 @@ EXCLUDED = ["**/__pycache__", "*.pyc"]
 def runtime_env() -> dict[str, Any]:
     """Return the Ray runtime environment in which workers need no copy of this package.
 
-    What it imports (torch, onnxruntime...) must be installed on every node.
+    The packages that it imports, such as torch and onnxruntime, must be installed on every node.
     """
     return {"py_modules": [str(PACKAGE)], "excludes": EXCLUDED}

@@ -1,4 +1,4 @@
-"""A trial in a thread of its own, so that whoever runs it can be asked in between."""
+"""Runs a trial in a thread of its own, so that it can wait at each rung for its judge."""
 
 import threading
 from collections.abc import Callable
@@ -12,16 +12,18 @@ _PATIENCE_SECONDS = 60.0
 
 
 class TrialThread:
-    """Runs a trial from one question of its judge to the next.
+    """Runs a trial from one question to its judge to the next.
 
-    Between two calls of `advance` the trial waits: it computes nothing that may be in vain.
+    Ray Tune asks a worker for one result after another, while a trial is one function call that
+    asks its judge in between. The thread turns the one into the other. Between two calls of
+    `advance` the trial waits, so it computes nothing that a judge may make useless.
 
     Args:
-        run: the trial; it is given its judge, asks it in its own thread, and returns soon once
-            that gives a reason to end.
+        run: the trial. It is given a judge, calls it in the trial's thread, and returns soon
+            after the judge has given a reason to end.
 
     Attributes:
-        over: whether the trial has returned; then the last outcome is the final one.
+        over: whether the trial has returned; then the last outcome is its result.
     """
 
     def __init__(self, run: Callable[[Judge], Outcome]) -> None:
@@ -32,7 +34,7 @@ class TrialThread:
         self.over = False
 
     def advance(self) -> Outcome:
-        """Let the trial go on, and return how it stands when it next asks, or what it made."""
+        """Let the trial run, and return its state when it next asks its judge, or its result."""
         if self._thread.ident is None:
             self._thread.start()
         else:
@@ -43,10 +45,10 @@ class TrialThread:
         return outcome
 
     def end(self) -> None:
-        """End a trial that waits for an answer, and wait for it to return.
+        """End a trial that waits for its judge, and wait until it has returned.
 
         Raises:
-            TimeoutError: it goes on nevertheless.
+            TimeoutError: it continues all the same.
         """
         if self._thread.ident is None or self.over:
             return
@@ -58,7 +60,7 @@ class TrialThread:
     def _work(self) -> None:
         try:
             outcome: Outcome | BaseException = self._run(self._ask)
-        except BaseException as error:  # or whoever waits would wait for ever
+        except BaseException as error:  # otherwise `advance` would wait for ever
             outcome = error
         self.over = True
         self._questions.put(outcome)

@@ -1,1 +1,1 @@
-"""The few members of the front that run again at full length, and the joint measurement."""
+"""Finals: the members of the front run again at full length. And the joint measurement."""

@@ -1,4 +1,4 @@
-"""Cheap first, full for the few: the front's members run again, longer and with other seeds."""
+"""Finals: the members of the front run again, longer and with other seeds."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -40,9 +40,10 @@ from slimtune.workload.types import Workload
 
 
 def run_finals(search: OpenSearch) -> None:
-    """Run what lacks of the finals, and measure all of them; no trial is stopped early here.
+    """Run the finals that are missing, and measure all of them; none is stopped early.
 
-    The listener hears `FinalsPlanned`, of each final, and `FinalsMeasured`.
+    The listener receives `FinalsPlanned`, `FinalStarted` and `FinalFinished` of each final, and
+    `FinalsMeasured`.
 
     Args:
         search: whose trials have ended, and whose settings ask for finals.
@@ -54,7 +55,7 @@ def run_finals(search: OpenSearch) -> None:
     """
     config, folder, workload = search.config, search.folder, search.workload
     members = front_members(folder, workload)
-    if not members:  # no trial keeps the limits; there is still the baseline to measure
+    if not members:  # no trial is within the limits; the baseline is measured all the same
         measure_front(folder, workload, search.warn)
         return
     specs = plan(config, folder, members)
@@ -81,16 +82,16 @@ def run_finals(search: OpenSearch) -> None:
 
 
 def front_members(folder: RunFolder, workload: Workload) -> list[int]:
-    """Return the trials that are run again: the front of the cheap search.
+    """Return the trials that run again as finals: the front of the search.
 
-    Decided once for the same trials, so that a search that goes on does not turn to others
-    because a latency came out otherwise: by the final measurement if the search had ended without
-    finals, else by a measurement of the latencies together.
+    The choice is stored, so that a resumed search does not choose other members because a latency
+    came out differently. If the search had ended without finals, its joint measurement decides;
+    otherwise the latencies are measured together now.
     """
     file = folder.path / "front" / "members.json"
     candidates = [record.number for record in open_run(folder.path).candidates()]
-    if (known := _read_members(folder, candidates)) is not None:
-        return known
+    if (members := _read_members(folder, candidates)) is not None:
+        return members
     rows = [row for row in read_joint(folder.path) if row.trial is not None]
     covered = {row.trial for row in rows} >= set(candidates)
     if covered and all(row.repeats is None for row in rows):
@@ -104,23 +105,23 @@ def front_members(folder: RunFolder, workload: Workload) -> list[int]:
 
 def _read_members(folder: RunFolder, candidates: list[int]) -> list[int] | None:
     try:
-        known = read_sealed(folder.path / "front" / "members.json")
-    except RunError:  # missing, or damaged: it is decided again
+        decision = read_sealed(folder.path / "front" / "members.json")
+    except RunError:  # missing or damaged: choose again
         return None
-    members = known.get("members")
+    members = decision.get("members")
     sound = isinstance(members, list) and all(number in candidates for number in members)
-    return members if sound and known.get("candidates") == candidates else None
+    return members if sound and decision.get("candidates") == candidates else None
 
 
 def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[FinalKey, TrialSpec]:
-    """Return the spec of every final; all first seeds come before the second ones.
+    """Return the spec of every final; the first seed of each member comes before any second one.
 
-    The numbers of the specs count them, for executors tell their outcomes apart by number; what
-    is written bears the number of the trial. They run on the device that the config gives them,
-    which may be another than the trial's: a run may go on elsewhere.
+    The specs are numbered from 0, because executors identify outcomes by number; the record of a
+    final has the number of its trial. Finals run on the config's device, which may differ from
+    the trial's if the run continues on another machine.
 
     Args:
-        config: of the search as it goes on.
+        config: of the search as it continues.
         folder: the run.
         members: trials to run again.
     """
@@ -142,7 +143,7 @@ def plan(config: SearchConfig, folder: RunFolder, members: list[int]) -> dict[Fi
 
 
 def final_seed(run_seed: int, trial: int, repeat: int) -> int:
-    """Return the seed of a final, 0..2^31-1: never the trial's, whose luck put it on the front."""
+    """Return the seed of a final, 0..2^31-1; never the trial's, which may be a lucky one."""
     digest = hashlib.sha256(f"{run_seed}/final/{trial}/{repeat}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
@@ -150,8 +151,8 @@ def final_seed(run_seed: int, trial: int, repeat: int) -> int:
 def _finished(
     folder: RunFolder, specs: Mapping[FinalKey, TrialSpec], warn: Callable[[str], None]
 ) -> dict[FinalKey, TrialRecord]:
-    """Return the records that are there; a folder whose record cannot be read is set aside."""
-    found = {}
+    """Return the records of finals that exist; a folder with a damaged record is set aside."""
+    records = {}
     for key in specs:
         if not folder_of(folder, key).is_dir():
             continue
@@ -165,15 +166,15 @@ def _finished(
                 raise RunError(
                     f"final {key.name} failed because the disk was full ({record.error})"
                 )
-            found[key] = record
+            records[key] = record
         except RunError as error:
             aside = set_aside(folder_of(folder, key), why)
             warn(f"{error}; kept as finals/{aside.name}, the final runs again")
-    return found
+    return records
 
 
 class _FinalsDriver(Driver):
-    """Hands out the specs that are not done, and adds their records to those that are."""
+    """Supplies the specs that are not done, and adds their records to those that are."""
 
     def __init__(
         self,
@@ -186,11 +187,11 @@ class _FinalsDriver(Driver):
         self._specs = specs
         self._keys = list(specs)
         self._done = done
-        self._left = iter([spec for key, spec in specs.items() if key not in done])
+        self._remaining = iter([spec for key, spec in specs.items() if key not in done])
         self._recorder = Recorder(search.folder, self._write)
 
     def ask(self) -> TrialSpec | None:
-        return next(self._left, None)
+        return next(self._remaining, None)
 
     def tell(self, outcome: Outcome) -> None:
         key = self._keys[outcome.number]

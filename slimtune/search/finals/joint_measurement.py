@@ -1,4 +1,4 @@
-"""The front measured again: all files together when no trial runs, and on the test split."""
+"""The joint measurement: all files of the front together, when no trial runs, and on test."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from slimtune.search.trial.scores import facts_on_test
 from slimtune.workload.types import Workload
 
 FRONT_LATENCY_SECONDS, MOST_LATENCY_SECONDS = 3.0, 30.0
-"""The second is taken on a busy host only, where not all have enough rounds before."""
+"""Seconds of the joint measurement; the second applies on a busy host, where rounds are lost."""
 
 FinalRecords = Mapping[FinalKey, TrialRecord]
 """The finals of one length, complete and failed ones."""
@@ -27,20 +27,20 @@ FinalRecords = Mapping[FinalKey, TrialRecord]
 def measure_front(
     folder: RunFolder, workload: Workload, warn: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Measure all that may be on the front: latency in quiet, then test accuracy of who is.
+    """Measure the latency of all that may be on the front, then the test accuracy of the front.
 
-    The latencies of trials are noisy, so who may be on the front by them is measured as well
-    (`Run.contenders`). A candidate whose file was deleted keeps the test accuracy that it was
-    recorded with, and the front then has the latencies that the trials themselves measured:
-    those of two measurements do not rank.
+    The latencies that trials measured are noisy, so every trial that could be on the front within
+    that noise is measured (`Run.contenders`). If the file of a candidate was deleted, it keeps
+    its recorded test accuracy, and the whole front is ranked by the latencies that the trials
+    measured: latencies of two different measurements cannot be compared.
 
     Args:
         folder: whose lock this process holds.
         workload: of the run.
-        warn: told of trials without a file.
+        warn: called for trials without a file, and for unstable latencies.
     """
-    files, gone = _files(folder)
-    for number, why in gone.items():
+    files, missing = _files(folder)
+    for number, why in missing.items():
         warn(
             f"trial {number}: {why}: it is left out of the joint measurement and "
             f"keeps its recorded numbers; slimtune rerun {folder.path} --trial {number} --check "
@@ -58,11 +58,11 @@ def measure_front(
         else row
         for row in rows
     ]
-    write_joint(folder.path, rows + _recorded(folder, list(gone)))
+    write_joint(folder.path, rows + _recorded(folder, list(missing)))
 
 
 def _tell_unstable(rows: Sequence[JointRow], warn: Callable[[str], None]) -> None:
-    """Warn of latencies that the host was too busy for."""
+    """Warn of latencies that are unstable because the host was busy."""
     names = [
         "the baseline" if r.trial is None else f"trial {r.trial}" for r in rows if not r.stable
     ]
@@ -75,20 +75,25 @@ def _tell_unstable(rows: Sequence[JointRow], warn: Callable[[str], None]) -> Non
 
 
 def members_by_joint_latency(folder: RunFolder, workload: Workload) -> list[int]:
-    """Return which trials are on the front once latencies have been measured together.
+    """Return the trials that are on the front by latencies that were measured together.
 
-    What only luck with a latency has put there is not worth a training at full length. Nothing
-    is written, and test images are not looked at.
+    A trial that only a lucky latency put on the front is not worth a training at full length.
+    Nothing is written, and no test image is used.
     """
     run = open_run(folder.path)
-    files, _ = _files(folder)  # if one is gone, the latencies of the trials themselves decide
+    files, _ = _files(folder)  # if a file is gone, the latencies that the trials measured decide
     return run.standing(_together(folder, workload, files))
 
 
 def measure_finals(folder: RunFolder, workload: Workload, finals: FinalRecords) -> None:
-    """Measure the finals: all on the test split, and together the latencies of those that ship.
+    """Measure the finals: all of them on the test split, and the latencies of those that ship.
 
-    Of each member, the median by validation accuracy ships (see `median_final`).
+    Of each member, one final ships: the median by validation accuracy (`median_final`).
+
+    Args:
+        folder: whose lock this process holds.
+        workload: of the run.
+        finals: of the length that was asked for, complete and failed ones.
     """
     members = {key.trial: _complete_of(key.trial, finals) for key in sorted(finals)}
     chosen = {trial: median_final(keys, finals) for trial, keys in members.items() if keys}
@@ -118,8 +123,8 @@ def measure_finals(folder: RunFolder, workload: Workload, finals: FinalRecords) 
 def median_final(keys: Sequence[FinalKey], finals: FinalRecords) -> FinalKey:
     """Return which of a member's finals is delivered: the median by validation accuracy.
 
-    Of an even number the lower of the two in the middle, and the first of equals. The best would
-    be flattered by its own selection, and the test split must not choose.
+    Of an even number it is the lower of the two in the middle, and the first of equals. The best
+    one would owe its accuracy partly to its selection, and the test split must not choose.
 
     Args:
         keys: complete finals, at least one.
@@ -130,7 +135,7 @@ def median_final(keys: Sequence[FinalKey], finals: FinalRecords) -> FinalKey:
 
 
 def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
-    """Return the files of the contenders by trial, and why candidates have none."""
+    """Return the files of the contenders by trial, and for candidates without one the reason."""
     run = open_run(folder.path)
     run = run.at(run.records)
     candidates, contenders = {record.number for record in run.candidates()}, run.contenders()
@@ -141,7 +146,7 @@ def _files(folder: RunFolder) -> tuple[dict[int, Path], dict[int, str]]:
 
 
 def _together(folder: RunFolder, workload: Workload, files: Mapping[int, Path]) -> list[JointRow]:
-    """Return the baseline's and the files' latencies, measured in turn."""
+    """Return rows with the latencies of the baseline and the files, measured in turn."""
     latencies = _latencies(folder, workload, list(files.values()))
     return [
         JointRow(trial=number, latency_ms=latency.ms, stable=latency.stable)
@@ -150,7 +155,7 @@ def _together(folder: RunFolder, workload: Workload, files: Mapping[int, Path]) 
 
 
 def _recorded(folder: RunFolder, numbers: Sequence[int]) -> list[JointRow]:
-    """Return what an earlier measurement says of trials themselves, but for latencies."""
+    """Return the rows of trials from an earlier measurement, without their latencies."""
     rows = {row.trial: row for row in read_joint(folder.path) if row.repeats is None}
     return [replace(rows[n], latency_ms=None, stable=True) for n in numbers if n in rows]
 
@@ -191,7 +196,7 @@ def _complete(record: TrialRecord) -> bool:
 
 
 def _accuracy(record: TrialRecord) -> float:
-    """Return the validation accuracy, whether it was optimised or measured alone."""
+    """Return the validation accuracy, whether it is an objective or a metric."""
     return float(record.measured["accuracy"])  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What can be known to fail is refused before the baseline is trained, not in every trial."""
+"""Refuses, before the baseline is trained, what would fail in every trial."""
 
 import contextlib
 import copy
@@ -39,7 +39,7 @@ from slimtune.workload.types import Workload
 def check_space(config: SearchConfig, workload: Workload) -> None:
     """Check that every part of the space can be carried out on this workload.
 
-    The workload remembers which channels of each student can be removed, see `learn_groups`.
+    The workload then knows which channels of each student can be removed; see `learn_groups`.
 
     Raises:
         ConfigError: the space holds recipes that contradict themselves.
@@ -50,7 +50,7 @@ def check_space(config: SearchConfig, workload: Workload) -> None:
     methods = _pruning_methods(space)
     for student in students_of(space):
         network = _network(student, workload, "space.student.model")
-        check_files(_known_as(student.model, workload), network, workload, _quantizers(space))
+        check_files(_label(student.model, workload), network, workload, _quantizers(space))
         _check_prunable(student, methods, network, workload)
         for method in space.methods["distill"]:
             _check_features(student.model, method, network, workload)
@@ -64,7 +64,7 @@ def check_recipe(recipe: Recipe, workload: Workload) -> None:
     """
     name = recipe.student.model
     network = _network(recipe.student, workload, "student.model")
-    check_files(_known_as(name, workload), network, workload, [recipe.quantize])
+    check_files(_label(name, workload), network, workload, [recipe.quantize])
     if recipe.prune is not None:
         _check_prunable(recipe.student, [recipe.prune.method], network, workload)
     _check_features(name, DISTILLATION.name_of(recipe.distill), network, workload)
@@ -74,20 +74,20 @@ def learn_groups(config: SearchConfig, workload: Workload) -> None:
     """Find out once, for all trials, which channels of each student can be removed.
 
     Args:
-        config: of a run that goes on, whose space has been checked before.
-        workload: remembers what was found.
+        config: of a resumed run, whose space was checked when it began.
+        workload: stores the result.
     """
     space = config.resolved_space()
     if any(isinstance(method, ChannelPruning) for method in _pruning_methods(space)):
         for student in students_of(space):
-            with contextlib.suppress(UserError, PruningError):  # the trials will say why
+            with contextlib.suppress(UserError, PruningError):  # the trials will report why
                 network = student_network(student, workload, "space.student.model")
                 find_groups(network, _noise(workload))
                 _remember(student, network, workload)
 
 
 def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
-    """Let all trials know what cutting copies of a network has shown."""
+    """Store in the workload which groups must stay whole, which cutting copies has shown."""
     reasons = unprunable_groups(network)
     if student.model == BASELINE:
         remember_unprunable(workload.baseline, reasons)
@@ -96,24 +96,24 @@ def _remember(student: Student, network: nn.Module, workload: Workload) -> None:
 
 
 def students_of(space: Space) -> list[Student]:
-    """Return every student that recipes of the space begin with."""
+    """Return every student of the space."""
     domains = space.stages["student"]
     pairs = product(domains["model"].ends(), domains["weights"].ends())
     return [Student(model=str(m), weights=None if w is None else str(w)) for m, w in pairs]
 
 
 def _pruning_methods(space: Space) -> list[ChannelPruning | WeightPruning]:
-    """Return every pruning method of the space, with each end of each of its own dimensions."""
-    found: list[ChannelPruning | WeightPruning] = []
+    """Return every pruning method of the space, at both ends of each of its own dimensions."""
+    methods: list[ChannelPruning | WeightPruning] = []
     for name, row in space.methods["prune"].items():
         if name != "none":
-            found.append(PRUNING[name](**{key: d.ends()[0] for key, d in row.items()}))
-            found += [PRUNING[name](**{k: end}) for k, d in row.items() for end in d.ends()[1:]]
-    return found
+            methods.append(PRUNING[name](**{key: d.ends()[0] for key, d in row.items()}))
+            methods += [PRUNING[name](**{k: end}) for k, d in row.items() for end in d.ends()[1:]]
+    return methods
 
 
 def _quantizers(space: Space) -> list[Quantizer]:
-    """Return each quantizer of the space, with the first value of each dimension."""
+    """Return every quantizer of the space, with the first value of each dimension."""
     return [
         QUANTIZATION[name](**{key: domain.ends()[0] for key, domain in row.items()})
         for name, row in space.methods["quantize"].items()
@@ -122,16 +122,19 @@ def _quantizers(space: Space) -> list[Quantizer]:
 
 
 def _network(student: Student, workload: Workload, where: str) -> nn.Module:
-    """Return the checked network that recipes start from, as pruning sees it."""
+    """Return the student as a network, checked, in the form that pruning needs."""
     name = student.model
     network = student_network(student, workload, where)
     if name == BASELINE:
-        _check_network(network, _known_as(name, workload), workload)
+        _check_network(network, _label(name, workload), workload)
         return network
     try:
         with torch.no_grad():
             network(_noise(workload))
-    except (Exception, SystemExit) as error:  # whatever torch raises for sizes that do not fit
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # torch raises various types for sizes that do not fit
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{where}: {name} cannot run on {workload.image_shape} images: {reason}"
@@ -141,7 +144,7 @@ def _network(student: Student, workload: Workload, where: str) -> nn.Module:
 
 
 def student_network(student: Student, workload: Workload, where: str) -> nn.Module:
-    """Return the network that recipes start from, in eval mode."""
+    """Return the student as a network in eval mode."""
     if student.model == BASELINE:
         return materialize_shortcuts(copy.deepcopy(workload.baseline)).eval()
     architecture = dataclasses.replace(workload.architecture, name=student.model)
@@ -166,7 +169,7 @@ def _check_prunable(
     network: nn.Module,
     workload: Workload,
 ) -> None:
-    """Check the surgery once, and that each method finds something to look at."""
+    """Check the surgery once, and that each method can score this network."""
     noise = _noise(workload)
     cuts = any(isinstance(method, ChannelPruning) for method in methods)
     try:
@@ -183,7 +186,7 @@ def _check_prunable(
                 method.check(groups)
     except PruningError as error:
         raise ModelError(
-            f"pruning test failed for '{_known_as(student.model, workload)}': {error}; "
+            f"pruning test failed for '{_label(student.model, workload)}': {error}; "
             "use another method, or none: --set space.prune.method=none in a search"
         ) from None
 
@@ -193,9 +196,9 @@ def _check_features(name: str, method: str, student: nn.Module, workload: Worklo
     try:
         check_features(student, teacher, _noise(workload), DISTILLATION[method].features)
     except TrialError as error:
-        known = _known_as(name, workload)
-        raise ModelError(f"distillation {method} of '{known}': {error}") from None
+        label = _label(name, workload)
+        raise ModelError(f"distillation {method} of '{label}': {error}") from None
 
 
-def _known_as(student: str, workload: Workload) -> str:
+def _label(student: str, workload: Workload) -> str:
     return workload.architecture.name if student == BASELINE else student

@@ -1,4 +1,4 @@
-"""The whole of ``slimtune doctor``: findings, costs, this host, and what to type next."""
+"""The checkup of ``slimtune doctor``: findings, costs, this host, and the next command."""
 
 import dataclasses
 import html
@@ -37,12 +37,12 @@ from slimtune.workload.sources.room import memory_bytes
 from slimtune.workload.types import Workload
 
 _TIMED_SECONDS = 2.0
-"""About how long training steps are timed."""
+"""Seconds for which training steps are timed, about."""
 
 
 @dataclass(frozen=True, repr=False)
 class Checkup:
-    """What was found.
+    """The result of a checkup.
 
     Attributes:
         model: as it was asked for.
@@ -51,16 +51,16 @@ class Checkup:
         classes: how many.
         images: of the splits ``train``, ``validation`` and ``test``.
         mirrored: whether training mirrors images.
-        notes: of the data: what was left out, or taken for something else.
+        notes: of the data: what was left out, or interpreted.
         baseline: ``params``, ``macs``, ``size_bytes`` and ``latency_ms`` of the network as it is.
         findings: technique by technique.
-        trial: ``seconds`` of a usual trial, its parts, and ``how`` it was reckoned.
+        trial: ``seconds`` of a usual trial, its parts, and ``how`` they were computed.
         host: machine, memory, GPUs, versions, and how steady its latencies are, see `Steadiness`.
         command: a search that avoids what does not work.
-        doubts: what of the space's training cannot suit the data, a line each.
-        normalisation: how pixels become the network's input, and who says so.
-        weights: what given weights do on some images, normalised in the usual ways.
-        warnings: what was left of weights files that hold more than the weights.
+        doubts: settings of training that do not suit the data, a line each.
+        normalisation: how pixels become the network's input, and where that comes from.
+        weights: accuracy of given weights on some images, with each usual normalisation.
+        warnings: notes on weights files that hold more than the weights.
     """
 
     model: str
@@ -86,8 +86,10 @@ class Checkup:
 
     def __repr__(self) -> str:
         """Return it in one line."""
-        works = sum(found.works for found in self.findings)
-        lost = [f"{found.stage} {found.what}" for found in self.findings if not found.works]
+        works = sum(finding.works for finding in self.findings)
+        lost = [
+            f"{finding.stage} {finding.what}" for finding in self.findings if not finding.works
+        ]
         without = f" (not: {', '.join(lost)})" if lost else ""
         return (
             f"<Checkup {self.model} on {self.data}: {works} of {len(self.findings)} "
@@ -111,13 +113,13 @@ def check_up(
     preset: str | None = None,
     assignments: Sequence[str] = (),
 ) -> Checkup:
-    """Find out what a search with this config can do, and what it will cost.
+    """Find out what a search with this config can use, and what it will cost.
 
     Args:
         config: model, weights and data; the rest of it as a search would take it.
-        tell: told in a few words what is being tried.
-        preset: that ``config`` was made from, for the command.
-        assignments: ``a.b=value``, each, that it was made from; likewise.
+        tell: called with a few words on each step.
+        preset: from which ``config`` was made, for the command.
+        assignments: ``a.b=value`` each, from which ``config`` was made, for the command.
 
     Raises:
         UserError: the model or the data cannot be used at all, or do not fit each other.
@@ -134,7 +136,7 @@ def check_up(
         findings.append(finding)
     if not findings[0].works:
         raise ModelError(f"{config.model} cannot be exported: {findings[0].detail}")
-    findings = _tried_again(config, workload, findings, tell)
+    findings = _retry_settled(config, workload, findings, tell)
     tell("latency")
     onnx = small_trial(few_images(workload), {}).onnx
     steady = steadiness(workload, onnx)
@@ -166,18 +168,19 @@ def check_up(
     )
 
 
-def _tried_again(
+def _retry_settled(
     config: SearchConfig,
     workload: Workload,
     findings: list[Finding],
     tell: Callable[[str], None],
 ) -> list[Finding]:
-    """Try what does not work untrained a second time, with norms that have seen images.
+    """Try techniques that failed a second time, with batch statistics of some images.
 
-    Only a network that a search trains first: what works with either will work with trained ones.
+    Only for a network that the search will train: a technique that works with either statistics
+    will work on the trained network.
     """
     untrained = config.weights is None and config.baseline.epochs > 0
-    if all(found.works for found in findings) or not untrained:
+    if all(finding.works for finding in findings) or not untrained:
         return findings
     settled = dataclasses.replace(
         workload, baseline=copied(workload.baseline, workload.image_shape)
@@ -185,11 +188,11 @@ def _tried_again(
     generator = torch.Generator().manual_seed(config.seed)
     if not settle(settled.baseline, few_images(workload), generator):
         return findings
-    again = {}
-    for found in examine(settled, among={f.what for f in findings if not f.works}):
-        tell(f"{found.stage} {found.what}, again")
-        again[found.what] = found
-    return [f if f.works else again.get(f.what, f) for f in findings]
+    second = {}
+    for finding in examine(settled, among={f.what for f in findings if not f.works}):
+        tell(f"{finding.stage} {finding.what}, again")
+        second[finding.what] = finding
+    return [f if f.works else second.get(f.what, f) for f in findings]
 
 
 def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, Any]:
@@ -197,11 +200,11 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     train = config.resolved_space().stages["train"]
     epochs = max(float(end) for end in train["epochs"].ends())
     batch = int(max(train["batch_size"].ends()))
-    images, step = _timed_steps(workload, batch)
+    images, step = _time_steps(workload, batch)
     few = few_images(workload)
-    export = _timed(partial(small_trial, few, {}))
+    export = _seconds_of(partial(small_trial, few, {}))
     images_of = few.validation.images
-    score = _timed(partial(predict, onnx, images_of, mean=workload.mean, std=workload.std))
+    score = _seconds_of(partial(predict, onnx, images_of, mean=workload.mean, std=workload.std))
     parts = {
         "fine_tuning": epochs * len(workload.train) * step,
         "export": export,
@@ -217,24 +220,24 @@ def _trial(config: SearchConfig, workload: Workload, onnx: bytes) -> dict[str, A
     }
 
 
-def _timed_steps(workload: Workload, batch: int) -> tuple[int, float]:
-    """Return how many images were trained on, and the seconds of one.
+def _time_steps(workload: Workload, batch: int) -> tuple[int, float]:
+    """Return the number of training images, and the seconds for one of them.
 
-    More and more of them until it takes long enough to tell; the time of all that is done
-    without training is taken off.
+    The number grows until the steps take long enough to time. The time of the same trial without
+    training is subtracted.
     """
     count, most = min(8, len(workload.train)), min(len(workload.train), 16 * batch)
     while True:
         few = few_images(workload, count)
         train = {"epochs": 1, "lr": 1e-4, "batch_size": max(2, min(batch, count))}
-        without = _timed(partial(small_trial, few, {}))
-        seconds = _timed(partial(small_trial, few, {"train": train})) - without
+        without = _seconds_of(partial(small_trial, few, {}))
+        seconds = _seconds_of(partial(small_trial, few, {"train": train})) - without
         if seconds > _TIMED_SECONDS or count >= most:
             return count, max(1e-6, seconds) / count
         count = min(most, 4 * count)
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def _seconds_of(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -259,13 +262,15 @@ def _version(package: str) -> str | None:
 def _command(
     config: SearchConfig, findings: list[Finding], preset: str | None, assignments: Sequence[str]
 ) -> str:
-    """Return the search that was asked for, with what works of its methods."""
-    space = _working(config, findings)
+    """Return the command of the search, with only those methods that work."""
+    space = _working_methods(config, findings)
     if any(object_key(split_options(text)[0]) for text in (config.model, config.data)):
-        given = [f'preset="{preset}"'] if preset is not None else []
-        given += [f"{name}=..." for name in ("model", "data")]  # as they were handed in
-        given += [f"space={ {s: {'method': m} for s, m in space.items()} }"] if space else []
-        return f"slimtune.search({', '.join(given)}, out=...)"
+        arguments = [f'preset="{preset}"'] if preset is not None else []
+        arguments += [
+            f"{name}=..." for name in ("model", "data")
+        ]  # the objects that the caller has
+        arguments += [f"space={ {s: {'method': m} for s, m in space.items()} }"] if space else []
+        return f"slimtune.search({', '.join(arguments)}, out=...)"
     words = ["slimtune", "search"]
     if preset is not None:
         words += ["--preset", preset]
@@ -279,12 +284,12 @@ def _command(
     return shlex.join(words)
 
 
-def _working(config: SearchConfig, findings: list[Finding]) -> dict[str, list[str]]:
-    """Return the methods that work of each stage where some do not."""
-    working = {}
-    for stage, wanted in config.resolved_space().methods.items():
+def _working_methods(config: SearchConfig, findings: list[Finding]) -> dict[str, list[str]]:
+    """Return, for each stage with methods that do not work, those that do."""
+    result = {}
+    for stage, methods in config.resolved_space().methods.items():
         good = {m for f in findings if f.stage == stage and f.works for m in f.methods}
-        fitting = [method for method in wanted if method == "none" or method in good]
-        if len(fitting) < len(wanted):
-            working[stage] = fitting or ["none"]
-    return working
+        fitting = [method for method in methods if method == "none" or method in good]
+        if len(fitting) < len(methods):
+            result[stage] = fitting or ["none"]
+    return result

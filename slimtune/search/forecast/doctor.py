@@ -1,7 +1,7 @@
-"""What a search can do with a network and data, tried on a copy before a search is begun.
+"""Tries every technique on a copy of the network, before a search starts.
 
-Every answer is the outcome of a small trial: the pipeline's own text on a few images, its file
-run by ONNX Runtime and compared with the network. Nothing is trained for its accuracy.
+Every finding comes from a small trial: the real pipeline on a few images, whose file ONNX Runtime
+runs and whose results are compared with the network's. Nothing is trained for accuracy.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -31,11 +31,11 @@ from slimtune.spaces.space import METHODS
 from slimtune.workload.types import Workload
 
 AMOUNT = 0.3
-"""Of channels or weights that are removed."""
+"""Fraction of channels or weights that is removed."""
 WORTH = 0.9
-"""A quantizer is of use if its file takes at most this part of the float file."""
+"""A quantizer is useful if its file takes at most this share of the float file."""
 LITTLE = 0.5
-"""Above this part, most weights are not stored as integers: in 8 bits they take a quarter."""
+"""Above this share of the float file, most weights are not integers: 8 bits take a quarter."""
 _STAY_FLOAT = "stay float, such as the projections inside nn.MultiheadAttention"
 
 _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -48,7 +48,7 @@ _QUANTIZERS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "half precision": ({"method": "float16"}, ("float16",)),
 }
-"""Kind -> (the one that is tried, the methods that work alike)."""
+"""Kind of quantizer -> (settings of the one that is tried first, all methods of that kind)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Finding:
         works: whether a search can use it.
         detail: what came out, or why it does not work.
         methods: the methods of this kind that a search may use.
-        unfit: methods of this kind that do not fit the network -> why.
+        unfit: method of this kind that does not fit the network -> why.
     """
 
     stage: str
@@ -73,32 +73,32 @@ class Finding:
 
 
 def examine(workload: Workload, among: Container[str] | None = None) -> Iterator[Finding]:
-    """Try every technique once and yield what came out, one after another.
+    """Try every technique once, and yield a finding for each.
 
     Args:
         workload: data and network, trained or not; not modified.
-        among: the techniques to try, in the words of `Finding.what`, and the export, without
-            which there is nothing to try; None: all.
+        among: the techniques to try, by their `Finding.what`; None: all. The export is always
+            tried, because every technique needs it.
     """
     small = few_images(workload)
-    exported = _tried("export", "ONNX file", partial(_export, small))
+    exported = _try_technique("export", "ONNX file", partial(_export, small))
     yield exported
     if not exported.works:
         return
     size = float(len(small_trial(small, {}).onnx))
     for stage, what, trial, methods in _techniques(small, size):
         if among is None or what in among:
-            yield _tried(stage, what, trial, methods())
+            yield _try_technique(stage, what, trial, methods())
 
 
 _Methods = tuple[tuple[str, ...], dict[str, str]]
-"""Names of methods that fit a network, and of others why they do not."""
+"""Methods that fit a network, and those that do not with the reason."""
 
 
 def _techniques(
     small: Workload, size: float
 ) -> Iterator[tuple[str, str, Callable[[], str], Callable[[], _Methods]]]:
-    """Yield of each technique its stage, its name, what to try, and its methods."""
+    """Yield for each technique its stage, its name, its small trial, and its methods."""
     yield "prune", "channels", partial(_prune_channels, small), partial(_channel_methods, small)
     names = tuple(n for n in METHODS["prune"] if n != "none" and PRUNING[n].removes == "weights")
     yield "prune", "single weights", partial(_prune_weights, small, size), partial(_all_fit, names)
@@ -113,14 +113,14 @@ def _techniques(
 def _quantizers(
     small: Workload, settings: dict[str, Any], names: tuple[str, ...], size: float
 ) -> _Methods:
-    """Try the quantizers that work alike, but for the first, which stands for its kind."""
-    found = {
-        name: _tried(
+    """Try all quantizers of a kind except for the first, which has been tried."""
+    findings = {
+        name: _try_technique(
             "quantize", name, partial(_quantize, small, {**settings, "method": name}, size)
         )
         for name in names[1:]
     }
-    unfit = {name: finding.detail for name, finding in found.items() if not finding.works}
+    unfit = {name: finding.detail for name, finding in findings.items() if not finding.works}
     return tuple(name for name in names if name not in unfit), unfit
 
 
@@ -128,7 +128,7 @@ def _all_fit(methods: tuple[str, ...]) -> _Methods:
     return methods, {}
 
 
-def _tried(
+def _try_technique(
     stage: str,
     what: str,
     trial: Callable[[], str],
@@ -140,17 +140,17 @@ def _tried(
         return Finding(stage, what, True, trial(), fit, unfit)
     except SlimtuneError as error:
         reason = str(error)
-    except (Exception, SystemExit) as error:  # what torch or ONNX Runtime make of the network
+    except (Exception, SystemExit) as error:  # torch and ONNX Runtime raise various types
         reason = in_one_line(error)
     return Finding(stage, what, False, reason, (), unfit)
 
 
 def _export(workload: Workload) -> str:
-    made = small_trial(workload, {})
-    logits, file = both_logits(workload, made)
+    outcome = small_trial(workload, {})
+    logits, file = both_logits(workload, outcome)
     far = float(np.abs(file - logits).max() / max(np.abs(logits).max(), 1e-30))
     return (
-        f"{size_text(len(made.onnx))}; on {len(file)} images its logits and the network's "
+        f"{size_text(len(outcome.onnx))}; on {len(file)} images its logits and the network's "
         f"differ by {far:.1g} of the largest at most"
     )
 
@@ -159,9 +159,9 @@ def _prune_channels(workload: Workload) -> str:
     network, example = copied(workload.baseline, workload.image_shape), _example(workload)
     groups = find_groups(network, example)
     check_prunable(network, example)
-    made = small_trial(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
+    outcome = small_trial(workload, {"prune": {"method": "l1", "amount": AMOUNT, "round_to": 1}})
     before = count_cost(network, workload.image_shape).macs
-    after = count_cost(made.model, workload.image_shape).macs
+    after = count_cost(outcome.model, workload.image_shape).macs
     return (
         f"{sum(g.channels for g in groups)} channels in {plural(len(groups), 'group')}; removing "
         f"{percent(AMOUNT)} leaves {percent(after / before)} of the MACs"
@@ -170,7 +170,7 @@ def _prune_channels(workload: Workload) -> str:
 
 
 def _whole_words(whole: Mapping[str, str]) -> str:
-    """Return which layers keep all their channels and why, those of one reason together."""
+    """Return the layers that keep all their channels, grouped by the reason."""
     reasons: dict[str, list[str]] = {}
     for name, why in whole.items():
         reasons.setdefault(why, []).append(name)
@@ -199,23 +199,22 @@ def _channel_methods(workload: Workload) -> _Methods:
 
 
 def _prune_weights(workload: Workload, size: float) -> str:
-    made = small_trial(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
-    cost = count_cost(made.model, workload.image_shape)
-    share = percent(len(made.onnx) / size)
+    outcome = small_trial(workload, {"prune": {"method": "l1_unstructured", "amount": AMOUNT}})
+    cost = count_cost(outcome.model, workload.image_shape)
+    share = percent(len(outcome.onnx) / size)
     return f"{percent(cost.sparsity)} of the weights became 0; the file takes {share}"
 
 
 def _quantize(workload: Workload, settings: dict[str, Any], size: float) -> str:
-    made = small_trial(workload, {"quantize": settings})
-    share = len(made.onnx) / size
+    outcome = small_trial(workload, {"quantize": settings})
+    share = len(outcome.onnx) / size
     if share > WORTH:
         raise TrialError(
             f"the file still takes {percent(share)}: most weights are in layers that {_STAY_FLOAT}"
         )
     text = f"the file takes {percent(share)} of the float one"
-    left = made.float_weights
-    if left.names:
-        text += f"; {percent(left.share)} of the weights stay float32: {left.names}"
+    if layers := outcome.float_weights.names:
+        text += f"; {percent(outcome.float_weights.share)} of the weights stay float32: {layers}"
     if share > LITTLE and settings["method"] != "float16":
         text += f"; most weights are rounded for nothing, in layers that {_STAY_FLOAT}"
     return text

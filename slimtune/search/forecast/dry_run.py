@@ -1,4 +1,4 @@
-"""A search looked at before it is run: its size, first recipes and cost; nothing is written."""
+"""The dry run of a search: its size, first recipes and cost; nothing is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from slimtune.workload.types import Workload
 
 FIRST = 5
 MOST_DRAWN = 48
-"""Recipes that are drawn to count epochs; each later draw takes longer, as the study grows."""
+"""Most recipes that are drawn to count epochs; each draw takes longer than the one before."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What can be told of a search that has not begun.
+    """The forecast of a search that has not begun.
 
     Attributes:
         workload: its data and networks.
         size: of its space.
         first: the first recipes, as the search would propose them.
         estimate: of time and disk.
-        warnings: what the search would warn of before it trains.
+        warnings: that the search would give before it trains.
     """
 
     workload: Workload
@@ -46,7 +46,7 @@ class DryRun:
 def dry_run(
     config: SearchConfig, on_sample: Callable[[Sample], None] = lambda sample: None
 ) -> DryRun:
-    """Check a search as `run_search` would, and say what it will do and cost.
+    """Check a search as `run_search` does, and forecast what it will do and cost.
 
     Args:
         config: of the search.
@@ -67,18 +67,18 @@ def _forecast(config: SearchConfig, on_sample: Callable[[Sample], None]) -> DryR
     check_metrics(config.objectives, workload.validation.labels, len(workload.classes))
     check_space(config, workload)
     check_given_weights(config, workload, warnings.append)
-    drawn = draw_recipes(config, min(config.total_trials(), MOST_DRAWN), Twins(workload).key)
-    later = drawn[len(config.points()) :] if config.sampler != "grid" else _spread(drawn)
+    recipes = draw_recipes(config, min(config.total_trials(), MOST_DRAWN), Twins(workload).key)
+    later = recipes[len(config.points()) :] if config.sampler != "grid" else _spread(recipes)
     return DryRun(
         workload=workload,
         size=space_size(config.resolved_space()),
-        first=tuple(Recipe.from_dict(recipe) for recipe in drawn[:FIRST]),
-        estimate=estimate_search(config, workload, later or drawn, on_sample=on_sample),
+        first=tuple(Recipe.from_dict(recipe) for recipe in recipes[:FIRST]),
+        estimate=estimate_search(config, workload, later or recipes, on_sample=on_sample),
         warnings=tuple(warnings),
     )
 
 
 def _spread(recipes: list[dict[str, Any]], every: int = 8) -> list[dict[str, Any]]:
-    """Return a grid's recipes in an order whose beginning stands for all: the last vary first."""
+    """Return a grid's recipes in an order whose first ones are spread over the whole grid."""
     step = max(1, len(recipes) // every)
     return [recipes[i] for start in range(step) for i in range(start, len(recipes), step)]

@@ -1,4 +1,4 @@
-"""What a search will cost, measured: drawn recipes, really carried out on a part of the data."""
+"""Estimates what a search will cost, from real trials of drawn recipes on a part of the data."""
 
 import copy
 import dataclasses
@@ -34,21 +34,21 @@ from slimtune.workload.types import Split, Workload
 Clock = Callable[[], float]
 TRAINING_STAGES = ("fine-tune", "quantize", "recover", "sparsify")
 PART_SECONDS = 1.5
-"""Of training in one measured trial: as long as it takes for a steady pace."""
+"""Seconds of training in one measured trial, enough for a steady pace."""
 LEAST_IMAGES = 512
-"""Of the part: calibration and the scores of channels look at up to so many."""
+"""Fewest images of the part: calibration and channel scores use up to so many."""
 RAY_SECONDS = 12.0
-"""Until Ray's workers have started and imported torch, on two cores; none of it inline."""
+"""Seconds until Ray's workers have started and imported torch, on two cores."""
 TOGETHER = 1.1
-"""Two trials of one thread on two cores take so much longer than one alone."""
+"""Factor by which two parallel one-thread trials on two cores take longer than one alone."""
 FRONT_SECONDS = 3.0
 MEMBERS = 12
-"""Of a front, at most so many: what is not known before the search."""
+"""Assumed members of the front, which is unknown before the search."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One drawn recipe, carried out on a part of the data and scaled to all of it.
+    """One measured trial: on a part of the data, scaled to all of it.
 
     Attributes:
         fixed: seconds that do not depend on the epochs: surgery, export, measurement.
@@ -66,26 +66,26 @@ class Sample:
 
     @property
     def seconds(self) -> float:
-        """The whole trial."""
+        """Seconds of the whole trial."""
         return self.fixed + self.epochs * self.epoch
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a search will cost on this machine, one trial after another if not told otherwise.
+    """The cost of a search on this machine.
 
     Attributes:
-        trials: that it will run.
-        workers: side by side.
+        trials: that the search will run.
+        workers: trials at a time.
         samples: the trials that were measured.
         images: training images that they were measured on, out of ``of_images``.
         of_images: training images in all.
         trial: mean seconds of a trial.
-        baseline: seconds to train and measure the baseline, and the teacher, if they are.
-        finals: of the front's members at full length; 0 if none are asked for.
-        final: seconds of all of them; as many members as fronts usually have are taken.
+        baseline: seconds to train and measure the baseline, and the teacher if there is one.
+        finals: number of finals; 0 if none are asked for.
+        final: seconds of all finals, with an assumed number of members.
         search: seconds of the whole search, finals included, without early stopping.
-        device: that the trials were measured on, which theirs may not be.
+        device: on which the trials were measured; the search may use another.
         size: bytes of the whole run.
     """
 
@@ -115,18 +115,18 @@ def estimate_search(
 ) -> Estimate:
     """Measure some trials on a part of the data, and scale them to a search.
 
-    The recipes are carried out by `run_trial` with one epoch a stage: so the cost of whatever
-    they do (teachers, fake quantizers, surgery, export) is measured, not modelled. What is scaled
-    is fine-tuning, by the images of an epoch and by the epochs of all recipes; and the accuracy
-    of the file, by the validation images.
+    `run_trial` carries out the recipes with one epoch a stage, so the cost of teachers, fake
+    quantizers, surgery and export is measured and not modelled. Fine-tuning is scaled by the
+    images of an epoch and by the epochs of all recipes, the accuracy of the file by the number of
+    validation images.
 
     Args:
         config: of the search.
-        workload: its networks may be untrained: time does not depend on the weights.
-        recipes: as the search would draw them, the more the better; the first ``samples`` are
-            measured, the epochs of all are counted.
-        samples: how many to measure at most, at least 1.
-        seconds: measure no further one after so long, but at least two.
+        workload: its networks may be untrained, because time does not depend on weights.
+        recipes: as the search would draw them. The first ``samples`` are measured; the epochs of
+            all are counted.
+        samples: most trials to measure, at least 1.
+        seconds: measure no more trials after this time, but at least two.
         on_sample: called after each.
         clock: the time in seconds, for the pace and for ``seconds``; a trial times itself.
 
@@ -137,7 +137,8 @@ def estimate_search(
     pace = measure_pace(workload.baseline, workload, clock=clock)
     part = _part(workload, pace)
     trials = ShortTrials(config, part)
-    # The first of a process imports for seconds, and the first that asks the teacher asks for all.
+    # Not counted: the first trial of a process imports for seconds, and the first one with a
+    # teacher asks it for all trials.
     trials.carry_out(max(recipes, key=lambda recipe: questions_of(shortened_recipe(recipe))), 0)
     began = clock()
     ground = _Ground(config, workload, part, pace)
@@ -146,14 +147,14 @@ def estimate_search(
         if len(measured) >= 2 and clock() - began > seconds:
             break
         outcome = trials.carry_out(recipe, number)
-        measured.append(_scaled(outcome, recipe, ground))
+        measured.append(_scale(outcome, recipe, ground))
         on_sample(measured[-1])
-    return _summed_up(recipes, measured, ground)
+    return _sum_up(recipes, measured, ground)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds an image takes: to learn from, and only to be classified."""
+    """Seconds for one image: in training, and in inference."""
 
     train: float
     infer: float
@@ -161,12 +162,12 @@ class Pace:
 
 @dataclass(frozen=True)
 class _Ground:
-    """What an estimate stands on.
+    """The inputs of an estimate.
 
     Attributes:
         config: of the search.
         whole: its workload.
-        part: the images that were measured on.
+        part: the workload with fewer images, on which trials are measured.
         pace: of the network on them.
     """
 
@@ -224,12 +225,12 @@ def _part(workload: Workload, pace: Pace) -> Workload:
 
 
 def _spread(split: Split, n: int) -> Split:
-    """Return ``n`` images evenly spread over a split, or all of them: it may be sorted."""
+    """Return ``n`` images evenly spread over a split, which may be sorted; or all of them."""
     return split.take(np.linspace(0, len(split) - 1, min(n, len(split))).astype(np.int64))
 
 
-def _scaled(outcome: Outcome, recipe: dict[str, Any], ground: _Ground) -> Sample:
-    """Return what the trial would have taken on all images and with all epochs."""
+def _scale(outcome: Outcome, recipe: dict[str, Any], ground: _Ground) -> Sample:
+    """Return what the trial would take on all images and with all epochs."""
     part, whole, pace = ground.part, ground.whole, ground.pace
     seconds = dict(outcome.payload.seconds)
     training = sum(s for name, s in seconds.items() if name.split()[0] in TRAINING_STAGES)
@@ -247,12 +248,14 @@ def _scaled(outcome: Outcome, recipe: dict[str, Any], ground: _Ground) -> Sample
 
 
 def _work(workload: Workload, pace: Pace) -> float:
-    """Return what an epoch costs, in training images: validation is only run through."""
+    """Return the cost of an epoch in units of training images; validation images cost less."""
     return len(workload.train) + len(workload.validation) * pace.infer / pace.train
 
 
-def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str, Any]]) -> float:
-    """Return the seconds in which the teacher is asked what all trials then know."""
+def _teacher_seconds(
+    config: SearchConfig, workload: Workload, recipes: Sequence[dict[str, Any]]
+) -> float:
+    """Return the seconds in which the teacher answers for all trials."""
     views = min(
         cached_views(config.per_trial.teacher_views, workload), max(map(questions_of, recipes))
     )
@@ -260,10 +263,10 @@ def _asking(config: SearchConfig, workload: Workload, recipes: Sequence[dict[str
     return views * len(workload.train) * measure_pace(teacher, workload).infer if views else 0.0
 
 
-def _summed_up(
+def _sum_up(
     recipes: Sequence[dict[str, Any]], measured: Sequence[Sample], ground: _Ground
 ) -> Estimate:
-    """Put trials, baseline, start and end of the search together."""
+    """Return the estimate: start, baseline, trials, finals and joint measurement."""
     config, workload, pace = ground.config, ground.whole, ground.pace
     trained = [m.epoch for m in measured if m.epochs]
     epoch = fmean(trained) if trained else 0.0
@@ -272,7 +275,7 @@ def _summed_up(
     longer = fixed + fmean(_lengthened_epochs(config, recipes)) * epoch
     trials, workers = config.total_trials(), workers_of(config)
     baseline = _networks(config, workload, fixed, pace)
-    asking = _asking(config, workload, recipes)
+    teacher = _teacher_seconds(config, workload, recipes)
     size = fmean(m.size for m in measured)
     slower = TOGETHER if workers > 1 else 1.0
     members = min(trials, MEMBERS)
@@ -280,7 +283,9 @@ def _summed_up(
     final = slower * longer * math.ceil(finals / workers)
     measured_files = finals or members
     front = FRONT_SECONDS + measured_files * len(workload.test) * pace.infer
-    front += FRONT_SECONDS if finals else 0.0  # who is run again is measured together first
+    front += (
+        FRONT_SECONDS if finals else 0.0
+    )  # the candidates are measured together before the finals
     of_trials = slower * trial * math.ceil(trials / workers)
     start = RAY_SECONDS if config.executor == "ray" else 0.0
     return Estimate(
@@ -293,14 +298,14 @@ def _summed_up(
         baseline=baseline,
         finals=finals,
         final=final,
-        search=start + baseline + asking + of_trials + final + front,
+        search=start + baseline + teacher + of_trials + final + front,
         device=measured_on(config),
         size=int(size * (trials + finals + 1)),
     )
 
 
 def _lengthened_epochs(config: SearchConfig, recipes: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the epochs that each recipe has as a final."""
+    """Return the epochs of each recipe as a final."""
     cheap = config.longest_train()
     full = config.final.length(cheap)
     longer = (lengthened(Recipe.from_dict(recipe), cheap, full) for recipe in recipes)

@@ -1,4 +1,4 @@
-"""What of a space's training cannot suit the data: too few steps, or too small or large ones."""
+"""Warns of training in a space that does not suit the data: too few, too small or large steps."""
 
 import math
 from collections.abc import Iterator
@@ -13,10 +13,11 @@ from slimtune.spaces.space import Space
 from slimtune.workload.types import Workload
 
 LEAST_STEPS = 50
-"""Of a whole fine-tune. On digits, with half of the channels gone, the best of four learning rates
-came back to 0.20 of 0.997 in 7 steps, to 0.95 in 21 and to 0.99 in 56."""
+"""Fewest steps of a whole fine-tune. On digits, with half of the channels gone, the best of four
+learning rates came back to 0.20 of 0.997 in 7 steps, to 0.95 in 21 and to 0.99 in 56."""
 LEAST_REACH = 0.03
-"""Of SGD: mean learning rate times steps. The fine-tune of 56 steps came to 0.97 with 0.08."""
+"""Least mean learning rate times steps, for SGD. The fine-tune of 56 steps came to 0.97 with
+0.08."""
 MOST_RATE = {
     ("sgd", "normalised"): (2.0, 1.0),
     ("sgd", "plain"): (0.2, 0.1),
@@ -25,8 +26,8 @@ MOST_RATE = {
 }
 """The largest learning rate from which a network comes back, and one that suits it.
 
-Of SGD it is divided by 1 - momentum: so much the steps add up to. Shampoo takes steps of SGD's
-length. Measured on digits, half of the channels gone by l1, 4 epochs of 20 steps, cosine:
+For SGD, the learning rate is divided by 1 - momentum, because steps add up. Shampoo takes steps
+of SGD's length. Measured on digits, half of the channels gone by l1, 4 epochs of 20 steps, cosine:
 
 - ResNet-18 of torchvision (0.966 before): SGD with momentum 0.9 came back to 0.94 with 0.1, 0.92
   with 0.2, 0.74 with 0.3, 0.16 with 0.5; AdamW to 0.94 with 0.01, 0.52 with 0.03, 0.25 with 0.1.
@@ -39,17 +40,18 @@ MOST_MOMENTUM = 0.9
 """From here on a fine-tune ends before more momentum adds up: ResNet-8x2 came back to 0.97 with
 0.1 and a momentum of 0.99, to 0.94 with 0.3; with 0.9 to 0.99 and 0.98, with none to 0.99."""
 MOST_PENALTY = 0.1
-"""That `BNScale.sparsity` takes."""
+"""Largest value of `BNScale.sparsity`."""
 LEAST_MOVE = 0.05
-"""By which a penalty must be able to move a scale, of some 0.7 in a trained ResNet-20."""
+"""Distance by which a penalty must be able to move a scale; scales of a trained ResNet-20 are
+about 0.7."""
 
 
 def training_doubts(config: SearchConfig, workload: Workload) -> list[str]:
-    """Return what of the space's training cannot suit the data, a line each, with the way out.
+    """Return a line for each setting of training that does not suit the data, with the way out.
 
     Args:
         config: of the search.
-        workload: the number of its training images counts, and what its network is made of.
+        workload: gives the number of training images, and the layers of the network.
     """
     space, images = config.resolved_space(), len(workload.train)
     return [
@@ -113,7 +115,7 @@ def _large_steps(space: Space, network: nn.Module) -> Iterator[str]:
 
 
 def _is_normalised(network: nn.Module) -> bool:
-    """Return whether a network has layers that keep the size of what passes through."""
+    """Return whether a network has normalisation layers."""
     return any("norm" in type(module).__name__.lower() for module in network.modules())
 
 
@@ -135,7 +137,7 @@ def _weak_penalty(space: Space, images: int) -> Iterator[str]:
 
 
 def _epochs(space: Space) -> int:
-    """Return the most epochs of fine-tuning of a recipe; 0 if the space holds none to tune."""
+    """Return the most epochs of fine-tuning in a space; 0 if no recipe is fine-tuned."""
     student = space.stages["student"]["model"].ends() != (BASELINE,)
     methods = [method for stage in ("prune", "distill") for method in space.methods[stage]]
     tuned = student or any(method != "none" for method in methods)
@@ -147,13 +149,13 @@ def _most(domain: Domain) -> int:
 
 
 def _batch_for(images: int, epochs: int) -> int | None:
-    """Return the largest power of two that makes enough steps, or None if none does."""
+    """Return the largest batch size, a power of two, with enough steps; None if there is none."""
     sizes = (2**power for power in range(9, 2, -1))
     enough = (b for b in sizes if math.ceil(images / b) * epochs >= LEAST_STEPS)
     return next(enough, None)
 
 
 def _round_up(value: float) -> str:
-    """Return a value with one digit, not below it."""
+    """Return a value rounded up to one digit."""
     scale = 10.0 ** math.floor(math.log10(value))
     return f"{math.ceil(value / scale - 1e-9) * scale:.1g}"

@@ -1,8 +1,8 @@
-"""Do weights from elsewhere do on this data what they were trained for, normalised as it is?
+"""Checks given weights on the data: do they classify the images, as they are normalised?
 
-Before anything is trained, a few hundred images go through the network, normalised as they will
-be and in the other usual ways. A way that is surely better is named with what to type
-for it; a baseline that may as well be guessing ends the search.
+Before anything is trained, a few hundred images go through the network, with the normalisation in
+use and with other usual ones. If one of these is surely better, a warning says what to type for
+it. A baseline that is no better than guessing ends the search.
 """
 
 import dataclasses
@@ -37,27 +37,27 @@ from slimtune.workload.sources.fit import split_options, with_options
 from slimtune.workload.types import Split, Workload
 
 IMAGES = 300
-"""Images of validation, and of train, that are looked at; about as many of each class."""
+"""Images of validation, and of train, that are used; about as many of each class."""
 _FEWER_IMAGES = {1e10: 60, 1e9: 120}
-"""Of a network with more MACs than that."""
+"""The same for networks with more MACs than this."""
 _FOR_STATISTICS = 2000
 _STUDENT = "student"
 GUESSING = 0.001
 """A baseline is near chance if guessing is right as often with at least this probability."""
 BETTER = 0.001
 """Another normalisation is named if chance explains its lead with less than this probability,
-shared among all that are tried."""
+divided by the number of those that are tried."""
 
 _Numbers = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One normalisation on the images.
+class NormalisationScore:
+    """The result with one normalisation.
 
     Attributes:
-        option: what to type for it, such as ``"mean=half,std=half"``.
-        right: images whose class the network names.
+        option: what to type for the normalisation, such as ``"mean=half,std=half"``.
+        right: number of correctly classified images.
     """
 
     option: str
@@ -66,46 +66,46 @@ class Tried:
 
 @dataclass(frozen=True)
 class WeightsCheck:
-    """What came out.
+    """The result of checking one network.
 
     Attributes:
         what: ``"baseline"``, ``"teacher"`` or ``"student FILE"``.
-        images: of validation and of train that were looked at.
-        chance: share of them that is right if the commonest class is always named, or if each of
-            the classes is named by chance, whichever is more; 0..1.
-        as_it_is: under the normalisation in use.
+        images: number of images, of validation and of train.
+        chance: accuracy of always naming the commonest class, or of naming a random class,
+            whichever is more; 0..1.
+        as_it_is: with the normalisation in use.
         words: that normalisation in words.
-        others: the other ways, the best first.
-        better: the best of them, if it is surely better.
+        others: with the other normalisations, the best first.
+        better: the best of these, if it is surely better.
         data: reference of the data with the option for the better one.
     """
 
     what: str
     images: int
     chance: float
-    as_it_is: Tried
+    as_it_is: NormalisationScore
     words: str
-    others: tuple[Tried, ...]
-    better: Tried | None
+    others: tuple[NormalisationScore, ...]
+    better: NormalisationScore | None
     data: str
 
     @property
     def is_near_chance(self) -> bool:
-        """Whether the network may as well be guessing: an exact binomial test against chance.
+        """Whether the network is no better than guessing, by an exact binomial test.
 
-        So few images that not even all of them right would tell are no reason to say so.
+        False if there are too few images for the test to tell.
         """
         could_tell = self.chance**self.images <= GUESSING
         return could_tell and self.p_value > GUESSING
 
     @property
     def p_value(self) -> float:
-        """How likely guessing has as many images right, or more."""
+        """Probability that guessing classifies as many images correctly, or more."""
         return binomial_tail(self.as_it_is.right, self.images, self.chance)
 
-    def share_of(self, tried: Tried) -> str:
-        """Return the share of the images that is right under a normalisation, in percent."""
-        return percent(tried.right / self.images)
+    def share_of(self, score: NormalisationScore) -> str:
+        """Return the share of images that are right with a normalisation, in percent."""
+        return percent(score.right / self.images)
 
     def advice(self) -> str:
         """Return what to type for a better normalisation; empty if none is surely better."""
@@ -143,26 +143,26 @@ class WeightsCheck:
 def check_given_weights(
     config: SearchConfig, workload: Workload, warn: Callable[[str], None]
 ) -> None:
-    """Look at the networks that come trained; name a better normalisation, stop at guessing.
+    """Check all networks that are given trained: warn of them, or refuse them.
 
-    A network that comes trained without a weights file, and students that have weights of their
-    own, are only warned of.
+    A network that is trained without a weights file, and a student with weights of its own, give
+    only a warning.
 
     Args:
         config: of the search.
         workload: before anything is trained.
-        warn: told of what is wrong with the weights.
+        warn: called with what is wrong with the weights.
 
     Raises:
-        ModelError: weights were given of a baseline or a teacher that is near chance, and the
-            config does not allow it.
+        ModelError: a baseline or teacher with given weights is near chance, and the config
+            does not allow that.
     """
-    given = {"baseline": config.weights, "teacher": config.teacher_weights}
+    weights = {"baseline": config.weights, "teacher": config.teacher_weights}
     for check in (*check_weights(config, workload), *_students(config, workload)):
-        refused = given.get(check.what) is not None and not config.allow_weak_baseline
+        refused = weights.get(check.what) is not None and not config.allow_weak_baseline
         if check.is_near_chance and refused:
             raise ModelError(
-                f"{check.warning()}{_untrained_words(given[check.what])}; or continue anyway "
+                f"{check.warning()}{_untrained_words(weights[check.what])}; or continue anyway "
                 "with --allow-weak-baseline"
             )
         if text := check.warning():
@@ -170,20 +170,20 @@ def check_given_weights(
 
 
 def _untrained_words(weights: str | None) -> str:
-    """Return the way out for a module that was handed in without having been trained."""
+    """Return the way out for an untrained module that was given as an object."""
     if weights is None or object_key(weights) != "model":
         return ""
     return "; a module is taken as trained: give what makes it to have it trained here"
 
 
 def check_weights(config: SearchConfig, workload: Workload) -> list[WeightsCheck]:
-    """Return what the given weights of baseline and teacher do on some images."""
-    found = []
+    """Return the results of baseline and teacher, if they are given trained."""
+    checks = []
     if config.weights is not None or config.baseline.epochs == 0:
-        found.append(_look(workload, workload.baseline, "baseline"))
+        checks.append(_check_network(workload, workload.baseline, "baseline"))
     if workload.teacher is not None and config.teacher_weights is not None:
-        found.append(_look(workload, workload.teacher, "teacher"))
-    return found
+        checks.append(_check_network(workload, workload.teacher, "teacher"))
+    return checks
 
 
 def _students(config: SearchConfig, workload: Workload) -> Iterator[WeightsCheck]:
@@ -192,10 +192,10 @@ def _students(config: SearchConfig, workload: Workload) -> Iterator[WeightsCheck
         if weights is not None and name != BASELINE:
             architecture = dataclasses.replace(workload.architecture, name=str(name))
             network = build_student(architecture, str(weights)).eval()
-            yield _look(workload, network, f"{_STUDENT} {weights}")
+            yield _check_network(workload, network, f"{_STUDENT} {weights}")
 
 
-def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
+def _check_network(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
     network = copied(network, workload.image_shape)
     macs = count_cost(network, workload.image_shape).macs
     most = next((n for above, n in _FEWER_IMAGES.items() if macs > above), IMAGES)
@@ -207,25 +207,30 @@ def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
 
     def right(numbers: _Numbers) -> np.ndarray:
         mean, std = numbers
-        seen = dataclasses.replace(workload, mean=mean, std=std)
-        found = network_logits(network, some.images, seen).argmax(dim=1).numpy() == some.labels
-        return np.asarray(found)
+        normalised = dataclasses.replace(workload, mean=mean, std=std)
+        hits = (
+            network_logits(network, some.images, normalised).argmax(dim=1).numpy() == some.labels
+        )
+        return np.asarray(hits)
 
-    now = right((workload.mean, workload.std))
-    tried = {numbers: right(numbers) for numbers in usual(workload)}
-    best = sorted(tried, key=lambda numbers: -int(tried[numbers].sum()))
+    current = right((workload.mean, workload.std))
+    results = {numbers: right(numbers) for numbers in usual_normalisations(workload)}
+    best = sorted(results, key=lambda numbers: -int(results[numbers].sum()))
     better = None
     if best:
-        only, lost = (int(np.sum(tried[best[0]] & ~now)), int(np.sum(now & ~tried[best[0]])))
-        better = best[0] if chance_of_winning(only, lost) < BETTER / len(tried) else None
+        only, lost = (
+            int(np.sum(results[best[0]] & ~current)),
+            int(np.sum(current & ~results[best[0]])),
+        )
+        better = best[0] if chance_of_winning(only, lost) < BETTER / len(results) else None
     shares = np.bincount(some.labels) / len(some)
-    others = tuple(Tried(option_of(*each), int(tried[each].sum())) for each in best)
+    others = tuple(NormalisationScore(option_of(*each), int(results[each].sum())) for each in best)
     option = option_of(*better) if better else ""
     return WeightsCheck(
         what=what,
         images=len(some),
         chance=max(1 / len(workload.classes), float(shares.max())),
-        as_it_is=Tried(option_of(workload.mean, workload.std), int(now.sum())),
+        as_it_is=NormalisationScore(option_of(workload.mean, workload.std), int(current.sum())),
         words=in_words(workload.mean, workload.std, workload.normalised_by),
         others=others,
         better=others[0] if better else None,
@@ -234,7 +239,7 @@ def _look(workload: Workload, network: nn.Module, what: str) -> WeightsCheck:
 
 
 def some_images(split: Split, most: int) -> Split:
-    """Return about ``most`` images, as many of each class as there are, spread over the split."""
+    """Return about ``most`` images, spread over the split, about equally many of each class."""
     classes = np.unique(split.labels)
     each = max(1, most // len(classes))
     chosen = np.sort(np.concatenate([_spread(split.labels == c, each) for c in classes]))
@@ -248,18 +253,18 @@ def _spread(where: np.ndarray, most: int) -> np.ndarray:
     return places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
 
 
-def usual(workload: Workload) -> list[_Numbers]:
-    """Return the normalisations that networks are usually trained with, but for the one in use."""
+def usual_normalisations(workload: Workload) -> list[_Numbers]:
+    """Return the usual normalisations of trained networks, except for the one in use."""
     channels = workload.image_shape[0]
     few = workload.train.images[_spread(np.ones(len(workload.train), bool), _FOR_STATISTICS)]
     own = tuple(tuple(round(number, 4) for number in part) for part in channel_statistics(few))
-    known = [*NORMALISATIONS.values(), CIFAR10_PIXELS, CLIP, (own[0], own[1]), RAW]
+    candidates = [*NORMALISATIONS.values(), CIFAR10_PIXELS, CLIP, (own[0], own[1]), RAW]
     if channels == 1:
-        known.append(MNIST)
-    found: list[_Numbers] = []
-    for mean, std in known:
+        candidates.append(MNIST)
+    others: list[_Numbers] = []
+    for mean, std in candidates:
         if len(mean) in (1, channels):
             full = mean * (channels // len(mean)), std * (channels // len(std))
-            if full not in found and not np.allclose(full, (workload.mean, workload.std)):
-                found.append(full)
-    return found
+            if full not in others and not np.allclose(full, (workload.mean, workload.std)):
+                others.append(full)
+    return others

@@ -1,4 +1,4 @@
-"""Trials cut short: what a search will run, on a part of the data and with one epoch a stage."""
+"""Short trials: those of a search, on a part of the data and with one epoch a stage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,10 @@ from slimtune.workload.types import Workload
 
 
 class ShortTrials:
-    """Trials as the search would run them, on a part of the data.
+    """Runs trials as the search would, but short and on a part of the data.
 
-    They share what the teacher has said, as those of a search do, but no stages: drawn recipes
-    of one epoch begin alike more often than whole ones.
+    They share the teacher's answers, as the trials of a search do, but no snapshots: recipes cut
+    to one epoch have equal beginnings more often than whole ones.
 
     Args:
         config: of the search.
@@ -35,43 +35,43 @@ class ShortTrials:
         device = measured_on(config)
         self._precision = training_precision(config, part, device=device).precision
         self._answers: dict[str, Mapping[str, bytes]] = {}
-        # Where trials may be stopped, each is first measured as it would be without training.
+        # If the search stops trials, each is also measured before training, which takes time.
         judge = _stop_none if config.stops else no_judge
         self._aids = Aids(judge=judge, fetch_entry=self._answers.get)
 
     def carry_out(self, recipe: dict[str, Any], number: int) -> Outcome:
-        """Run one recipe, cut short.
+        """Run one recipe in its short form.
 
         Args:
             recipe: in its JSON form, whole.
-            number: of the trial, and its seed.
+            number: of the trial; also its seed.
         """
-        asked, device = self._config.per_trial, measured_on(self._config)
+        resources, device = self._config.per_trial, measured_on(self._config)
         conditions = Conditions(
             seed=number,
-            threads=asked.cpus,
+            threads=resources.cpus,
             device=device,
             prefix_seed=shared_seed(self._config.seed),
             precision=self._precision,
-            views=asked.teacher_views,
+            views=resources.teacher_views,
         )
         spec = TrialSpec(number, shortened_recipe(recipe), conditions)
         outcome = run_trial(self._part, spec, self._aids, origin=self._origin)
-        self._answers |= {key: kept for key, kept in outcome.entries.items() if ANSWERS in kept}
+        self._answers |= {key: files for key, files in outcome.entries.items() if ANSWERS in files}
         return outcome
 
 
 def measured_on(config: SearchConfig) -> str:
-    """Return the device that a search's trials are measured on here: theirs, or else the CPU.
+    """Return the device on which trials are measured here: that of the search, or else the CPU.
 
-    A cluster's GPUs need not be where the search is begun.
+    The GPUs of a cluster may be on other machines than this one.
     """
     device = config.per_trial.device
     return device if is_available(device) else "cpu"
 
 
 def _stop_none(_outcome: Outcome) -> str:
-    """Look on as the rule that stops trials does, and stop none."""
+    """Stop no trial, but take the time that a stopping rule takes."""
     return ""
 
 
@@ -79,7 +79,7 @@ def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return the recipe with at most one epoch in every stage that trains."""
     short = {stage: dict(v) if isinstance(v, dict) else v for stage, v in recipe.items()}
     if isinstance(prune := short.get("prune"), dict) and prune.get("schedule") == "per_epoch":
-        prune["rate"] = Recipe.from_dict(recipe).amount  # as much goes, in one epoch
+        prune["rate"] = Recipe.from_dict(recipe).amount  # removes the same amount in one epoch
     for stage, names in (
         ("train", ("epochs",)),
         ("quantize", ("epochs",)),
@@ -92,12 +92,14 @@ def shortened_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def epochs_of(recipe: dict[str, Any]) -> int:
-    """Return the epochs of fine-tuning of a recipe, a sparsity penalty's included."""
-    made = Recipe.from_dict(recipe).effective()
-    return made.epochs + (0 if made.prune is None else made.prune.method.sparsity_epochs)
+    """Return the epochs of fine-tuning of a recipe, those with a sparsity penalty included."""
+    effective = Recipe.from_dict(recipe).effective()
+    return effective.epochs + (
+        0 if effective.prune is None else effective.prune.method.sparsity_epochs
+    )
 
 
 def questions_of(recipe: dict[str, Any]) -> int:
-    """Return the epochs in which a recipe needs no more of its teacher than answers to images."""
-    made = Recipe.from_dict(recipe).effective()
-    return epochs_of(recipe) if logits_suffice(made.distill, made.train) else 0
+    """Return the epochs in which a recipe uses stored answers of its teacher."""
+    effective = Recipe.from_dict(recipe).effective()
+    return epochs_of(recipe) if logits_suffice(effective.distill, effective.train) else 0

@@ -1,4 +1,4 @@
-"""One recipe on a few images: what shows whether a technique works, before a search is begun."""
+"""Small trials: one recipe on a few images shows whether a technique works."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from slimtune.workload.types import Split, Workload
 IMAGES = 32
 """Training images, and validation images, of each small trial."""
 _FEWER_IMAGES = {1e10: 4, 2e9: 8}
-"""Of a network with more MACs than that: a ViT at 224 pixels takes seconds an image."""
+"""The same for networks with more MACs than this: a ViT at 224 pixels takes seconds an image."""
 
 
 def few_images(workload: Workload, images: int | None = None) -> Workload:
@@ -28,7 +28,7 @@ def few_images(workload: Workload, images: int | None = None) -> Workload:
 
     Args:
         workload: with all of them.
-        images: how many at most; 32, and fewer for a large network, if not given.
+        images: most images of a split; if not given, 32, or fewer for a large network.
     """
     if images is None:
         macs = count_cost(
@@ -49,27 +49,27 @@ def few_images(workload: Workload, images: int | None = None) -> Workload:
 
 
 def small_trial(workload: Workload, recipe: Mapping[str, Any]) -> Compressed:
-    """Carry a recipe out and check its file against the network.
+    """Carry out a recipe, and check its file against the network.
 
     Args:
         workload: with few images.
-        recipe: in its JSON form; without a ``train`` stage nothing is trained, and no statistics
-            are measured again, which few images would only disturb.
+        recipe: in its JSON form. Without a ``train`` stage nothing is trained, and batch
+            statistics are not measured again, which few images would only make worse.
 
     Raises:
-        TrialError: it cannot be carried out, or the file computes something else.
+        TrialError: the recipe cannot be carried out, or the file computes something else.
     """
     typed = Recipe.from_dict({"train": {"epochs": 0, "recalibrate": False}, **recipe})
-    outcome = compressed(workload, typed)
+    outcome = compress_unchecked(workload, typed)
     check_file(workload, typed, outcome)
     return outcome
 
 
-def compressed(workload: Workload, recipe: Recipe) -> Compressed:
-    """Carry a recipe out, whatever its file computes.
+def compress_unchecked(workload: Workload, recipe: Recipe) -> Compressed:
+    """Carry out a recipe, without a check of its file.
 
     Raises:
-        TrialError: it cannot be carried out.
+        TrialError: the recipe cannot be carried out.
     """
     return compress(
         workload, recipe, Conditions(seed=0), observe=observe_ranges, build=build_student

@@ -1,4 +1,4 @@
-"""How steady latencies are on this host, and whether int8 is faster here than float."""
+"""Measures how steady latencies are on this host, and whether int8 is faster than float."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ _SECONDS = 0.4
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Repeated measurements of the float file, and of the int8 file in turn with it.
+    """Repeated latencies of the float file, and of the int8 file in turn with it.
 
     Attributes:
         latencies: of the float file.
-        int8: of the int8 file, in the same calls; empty where the network has none.
+        int8: of the int8 file, in the same calls; empty if there is none.
     """
 
     latencies: Sequence[Latency]
@@ -28,19 +28,19 @@ class Steadiness:
 
     @property
     def ms(self) -> float:
-        """The best latency of the float file, milliseconds."""
+        """The shortest latency of the float file, milliseconds."""
         return min(latency.ms for latency in self.latencies)
 
     @property
     def stable(self) -> bool:
-        """Whether any of its measurements was."""
+        """Whether any latency of the float file is stable."""
         return any(latency.stable for latency in self.latencies)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a checkup tells of the host.
+        """Return the facts for a checkup's ``host``.
 
-        ``int8_speed`` is how many times faster the int8 file is, the median over the repeats
-        that are stable; ``int8_spread`` the range of these, in parts of it. None if unknown.
+        ``int8_speed`` is how many times faster the int8 file is: the median over the stable
+        repeats. ``int8_spread`` is the range of these, as a share of it. None if unknown.
         """
         times = [latency.ms for latency in self.latencies]
         rounds = sum(latency.rounds for latency in self.latencies)
@@ -57,7 +57,7 @@ class Steadiness:
 
 
 def steadiness(workload: Workload, onnx: bytes) -> Steadiness:
-    """Measure the network's float file, and its int8 file beside it where there is one.
+    """Measure the network's float file, and its int8 file in turn with it if it can be made.
 
     Args:
         workload: data and network.
@@ -67,7 +67,7 @@ def steadiness(workload: Workload, onnx: bytes) -> Steadiness:
     try:
         int8 = {"quantize": {"method": "int8_static"}}
         files.append(small_trial(few_images(workload), int8).onnx)
-    except Exception:  # whatever torch or ONNX Runtime make of it: its finding says why
+    except Exception:  # there is no int8 file; a finding of the doctor says why
         pass
     measured = [
         measure_latency(files, image_shape=workload.image_shape, rounds=8, seconds=_SECONDS)
@@ -77,7 +77,7 @@ def steadiness(workload: Workload, onnx: bytes) -> Steadiness:
 
 
 def words(host: dict[str, Any]) -> list[str]:
-    """Return a line on the noise, and one on int8 where something is known of it.
+    """Return a line on the noise, and one on int8 if its speed is known.
 
     Args:
         host: with what `Steadiness.to_dict` returns.

@@ -1,4 +1,4 @@
-"""Files made of a network before it is trained: what a search could not export ends it here."""
+"""Exports a network before it is trained, so that a search that cannot export ends at once."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from slimtune.errors import (
     in_one_line,
 )
 from slimtune.measurement.accuracy import check_parity
-from slimtune.search.forecast.small_trials import both_logits, compressed, few_images
+from slimtune.search.forecast.small_trials import both_logits, compress_unchecked, few_images
 from slimtune.workload.types import Workload
 
 
@@ -26,9 +26,9 @@ def check_files(
 ) -> None:
     """Check, with numbers, that files of a network compute what it computes.
 
-    The float file and one file a quantizer are made of a few images, run by ONNX Runtime and
-    compared. Quantizers give their first look, without training. How much rounding disturbs
-    says nothing before training and is let pass.
+    The float file and one file for each quantizer are exported with a few images, run by ONNX
+    Runtime and compared. Quantizers are not trained. An error of rounding is accepted: before
+    training its size says nothing.
 
     Args:
         name: of the network, for messages.
@@ -41,17 +41,17 @@ def check_files(
     """
     few = dataclasses.replace(few_images(workload), baseline=network)
     try:
-        outcome = compressed(few, Recipe(train=Train(epochs=0)))
+        outcome = compress_unchecked(few, Recipe(train=Train(epochs=0)))
         check_parity(*both_logits(few, outcome), quantized=False)
     except NonFiniteError:  # training may settle it
         pass
-    except Exception as error:  # what torch or ONNX Runtime make of the network
+    except Exception as error:  # torch and ONNX Runtime raise various types
         raise ModelError(f"'{name}' cannot be exported: {_reason(error)}") from None
     for quantizer in quantizers:
         method = QUANTIZATION.name_of(quantizer)
         try:
             recipe = Recipe(quantize=_first_look(quantizer), train=Train(epochs=0))
-            both_logits(few, compressed(few, recipe))
+            both_logits(few, compress_unchecked(few, recipe))
         except (NonFiniteError, ExportMismatchError):
             continue
         except Exception as error:

@@ -1,1 +1,1 @@
-"""WHO hears of a search: the status file, the report, experiment trackers."""
+"""WHO hears of a search: the status file, the report and experiment trackers."""

@@ -1,7 +1,7 @@
-"""What can happen in a search: one type an event, in the order in which they may come.
+"""The events of a search: one type for each, in the order in which they may occur.
 
-A listener is called with each. ``event.kind`` is its name in lines of JSON, and
-``event.values()`` is what such a line says of it.
+A listener is called with every event. A line of JSON holds ``event.kind`` and
+``event.values()``.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,12 +14,12 @@ if TYPE_CHECKING:  # the command line's help needs no numpy
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened; its own type says what."""
+    """Something that happened in a search; the type says what."""
 
     kind: ClassVar[str]
 
     def values(self) -> dict[str, Any]:
-        """Return what is told of it, by name: its attributes, if its type says nothing else."""
+        """Return the values of the JSON line, by name: the attributes, unless overridden."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -27,12 +27,12 @@ Listener = Callable[[Event], None]
 
 
 def ignore_events(event: Event) -> None:
-    """Show nothing."""
+    """Ignore an event: the default listener."""
 
 
 @dataclass(frozen=True)
 class Decoding(Event):
-    """Images are being decoded: so many of so many."""
+    """``images`` of ``of`` images are decoded."""
 
     kind = "decoding"
     images: int
@@ -41,7 +41,7 @@ class Decoding(Event):
 
 @dataclass(frozen=True)
 class WorkloadReady(Event):
-    """Data and network are loaded: what will be searched, on what."""
+    """Data and network are loaded; the facts of the search."""
 
     kind = "workload"
     data: str
@@ -80,26 +80,26 @@ class BaselineMeasured(Event):
     measured: Mapping[str, Any]
 
     def values(self) -> dict[str, Any]:
-        """Return all that was measured."""
+        """Return all measurements."""
         return dict(self.measured)
 
 
 @dataclass(frozen=True)
 class TeacherMeasured(Event):
-    """A teacher of its own was measured: the objectives, and those of the test split."""
+    """A teacher other than the baseline was measured: the objectives, and its test accuracy."""
 
     kind = "teacher"
     measured: Mapping[str, Any]
     model: str | None
 
     def values(self) -> dict[str, Any]:
-        """Return all that was measured, and the model."""
+        """Return all measurements, and the model."""
         return {**self.measured, "model": self.model}
 
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something is not as the user may expect."""
+    """The user should know of something unexpected."""
 
     kind = "warning"
     text: str
@@ -107,9 +107,9 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class LimitsSet(Event):
-    """The limits, resolved and as asked for; with those before, if the run goes on with others.
+    """The limits, resolved and as the user wrote them; with the previous ones, if they changed.
 
-    ``stopped`` are the trials that were stopped under tighter limits and stay so.
+    ``stopped`` are trials that tighter limits had stopped; they stay stopped.
     """
 
     kind = "limits"
@@ -121,11 +121,11 @@ class LimitsSet(Event):
 
     @property
     def changed(self) -> bool:
-        """Whether the run goes on with other limits."""
+        """Whether a resumed run has other limits than before."""
         return self.before is not None
 
     def values(self) -> dict[str, Any]:
-        """Return the limits, and those before only if they are others."""
+        """Return the limits, and the previous ones only if they differ."""
         values = super().values()
         names = list(values) if self.changed else ["limits", "asked"]
         return {name: values[name] for name in names}
@@ -133,7 +133,7 @@ class LimitsSet(Event):
 
 @dataclass(frozen=True)
 class Resumed(Event):
-    """A run goes on: finished trials, how many run again, how many there shall be."""
+    """A run is resumed: its finished trials, how many run again, how many there will be in all."""
 
     kind = "resumed"
     records: "tuple[TrialRecord, ...]"
@@ -143,7 +143,7 @@ class Resumed(Event):
 
 @dataclass(frozen=True)
 class TrialStarted(Event):
-    """A trial starts; its recipe in a few words."""
+    """A trial starts; ``pipeline`` is its recipe in a few words."""
 
     kind = "started"
     number: int
@@ -152,7 +152,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True)
 class PhaseEntered(Event):
-    """A running trial entered a phase; another thread may report it."""
+    """A running trial has entered a phase. May come from another thread."""
 
     kind = "stage"
     number: int
@@ -173,7 +173,7 @@ class TrialFinished(Event):
 
 @dataclass(frozen=True)
 class Stopping(Event):
-    """A signal came: running trials have ``grace`` seconds; told from another thread."""
+    """A signal came: running trials have ``grace`` seconds to end. Comes from another thread."""
 
     kind = "stopping"
     grace: float
@@ -181,14 +181,14 @@ class Stopping(Event):
 
 @dataclass(frozen=True)
 class Stuck(Event):
-    """The search does not end though it was interrupted; told from another thread."""
+    """The search was interrupted but does not end. Comes from another thread."""
 
     kind = "stuck"
 
 
 @dataclass(frozen=True)
 class SearchStopped(Event):
-    """No more trials are proposed, though some are left."""
+    """The search ends before its last trial, for ``reason``."""
 
     kind = "stopped"
     reason: str
@@ -196,7 +196,7 @@ class SearchStopped(Event):
 
 @dataclass(frozen=True)
 class Fruitless(Event):
-    """All trials have ended and none is complete; the reason of the first."""
+    """All trials have ended and none is complete; ``reason`` is of the first."""
 
     kind = "fruitless"
     reason: str | None
@@ -204,7 +204,7 @@ class Fruitless(Event):
 
 @dataclass(frozen=True)
 class FinalsPlanned(Event):
-    """The front's members run again: so often, so many epochs (``cheap`` in the trials)."""
+    """The front's ``members`` run again, ``repeats`` times, for ``epochs`` (``cheap`` before)."""
 
     kind = "finals"
     members: int
@@ -217,7 +217,7 @@ class FinalsPlanned(Event):
 
 @dataclass(frozen=True)
 class FinalStarted(Event):
-    """A final starts: its trial, its repeat from 0, its name, its recipe in a few words."""
+    """A final starts: its trial, its repeat from 0, its name, and its recipe in a few words."""
 
     kind = "final_started"
     trial: int
@@ -228,7 +228,7 @@ class FinalStarted(Event):
 
 @dataclass(frozen=True)
 class FinalFinished(Event):
-    """A final is in the run folder, as so many of so many."""
+    """A final is in the run folder; ``finished`` of ``total`` are."""
 
     kind = "final_finished"
     trial: int
@@ -241,7 +241,7 @@ class FinalFinished(Event):
 
 @dataclass(frozen=True)
 class FinalsMeasured(Event):
-    """The finals were measured together; the trials that left the front by it."""
+    """The finals were measured; ``left`` are the trials that left the front by it."""
 
     kind = "finals_measured"
     left: tuple[int, ...]
@@ -249,7 +249,7 @@ class FinalsMeasured(Event):
 
 @dataclass(frozen=True)
 class LimitsMissed(Event):
-    """No trial is within the limits; which came nearest."""
+    """No trial is within the limits; ``text`` says which came closest."""
 
     kind = "missed"
     text: str
@@ -257,7 +257,7 @@ class LimitsMissed(Event):
 
 @dataclass(frozen=True)
 class FrontMeasured(Event):
-    """The search has its answer; ``share`` is its part of the largest hypervolume possible."""
+    """The front is measured; ``share`` is its part of the largest possible hypervolume."""
 
     kind = "final"
     hypervolume: float
@@ -267,7 +267,7 @@ class FrontMeasured(Event):
 
 @dataclass(frozen=True)
 class ReportWritten(Event):
-    """The report is there."""
+    """The report has been written."""
 
     kind = "report"
     path: str

@@ -1,7 +1,7 @@
-"""Words for a process that dies without any: a small process beside it says them.
+"""Prints a message if this process dies without one; a small second process does it.
 
-Ray's own code in the driver ends the process on the spot when the Ray of its host is gone (by
-``ray stop``, say): no exception, no handler, exit code 1. A SIGKILL is as silent.
+If the Ray of a host ends, for example by ``ray stop``, Ray's code in the driver ends the process
+at once: no exception, no handler, exit code 1. A SIGKILL is as silent.
 """
 
 import subprocess
@@ -18,9 +18,9 @@ _listening: list["LastWords"] = []
 
 
 class LastWords:
-    """Begins to listen at once; what it hears of is the end of this process.
+    """Starts the second process, which waits for the end of this one.
 
-    Where no process can be started, there are no last words.
+    If no process can be started, there is no message.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class LastWords:
             )
 
     def withdraw(self) -> None:
-        """End the process beside this one; nothing will be said."""
+        """End the second process; no message will be printed."""
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
             with suppress(OSError):
@@ -48,6 +48,6 @@ class LastWords:
 
 
 def hush() -> None:
-    """Withdraw all last words: for who ends the process at once, and has said why."""
+    """Withdraw all last words, for a caller that ends this process and has said why."""
     for words in list(_listening):
         words.withdraw()

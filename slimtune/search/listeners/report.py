@@ -1,4 +1,4 @@
-"""The report that a search leaves at its end."""
+"""Writes the report at the end of a search."""
 
 from slimtune.errors import SlimtuneError
 from slimtune.results.run import Run
@@ -7,9 +7,9 @@ from slimtune.search.listeners.events import Listener, ReportWritten, Warned
 
 
 def leave_report(run: Run, listener: Listener) -> None:
-    """Write report.html into the run folder and tell `ReportWritten`, or else `Warned`.
+    """Write report.html into the run folder, and send `ReportWritten`; `Warned` if that fails.
 
-    A search that has its answer does not fail for want of a picture of it.
+    A search that has its front must not fail because of its report.
     """
     try:
         path = write_report(run, run.path / "report.html")

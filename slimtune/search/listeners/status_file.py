@@ -1,4 +1,4 @@
-"""Tells who watches a run from outside how it stands: `results.status`, kept up to date."""
+"""Keeps status.json up to date, for programs that watch a run; see `results.store.status`."""
 
 import threading
 import time
@@ -19,12 +19,12 @@ from slimtune.search.listeners.events import (
 
 
 class StatusFile:
-    """A listener of `run_search` that passes every event on, and writes down what it means.
+    """A listener that writes the status of a run, and passes every event on.
 
     Args:
         run: the run folder.
-        total: trials that there shall be.
-        listener: told of everything; may be called from two threads, as this one may.
+        total: trials of the search.
+        listener: receives every event, from two threads, as this one does.
     """
 
     def __init__(self, run: Path, total: int, listener: Listener) -> None:
@@ -34,12 +34,12 @@ class StatusFile:
         self._running: dict[int, TrialStatus] = {}
         self._reason = ""
         self._finished = False
-        self._begun = time.time()
+        self._start = time.time()
         self._before = 0
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Note one event, then pass it on."""
+        """Write the status if the event changes it, then pass the event on."""
         with self._lock:
             if self._note(event):
                 write_status(
@@ -48,13 +48,13 @@ class StatusFile:
                     running=list(self._running.values()),
                     finished=self._finished,
                     reason=self._reason,
-                    begun=self._begun,
+                    begun=self._start,
                     before=self._before,
                 )
         self._listener(event)
 
     def _note(self, event: Event) -> bool:
-        """Return whether the event changed anything."""
+        """Return whether the event changes the status."""
         match event:
             case Resumed():
                 self._total, self._before = event.total, len(event.records)

@@ -1,1 +1,1 @@
-"""WHICH recipe comes next: samplers, the study, twins and budgets; Optuna's only door."""
+"""WHICH recipe comes next: samplers, study, twins, budgets. Only this folder imports Optuna."""

@@ -1,4 +1,4 @@
-"""When a search has had enough, though trials are left."""
+"""When a search ends before its last trial: its time is over, or its front no longer grows."""
 
 import math
 import time
@@ -15,19 +15,19 @@ from slimtune.search.proposing.past_trials import EARLY_STOPPED
 from slimtune.search.settings.config import SearchConfig
 
 StopCheck = Callable[[Sequence[FrozenTrial]], str]
-"""From all trials of a study to why no new one shall begin; empty if one shall."""
+"""From all trials of a study to the reason why no new one may start; empty if one may."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What ends a search early; its time runs from the moment it is made.
+    """What ends a search early; its time starts when it is created.
 
     Attributes:
-        duration: no new trial after so long, such as ``10m``; None for no limit.
-        flat: no new trial once so many finished ones in a row, failed ones among them, added no
-            hypervolume to those before; None for never.
-        clock: seconds that never run backwards.
-        started: on that clock.
+        duration: no new trial starts after this time, such as ``10m``; None for no limit.
+        flat: no new trial starts once this many finished trials in a row, with failed ones,
+            have added no hypervolume to the earlier ones; None for no such rule.
+        clock: monotonic, in seconds.
+        started: the start on that clock.
     """
 
     duration: str | None = None
@@ -37,17 +37,17 @@ class Budget:
 
     @classmethod
     def of(cls, config: SearchConfig) -> "Budget":
-        """Return the budget of a search that begins now."""
+        """Return the budget of a search that starts now."""
         return cls(config.time_budget, config.stop_when_flat)
 
     def stop_check(
         self, objectives: Sequence[Objective], reference: Mapping[str, float]
     ) -> StopCheck:
-        """Return what decides whether a search has had enough.
+        """Return the function that decides whether a search ends early.
 
         Args:
             objectives: in the order of the study's directions.
-            reference: the worst corner that hypervolume is counted from, by objective name.
+            reference: the reference point of the hypervolume, by objective name.
         """
         corner = [reference[objective.name] for objective in objectives]
         seconds = None if self.duration is None else parse_duration(self.duration)
@@ -68,15 +68,15 @@ def is_flat(
     objectives: Sequence[Objective],
     reference: Sequence[float],
 ) -> bool:
-    """Return whether the last finished trials added no hypervolume to those before.
+    """Return whether the last finished trials added no hypervolume to the earlier ones.
 
-    As long as no trial keeps the constraints, coming nearer to them counts as a gain.
+    While no trial satisfies the constraints, coming closer to them counts as a gain.
 
     Args:
         history: all trials of the study.
         trials: how many of the last finished ones, by number.
         objectives: in the order of the study's directions.
-        reference: the worst corner, in the same order.
+        reference: the reference point, in the same order.
     """
     finished = [trial for trial in history if trial.state.is_finished()]
     if len(finished) < trials:
@@ -91,7 +91,7 @@ def is_flat(
 
 
 def _values(trials: Sequence[FrozenTrial]) -> np.ndarray:
-    """Return the values of the trials that keep the constraints, (n, m)."""
+    """Return the values of the trials that satisfy the constraints, (n, m)."""
     return np.array([trial.values for trial in trials if _keeps_limits(trial)], dtype=float)
 
 
@@ -100,7 +100,7 @@ def _keeps_limits(trial: FrozenTrial) -> bool:
 
 
 def _violation(trial: FrozenTrial) -> float:
-    """Return how far a trial is from keeping every limit; an unfinished one is infinitely far."""
+    """Return the sum of a trial's violations; infinite if it was stopped or is not complete."""
     if trial.state is not TrialState.COMPLETE or EARLY_STOPPED in trial.constraints:
         return math.inf
     return sum(max(0.0, value) for value in trial.constraints.values())

@@ -1,4 +1,4 @@
-"""Recipes of a space drawn without a run: the first ones of a search, or any at all."""
+"""Draws recipes of a space without a run: the first ones of a search, or samples for a check."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from slimtune.search.settings.config import SearchConfig
 from slimtune.spaces.space import Space, suggest_recipe
 
 DRAWS = 50
-"""Recipes drawn to see whether the space holds any that no recipe may be."""
+"""Recipes that are drawn to check that the space holds no invalid one."""
 
 
 def draw_recipes(
@@ -21,13 +21,14 @@ def draw_recipes(
 ) -> list[dict[str, Any]]:
     """Return the first recipes of a search, in their JSON form.
 
-    They are those of the search as long as its sampler has no results to look at: of `tpe` the
-    first ten, of the others all or a generation. Later ones stand for what it would propose.
+    They are exactly those of the search while its sampler does not use results yet: the first ten
+    of `tpe`, the first generation of `nsga2` and `nsga3`, all of the others. Later ones are only
+    examples of what the search would propose.
 
     Args:
         config: of the search.
         count: how many, at least 1.
-        key: tells which recipes are one and the same, as the search will; see `Twins.key`.
+        key: identity of a recipe, as in the search; see `Twins.key`.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions = [o.direction for o in parse_objectives(config.objectives)]

@@ -1,4 +1,4 @@
-"""Recipes of a grid that keep the same channels as an earlier one, and are left out for it."""
+"""Finds recipes of a grid that keep the same channels as an earlier one, to leave them out."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,11 +16,11 @@ MOST_NAMED = 3
 def grid_twins(
     config: SearchConfig, key: Callable[[Mapping[str, Any]], str]
 ) -> tuple[list[int], str]:
-    """Return which points of a grid are left out, and a line that says so.
+    """Return the points of a grid that are left out, and a line that says so.
 
     Args:
         config: of the search; one without a grid has no twins.
-        key: tells which recipes are one and the same, see `Twins.key`.
+        key: identity of a recipe, see `Twins.key`.
 
     Returns:
         Positions in `SearchConfig.points`, ascending, and the line; both empty if all differ.
@@ -29,9 +29,10 @@ def grid_twins(
         return [], ""
     space, points = config.resolved_space(), config.points()
     recipes = [suggest_recipe(FixedTrial(point), space) for point in points]
-    seen: dict[str, int] = {}
+    positions: dict[str, int] = {}
     first = [
-        seen.setdefault(key(recipe.to_dict()), position) for position, recipe in enumerate(recipes)
+        positions.setdefault(key(recipe.to_dict()), position)
+        for position, recipe in enumerate(recipes)
     ]
     twins = [position for position, same in enumerate(first) if same != position]
     if not twins:
@@ -46,7 +47,7 @@ def grid_twins(
 
 
 def grid_trials(config: SearchConfig, manifest: Mapping[str, Any]) -> int:
-    """Return how many trials a search has: of a grid, without those of its twins.
+    """Return how many trials a search has; in a grid, twins do not count.
 
     Args:
         config: of the search.
@@ -55,5 +56,5 @@ def grid_trials(config: SearchConfig, manifest: Mapping[str, Any]) -> int:
     twins = manifest.get("twins", [])
     if config.sampler != "grid" or not twins:
         return config.total_trials()
-    left = (len(config.points()) - len(twins)) * max(1, len(config.seeds))
-    return min(config.total_trials(), left)
+    remaining = (len(config.points()) - len(twins)) * max(1, len(config.seeds))
+    return min(config.total_trials(), remaining)

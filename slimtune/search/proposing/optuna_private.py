@@ -1,4 +1,4 @@
-"""All that slimtune needs of Optuna and that Optuna does not publish.
+"""What slimtune needs of Optuna that is not in Optuna's public API.
 
 Nothing else in the package may read a private name of Optuna (tests/test_layers.py looks). Each
 need has a contract test in tests/search/proposing/test_optuna_private.py, which fails when a new
@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, Trial
 def writable(study: Study, trial: FrozenTrial) -> Trial:
     """Return the object through which constraints and notes of a trial are written.
 
-    Optuna hands it out in `Study.ask` alone, but our trials are added together with their specs,
-    and those of a run that goes on were added by another process. Private: ``_trial_id``.
+    Optuna returns this object only from `Study.ask`. Our trials are added together with their
+    specs, and those of a resumed run by another process. Private: ``_trial_id``.
     """
     return Trial(study, trial._trial_id)
 

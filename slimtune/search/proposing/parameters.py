@@ -1,4 +1,4 @@
-"""From a recipe back to the parameters it was drawn from: a lost study is rebuilt by this."""
+"""Finds the parameters from which a recipe was drawn, to rebuild a lost study."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -19,15 +19,15 @@ _NEAR = 1e-8
 
 
 class Parameters(Answers):
-    """Answers every draw with what a recipe says.
+    """Answers every draw with the value in a recipe.
 
-    A value that the recipe does not say, or that the dimension does not have, is answered with
-    one that it has, and not noted down unless it was drawn.
+    If the recipe has no value for a dimension, or one that the dimension does not contain, the
+    answer is some value of the dimension. It is recorded only if ``fill`` has drawn it.
 
     Args:
         recipe: in its JSON form; ``{stage: {name: value}}`` is the dimension ``stage.name``, or
             ``stage.method.name``.
-        fill: draws, once and for all, what the recipe does not say.
+        fill: draws the values that the recipe does not have, one for each dimension.
 
     Attributes:
         params: dimension -> value.
@@ -41,7 +41,7 @@ class Parameters(Answers):
         self.distributions: dict[str, BaseDistribution] = {}
 
     def answer(self, name: str, domain: Domain) -> Any:
-        """Return the recipe's value if the dimension has it, else one that the dimension has."""
+        """Return the recipe's value if the dimension contains it, else another of its values."""
         if name in self.params:
             return self.params[name]
         distribution = _distribution(domain)
@@ -57,7 +57,7 @@ class Parameters(Answers):
         return value
 
     def _fitting(self, name: str, domain: Domain) -> list[Any]:
-        """Return the recipe's value as the dimension has it, or nothing if it lacks it."""
+        """Return the recipe's value as the dimension has it; empty if it does not contain it."""
         value = self._in_recipe(name)
         if isinstance(domain, Choice):
             return [choice for choice in domain.values if _plain(choice) == _plain(value)]

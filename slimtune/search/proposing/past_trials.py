@@ -1,4 +1,4 @@
-"""The trials of a study as samplers read them: cheap to copy, held against today's limits."""
+"""The trials of a study as samplers read them: cheap to copy, judged by the present limits."""
 
 import copy
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from optuna.trial import FrozenTrial
 from slimtune.search.proposing.optuna_private import generation
 
 EARLY_STOPPED = "early_stopped"
-"""Constraint that only trials break which were stopped; so none of them is a best trial."""
+"""Constraint that exactly the stopped trials break, so that none of them is a best trial."""
 
 
 class PastTrial(FrozenTrial):
-    """A trial that nobody changes any more: a deep copy shares its content.
+    """A trial that does not change any more, so that a deep copy can share its content.
 
-    A sampler reads a copy of the study, made for every draw. Copying each trial in depth would
-    take most of the time of a draw.
+    Every draw copies the study for its sampler. Deep copies of all trials would take most of the
+    time of a draw.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "PastTrial":
@@ -24,12 +24,12 @@ class PastTrial(FrozenTrial):
 
 
 def bare(trial: FrozenTrial) -> PastTrial:
-    """Return the trial without our own notes, which no sampler reads."""
+    """Return the trial without slimtune's own attributes, which no sampler reads."""
     return _past(trial, trial.system_attrs, {})
 
 
 def with_violations(trial: FrozenTrial, violations: Mapping[str, float] | None) -> FrozenTrial:
-    """Return a trial with other violations of limits; with its own if None are given."""
+    """Return a trial with other violations of limits; None leaves it unchanged."""
     if violations is None or not trial.state.is_finished():
         return trial
     other = _past(trial, generation(trial), trial.user_attrs)

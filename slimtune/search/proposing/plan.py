@@ -1,4 +1,4 @@
-"""What a proposer is asked for: which recipes, which of them first, and when to end."""
+"""The plan of a proposer: which recipes, which of them first, and when to end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from slimtune.search.proposing.samplers import FLAT
 
 
 def never_stop(_history: Sequence[FrozenTrial]) -> str:
-    """Return an empty string: the default of ``why_stop``."""
+    """Return an empty string: the default of ``why_stop``, which ends no search early."""
     return ""
 
 
@@ -21,16 +21,15 @@ class ProposalPlan:
 
     Attributes:
         suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
-        trials: numbers that the study shall hold in the end, counting those it has.
-        key: a recipe's identity; a recipe with the key of an earlier one is drawn again. After
-            `DRAWS` in a row nothing new is proposed: what such trials would tell is in the
-            records already. Also asked about the recipes of the study, because a newer version
-            may tell more of them alike than the one that wrote them.
-        start: parameters of the first trials, by number; what one leaves out is drawn. They are
-            run as they are, also when two make the same recipe.
-        seeds: of the first trials, by number; later ones get seeds of their own.
+        trials: how many trials the study holds in the end, with those that it has already.
+        key: a recipe's identity. A recipe with the key of an earlier one is drawn again; after
+            `DRAWS` such draws in a row the search ends. The keys of the study's own recipes are
+            computed anew, because a newer version may recognise more recipes as the same.
+        start: parameters of the first trials, by number; missing ones are drawn. All of them run,
+            even if two make the same recipe.
+        seeds: of the first trials, by number; later trials derive theirs from the run's seed.
         sampler: see `make_sampler`; those in `FLAT` need a ``suggest`` that always draws all.
-        why_stop: given all trials, why no new one shall be proposed, or an empty string.
+        why_stop: from all trials to the reason why no new one is proposed; empty if one is.
     """
 
     suggest: Callable[[Trial], dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The proposer that a search's settings ask for."""
+"""Builds the proposer of a search from its settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,10 +20,11 @@ from slimtune.spaces.start import single_points
 
 
 def recorded_points(config: SearchConfig, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return all points of a grid but its twins, else the start points the search began with.
+    """Return the points of a grid without twins, or else the start points that a run has recorded.
 
-    With more trials there would be more of them, in the place of trials that were modelled. Runs
-    of older versions noted only how many there were, and had none without training.
+    A resume with more trials must not compute them anew: there would be more start points, in the
+    place of trials that the sampler has proposed. Runs of older versions recorded only how many
+    start points there were.
 
     Args:
         config: of the search.
@@ -34,10 +35,10 @@ def recorded_points(config: SearchConfig, manifest: Mapping[str, Any]) -> list[d
         return [point for at, point in enumerate(config.points()) if at not in twins]
     if "first_points" in manifest:
         return [dict(point) for point in manifest["first_points"]]
-    begun = int(manifest.get("start_points", 0))
+    count = int(manifest.get("start_points", 0))
     if config.start == "auto":
-        return single_points(config.resolved_space(), begun)
-    return config.points()[:begun]
+        return single_points(config.resolved_space(), count)
+    return config.points()[:count]
 
 
 def proposer_of(
@@ -50,16 +51,16 @@ def proposer_of(
     precision: Precision = "float32",
     key: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Proposer:
-    """Return what proposes the trials of a search.
+    """Return the proposer of a search.
 
     Args:
         config: of the search.
         study: to propose from and to write to.
-        total: trials that the study shall hold in the end.
-        points: the first recipes, as parameters, each run with every seed of the settings.
+        total: trials that the study holds in the end.
+        points: the first recipes, as parameters; each runs with every seed of the settings.
         why_stop: as for `ProposalPlan`.
-        precision: that the settings come to on the machines that train.
-        key: tells which recipes are one and the same, see `Twins.key`; `Recipe.key` if not given.
+        precision: of training, decided for the machines that train.
+        key: identity of a recipe, see `Twins.key`; `Recipe.key` if not given.
 
     Raises:
         ConfigError: the study has another number of objectives.

@@ -1,8 +1,7 @@
-"""What is proposed: which trial comes next, and what became of the last.
+"""Proposes the trials of a search, and records their outcomes in its study.
 
-The study is the only truth of a search. One process writes it, the driver. Every trial in it
-was added in one transaction together with its spec, so none is ever there without the
-means to run it again.
+The study is the state of a search, and only the driver's process writes it. A trial is added in
+one transaction together with its spec, so every trial in the study can be run again.
 """
 
 import dataclasses
@@ -31,22 +30,22 @@ from slimtune.search.trial.spec import Outcome, TrialSpec, outcome_of, trial_see
 
 
 class Proposer:
-    """Ask it for the next trial, tell it what came out.
+    """Proposes the next trial, and is told each outcome.
 
-    A proposal depends on the run's seed, the trial's number and the study's history alone:
-    a reopened study goes on as if it had never been closed.
+    A proposal depends only on the run's seed, the trial's number and the study's history, so a
+    reopened study continues as if it had never been closed.
 
     Args:
         study: see `open_study`.
         plan: which recipes, which of them first, and when to end.
         objectives: names in the order of the study's directions.
-        conditions: for every spec, but for the seed: this one is the run's, and decides each
-            trial's seed and every proposal. Only trials with a seed of their own get the
-            ``prefix_seed``.
+        conditions: of every spec, except for the seed. Their seed is the run's, from which the
+            seeds of trials and of proposals are derived. A trial whose seed the plan gives gets
+            no ``prefix_seed``.
 
     Attributes:
-        stopped: why no new trial was proposed though there were some left; empty until then.
-            Also kept as the study's user attribute ``stopped``.
+        stopped: why the search ended before its last trial; empty if it did not. It is also
+            the study's user attribute ``stopped``.
 
     Raises:
         ConfigError: the study has another number of objectives.
@@ -74,7 +73,7 @@ class Proposer:
         self.stopped = ""
 
     def ask(self) -> TrialSpec | None:
-        """Return the next trial, recorded as running, or None when the study is full.
+        """Return the next trial, recorded as running; None if there are no more.
 
         Raises:
             ConfigError: a start point that the search space does not contain.
@@ -92,7 +91,7 @@ class Proposer:
         return self._propose(history, drawn)
 
     def fill(self) -> None:
-        """Record the next number as running, with a new proposal, whether it is enough or not.
+        """Record a new proposal as running under the next number, even if the search would end.
 
         Raises:
             ConfigError: as `ask`.
@@ -102,12 +101,12 @@ class Proposer:
         self._propose(history, self._draw(history))
 
     def use_violations(self, violations: Mapping[int, Mapping[str, float]]) -> None:
-        """Take other violations for those that finished trials were told with.
+        """Replace the violations of finished trials in what the sampler sees.
 
-        The limits of a run may have changed since; the study cannot be changed any more.
+        The limits of a run may have changed, but finished trials of a study cannot be.
 
         Args:
-            violations: trial -> by how much it breaks each limit, as for `tell`.
+            violations: number of a trial -> by how much it breaks each limit, as for `tell`.
         """
         self._violations = dict(violations)
 
@@ -128,16 +127,19 @@ class Proposer:
         return spec
 
     def _seeds_of(self, number: int) -> tuple[int, int | None]:
-        """Return the seed and the prefix seed of a trial; given seeds repeat all of it."""
+        """Return the seed and the prefix seed of a trial.
+
+        A seed of the plan covers the whole trial, so such a trial has no prefix seed.
+        """
         if number < len(self._plan.seeds):
             return self._plan.seeds[number], None
         return trial_seed(self._conditions.seed, number), self._conditions.prefix_seed
 
     def fault(self, records: Mapping[int, TrialRecord | None]) -> str:
-        """Return what in the study contradicts the trials, in one line; empty if nothing does.
+        """Return in one line how the study contradicts the trials; empty if it does not.
 
         Args:
-            records: of the finished trials by number; None for those that run again.
+            records: number of a trial -> its record; None if the trial runs again.
         """
         required = ["spec", *["key"] * (self._plan.key is not None)]
         required += ["draws"] * (self._plan.is_flat)
@@ -153,9 +155,9 @@ class Proposer:
         return TrialState.COMPLETE, [float(outcome.objectives[n]) for n in self._objectives]
 
     def run_again(self, specs: Sequence[TrialSpec]) -> None:
-        """Hand these out before any new one, on the device that all specs are for now.
+        """Return these specs from `ask` before any new one, on the device of the present settings.
 
-        A run may go on where the device that they were begun on is not.
+        A resumed run may be on a machine without the device on which they started.
         """
         self._reruns.extend(spec.moved(self._conditions.device) for spec in specs)
 
@@ -165,15 +167,15 @@ class Proposer:
         outcome: Outcome | None,
         violations: Mapping[str, float] | None = None,
     ) -> None:
-        """Add a trial that the study has lost, as its next number.
+        """Add a trial that the study has lost, under the next number.
 
-        Where the sampler needs every dimension, also those that left no trace in the recipe, the
-        draw is made again. If it makes another recipe (of trials side by side, the sampler knew
-        less then), those dimensions are drawn by chance.
+        Some samplers need every dimension, also those that the recipe does not show. For them
+        the draw is repeated. If that gives another recipe, because the sampler knew fewer
+        parallel trials then, the dimensions that are not in the recipe are drawn at random.
 
         Args:
             spec: of the trial.
-            outcome: what came out; None of a trial that is to run again.
+            outcome: of the trial; None if it runs again.
             violations: see `tell`.
 
         Raises:
@@ -214,7 +216,7 @@ class Proposer:
             )
 
     def _stops(self, history: Sequence[FrozenTrial]) -> bool:
-        """Ask whether it is enough, until it is, and write down an answer that is new."""
+        """Return whether the search ends early, and record why; the first reason stays."""
         self._stop(self.stopped or self._plan.why_stop(history))
         return bool(self.stopped)
 
@@ -225,34 +227,34 @@ class Proposer:
                 self._study.set_user_attr("stopped", self.stopped)
 
     def _was_tried(self, recipe: dict[str, Any], history: Sequence[FrozenTrial]) -> bool:
-        """Return whether a trial has the recipe; start points are run as they are."""
+        """Return whether an earlier trial has the recipe; start points are never refused."""
         if self._plan.key is None or len(history) < len(self._plan.start):
             return False
         return self._plan.key(recipe) in self._keys_of(history)
 
     def _keys_of(self, history: Sequence[FrozenTrial]) -> set[str]:
-        """Return the keys of all trials, of their recipes as this version tells them apart."""
+        """Return the keys of all trials, as this version computes them."""
         if self._plan.key is None:
             return set()
         for trial in history[len(self._keys) :]:
             try:
                 self._keys[trial.number] = self._plan.key(trial.user_attrs["spec"]["recipe"])
-            except (KeyError, UserError):  # of another version: by what that version wrote down
+            except (KeyError, UserError):  # of another version, whose recorded key is the only one
                 self._keys[trial.number] = str(trial.user_attrs.get("key"))
         return {self._keys[trial.number] for trial in history}
 
     def tell(self, outcome: Outcome, violations: Mapping[str, float] | None = None) -> None:
-        """Record an outcome. A failure, or an objective that is not finite, leaves a reason.
+        """Record an outcome; a trial fails if an objective is not finite.
 
-        A stopped trial counts as finished, with the values it had come to, and as one that
-        breaks a constraint: the sampler learns from it and the front leaves it out.
+        A stopped trial is recorded as complete, with its values at the rung where it stopped,
+        and as breaking a constraint: the sampler learns from it, and it is never on the front.
 
-        A second outcome of the same trial is ignored: the first stands.
+        A second outcome of the same trial is ignored.
 
         Args:
-            outcome: of a trial that was asked for.
-            violations: by how much it breaks each constraint, above 0 if it does, in units that
-                can be added up; the sampler prefers trials that break none.
+            outcome: of a trial that `ask` returned.
+            violations: by how much it breaks each constraint; above 0 if it does, in units that
+                can be added. The sampler prefers trials that break none.
 
         Raises:
             RunError: the study has no such trial, or cannot be written.
@@ -272,16 +274,16 @@ class Proposer:
                 return
             constraints = with_stop(violations or {}, outcome.status == "stopped")
             for name, value in constraints.items():
-                if name not in handle.constraints:  # it is, if the process was killed here before
+                if name not in handle.constraints:  # a process may have been killed right here
                     handle.set_constraint(name, value)
             values = [float(outcome.objectives[name]) for name in self._objectives]
             self._study.tell(trial.number, values)
 
     def _draw(self, history: list[FrozenTrial]) -> tuple[FrozenTrial, dict[str, Any], int]:
-        """Draw on a copy in memory, so that the draws thrown away take no numbers.
+        """Draw a recipe from a copy of the study, so that rejected draws take no numbers.
 
         Returns:
-            The trial of the copy, the recipe, and how many draws it took.
+            The trial of the copy, the recipe, and the number of draws.
         """
         earlier = self._keys_of(history)
         scratch = optuna.create_study(directions=self._study.directions)
@@ -297,7 +299,7 @@ class Proposer:
             drawn, recipe = self._draw_once(scratch)
             if self._plan.key is None or self._plan.key(recipe) not in earlier:
                 break
-            scratch.tell(drawn.number, state=TrialState.FAIL)  # which no sampler looks at
+            scratch.tell(drawn.number, state=TrialState.FAIL)  # no sampler reads failed trials
         return drawn, recipe, attempt + 1
 
     def _draw_once(self, scratch: optuna.Study) -> tuple[FrozenTrial, dict[str, Any]]:

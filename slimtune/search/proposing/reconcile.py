@@ -1,8 +1,9 @@
-"""Before a run goes on: the study and the trial folders are made to say the same.
+"""Makes the study and the trial folders of a resumed run agree.
 
-Files are written before the study is told, so a killed search leaves at most folders whose
-trials the study still thinks running. What is damaged is set aside, never removed, and made
-again: the study from the records, a trial from its spec.
+A search writes the folder of a trial before it tells the study. So after a kill there may be
+finished folders of trials that are still running in the study; these are told now. A damaged
+study or trial is set aside, never removed, and made again: the study from the records, a trial
+from its spec.
 """
 
 import sqlite3
@@ -24,18 +25,18 @@ from slimtune.search.resuming.aside import ResumedTrials, sound_trials
 from slimtune.search.trial.spec import TrialSpec, outcome_of
 
 Warn = Callable[[str], None]
-Opened = tuple[optuna.Study, Proposer]
+StudyAndProposer = tuple[optuna.Study, Proposer]
 _SQLITE_EXTRAS = ("-journal", "-wal", "-shm")
-_OF_THE_HOST = ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "AUTH", "NOMEM")
-"""SQLite's errors that say nothing about the content of a file."""
+_HOST_ERRORS = ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "AUTH", "NOMEM")
+"""SQLite's errors that come from the host and not from the content of the file."""
 
 
 def set_damaged_study_aside(path: Path, warn: Warn) -> None:
-    """Move a study that SQLite finds damaged out of the way.
+    """Set a study aside if SQLite finds it damaged.
 
     Args:
         path: the database, which may be missing.
-        warn: told where it is now.
+        warn: called with its new place.
 
     Raises:
         RunError: it cannot be read for another reason, such as its permissions.
@@ -46,17 +47,17 @@ def set_damaged_study_aside(path: Path, warn: Warn) -> None:
 
 
 def open_proposer(
-    folder: RunFolder, opened: Callable[[], Opened], warn: Warn
-) -> tuple[Opened, int]:
-    """Open the study of a run, or make it again where it contradicts the trials.
+    folder: RunFolder, opened: Callable[[], StudyAndProposer], warn: Warn
+) -> tuple[StudyAndProposer, int]:
+    """Open the study of a run; if it contradicts the trials, rebuild it from them.
 
     Args:
         folder: whose lock this process holds.
-        opened: opens the study, which may be missing, and returns it with its proposer.
-        warn: told of what was set aside.
+        opened: opens the study, or makes one if it is missing; returns it with its proposer.
+        warn: called for each file that is set aside.
 
     Returns:
-        What ``opened`` returned, in order with the folder, and how many trials run again.
+        What ``opened`` returned, reconciled with the folder, and how many trials run again.
 
     Raises:
         RunError: the disk refuses, or the study is locked.
@@ -68,7 +69,7 @@ def open_proposer(
         fault = proposer.fault(trials.records)
         trials.specs.update(_specs(study, trials) if fault else {})
     except Exception as error:  # a damaged cell can raise anything in Optuna
-        if isinstance(error, UserError) or _of_the_host(error):
+        if isinstance(error, UserError) or _is_host_error(error):
             raise
         fault = " ".join(str(error).split())
     if fault:
@@ -85,16 +86,16 @@ def reconcile(
     warn: Warn,
     trials: ResumedTrials | None = None,
 ) -> int:
-    """Bring the study up to date, and hand to the proposer what has to run again.
+    """Bring the study up to date, and queue the trials that must run again.
 
-    That runs as it was begun, but on the device of the settings that the run goes on with.
+    These run from their recorded specs, on the device of the present settings.
 
     Args:
         folder: whose lock this process holds.
         study: of the run; trials it lacks are added.
         proposer: for this study.
         warn: told of what was set aside.
-        trials: from `sound_trials`, if that was called before.
+        trials: from `sound_trials`, if it was called before.
 
     Returns:
         How many trials run again.
@@ -104,8 +105,9 @@ def reconcile(
     """
     trials = trials or sound_trials(folder, warn)
     records = trials.records
-    known = len(study.get_trials(deepcopy=False))
-    for number in range(known, max(records, default=-1) + 1):
+    trial_count = len(study.get_trials(deepcopy=False))
+    # Optuna numbers trials without gaps, so every number up to the last folder gets a trial.
+    for number in range(trial_count, max(records, default=-1) + 1):
         record = records.get(number)
         if record is not None:
             proposer.restore(
@@ -115,37 +117,41 @@ def reconcile(
             proposer.restore(trials.specs[number], None)
         else:
             proposer.fill()
-    again = []
+    reruns = []
     for trial in study.get_trials(deepcopy=False):
         record = records.get(trial.number)
         if record is None:
-            again.append(TrialSpec.from_dict(trial.user_attrs["spec"]))
+            reruns.append(TrialSpec.from_dict(trial.user_attrs["spec"]))
         elif trial.state == TrialState.RUNNING:
             proposer.tell(outcome_of(record), _violations(folder, record))
-    proposer.run_again(again)
-    return len(again)
+    proposer.run_again(reruns)
+    return len(reruns)
 
 
 def _damage(path: Path) -> str | None:
-    """Return what is wrong with a database; None if nothing is."""
+    """Return the damage of a database in one line; None if there is none."""
     try:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=studies.TIMEOUT)
         try:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()
         finally:
             connection.close()
-        if path.read_bytes()[18:19] not in (b"", b"\1", b"\2"):  # SQLite would only read it
+        if path.read_bytes()[18:19] not in (
+            b"",
+            b"\1",
+            b"\2",
+        ):  # SQLite would open it for reading only
             return "unknown version of the file format"
-    except (sqlite3.Error, OSError, ValueError) as error:  # text that is no UTF-8
-        if _of_the_host(error):
+    except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
+        if _is_host_error(error):
             raise RunError(f"{path}: the study cannot be used: {error}") from None
         return str(error)
-    return None if found == ("ok",) else str(found[0]).splitlines()[-1]
+    return None if verdict == ("ok",) else str(verdict[0]).splitlines()[-1]
 
 
 def _set_aside(path: Path, text: str, warn: Warn) -> None:
-    """Move a study out of the way, and what SQLite keeps beside it."""
+    """Set a study aside, with the files that SQLite keeps beside it."""
     aside = set_aside(path, "damaged")
     for extra in _SQLITE_EXTRAS:
         if (beside := path.with_name(path.name + extra)).exists():
@@ -154,7 +160,7 @@ def _set_aside(path: Path, text: str, warn: Warn) -> None:
 
 
 def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
-    """Return what a trial was asked to do, if need be from its record, which knows as much."""
+    """Return the spec of a trial, from its folder or else from its record."""
     try:
         return TrialSpec.from_dict(read_sealed(folder.trial_path(record.number) / "spec.json"))
     except RunError:
@@ -162,22 +168,25 @@ def _spec(folder: RunFolder, record: TrialRecord) -> TrialSpec:
 
 
 def _specs(study: optuna.Study, trials: ResumedTrials) -> dict[int, TrialSpec]:
-    """Return the specs of trials that run again and whose folder did not tell theirs."""
+    """Return, from the study, the specs of trials that run again and have none in their folder."""
     try:
-        found = study.get_trials(deepcopy=False)
-    except Exception:  # damaged: they are proposed anew
+        history = study.get_trials(deepcopy=False)
+    except Exception:  # damaged: new recipes are proposed for them
         return {}
-    lost = {n for n, record in trials.records.items() if record is None} - trials.specs.keys()
-    attrs = {t.number: t.user_attrs.get("spec") for t in found if t.number in lost}
+    missing = {n for n, record in trials.records.items() if record is None} - trials.specs.keys()
+    attrs = {t.number: t.user_attrs.get("spec") for t in history if t.number in missing}
     return {n: TrialSpec.from_dict(spec) for n, spec in attrs.items() if isinstance(spec, dict)}
 
 
-def _of_the_host(error: BaseException | None) -> bool:
-    """Return whether a study is locked, unreadable or without room, and perhaps sound."""
+def _is_host_error(error: BaseException | None) -> bool:
+    """Return whether an error comes from the host, such as a lock or a full disk.
+
+    The study itself may be undamaged then, and must not be set aside.
+    """
     while error is not None:
-        found = getattr(error, "orig", None) or error
-        name = str(getattr(found, "sqlite_errorname", ""))
-        if any(name.startswith(f"SQLITE_{one}") for one in _OF_THE_HOST):
+        cause = getattr(error, "orig", None) or error
+        name = str(getattr(cause, "sqlite_errorname", ""))
+        if any(name.startswith(f"SQLITE_{one}") for one in _HOST_ERRORS):
             return True
         if isinstance(error, OSError):
             return True

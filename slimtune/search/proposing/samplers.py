@@ -1,12 +1,12 @@
-"""Who proposes recipes: Optuna's samplers, each stated in full, each made new for every draw.
+"""The samplers: Optuna's, with all settings stated, and made anew for every draw.
 
-A sampler of ours has no memory: its seed comes from the run's seed and the number of the trial,
-and all that it knows is in the study. That is why a search that was killed goes on with the very
-proposals that it would have made (a seeded sampler that is made once would begin again).
+A sampler here has no memory. Its seed comes from the run's seed and the trial's number, and its
+knowledge from the study. So a resumed search makes the same proposals as one that was never
+stopped; a sampler that lives as long as the process would start its random numbers anew.
 
-- ``tpe`` models the results and knows conditions: dimensions that only some recipes have.
-- ``nsga2`` and ``nsga3`` breed generations. They, like ``qmc``, need `suggest_flat`.
-- ``random`` draws evenly; ``qmc`` too, but spread out: one scrambled Sobol sequence a run.
+- ``tpe`` models the results. It handles dimensions that only some recipes have.
+- ``nsga2`` and ``nsga3`` breed generations. Like ``qmc`` they need `suggest_flat`.
+- ``random`` draws uniformly. ``qmc`` covers the space evenly: one scrambled Sobol sequence a run.
 """
 
 import warnings
@@ -41,11 +41,11 @@ FLAT = ("nsga2", "nsga3", "qmc")
 STARTUP_TRIALS = 10
 """Finished trials before TPE models anything; until then draws are uniform."""
 DRAWS = 60
-"""Tries for a recipe that was not proposed before; then the space counts as used up."""
+"""Draws in search of a new recipe; if all are old, the space counts as exhausted."""
 MOST_DIMENSIONS = 64
-"""Of the Sobol sequence; the few that a larger space has beyond are drawn by chance."""
+"""Dimensions of the Sobol sequence; any more of a larger space are drawn at random."""
 MODELLED_DRAWS = 10
-"""Of these, the tries by the model: concentrated as it is, it may never leave what it has seen."""
+"""Of these, the draws by the model; it may be so concentrated that all its draws are old."""
 
 
 def make_sampler(
@@ -54,10 +54,10 @@ def make_sampler(
     """Return the sampler for one draw of one trial.
 
     Args:
-        name: a `SamplerName`; what a grid does not list is drawn evenly.
+        name: a `SamplerName`; trials of a grid beyond its list are drawn uniformly.
         seed: of the run.
         number: of the trial.
-        attempt: how many draws for this trial made a recipe that was there already.
+        attempt: how many draws for this trial gave a recipe that exists already.
         history: all trials before it, each with its user attribute ``draws``.
     """
     own = trial_seed(trial_seed(seed, number), attempt)
@@ -84,10 +84,10 @@ def _tpe(seed: int) -> BaseSampler:
 
 
 def _nsga(name: str, run_seed: int, seed: int, mutation: float | None) -> BaseSampler:
-    """Return NSGA; with a mutation of 1, every gene of a child is drawn evenly.
+    """Return NSGA; with a mutation of 1, every gene of a child is drawn uniformly.
 
-    Each proposal finds the parents of its generation again from the study, so the choice among
-    them must not depend on the proposal; see `NSGAIIISampler`.
+    Each proposal determines the parents of its generation anew from the study, so the choice of
+    parents must not depend on the proposal; see `NSGAIIISampler`.
     """
     settings: dict[str, Any] = {
         "population_size": POPULATION,
@@ -100,20 +100,20 @@ def _nsga(name: str, run_seed: int, seed: int, mutation: float | None) -> BaseSa
 
 
 def _stated(sampler: Callable[..., _Sampler], **settings: Any) -> _Sampler:
-    """Return a sampler without Optuna's word that it, or one of its settings, is young."""
+    """Return a sampler without Optuna's warning that it or a setting of it is experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return sampler(**settings)
 
 
 class NSGAIIISampler(optuna.samplers.NSGAIIISampler):
-    """NSGA-III whose parents depend on the study and on a seed of the run's alone.
+    """NSGA-III whose choice of parents depends only on the study and on a seed of the run.
 
-    NSGA-III draws lots among its parents. It keeps the name of Optuna's class, which is part of
-    the name under which a study stores generations.
+    NSGA-III chooses some of the parents at random. The class has the name of Optuna's class,
+    because that name is part of the attribute under which a study stores generations.
 
     Args:
-        chooser: seed of those lots.
+        chooser: seed of that random choice.
         settings: of Optuna's class.
     """
 
@@ -122,7 +122,7 @@ class NSGAIIISampler(optuna.samplers.NSGAIIISampler):
         self._chooser = chooser
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
-        """Return the parents of a generation, by lots that begin anew for each."""
+        """Return the parents of a generation, with a random choice that starts anew for each."""
         fresh = _stated(
             NSGAIIISampler,
             chooser=self._chooser,
@@ -135,14 +135,14 @@ class NSGAIIISampler(optuna.samplers.NSGAIIISampler):
 class _Sobol(BaseSampler):
     """Point ``index`` of the run's scrambled Sobol sequence.
 
-    Every dimension takes the next coordinate as it is asked for: of a flat space always in the
-    same order. Optuna's own sampler counts its points in the attributes of a study, but a study
-    of ours lives for one draw; and it draws the first trial, whose space it copies, by chance.
+    Every dimension that is drawn takes the next coordinate; a flat space draws its dimensions
+    always in the same order. Optuna's own sampler does not fit: it counts points in attributes of
+    the study, but ours is a copy for one draw, and it draws the first trial at random.
     """
 
     def __init__(self, seed: int, index: int) -> None:
         engine = SobolEngine(MOST_DIMENSIONS, scramble=True, seed=seed)
-        if index > 0:  # torch would go back by one for 0
+        if index > 0:  # for 0, torch would go back by one
             engine.fast_forward(index)
         self._coordinates = iter(engine.draw(1, dtype=torch.float64)[0].tolist())
         self._rest = RandomSampler(seed=trial_seed(seed, index))
@@ -150,7 +150,7 @@ class _Sobol(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return no space: each dimension is drawn when it is asked for."""
+        """Return no space: each dimension is drawn by `sample_independent`."""
         return {}
 
     def sample_relative(
@@ -162,7 +162,7 @@ class _Sobol(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        """Return the value that the next coordinate stands for."""
+        """Return the value at the next coordinate."""
         at = next(self._coordinates, None)
         if at is None:
             return self._rest.sample_independent(study, trial, name, distribution)
@@ -170,7 +170,7 @@ class _Sobol(BaseSampler):
 
 
 def value_at(distribution: BaseDistribution, at: float) -> Any:
-    """Return the value of a distribution at ``at`` in [0, 1): equal shares for equal chances."""
+    """Return the value of a distribution at the quantile ``at``, in [0, 1)."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(at * len(distribution.choices))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)

@@ -23,14 +23,13 @@ TIMEOUT = 60.0
 def open_study(
     path: Path, directions: Sequence[str], name: str, values: Sequence[str] = ()
 ) -> Study:
-    """Open the SQLite study at ``path``, or make it, and silence Optuna below errors.
+    """Open or create the SQLite study at ``path``; Optuna then logs errors only.
 
     Args:
-        path: the database file; made absolute, so a later change of folder does no harm.
+        path: the database file; it may be relative, also if the process changes its folder later.
         directions: ``"minimize"`` or ``"maximize"``, one per objective.
-        name: of a new study; one that is there already keeps its own, also in a folder that
-            was renamed.
-        values: what each direction is of, for Optuna's own figures and optuna-dashboard.
+        name: of a new study; an existing one keeps its name, even if its folder was renamed.
+        values: names of the objectives, for Optuna's own figures and optuna-dashboard.
 
     Raises:
         RunError: the file cannot be opened, is damaged, or has other directions.
@@ -47,23 +46,23 @@ def open_study(
             load_if_exists=True,
         )
         if values and study.metric_names is None:
-            with warnings.catch_warnings():  # experimental, it says
+            with warnings.catch_warnings():  # it is experimental
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(values))
-        found = [direction.name.lower() for direction in study.directions]
-    if found != list(directions):
-        wanted = ", ".join(directions)
+        actual = [direction.name.lower() for direction in study.directions]
+    if actual != list(directions):
+        expected = ", ".join(directions)
         raise RunError(
-            f"{path}: the study's directions are {', '.join(found)}, not {wanted}; "
+            f"{path}: the study's directions are {', '.join(actual)}, not {expected}; "
             "use the run's own objectives or another folder"
         )
     return study
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
-    """Return the storage of the file at ``path``, whatever characters its name has.
+    """Return the storage of the file at ``path``, whose name may have any characters.
 
-    The path never becomes part of a URL, where ``?``, ``#`` and ``%41`` mean something else.
+    The path is not part of the URL, where ``?``, ``#`` and ``%41`` would have a meaning.
     """
     connect = partial(sqlite3.connect, path, timeout=TIMEOUT, check_same_thread=False)
     engine = {"creator": connect, "poolclass": sqlalchemy.pool.QueuePool}
@@ -72,7 +71,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
 @contextmanager
 def study_errors(where: str) -> Iterator[None]:
-    """Turn what its storage raises into an error of the run.
+    """Turn exceptions of the study's storage into a `RunError`.
 
     Args:
         where: the file, or the study's name.

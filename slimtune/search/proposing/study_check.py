@@ -1,4 +1,4 @@
-"""Whether a study says what its trials say: one changed cell must not steer a search."""
+"""Checks a study against its trials, so that a damaged cell cannot steer a search."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +13,17 @@ from slimtune.search.proposing.parameters import parameters_of
 from slimtune.search.trial.spec import TrialSpec
 
 Standing = tuple[TrialState, list[float] | None]
-"""How a finished trial stands in a study: its state and its values."""
+"""The state and the values of a finished trial in a study."""
 
 
 class StudyCheck:
-    """Compares each trial of a study with what it was made from and with its record.
+    """Compares each trial of a study with its spec and with its record.
 
     Args:
         suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
         key: a recipe's identity; None if trials have none.
         seeds: number of a trial -> its ``seed`` and ``prefix_seed``.
-        standing: how the study holds a trial whose record it has been given.
+        standing: from a record to the state and values that its trial has in the study.
         required: user attributes that every trial has.
     """
 
@@ -44,8 +44,9 @@ class StudyCheck:
     def fault(self, study: optuna.Study, records: Mapping[int, TrialRecord | None]) -> str:
         """Return what is wrong with a study in one line, or an empty string.
 
-        A trial that was written but not told is no fault, nor one whose folder is gone. A trial
-        that failed and runs again is: a study forgets nothing by itself.
+        A folder whose trial the study still holds as running is no fault, nor is a trial
+        without a folder. A failed trial that runs again is one: a study cannot take back a
+        failure, so it must be rebuilt.
         """
         try:
             for number, trial in enumerate(study.get_trials(deepcopy=False)):
@@ -74,15 +75,15 @@ class StudyCheck:
             return "has other parameters than its recipe"
         return self._against_record(trial, spec, records.get(number))
 
-    def _fits(self, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-        """Return whether the parameters are those wanted, but for some that do nothing there."""
-        if all(_same(value, params.get(name)) for name, value in wanted.items()):
+    def _fits(self, params: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+        """Return whether the parameters are as expected, except for some that have no effect."""
+        if all(_same(value, params.get(name)) for name, value in expected.items()):
             return True
-        if not wanted.keys() <= params.keys():
+        if not expected.keys() <= params.keys():
             return False
-        # A sampler in `FLAT` draws every dimension, also what another choice overrules.
-        made = (self._suggest(FixedTrial({**params, **more})) for more in ({}, wanted))
-        return next(made) == next(made)
+        # A sampler in `FLAT` draws every dimension, also those that another choice overrules.
+        recipes = (self._suggest(FixedTrial({**params, **more})) for more in ({}, expected))
+        return next(recipes) == next(recipes)
 
     def _against_record(
         self, trial: FrozenTrial, spec: TrialSpec, record: TrialRecord | None
@@ -100,19 +101,19 @@ class StudyCheck:
 
 
 def _sound(spec: TrialSpec) -> bool:
-    given = spec.conditions
-    counts = isinstance(given.threads, int) and isinstance(given.views, int)
-    named = isinstance(given.device, str) and given.precision in ("float32", "bfloat16")
-    return counts and named and given.threads > 0 and given.views >= 0
+    conditions = spec.conditions
+    counts = isinstance(conditions.threads, int) and isinstance(conditions.views, int)
+    named = isinstance(conditions.device, str) and conditions.precision in ("float32", "bfloat16")
+    return counts and named and conditions.threads > 0 and conditions.views >= 0
 
 
 def _seeds(spec: TrialSpec) -> tuple[int, int | None]:
     return spec.conditions.seed, spec.conditions.prefix_seed
 
 
-def _repeated(recipe: Mapping[str, Any], given: Conditions) -> tuple[Any, ...]:
-    """Return what a trial was to repeat; threads and device are of where it ran."""
-    return recipe, given.seed, given.precision, given.views
+def _repeated(recipe: Mapping[str, Any], conditions: Conditions) -> tuple[Any, ...]:
+    """Return what a spec and its record must share; threads and device depend on the host."""
+    return recipe, conditions.seed, conditions.precision, conditions.views
 
 
 def _same(one: Any, other: Any) -> bool:

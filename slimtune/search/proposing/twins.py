@@ -1,8 +1,8 @@
-"""Which recipes are one and the same network before any of them is trained.
+"""Recognises twins: recipes that keep the same channels although their settings differ.
 
-Counts kept are rounded, so on a narrow network 20 % and 25 % may leave the same channels. Where
-the counts are known before training, they stand in a recipe's key instead of what was asked for:
-amount, scope and rounding, or the rate of an epoch.
+Counts of channels are rounded, so on a narrow network amounts of 20 % and 25 % may keep the same
+channels. If the counts are known before training, the key of a recipe holds them in place of the
+settings that they follow from: amount, scope and rounding, or the rate of an epoch.
 """
 
 import hashlib
@@ -34,24 +34,25 @@ from slimtune.search.trial.students import student_builder
 from slimtune.workload.types import Workload
 
 MOST_MACS = 1e12
-"""Of a method's gradients: above it (seconds on one core) global counts are not looked ahead."""
+"""Most MACs that scoring by gradients may take here (seconds on one core); above it, the counts
+of global pruning are not computed."""
 _ASKED = ("amount", "scope", "round_to", "rate")
 
 
 @dataclass(frozen=True)
 class _Prunable:
-    """A student and what of it can go."""
+    """A student, and the channel groups that can be pruned."""
 
     network: nn.Module
     groups: Sequence[ChannelGroup]
 
 
 class Twins:
-    """Tells recipes apart by what they make, as far as that is known before training.
+    """Gives recipes a key by the channels that they keep, if these are known before training.
 
-    Known are the counts of each group where every group loses the same share (scope local), for
-    every schedule; where channels are ranked across groups, of pruning the baseline at once, by
-    the scores of its own weights. Everything else counts as it was asked for.
+    With local scope every group loses the same share, so the counts are known for every schedule.
+    With global scope channels are ranked across groups; the counts are known only if the baseline
+    is pruned in one shot, by the scores of its own weights. Otherwise the key holds the settings.
 
     Args:
         workload: with the trained baseline; not modified.
@@ -63,7 +64,7 @@ class Twins:
         self._scores: dict[ChannelPruning, dict[str, Tensor] | None] = {}
 
     def key(self, mapping: Mapping[str, Any]) -> str:
-        """Return a hexadecimal name: recipes with the same one make the same network.
+        """Return a hexadecimal key: recipes with the same key make the same network.
 
         Args:
             mapping: a recipe in its JSON form.
@@ -72,21 +73,22 @@ class Twins:
             ConfigError: it is no valid recipe.
         """
         recipe = self._without_idle_statistics(Recipe.from_dict(mapping).effective())
-        kept = self.kept(recipe)
-        if recipe.prune is None or kept is None:
+        counts = self.kept(recipe)
+        if recipe.prune is None or counts is None:
             return recipe.key()
-        if _at_once(recipe) and kept[-1] == self._sizes(recipe.student):
+        if _is_one_shot(recipe) and counts[-1] == self._sizes(recipe.student):
             return replace(recipe, prune=None).key()
         form = recipe.to_dict()
         form["prune"] = {k: v for k, v in form["prune"].items() if k not in _ASKED}
-        form["prune"]["kept"] = kept
+        form["prune"]["kept"] = counts
         return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()[:16]
 
     def kept(self, recipe: Recipe) -> list[dict[str, int]] | None:
         """Return how many channels each group keeps, at every point of the schedule.
 
         Returns:
-            By the group's name; None where training has a say in it, or where no channels go.
+            Group name -> channels, for each point; None if training decides the counts, or if
+            no channels are pruned.
         """
         prune = recipe.prune
         if prune is None or prune.method.removes != "channels" or not prune.method.uses_amount:
@@ -102,7 +104,7 @@ class Twins:
         return self._ranked(recipe, prune, student)
 
     def _without_idle_statistics(self, recipe: Recipe) -> Recipe:
-        """Return a recipe that measures no statistics again where the network has none."""
+        """Return the recipe without recalibration if its network has no statistics to measure."""
         student = self._student(recipe.student) if recipe.train.recalibrate else None
         if student is None or has_statistics(student.network):
             return recipe
@@ -111,21 +113,23 @@ class Twins:
     def _ranked(
         self, recipe: Recipe, prune: Prune, student: _Prunable
     ) -> list[dict[str, int]] | None:
-        drawn = PRUNING.name_of(prune.method) == "random"  # each trial draws its own
-        if not _at_once(recipe) or drawn or recipe.student.model != BASELINE:
+        is_random = PRUNING.name_of(prune.method) == "random"  # each trial draws its own channels
+        if not _is_one_shot(recipe) or is_random or recipe.student.model != BASELINE:
             return None
         scores = self._scores_of(prune.method, student)
         if scores is None:
             return None
-        gone = channels_by_scores(scores, student.groups, prune)
-        return [{group.name: group.channels - len(gone[group.name]) for group in student.groups}]
+        removed = channels_by_scores(scores, student.groups, prune)
+        return [
+            {group.name: group.channels - len(removed[group.name]) for group in student.groups}
+        ]
 
     def _scores_of(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
         if method not in self._scores:
-            self._scores[method] = self._scored(method, student)
+            self._scores[method] = self._score(method, student)
         return self._scores[method]
 
-    def _scored(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
+    def _score(self, method: ChannelPruning, student: _Prunable) -> dict[str, Tensor] | None:
         workload = self._workload
         if method.needs_gradients:
             macs = count_cost(student.network, workload.image_shape).macs
@@ -134,7 +138,7 @@ class Twins:
         try:
             batch = calibration_batch(workload, SCORING_IMAGES, "cpu")
             return scores_of(student.network, student.groups, method, batch)
-        except SlimtuneError:  # the trial will say it
+        except SlimtuneError:  # the trial will report it
             return None
 
     def _sizes(self, student: Student) -> dict[str, int]:
@@ -145,10 +149,10 @@ class Twins:
 
     def _student(self, student: Student) -> _Prunable | None:
         if student not in self._students:
-            self._students[student] = self._examined(student)
+            self._students[student] = self._examine(student)
         return self._students[student]
 
-    def _examined(self, student: Student) -> _Prunable | None:
+    def _examine(self, student: Student) -> _Prunable | None:
         network = self._workload.baseline
         try:
             if student.model != BASELINE:
@@ -157,19 +161,19 @@ class Twins:
             network = copied(network, self._workload.image_shape)
             example = calibration_batch(self._workload, 2, "cpu")[0]
             return _Prunable(network, channel_groups(network, example, seed=0))
-        except Exception:  # a network that cannot be pruned: the trial will say why
+        except Exception:  # the network cannot be pruned; the trial will report why
             return None
 
 
-def _at_once(recipe: Recipe) -> bool:
-    """Return whether channels go once, with nothing trained before."""
+def _is_one_shot(recipe: Recipe) -> bool:
+    """Return whether all channels are removed at once, before any training."""
     prune = recipe.prune
     sparse = prune is not None and prune.method.sparsity_epochs > 0
     return not recipe.softly and not recipe.in_steps and not sparse
 
 
 def _amounts(recipe: Recipe, prune: Prune) -> list[float]:
-    """Return the amount that is gone at every point of the schedule; see `SoftPruning`."""
+    """Return the amount that is removed at every point of the schedule; see `SoftPruning`."""
     epochs = recipe.train.epochs
     if prune.schedule == "per_epoch":
         return [gone_after(prune.rate, epoch) for epoch in range(1, epochs + 1)]

@@ -1,1 +1,1 @@
-"""What a run goes on with: its settings, its limits, and what is set aside."""
+"""RESUMING a run: its settings, its limits, and the damaged files that are set aside."""

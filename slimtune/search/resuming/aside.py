@@ -1,7 +1,7 @@
-"""What a run that goes on cannot build on: set aside, never removed, and made again.
+"""Sets damaged files of a resumed run aside: they are renamed, never removed, and made again.
 
-Files are checked before anything of them is used: a trial whose record or model is damaged, or
-that failed only for want of disk space, runs again; a damaged final measurement is made again.
+Every file is checked before it is used. A trial runs again if its record or model is damaged, or
+if it failed only because the disk was full. A damaged joint measurement is repeated.
 """
 
 import os
@@ -26,16 +26,16 @@ NO_ROOM = (
     "Disk quota exceeded",
     "disk is full",  # SQLite, and Ray's OutOfDiskError
 )
-"""What errors say when the disk is full."""
+"""Texts of errors for want of disk space."""
 
 
 @dataclass(frozen=True)
 class ResumedTrials:
-    """The trials of a run that goes on.
+    """The trials of a resumed run.
 
     Attributes:
-        records: trial -> its record, or None if it runs again.
-        specs: of those that run again, as far as they could be read.
+        records: number of a trial -> its record; None if the trial runs again.
+        specs: of the trials that run again, if they could be read.
     """
 
     records: dict[int, TrialRecord | None] = field(default_factory=dict)
@@ -43,23 +43,23 @@ class ResumedTrials:
 
 
 def sound_trials(folder: RunFolder, warn: Warn) -> ResumedTrials:
-    """Return the trials that the run may go on with, and set the others aside.
+    """Return the trials of a resumed run, and set damaged ones aside.
 
-    Of the candidates for the front also the model's files are held against their hashes, for
-    these are measured again; a file that somebody has deleted is no fault of the others.
+    The model files of the candidates for the front are compared with their hashes, because they
+    are measured again. A file that somebody has deleted is no damage.
 
     Args:
         folder: whose lock this process holds.
-        warn: told of each that is set aside.
+        warn: called for each trial that is set aside.
 
     Raises:
         RunError: the disk refuses.
     """
-    found = ResumedTrials()
+    trials = ResumedTrials()
 
     def put_aside(number: int, why: str, text: str) -> None:
         if (spec := _spec_of(folder, number)) is not None:
-            found.specs[number] = spec
+            trials.specs[number] = spec
         aside = set_aside(folder.trial_path(number), why)
         warn(f"{text}; kept as trials/{aside.name}, trial {number} runs again")
 
@@ -73,25 +73,25 @@ def sound_trials(folder: RunFolder, warn: Warn) -> ResumedTrials:
             text = f"trial {number} failed because the disk was full ({record.error})"
             record = None
             put_aside(number, "failed", text)
-        found.records[number] = record
-    while bad := _damaged_candidates(folder, found):
+        trials.records[number] = record
+    while bad := _damaged_candidates(folder, trials):
         for number, fault in bad.items():
             put_aside(number, "damaged", fault)
-            found.records[number] = None
-    return found
+            trials.records[number] = None
+    return trials
 
 
 def for_want_of_disk(record: TrialRecord) -> bool:
-    """Return whether a trial failed because a disk was full, here or where it ran."""
+    """Return whether a trial failed because a disk was full, on this host or on its own."""
     return record.status == "failed" and any(sign in (record.error or "") for sign in NO_ROOM)
 
 
 def check_other_files(folder: RunFolder, warn: Warn) -> None:
-    """Look at what a run has beside its trials, before it goes on.
+    """Check the files that a run has beside its trials: the baseline and the front.
 
     Args:
         folder: whose lock this process holds.
-        warn: told of what is set aside, and once if the run has no hashes to be held against.
+        warn: called for each file that is set aside, and once if an old run has no hashes.
 
     Raises:
         RunError: the baseline's file is not the one that was measured, or the disk refuses.
@@ -103,7 +103,7 @@ def check_other_files(folder: RunFolder, warn: Warn) -> None:
 
 
 def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
-    """Move a final measurement that cannot be read out of the way; it will be made again."""
+    """Set the files of a damaged joint measurement aside; the measurement will be repeated."""
     front = folder.path / "front"
     if os.path.lexists(front) and (front.is_symlink() or not front.is_dir()):
         warn(f"front is no folder; kept as {set_aside(front, 'damaged').name}, made again")
@@ -119,15 +119,15 @@ def _set_damaged_front_aside(folder: RunFolder, warn: Warn) -> None:
             warn(f"{error}; kept as front/{aside.name}, the front is measured again")
 
 
-def _damaged_candidates(folder: RunFolder, found: ResumedTrials) -> dict[int, str]:
-    records = [record for record in found.records.values() if record is not None]
+def _damaged_candidates(folder: RunFolder, trials: ResumedTrials) -> dict[int, str]:
+    records = [record for record in trials.records.values() if record is not None]
     candidates = Run(folder).at(records).candidates()
     faults = {r.number: find_fault(folder.trial_path(r.number), r.artifacts) for r in candidates}
     return {number: fault for number, fault in faults.items() if fault}
 
 
 def _spec_of(folder: RunFolder, number: int) -> TrialSpec | None:
-    """Return what the trial's folder says it was asked; None if that cannot be read."""
+    """Return the spec in a trial's folder; None if it cannot be read."""
     try:
         spec = TrialSpec.from_dict(read_sealed(folder.trial_path(number) / "spec.json"))
     except RunError:

@@ -1,4 +1,4 @@
-"""The limits of a search that begins, or that goes on with others than it began with."""
+"""The limits of a search, also of a resumed one whose limits have changed."""
 
 from collections.abc import Mapping
 
@@ -11,39 +11,39 @@ from slimtune.search.settings.config import SearchConfig
 
 
 def record_settings(folder: RunFolder, config: SearchConfig) -> RunFolder:
-    """Write the settings that a run goes on with into run.json, and its limits if they changed.
+    """Write the settings of a resumed run into run.json, with the limits that follow from them.
 
-    A limit that is asked for in the same words stays as it was resolved when the run began.
+    A limit whose text is unchanged keeps the value that it was resolved to when the run began.
 
     Args:
-        folder: of the run, as it was.
-        config: that it goes on with.
+        folder: of the run, with its previous settings.
+        config: the new settings.
 
     Raises:
-        ConfigError: a limit that none can keep.
+        ConfigError: a limit that no trial can satisfy.
         RunError: the disk refuses, or the baseline's record is damaged.
     """
     before = search_limits(folder.manifest)
-    asked = config.constraints.model_dump()
+    texts = config.constraints.model_dump()
     baseline = folder.baseline()
-    limits = resolve_limits(asked, {**baseline["metrics"], **baseline["objectives"]})
+    limits = resolve_limits(texts, {**baseline["metrics"], **baseline["objectives"]})
     same = {
         quantity: before.limits[quantity]
         for name, quantity in LIMITED.items()
-        if quantity in before.limits and asked[name] == before.texts.get(quantity)
+        if quantity in before.limits and texts[name] == before.texts.get(quantity)
     }
     return folder.with_config(config.model_dump(mode="json"), limits={**limits, **same})
 
 
 def tell_limits(folder: RunFolder, listener: Listener, before: RunFolder | None = None) -> None:
-    """Tell `LimitsSet`: what they are, what they were, and whom tighter ones have stopped.
+    """Report `LimitsSet`: the limits, the previous ones, and the trials that those had stopped.
 
-    Nothing is told of a run without limits.
+    Nothing is reported for a run without limits.
 
     Args:
         folder: of the run.
         listener: of the search.
-        before: the run as it was, if it goes on.
+        before: the run with its previous settings, if it is resumed.
     """
     now = search_limits(folder.manifest)
     old = now if before is None else search_limits(before.manifest)
@@ -66,7 +66,7 @@ def _is_looser(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
 
 
 def breaches(folder: RunFolder) -> dict[int, dict[str, float]]:
-    """Return by how much each finished trial breaks each limit of the run as they are now.
+    """Return by how much each finished trial breaks each of the run's present limits.
 
     Raises:
         RunError: a record is damaged.

@@ -1,4 +1,4 @@
-"""What a run may go on with: its own settings, but for how much is run, and where."""
+"""Which settings a resume may change: how much is run, and where; no other."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,19 +35,19 @@ MAY_CHANGE = (
     *FINAL_MAY_CHANGE,
     "log_to",
 )
-"""Settings that decide no complete trial, but for its last bits: each records its own."""
+"""Settings that change at most the last bits of a complete trial; each trial records them."""
 _FORMER = (
     ("prune.bn_scale.sparsity", 1e-4),
     ("train.recalibrate", False),
     ("train.recalibrate", None),
 )
-"""What dimensions had for their one value in older versions: their runs go on with it."""
+"""Dimensions that had this one value in older versions; runs of those versions keep it."""
 _NEW = ("prune.rate",)
-"""Dimensions that runs of older versions had not."""
+"""Dimensions that runs of older versions did not have."""
 
 
 def recorded_settings(run: Path) -> dict[str, Any]:
-    """Return the settings a run goes on with where none are given; none if it never began.
+    """Return the recorded settings of a run; empty if the run has no run.json yet.
 
     Raises:
         RunError: it is damaged, or of another version.
@@ -58,22 +58,22 @@ def recorded_settings(run: Path) -> dict[str, Any]:
 
 
 def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
-    """Refuse to go on with a run by other settings than its own.
+    """Check that settings belong to a run, except for those that may change.
 
     Args:
         folder: the run.
         config: with absolute paths.
 
     Raises:
-        RunChangedError: something else than `MAY_CHANGE` differs; one line each.
+        RunChangedError: settings outside `MAY_CHANGE` differ; one line for each.
     """
     recorded = run_config(folder).model_dump(mode="json")
-    found = differences(recorded, config.model_dump(mode="json"))
-    changes = [change for change in found if change[0] not in MAY_CHANGE]
+    all_changes = differences(recorded, config.model_dump(mode="json"))
+    changes = [change for change in all_changes if change[0] not in MAY_CHANGE]
     if not changes:  # the same settings: do they still mean the same space?
         space = folder.manifest.get("space", {})
         now = space_words(with_former_defaults(config, folder.manifest).resolved_space())
-        # A dimension that a newer version brought has one value, which is what was done before.
+        # A dimension that is new in this version has one value: what older versions did.
         now = {name: words for name, words in now.items() if name in space or name not in _NEW}
         changes = list(differences(space, now, "space ")) if space else []
     if changes:
@@ -85,16 +85,16 @@ def check_same_search(folder: RunFolder, config: SearchConfig) -> None:
 
 
 def with_former_defaults(config: SearchConfig, manifest: Mapping[str, Any]) -> SearchConfig:
-    """Return the settings with the dimensions that had another default when the run began.
+    """Return the settings with the defaults that dimensions had when the run began.
 
     Args:
-        config: of a search that goes on.
+        config: of a resumed search.
         manifest: run.json of its run.
     """
-    begun, now = manifest.get("space", {}), space_words(config.resolved_space())
+    recorded, now = manifest.get("space", {}), space_words(config.resolved_space())
     former: dict[str, Any] = {}
     for name, value in _FORMER:
-        if name in now and begun.get(name) == str(Choice((value,))) != now[name]:
+        if name in now and recorded.get(name) == str(Choice((value,))) != now[name]:
             *groups, key = name.split(".")
             setting: dict[str, Any] = {key: value}
             for group in reversed(groups):
@@ -106,7 +106,7 @@ def with_former_defaults(config: SearchConfig, manifest: Mapping[str, Any]) -> S
 
 
 def space_words(space: Space) -> dict[str, str]:
-    """Return every dimension of a space by its dotted name, in words that compare."""
+    """Return every dimension of a space by its dotted name, as text that can be compared."""
     rows = {stage: row for stage, row in space.stages.items()}
     rows |= {f"{s}.{m}": row for s, methods in space.methods.items() for m, row in methods.items()}
     words = {f"{s}.method": ", ".join(methods) for s, methods in space.methods.items()}
@@ -127,12 +127,12 @@ def differences(
 
 
 def _by_index(value: Any) -> Any:
-    """Return a list of mappings, such as start recipes, as a mapping; others as they are."""
+    """Return a list of mappings, such as start recipes, as a mapping; other values unchanged."""
     listed = isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value)
     return {str(index): each for index, each in enumerate(value)} if listed else value
 
 
-def _words(given: bool, value: Any) -> str:
-    if not given:
+def _words(is_given: bool, value: Any) -> str:
+    if not is_given:
         return "not given"
     return shortened(value, 120) if not isinstance(value, str) else value

@@ -1,1 +1,1 @@
-"""ONE trial or file alone: run again, verified, evaluated, compared."""
+"""AFTER a run: one trial or file is run again, verified, evaluated or compared."""

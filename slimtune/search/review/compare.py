@@ -1,4 +1,4 @@
-"""Models side by side: ours and others', files and checkpoints, counted and measured alike."""
+"""Compares models side by side, of slimtune or not, files or checkpoints, by the same measures."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -40,15 +40,15 @@ class Compared:
             are not.
         nonzero: how many of them are not 0.
         sparsity: fraction of the weights of convolutions and linear layers that are 0, 0..1.
-        macs: multiply-accumulates of one image; None where the file does not tell.
+        macs: multiply-accumulates of one image; None if the file does not say.
         bops: sum over layers of MACs * weight bits * input bits; None as ``macs``.
         packed_bytes: weights in their bits, dense or as a bitmap, and all else in 4 bytes.
         test_accuracy: 0..1; None without data.
         test_standard_error: of it.
         test_images: how many.
         latency_ms: of one image, all models in turn; a checkpoint as a float ONNX file.
-        latency_stable: whether the machine was quiet enough to tell.
-        latency_batch: images that it is of: 1, but where a file insists on more.
+        latency_stable: whether the machine was quiet enough to measure it.
+        latency_batch: images in one call: 1, unless the file requires more.
     """
 
     model: str
@@ -70,9 +70,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A model to compare: a path, and the network that it is a checkpoint of, if it is one.
+    """A model to compare: its file and, for a checkpoint, its network.
 
-    A checkpoint has the data as its own network wants it normalised.
+    The data of a checkpoint are normalised as its own network expects it.
     """
 
     text: str
@@ -91,8 +91,8 @@ def compare_models(
         models: ONNX files, folders that hold a ``model.onnx``, or checkpoints as
             ``MODEL=FILE``, such as ``resnet20=weights.th``.
         data: reference of a dataset, whose test split is used.
-        run: the run whose data and test split are used instead; where neither is given, the
-            run that a file lies in. Without any, accuracy is not measured.
+        run: the run whose data and test split are used instead. If neither is given, the run
+            in which a file lies; without one, accuracy is not measured.
         threads: of the runtime.
 
     Raises:
@@ -149,7 +149,7 @@ def _is_checkpoint(text: str) -> bool:
 def _data(
     models: Sequence[str], data: str | None, run: Path | None
 ) -> tuple[Dataset | None, Split | None]:
-    """Return the dataset and the test split, which a run may share with its validation."""
+    """Return the dataset and its test split; a run may have taken validation images from it."""
     if data is not None:
         dataset = load_dataset(data)
         return dataset, dataset.test
@@ -160,7 +160,7 @@ def _data(
     folder = RunFolder.open(run)
     config = run_config(folder)
     workload = reopen_workload(folder, config)
-    # What only the run's own network says gives way to what another network says.
+    # Numbers from the run's own network may be replaced by those of a compared network.
     origin = "default" if workload.normalised_by == "network" else workload.normalised_by
     dataset = dataclasses.replace(
         load_dataset(config.data), mean=workload.mean, std=workload.std, normalised_by=origin

@@ -1,4 +1,4 @@
-"""Accuracy, size and latency of any file or checkpoint, on any data slimtune can read."""
+"""Evaluates any file or checkpoint on any data that slimtune can read."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def evaluate_file(model: Path, data: str, threads: int = 1) -> dict[str, Any]:
     """Return accuracy on the whole test set, bytes and latency of an ONNX file.
 
     Args:
-        model: an ONNX file, ours or another's; float inputs get the dataset's normalisation.
+        model: an ONNX file, of slimtune or not; float inputs get the dataset's normalisation.
         data: reference of a dataset.
         threads: of the runtime.
 
@@ -46,7 +46,7 @@ def evaluate_file(model: Path, data: str, threads: int = 1) -> dict[str, Any]:
 
 
 def evaluate_in_run(model: Path, run: Path, threads: int = 1) -> dict[str, Any]:
-    """Return the same on the run's own splits: validation as the search saw it, and test.
+    """Return the same on the splits of a run: its validation images, and its test images.
 
     Raises:
         RunError: the folder is not a run, or its data has changed.
@@ -89,14 +89,14 @@ def evaluate_checkpoint(model: str, weights: str, data: str) -> dict[str, Any]:
 
 
 def _weights_size(weights: str, network: nn.Module) -> int:
-    """Return the bytes of a weights file; of weights handed in, of the file they would make."""
+    """Return the bytes of a weights file; for weights given as objects, of the file they make."""
     if object_key(weights) is not None:
         return len(weights_bytes(network))
     return Path(weights).stat().st_size
 
 
 def _normalised(model: Path, data: Dataset | Workload) -> dict[str, str]:
-    """Return how pixels are normalised for a file that does not do so itself."""
+    """Return how pixels are normalised for a file that does not normalise them itself."""
     if takes_pixels(model):
         return {}
     return {"normalisation": in_words(data.mean, data.std, data.normalised_by)}

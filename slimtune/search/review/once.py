@@ -1,4 +1,4 @@
-"""One recipe carried out on a workload, without any search."""
+"""Carries out one recipe on a workload, without any search."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,11 +26,11 @@ def compress_once(
         workload: data, baseline and teacher.
         recipe: in its JSON form.
         conditions: of the trial.
-        start: a student some of whose stages are done already.
+        start: a student after some of the recipe's stages, to continue from.
         keep: called with the student after the stages ``prune`` and ``train``.
 
     Raises:
-        UserError: no such recipe, or the network cannot be compressed so.
+        UserError: the recipe is invalid, or does not fit the network.
     """
     check_recipe(Recipe.from_dict(dict(recipe)), workload)
     spec = TrialSpec(0, dict(recipe), conditions)

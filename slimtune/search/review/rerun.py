@@ -1,4 +1,4 @@
-"""One trial of a finished run again, alone: for debugging and for proof."""
+"""Runs one trial of a run again, alone: to debug it, or to prove that it can be repeated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from slimtune.search.trial.trial import run_trial
 from slimtune.spaces.space import STAGES
 from slimtune.workload.own_code import load_code
 
-_TOLD = ("log.txt",)
-"""Files that tell how a trial went, such as what it took from the stage store."""
+_NOT_COMPARED = ("log.txt",)
+"""Files that are not compared: they depend on how a trial ran, such as with a stage store."""
 
 
 def tell_nobody(_text: str) -> None:
@@ -36,12 +36,12 @@ def tell_nobody(_text: str) -> None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One artifact of a trial, recorded and made again.
+    """One artifact of a trial: as recorded, and as repeated.
 
     Attributes:
         name: the file's name.
-        recorded: sha256 in the trial's record.
-        repeated: sha256 of what this process made.
+        recorded: SHA-256 in the trial's record.
+        repeated: SHA-256 of the file that the rerun made.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether the two are the same, bit for bit."""
+        """Whether the two files are the same, bit for bit."""
         return self.recorded == self.repeated
 
 
@@ -69,19 +69,19 @@ def rerun_trial(
 
     Args:
         folder: the run.
-        number: the trial's number, or the final's key; failed ones work too, and stopped ones run
-            to their end.
+        number: the trial's number, or the final's key. A failed trial can be repeated too, and
+            a stopped one runs to its end.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
-        reraise: raise what makes the trial fail, instead of recording it; not with ``ray``.
-        exact: refuse to run on the CPU a trial whose device is not here.
+        reraise: raise the exception of a failing trial, instead of recording it; not with ``ray``.
+        exact: do not run a trial on the CPU instead of its own device.
         ray: run it in a worker process of a Ray on this machine, as the search did.
-        from_stage: of `BEFORE`: take what comes before it from the run's stage store. Without,
-            the store is not looked at.
-        note: told what is not as it was in the search.
+        from_stage: a stage of `BEFORE`: take the student before it from the run's stage store.
+            If not given, the store is not used.
+        note: called with each difference from the search.
 
     Raises:
-        UserError: no such trial, no such device, changes that make no valid recipe, a stage
-            that is not kept, or code of the user's own that cannot be loaded.
+        UserError: there is no such trial or device, the changed recipe is invalid, the store
+            does not hold the stage, or the user's own code cannot be loaded.
         RunError: the run's data has changed.
         SlimtuneError: Ray cannot be started.
     """
@@ -110,13 +110,13 @@ def rerun_trial(
         return work(workload, spec)
     if config.ray_address is not None:
         note(f"the search ran at {config.ray_address}; this rerun uses a Ray on this machine")
-    for _, reference in code_in(spec.recipe):  # a worker cannot load what only it would need
+    for _, reference in code_in(spec.recipe):  # a worker has no consent to load code itself
         load_code(reference)
     return run_in_worker(with_own_code(work, config, spec.recipe), workload, spec)
 
 
 def other_numbers(record: TrialRecord) -> str:
-    """Return why a trial may come out otherwise on this machine, or an empty string."""
+    """Return why a trial may give other bits on this machine; empty if nothing suggests it."""
     there, here = record.host.get("cpu"), describe_host()["cpu"]
     if record.conditions.device != "cpu" or there is None:
         return ""
@@ -135,12 +135,12 @@ def other_numbers(record: TrialRecord) -> str:
 def compare(
     folder: RunFolder, outcome: Outcome, final: FinalKey | None = None
 ) -> list[Comparison]:
-    """Return recorded against repeated hashes of the files that the recipe determines.
+    """Return the recorded and the repeated hash of each file that the recipe determines.
 
     Args:
         folder: the run.
-        outcome: of the repetition.
-        final: what was repeated, if not the trial of that number.
+        outcome: of the rerun.
+        final: the final that was repeated, if it was not a trial.
 
     Raises:
         UserError: as `check_comparable`.
@@ -150,7 +150,7 @@ def compare(
     return [
         Comparison(name, recorded, sha256_bytes(outcome.files.get(name, b"")))
         for name, recorded in sorted(record.artifacts.items())
-        if name not in _TOLD
+        if name not in _NOT_COMPARED
     ]
 
 
@@ -158,7 +158,7 @@ def check_comparable(record: TrialRecord) -> None:
     """Check that a recorded trial has files to compare others with.
 
     Raises:
-        UserError: it has not been completed.
+        UserError: the trial is not complete.
     """
     if record.status != "complete":
         became = "was stopped" if record.status == "stopped" else "failed"
@@ -173,7 +173,7 @@ def changed(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
 
     Args:
         spec: of a trial.
-        changes: dotted recipe settings; another method takes the defaults of its own settings.
+        changes: dotted recipe settings; a new method gets the defaults of its own settings.
 
     Raises:
         UserError: the result is no valid recipe.

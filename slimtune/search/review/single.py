@@ -1,4 +1,4 @@
-"""Two ways to run a single trial: in a worker process, and from a stage that the run has kept."""
+"""Runs a single trial in a worker process, and starts one from a stored snapshot."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import failed_outcome
 
 BEFORE = {"train": "prune", "quantize": "train"}
-"""Stage that a trial can begin with -> the stage that must have been kept for it."""
+"""Stage that a trial can start with -> the stage after which a snapshot is needed for it."""
 _WORDS = {"code": "code", "versions": "package versions", "cpu": "processor", "gpu": "GPU"}
 
 Note = Callable[[str], None]
@@ -34,16 +34,16 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
         spec: of the trial.
 
     Returns:
-        Its outcome, always with a record.
+        Its outcome, which always has a record.
 
     Raises:
         SlimtuneError: Ray cannot be started, or breaks down.
     """
-    asked = spec.conditions
+    conditions = spec.conditions
     executor = RayExecutor(
         concurrency=1,
-        cpus_per_trial=asked.threads,
-        gpus_per_trial=0 if asked.device == "cpu" else 1,
+        cpus_per_trial=conditions.threads,
+        gpus_per_trial=0 if conditions.device == "cpu" else 1,
     )
     driver = SpecList([spec])
     executor.run(work, shared, driver)
@@ -57,38 +57,38 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
 def stored_beginning(
     folder: RunFolder, record: TrialRecord, spec: TrialSpec, stage: str, note: Note
 ) -> StudentState:
-    """Return the student that a trial begins ``stage`` with, from the run's stage store.
+    """Return the student with which a trial starts ``stage``, from the run's stage store.
 
     Args:
         folder: the run.
-        record: of the trial: knows under which keys its stages were kept.
-        spec: what is to be run; may differ from the recorded one in what comes after.
-        stage: of `BEFORE`.
-        note: told if the stage was made by other code, or on another processor.
+        record: of the trial, with the keys of its snapshots.
+        spec: of the trial to run; it may differ from the recorded one from ``stage`` on.
+        stage: a key of `BEFORE`.
+        note: called if the snapshot was made by other code, or on another processor.
 
     Raises:
-        UserError: the store does not hold it, or the recipe begins in another way.
+        UserError: the store does not hold the snapshot, or the recipe begins differently.
     """
     store = folder.checkpoints()
-    held = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}
+    snapshots = {done: files for done, key in record.stages.items() if (files := store.fetch(key))}
     done = BEFORE[stage]
-    if done not in held:
-        others = [name for name, needed in BEFORE.items() if needed in held]
-        kept = f"--from-stage {', '.join(others)}" if others else "its whole recipe"
+    if done not in snapshots:
+        others = [name for name, needed in BEFORE.items() if needed in snapshots]
+        alternatives = f"--from-stage {', '.join(others)}" if others else "its whole recipe"
         raise UserError(
             f"trial {record.number} cannot start at {stage}: {folder.path}/stages does not hold "
             f"it after {done} (untrained or long unused stages are not kept); "
-            f"possible is {kept}"
+            f"possible is {alternatives}"
         )
     path = store.path / record.stages[done]
-    _tell_differences(held[done], path, spec.conditions.device, note)
-    return snapshot_from_files(held[done], Recipe.from_dict(spec.recipe), path)
+    _tell_differences(snapshots[done], path, spec.conditions.device, note)
+    return snapshot_from_files(snapshots[done], Recipe.from_dict(spec.recipe), path)
 
 
 def _tell_differences(files: dict[str, bytes], folder: Path, device: str, note: Note) -> None:
-    made = parse_json(files["stage.json"], folder / "stage.json").get("origin", {})
+    origin = parse_json(files["stage.json"], folder / "stage.json").get("origin", {})
     other = [
-        _WORDS[name] for name, value in surroundings(device).items() if made.get(name) != value
+        _WORDS[name] for name, value in surroundings(device).items() if origin.get(name) != value
     ]
     if other:
         note(

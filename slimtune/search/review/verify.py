@@ -1,4 +1,4 @@
-"""An exported folder measured again: is it what the run's record says?"""
+"""Measures an exported folder again, and compares it with the run's record."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,12 @@ from slimtune.workload.types import Workload
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was measured again.
+    """One repeated measurement.
 
     Attributes:
-        what: in words.
+        what: the quantity, in words.
         found: what was measured now, in words.
-        expected: what the record says; empty if it says nothing.
+        expected: the recorded value; empty if there is none.
         kept: whether the two agree.
     """
 
@@ -43,12 +43,12 @@ class Check:
 def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Check]:
     """Measure an exported folder on the run's own data.
 
-    Accuracy of model.onnx, on validation and, where it was measured, on test, must be the
+    The accuracy of model.onnx on validation, and on test if it was measured there, must equal the
     recorded one to the last image: the file, the images and the arithmetic are the same. On
-    another processor integer kernels may round otherwise, and an image may fall to the other
-    side; that is told as a difference. The torch module, if there, must compute what the file
-    computes, by the rule that every trial is held to (`check_parity`); where it was exported
-    alone, that file is the run's own.
+    another processor, integer kernels may round differently and an image may change its class;
+    that is reported as a difference. The torch module, if there is one, must compute what the
+    file computes, by the rule for every trial (`check_parity`). If the module was exported alone,
+    it is compared with the file in the run.
 
     Args:
         run_folder: the run it came from.
@@ -57,8 +57,8 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
 
     Raises:
         RunError: the run's data has changed.
-        UserError: the data cannot be read any more, or a torch module has no file to be held
-            against.
+        UserError: the data cannot be read any more, or there is no file to compare the torch
+            module with.
     """
     record, place = what_ships(run_folder, number)
     onnx: Path | bytes = folder / "model.onnx"
@@ -81,7 +81,7 @@ def verify_export(run_folder: RunFolder, number: int, folder: Path) -> list[Chec
 
 
 def _file_of_the_run(run_folder: RunFolder, record: TrialRecord, place: Path) -> bytes:
-    """Return what the run holds of a trial that was exported without its model.onnx."""
+    """Return the run's model.onnx of a trial that was exported without one."""
     if not (place / "model.onnx").is_file():
         raise UserError(
             f"trial {record.number}: {place / 'model.onnx'} is gone, and a torch module is "
@@ -105,7 +105,7 @@ def _parity(
 ) -> Check:
     """Compare the torch module with the file on some validation images.
 
-    A network of the user's own has no folder in the export; it is where the trial has it.
+    The code of a user's own network is not in the export; it is loaded from its own place.
     """
     record, place = shipped
     name = read_json(place / "model.json").get("architecture", {}).get("name")

@@ -1,1 +1,1 @@
-"""WHAT was asked: the settings of a search, down to what each trial gets."""
+"""WHAT was asked: the settings of a search, with those of each trial."""

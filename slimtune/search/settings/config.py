@@ -1,4 +1,4 @@
-"""Everything that defines a search, validated in one place and stored with the run."""
+"""The settings of a search, validated in one place and stored with the run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +41,7 @@ from slimtune.spaces.untrained import first_points
 
 SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "grid", "qmc"]
 POPULATION = 20
-"""Trials in a generation of NSGA. Never of the number of trials: a run may be given more."""
+"""Trials in a generation of NSGA; it does not depend on the number of trials, which may grow."""
 DEFAULT_TRIALS = 20
 DEFAULT_DATA = "cifar10"
 MODELS = "a zoo name, torchvision:NAME, timm:NAME, FILE.py:NAME or MODULE:NAME"
@@ -86,7 +86,7 @@ class BaselineSettings(_Settings):
     weight_decay: Annotated[float, Field(ge=0, le=1, description="applies to weights")] = 5e-4
 
     def train(self) -> Train:
-        """Return the same as the training loop's settings."""
+        """Return these settings in the form of the training loop."""
         return Train(**self.model_dump())
 
 
@@ -127,11 +127,11 @@ def _start(value: object) -> object:
 
 
 def _stopping(value: object) -> object:
-    """Accept on and off too, which YAML reads as true and false but a shell does not."""
-    known = {"auto": "auto", "true": True, "on": True, "false": False, "off": False}
-    if str(value).lower() not in known:
+    """Accept on and off too: YAML reads them as true and false, a shell does not."""
+    values = {"auto": "auto", "true": True, "on": True, "false": False, "off": False}
+    if str(value).lower() not in values:
         raise ValueError(f"must be auto, true or false, but got {shortened(value)}")
-    return known[str(value).lower()]
+    return values[str(value).lower()]
 
 
 class SearchConfig(_Settings):
@@ -257,7 +257,7 @@ class SearchConfig(_Settings):
 
     @property
     def stops(self) -> bool:
-        """Whether trials are ended early: not in a grid, which is there to compare them all."""
+        """Whether trials are stopped early; a grid compares all of them, so there none is."""
         auto = self.sampler != "grid" and can_foresee(self.objectives)
         return auto if self.stopping == "auto" else self.stopping
 
@@ -265,8 +265,8 @@ class SearchConfig(_Settings):
     def validation_source(self) -> Literal["train", "test"]:
         """Where validation images come from, with ``auto`` decided.
 
-        A checkpoint from elsewhere has usually been trained on all of train, and would look
-        almost perfect on any part of it.
+        Given weights have usually been trained on all of train, so their accuracy on any part of
+        it would be far too high.
         """
         if self.validation.source == "auto":
             trained_here = self.weights is None and self.baseline.epochs > 0
@@ -280,7 +280,7 @@ class SearchConfig(_Settings):
         return self.validation.fraction or default
 
     def anchored(self) -> "SearchConfig":
-        """Return the same with absolute paths, to be read again from any folder."""
+        """Return the same settings with absolute paths, which hold in any folder."""
         changes: dict[str, Any] = {"data": anchored_data(self.data)}
         for name in ("model", "teacher"):
             if (network := getattr(self, name)) is not None:
@@ -295,7 +295,7 @@ class SearchConfig(_Settings):
         return self.model_copy(update=changes)
 
     def points(self) -> list[dict[str, Any]]:
-        """Return the parameters of the first trials: all of a grid, else the start points.
+        """Return the parameters of the first trials: all points of a grid, or the start points.
 
         Raises:
             ConfigError: the space has too many recipes for a grid, or a range without a step; a
@@ -308,14 +308,14 @@ class SearchConfig(_Settings):
             return read_points(self.start, space)
         if self.start == "none":
             return []
-        # A genetic algorithm does not come far from a first generation that is much alike; of a
-        # quasi-random sequence, each point is where the ones before have left a gap.
+        # A first generation of similar recipes slows a genetic algorithm down. A quasi-random
+        # sequence fills the gaps between its own points, so foreign ones would not fit.
         most = {"nsga2": POPULATION, "nsga3": POPULATION, "qmc": 0}.get(self.sampler)
         total = self.total_trials()
         return first_points(space, total, min(total if most is None else most, total) // SHARE)
 
     def total_trials(self) -> int:
-        """Return how many trials the search has: of a grid, all points with each seed."""
+        """Return how many trials the search has; in a grid, all points with each seed."""
         if self.sampler != "grid":
             return self.trials or DEFAULT_TRIALS
         size = len(self.points()) * max(1, len(self.seeds))
@@ -335,7 +335,7 @@ class SearchConfig(_Settings):
 
 
 def _absolute(files: Any) -> Any:
-    """Return a path, or each of a list, from the root; what is no path as it is."""
+    """Return a path, or each path of a list, as an absolute one; other values unchanged."""
     if isinstance(files, list | tuple):
         return [_absolute(file) for file in files]
     return str(Path(files).expanduser().absolute()) if isinstance(files, str) else files
@@ -356,10 +356,10 @@ def make_config(
     """Build a config from nested settings laid over a preset.
 
     Args:
-        settings: nested mapping; what is None takes away what the run or the preset sets, so
-            that the default applies.
+        settings: nested mapping. A None removes what the run or the preset sets, so that the
+            default applies.
         preset: name of a registered preset.
-        run: the settings of a run to go on with, over which the preset is laid.
+        run: the settings of a run to resume, over which the preset is laid.
 
     Raises:
         ConfigError: an unknown key or a value that breaks a rule; begins with the dotted key.

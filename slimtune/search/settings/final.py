@@ -1,4 +1,4 @@
-"""How the front's members are run again once the cheap search has ended."""
+"""Settings of the finals, in which members of the front run again after the search."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slimtune.errors import ConfigError
 
 MAY_CHANGE = ("final.epochs", "final.repeats")
-"""Both may differ when a run goes on: finals of another length are kept beside each other."""
+"""A resume may change both: finals of different lengths are kept side by side."""
 
 
 class FinalSettings(BaseModel):
@@ -34,12 +34,12 @@ class FinalSettings(BaseModel):
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is run again."""
+        """Whether there are finals."""
         return self.epochs is not None or self.repeats is not None
 
     @property
     def seeds(self) -> int:
-        """With how many seeds each member is run again."""
+        """Number of seeds with which each member runs again."""
         return self.repeats or 1
 
     def length(self, cheap: int) -> int:
@@ -48,12 +48,12 @@ class FinalSettings(BaseModel):
 
 
 def check_final(final: FinalSettings, cheap: int, seeds: tuple[int, ...]) -> None:
-    """Refuse finals that make no sense after the search they are to follow.
+    """Check that finals make sense after the search.
 
     Args:
         final: the settings.
         cheap: epochs of the search's longest fine-tune.
-        seeds: that a grid runs every recipe with.
+        seeds: with which a grid runs every recipe.
 
     Raises:
         ConfigError: a final shorter than the trial, nothing to lengthen, or a grid that repeats

@@ -1,4 +1,4 @@
-"""Nested settings in layers: one laid over another, one setting set, nothing set again."""
+"""Nested settings: merge layers, set one setting, and remove settings that are None."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from slimtune.errors import ConfigError
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with the entries of ``over``; mappings are merged key by key.
 
-    None is an entry like any other, and lies over what a mapping further below may hold.
+    None is an entry like any other, and replaces a mapping of ``base``.
     """
     result = dict(base)
     for key, value in over.items():
@@ -24,26 +24,26 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def without_none(
     settings: Mapping[str, Any], known: type[BaseModel] | None = None
 ) -> dict[str, Any]:
-    """Return nested settings without the keys that hold None: for those the default applies.
+    """Return nested settings without the keys that are None, so that their defaults apply.
 
     Args:
         settings: nested mapping.
-        known: what has these settings. A key that it does not know stays, to be refused; None
-            is for a group whose keys are anything.
+        known: the model of these settings; a key that it lacks stays, so that validation can
+            refuse it. None: the keys are arbitrary.
     """
     fields = {} if known is None else known.model_fields
-    left: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in settings.items():
         if value is None and (known is None or key in fields):
             continue
         group = fields[key].annotation if key in fields else None
         inner = group if isinstance(group, type) and issubclass(group, BaseModel) else None
-        left[key] = without_none(value, inner) if isinstance(value, Mapping) else value
-    return left
+        result[key] = without_none(value, inner) if isinstance(value, Mapping) else value
+    return result
 
 
 def set_path(settings: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``a.b.c`` in nested mappings, in place, making the mappings on the way.
+    """Set ``a.b.c`` in nested mappings, in place; missing mappings are created.
 
     Raises:
         ConfigError: a part of the path is empty, or holds a value that is no mapping.

@@ -1,4 +1,4 @@
-"""The user's own code that a search names: held against what the run was made with."""
+"""Hashes of the user's own code, to check that a run continues with the same code."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ def code_digests(config: SearchConfig) -> dict[str, str]:
     """Return a SHA-256 of the files behind every code reference of a search.
 
     Raises:
-        ConfigError: nobody allowed to run it.
+        ConfigError: the code is not allowed to run.
         UserError: it cannot be loaded.
     """
     references = sorted({reference for _, reference in code_in(config.model_dump())})
@@ -22,15 +22,15 @@ def code_digests(config: SearchConfig) -> dict[str, str]:
 
 
 def check_code_unchanged(config: SearchConfig, recorded: Mapping[str, str]) -> None:
-    """Refuse to go on where the user's code is not the one that a run was made with.
+    """Check that the user's code is the code with which a run was made.
 
     Args:
         config: of the run.
-        recorded: from `code_digests`, when it began.
+        recorded: from `code_digests`, when the run began.
 
     Raises:
         RunError: a file has changed.
-        ConfigError: nobody allowed to run it.
+        ConfigError: the code is not allowed to run.
     """
     for reference, digest in code_digests(config).items():
         if reference in recorded and recorded[reference] != digest:

@@ -1,4 +1,4 @@
-"""What every trial gets: CPUs, a share of a GPU, and time."""
+"""Settings of each trial: its CPUs, its share of a GPU, its time limit."""
 
 from typing import Annotated
 
@@ -59,12 +59,12 @@ class PerTrialSettings(BaseModel):
 
     @property
     def timeout_seconds(self) -> float | None:
-        """The time that a trial may take; None for no limit."""
+        """The time limit of a trial in seconds; None for no limit."""
         return None if self.timeout is None else parse_duration(self.timeout)
 
     @property
     def device(self) -> str:
-        """The torch device of a trial with these resources; one GPU is all that it sees."""
+        """The torch device of a trial; a trial sees at most one GPU."""
         return "cuda:0" if self.gpus else "cpu"
 
     def trains_in(self, image_shape: tuple[int, int, int]) -> Precision:

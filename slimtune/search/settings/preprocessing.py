@@ -1,7 +1,7 @@
-"""How images become the input of the network: options of the data, said in a place of their own.
+"""Settings of preprocessing: options of the data, in a group of their own.
 
-They are written into the reference of the data, ``REF@mean=half,std=half``, where a run records
-them and every command finds them.
+They become part of the reference of the data, ``REF@mean=half,std=half``. There a run records them
+and every command finds them.
 """
 
 from collections.abc import Mapping
@@ -33,38 +33,38 @@ def with_preprocessing(settings: Any, default: str) -> Any:
     """Return a search's settings with their preprocessing in the reference of the data.
 
     Args:
-        settings: as they were given, not checked yet.
+        settings: as given, not validated yet.
         default: the data, if they name none.
 
     Raises:
-        ValueError: a value that breaks a rule, or data whose own options say otherwise.
+        ValueError: a value breaks a rule, or contradicts the options of the data.
     """
     if not isinstance(settings, Mapping):
         return settings
-    given, data = settings.get("preprocessing"), settings.get("data", default)
-    if not isinstance(given, Mapping) or not isinstance(data, str):
+    group, data = settings.get("preprocessing"), settings.get("data", default)
+    if not isinstance(group, Mapping) or not isinstance(data, str):
         return settings
-    asked = {k: v for k, v in given.items() if k in PreprocessingSettings.model_fields}
-    asked = {key: value for key, value in asked.items() if value is not None}
+    options = {k: v for k, v in group.items() if k in PreprocessingSettings.model_fields}
+    options = {key: value for key, value in options.items() if value is not None}
     _, typed = split_options(data)
-    for key, value in asked.items():
+    for key, value in options.items():
         try:
             numbers = read_numbers(key, value)
         except UserError as error:
             rule = str(error).removeprefix(f"{key} ")
             raise ValueError(f"preprocessing.{key}: {rule}") from None
         text = numbers if isinstance(numbers, str) else as_text(numbers)
-        if _said(typed, key) not in (None, numbers):
+        if _data_option(typed, key) not in (None, numbers):
             raise ValueError(
                 f"preprocessing.{key}: is {text}, but the data says {typed}; give one of the two"
             )
         data = with_options(data, f"{key}={text}")
-    rest = {key: value for key, value in given.items() if key not in asked}
+    rest = {key: value for key, value in group.items() if key not in options}
     return {**settings, "data": data, "preprocessing": rest}
 
 
-def _said(options: str, key: str) -> Any:
+def _data_option(options: str, key: str) -> Any:
     try:
         return getattr(parse_fit(options), key)
-    except UserError:  # whoever loads the data says so
+    except UserError:  # loading the data will report it
         return None

@@ -6,7 +6,7 @@ from slimtune.search.settings.config import SearchConfig, make_config
 
 
 def run_config(folder: RunFolder) -> SearchConfig:
-    """Return the config a run was made with.
+    """Return the config with which a run was made.
 
     Raises:
         RunError: it was written by a version with other settings.

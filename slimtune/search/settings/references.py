@@ -1,4 +1,4 @@
-"""References that hold from any folder, and the code that the settings of a search name."""
+"""Makes references hold in any folder, and finds the code that settings name."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from slimtune.workload.zoo.build import FAMILIES
 
 
 def anchored_data(reference: str) -> str:
-    """Return a dataset's reference with its file or folder from the root of the file system."""
+    """Return a dataset's reference with an absolute path to its file or folder."""
     plain, options = split_options(reference)
     scheme, colon, path = plain.partition(":")
     if is_code(plain, SOURCES.names()):
@@ -25,18 +25,18 @@ def anchored_data(reference: str) -> str:
 
 
 def anchored_file(path: str) -> str:
-    """Return a path from the root of the file system; a name of handed-in weights as it is."""
+    """Return an absolute path; the name of weights that were given as objects stays as it is."""
     return path if object_key(path) else str(Path(path).expanduser().absolute())
 
 
 def anchored_metric(objective: str) -> str:
-    """Return an objective; of a metric of the user's own, with its file from the root."""
+    """Return an objective; a metric of the user's own gets an absolute path to its file."""
     code = metric_code(objective)
     return objective if code is None else anchored_code(code) + objective.removeprefix(code)
 
 
 def anchored_networks(models: Any) -> Any:
-    """Return a network's reference, or each of a list, with its file from the root."""
+    """Return a network's reference, or each of a list, with an absolute path to its file."""
     if isinstance(models, list | tuple):
         return [anchored_networks(model) for model in models]
     return anchored_code(models) if isinstance(models, str) else models
@@ -46,8 +46,7 @@ def code_in(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (dotted setting, code reference) for all code that nested settings name.
 
     Args:
-        settings: of a search, or of a recipe; values of any type are passed over if they are
-            not what the setting wants.
+        settings: of a search or of a recipe, not validated; values of wrong types are ignored.
     """
     for key, families in (("model", FAMILIES), ("teacher", FAMILIES), ("data", SOURCES.names())):
         plain, _ = split_options(str(settings.get(key, "")))
@@ -65,16 +64,17 @@ def code_in(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_address(address: str | None, typed: Mapping[str, Any]) -> None:
-    """Refuse to connect to a cluster that only a config or a run names.
+    """Refuse to connect to a cluster that only a config file or a run names.
 
-    Whoever runs it gets the data and the user's code, and what comes back is unpickled here.
+    Whoever runs a cluster receives the data and the user's code, and its answers are unpickled
+    here.
 
     Args:
         address: of the search's Ray; None is this host.
         typed: the settings that the user typed or passed.
 
     Raises:
-        ConfigError: nobody typed the address, nor allowed all that files ask for.
+        ConfigError: the user neither typed the address nor allowed everything that files name.
     """
     if address is not None and typed.get("ray_address") != address and not is_all_allowed():
         raise ConfigError(
@@ -91,7 +91,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _recipes(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield what has stages: the space, the start recipes, and the settings themselves."""
+    """Yield each mapping that has stages: the settings, the space and the start recipes."""
     yield "", settings
     space, start = settings.get("space"), settings.get("start")
     if isinstance(space, Mapping):

@@ -1,4 +1,4 @@
-"""How much disk the stages take that trials of a run may share."""
+"""The setting for the disk space of the stage store."""
 
 from typing import Annotated
 

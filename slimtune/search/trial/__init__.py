@@ -1,1 +1,1 @@
-"""ONE trial: its body, its judge, its clock and what it shares; knows neither Ray nor Optuna."""
+"""ONE trial: its body, its judge, its clock and what it shares. It knows no Ray and no Optuna."""

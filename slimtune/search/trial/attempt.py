@@ -1,4 +1,4 @@
-"""Run one trial so that its own errors become an outcome, in every executor alike."""
+"""Runs the body of a trial so that its own errors become an outcome, in every executor alike."""
 
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ It is given the trial as an outcome with the status ``"stopped"``: ``rung`` name
 """
 
 FetchEntry = Callable[[str], Mapping[str, bytes] | None]
-"""Return the files that the run's stage store keeps under a key, or None."""
+"""Return the files that the run's stage store holds under a key; None if it holds none."""
 
 
 def no_judge(_outcome: Outcome) -> str:
@@ -36,12 +36,12 @@ def ignore_phase(_phase: str) -> None:
 
 @dataclass(frozen=True)
 class Aids:
-    """What an executor lends to a trial at work.
+    """What an executor lends to a running trial.
 
     Attributes:
-        judge: decides whether the trial goes on.
-        fetch_entry: looks into the run's stage store.
-        measure_latency: as `measure_latency`, perhaps on the one host that measures for all.
+        judge: decides at each rung whether the trial continues.
+        fetch_entry: reads the run's stage store.
+        measure_latency: as `measure_latency`; on a cluster it runs on the reference host.
         tell_phase: called with the name of each phase that the trial enters.
         pause: called between two batches; returns when the trial may go on.
     """
@@ -54,7 +54,7 @@ class Aids:
 
 
 Work = Callable[[Any, TrialSpec, Aids], Outcome]
-"""Turn (the shared inputs, a spec, the executor's aids) into an outcome: the body of a trial."""
+"""The body of a trial: from the shared inputs, a spec and the executor's aids to an outcome."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,16 @@ class AtPhase:
 
 
 def attempt(work: Work, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
-    """Return what ``work`` makes, or a failed outcome when it raises.
+    """Return what ``work`` returns, or a failed outcome if it raises.
 
-    An exception here repeats with the same seed, so it is no reason to try again: only the
-    death of a process is. The traceback goes into the file ``error.txt``.
+    A trial that raised is not tried again, because the same seed raises the same exception. Only
+    a trial whose process died is. The traceback goes into the file ``error.txt``.
+
+    Args:
+        work: the body of the trial.
+        shared: the inputs that all trials share.
+        spec: of the trial.
+        aids: what the executor lends.
     """
     try:
         return work(shared, spec, aids)

@@ -1,4 +1,4 @@
-"""The contract between an executor, which runs trials, and its driver, which hands them out."""
+"""The contract between an executor, which runs trials, and its driver, which supplies them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -9,53 +9,53 @@ from slimtune.search.trial.spec import Outcome, TrialSpec
 
 
 class Driver(ABC):
-    """Hands out trials, and hears what became of them.
+    """Supplies trials, and receives their outcomes.
 
-    All but `fetch_entry` is called in the process and thread that called `Executor.run`; stages
-    may be heard of from another thread.
+    Executors call it in the process and thread that called `Executor.run`, with two exceptions:
+    `fetch_entry` may run in another process, and phases may be reported from another thread.
     """
 
     @abstractmethod
     def ask(self) -> TrialSpec | None:
-        """Return the next trial, or None when there are no more now."""
+        """Return the next trial; None if there is none now."""
 
     @abstractmethod
     def tell(self, outcome: Outcome) -> None:
-        """Take the outcome of a trial that was asked for."""
+        """Receive the outcome of a trial that `ask` returned."""
 
     @property
     def judge(self) -> Judge:
-        """Decides which trials end early; `no_judge` if none shall, which costs nothing."""
+        """Decides which trials end early; with `no_judge` none does, at no cost."""
         return no_judge
 
     @property
     def fetch_entry(self) -> FetchEntry:
-        """Looks into the run's stage store, perhaps in another process: it must pickle."""
+        """Reads the run's stage store; it must pickle, because another process may call it."""
         return no_entry
 
     @property
     def stopping(self) -> bool:
-        """Whether no trial that was handed out may be begun once more."""
+        """Whether the search is ending, so that no trial may start a second time."""
         return False
 
     def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
-        """Hear of a trial that starts (its spec), and of one that was told (its outcome).
+        """Receive news of a trial: its spec when it starts, its outcome after `tell`.
 
-        Also of each stage that one enters, perhaps from another thread, and perhaps after its
-        outcome.
+        Each phase that a trial enters is reported too, perhaps from another thread, and perhaps
+        later than the trial's outcome.
         """
         return None
 
     def name_of(self, number: int) -> str:
-        """Return what the trial of the spec with this number is called when users hear of it."""
+        """Return what messages call the trial whose spec has this number."""
         return f"trial {number}"
 
 
 class Relay(Driver):
-    """Stands between an executor and a driver, and passes everything on.
+    """A driver that passes every call on to another one; subclasses change some of them.
 
     Args:
-        driver: that stands behind.
+        driver: that receives the calls.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -71,21 +71,21 @@ class Relay(Driver):
 
     @property
     def judge(self) -> Judge:
-        """The driver's."""
+        """The other driver's."""
         return self._driver.judge
 
     @property
     def fetch_entry(self) -> FetchEntry:
-        """The driver's."""
+        """The other driver's."""
         return self._driver.fetch_entry
 
     @property
     def stopping(self) -> bool:
-        """The driver's."""
+        """The other driver's."""
         return self._driver.stopping
 
     def on_event(self, what: TrialSpec | Outcome | AtPhase) -> None:
-        """Pass on what happens."""
+        """Pass news on."""
         self._driver.on_event(what)
 
     def name_of(self, number: int) -> str:
@@ -97,21 +97,21 @@ class Executor(Protocol):
     """Runs trials somewhere."""
 
     def run(self, work: Work, shared: Any, driver: Driver) -> None:
-        """Run every trial that the driver hands out, and tell it of each outcome once.
+        """Run every trial that the driver supplies, and tell it each outcome once.
 
         Args:
             work: the body of a trial.
             shared: handed to ``work`` in every trial.
-            driver: asked until it has no more.
+            driver: asked until it returns no more trials.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C. What had finished has been told.
+            KeyboardInterrupt: Ctrl-C. The driver has been told of every trial that had ended.
         """
         ...
 
 
 class SpecList(Driver):
-    """Hands out the specs of a list, and keeps their outcomes.
+    """A driver that supplies the specs of a list and keeps their outcomes.
 
     Args:
         specs: in the order in which they are to start.

@@ -1,4 +1,4 @@
-"""What a trial's judge is shown: the file foreseen before training, and every rung after it."""
+"""Shows a running trial to its judge: once before training, and at every rung after that."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from slimtune.search.trial.attempt import Judge, no_judge
 from slimtune.search.trial.spec import Outcome
 
 STRUCTURE = "structure"
-"""The first rung: nothing is trained yet, but what the file will weigh is known."""
+"""The first rung: nothing is trained yet, but the size of the file can be measured."""
 
 AT_LEAST = "accuracy_at_least"
 """Metric of a rung: see `Rung.at_least`."""
@@ -19,7 +19,7 @@ Measurements = dict[str, Any]
 
 
 class Ended(Exception):
-    """Raised inside a trial whose judge ends it; carries its outcome."""
+    """Leaves the body of a trial that its judge has ended; carries the outcome."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.reason)
@@ -30,13 +30,13 @@ class Lookout:
     """Shows one trial to its judge.
 
     Args:
-        judge: decides whether the trial goes on; with `no_judge` nothing is measured or shown.
+        judge: decides whether the trial continues; with `no_judge` nothing is measured.
         measure: returns every measured quantity of a compressed network.
-        record: makes a trial's record from a rung's objectives and metrics, as things stand.
+        record: returns the outcome of a trial that ends now, from its objectives and metrics.
         objectives: names of the run's objectives.
 
     Attributes:
-        rungs: objectives by the name of the rung, of all that were reached.
+        rungs: for each rung that was reached, by name: the objectives there.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Lookout:
         self.rungs: dict[str, dict[str, float]] = {}
 
     def watch(self) -> Monitor | None:
-        """Return what `compress` calls; None if nobody looks on."""
+        """Return the callbacks that `compress` needs; None if no judge looks on."""
         if self._judge is no_judge:
             return None
         return Monitor(on_preview=self._foresee, on_rung=self._reach)
 
-    def _foresee(self, made: Compressed, certain: bool) -> None:
-        self._foreseen = {**self._measure(made), "structure_certain": certain}
+    def _foresee(self, preview: Compressed, certain: bool) -> None:
+        self._foreseen = {**self._measure(preview), "structure_certain": certain}
         self._show(STRUCTURE, {"epochs": 0})
 
     def _reach(self, rung: Rung) -> None:
@@ -68,16 +68,16 @@ class Lookout:
         self._show(rung.name, {**progress, AT_LEAST: rung.at_least})
 
     def _show(self, rung: str, progress: Mapping[str, Any]) -> None:
-        """Ask the judge.
+        """Show the trial to its judge.
 
         Raises:
-            Ended: it ends the trial.
+            Ended: the judge ends the trial.
         """
         values = {**self._foreseen, **progress}
-        shown = (*self._objectives, AT_LEAST)
-        self.rungs[rung] = {name: values[name] for name in shown if name in values}
-        known = {name: values.pop(name) for name in self._objectives if name in values}
-        outcome = self._record(known, values)
+        names = (*self._objectives, AT_LEAST)
+        self.rungs[rung] = {name: values[name] for name in names if name in values}
+        objectives = {name: values.pop(name) for name in self._objectives if name in values}
+        outcome = self._record(objectives, values)
         record = dataclasses.replace(outcome.payload, rungs=dict(self.rungs))
         outcome = dataclasses.replace(outcome, payload=record, rung=rung)
         if reason := self._judge(outcome):

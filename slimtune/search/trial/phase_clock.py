@@ -1,4 +1,7 @@
-"""What a trial spent its time on."""
+"""Times the phases of a trial, and writes its log.
+
+A phase is whatever the trial reports: a stage of its recipe, or a step such as ``export``.
+"""
 
 import io
 import time
@@ -9,10 +12,13 @@ from slimtune.search.trial.attempt import ignore_phase
 
 
 class PhaseClock:
-    """Seconds by phase, and the lines of log.txt.
+    """Measures the seconds of each phase, and collects the lines of log.txt.
 
     Args:
-        tell: told the name of each new phase.
+        tell: called with the name of each phase that begins.
+
+    Attributes:
+        seconds: of the phases that have ended, by name; a phase that comes back adds to its own.
     """
 
     def __init__(self, tell: Callable[[str], None] = ignore_phase) -> None:
@@ -23,12 +29,12 @@ class PhaseClock:
         self._started = time.monotonic()
 
     def report(self, phase: str, values: Mapping[str, float]) -> None:
-        """Note that ``phase`` goes on; a new name ends the phase before it."""
+        """Log a line of ``phase``; another name than before ends the previous phase."""
         if phase != self._phase:
             self.stop()
             self._phase, self._started = phase, time.monotonic()
             self._tell(phase)
-        if phase == PREVIEW:  # the log of a trial that is judged is that of one that is not
+        if phase == PREVIEW:  # with and without a judge, a trial must write the same log
             return
         detail = " ".join(f"{name}={value:.6g}" for name, value in values.items())
         self._log.write(f"{phase} {detail}".rstrip() + "\n")
@@ -36,12 +42,12 @@ class PhaseClock:
     def stop(self) -> None:
         """End the current phase."""
         if self._phase:
-            spent = time.monotonic() - self._started
-            self.seconds[self._phase] = round(self.seconds.get(self._phase, 0.0) + spent, 3)
+            seconds = time.monotonic() - self._started
+            self.seconds[self._phase] = round(self.seconds.get(self._phase, 0.0) + seconds, 3)
         self._phase = ""
 
     def so_far(self) -> dict[str, float]:
-        """Return the seconds by phase, the current one included, and go on."""
+        """Return the seconds by phase up to now; the current phase continues."""
         phase = self._phase
         self.stop()
         self._phase, self._started = phase, time.monotonic()

@@ -1,4 +1,4 @@
-"""From outcomes to trial folders; a full disk costs trials, and is not let cost many."""
+"""Writes outcomes as trial folders; a disk that stays full ends the search after a few trials."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -14,15 +14,16 @@ Write = Callable[[TrialRecord, Mapping[str, Any], Mapping[str, bytes]], object]
 """Write a record with its spec and files, as `RunFolder.write_trial` does."""
 
 ENOUGH = 3
-"""Trials in a row that the disk has no room for; the next would most likely be in vain too."""
+"""So many trials in a row without room on the disk end the search: the next would most likely
+be lost too."""
 
 
 class Recorder:
-    """Writes what trials made into the run folder.
+    """Writes the outcomes of trials into the run folder.
 
     Args:
         folder: whose lock this process holds.
-        write: where to, if not among the folder's trials.
+        write: writes one record; `RunFolder.write_trial` if not given.
     """
 
     def __init__(self, folder: RunFolder, write: Write | None = None) -> None:
@@ -39,14 +40,14 @@ class Recorder:
             DiskFullError: not even the failure fits (the trial is then run again by a resume),
                 or `ENOUGH` trials in a row did not.
         """
-        if outcome.payload is None:  # the process died; nothing came back but the reason
+        if outcome.payload is None:  # the process died, and only the reason is known
             trace = outcome.files.get("error.txt", b"").decode()
             outcome = failed_outcome(spec, TrialError(outcome.reason), trace=trace)
         outcome = self._checked(outcome)
-        # What the trial was given where it ran, which may be another host than was planned for.
-        given = outcome.payload.conditions
-        spec = spec.moved(given.device, given.threads)
-        if outcome.status == "stopped":  # why is known to its judge alone
+        # The trial may have run with another device or other threads than the spec had planned.
+        conditions = outcome.payload.conditions
+        spec = spec.moved(conditions.device, conditions.threads)
+        if outcome.status == "stopped":  # the trial itself does not know why
             record = dataclasses.replace(outcome.payload, error=outcome.reason)
             outcome = dataclasses.replace(outcome, payload=record)
         try:
@@ -61,7 +62,7 @@ class Recorder:
         return outcome
 
     def _checked(self, outcome: Outcome) -> Outcome:
-        """Fail an outcome that lacks an objective, or has one that is no number in its range."""
+        """Return the outcome as failed if an objective is missing, or out of its range."""
         record = clean_record(outcome.payload, self._folder.manifest["objectives"])
         if record.status == outcome.status:
             return outcome

@@ -1,4 +1,4 @@
-"""What pruning really took, beside what it was asked to take."""
+"""The shares of the network that pruning removed, beside the amount that was asked for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,27 +13,28 @@ from slimtune.workload.types import Workload
 
 
 def removed_shares(
-    workload: Workload, recipe: Recipe, made: Compressed, cost: Cost
+    workload: Workload, recipe: Recipe, compressed: Compressed, cost: Cost
 ) -> dict[str, float]:
-    """Return the shares of MACs and of parameters that went with the channels, in 0..1.
+    """Return the shares of MACs and of parameters that were removed with channels, in 0..1.
 
-    Counts kept are rounded and parameters go on both sides of a layer, so neither is the amount.
+    Neither equals the amount: the counts of channels are rounded, and a channel takes parameters
+    of the layers on both sides of it with it.
 
     Args:
         workload: holds the baseline.
         recipe: that was carried out.
-        made: what came out.
-        cost: of that.
+        compressed: what came out.
+        cost: of the compressed network.
 
     Returns:
-        ``macs_removed`` and ``params_removed``, of the student before it was pruned; empty where
-        no channels are pruned.
+        ``macs_removed`` and ``params_removed``, as shares of the student before pruning; empty
+        if no channels were pruned.
     """
     prune = recipe.effective().prune
     if prune is None or prune.method.removes != "channels":
         return {}
     own = recipe.student.model == BASELINE
-    network = workload.baseline if own else build_student(made.architecture, None)
+    network = workload.baseline if own else build_student(compressed.architecture, None)
     whole = copied(network, workload.image_shape)
     before = count_cost(whole, workload.image_shape)
     return {
@@ -43,11 +44,12 @@ def removed_shares(
 
 
 def pipeline_words(recipe: Recipe, measured: Mapping[str, Any]) -> str:
-    """Return the pipeline in a few words, with what its pruning took if that is certain.
+    """Return the pipeline in a few words, with the share that pruning removed if it is certain.
 
     Args:
         recipe: of the trial.
-        measured: its metrics; those of a trial that was stopped may not be of its final form.
+        measured: its metrics. Those of a stopped trial may be of a structure that training
+            would still have changed.
     """
     share = measured.get("macs_removed")
     certain = measured.get("structure_certain", True)

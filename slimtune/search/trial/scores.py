@@ -1,4 +1,4 @@
-"""What the logits of a file say about it: accuracy, and metrics of the user's own."""
+"""Scores from the logits of a file: accuracy, and metrics of the user's own."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Metric = Callable[[np.ndarray, np.ndarray], Any]
 
 
 def names_of(objectives: Sequence[str]) -> tuple[str, ...]:
-    """Return what objectives are called in records: ``FILE.py:f1:maximize`` is ``f1:maximize``."""
+    """Return the names of objectives in records: ``FILE.py:f1:maximize`` is ``f1:maximize``."""
     return tuple(objective(text).name for text in objectives)
 
 
@@ -33,22 +33,22 @@ def own_metrics(objectives: Sequence[str]) -> dict[str, Metric]:
     """Return the user's metrics among the objectives, by their name in records.
 
     Raises:
-        ConfigError: one cannot be loaded, is no function, or nobody allowed to run it.
+        ConfigError: one cannot be loaded, is no function, or is code that is not allowed to run.
     """
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     for text in objectives:
         name, code = objective(text).name, metric_code(text)
         if code is None and ":" in text:
             raise ConfigError(f"objectives: {text} names no code; write FILE.py:{text}")
         if code is not None:
-            found[name] = load_code(code)
-            if not callable(found[name]):
+            metrics[name] = load_code(code)
+            if not callable(metrics[name]):
                 raise ConfigError(f"objectives: {code} must be a function of (logits, labels)")
-    return found
+    return metrics
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) -> dict[str, float]:
-    """Return every quantity that logits decide, by its name in records.
+    """Return every quantity that follows from logits, by its name in records.
 
     Args:
         logits: float32, (n, classes).
@@ -71,7 +71,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, objectives: Sequence[str]) ->
 
 
 def check_metrics(objectives: Sequence[str], labels: np.ndarray, classes: int) -> None:
-    """Call each of the user's metrics once, with logits drawn by chance, before a search.
+    """Call each of the user's metrics once, with random logits, before a search.
 
     Args:
         objectives: of the search.
@@ -81,10 +81,10 @@ def check_metrics(objectives: Sequence[str], labels: np.ndarray, classes: int) -
     Raises:
         ConfigError: one cannot be loaded, fails, or gives no finite number.
     """
-    drawn = np.random.default_rng(0).standard_normal((len(labels), classes))
+    logits = np.random.default_rng(0).standard_normal((len(labels), classes))
     for name, metric in own_metrics(objectives).items():
         try:
-            _value(metric, name, drawn.astype(np.float32), labels)
+            _value(metric, name, logits.astype(np.float32), labels)
         except NonFiniteError as error:
             raise ConfigError(f"objectives: {error}") from None
 
@@ -104,14 +104,14 @@ def _value(metric: Metric, name: str, logits: np.ndarray, labels: np.ndarray) ->
     return float(value)
 
 
-def on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
+def accuracy_on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
     """Return ``test_accuracy`` of a file, 0..1, and its ``test_standard_error``."""
     facts = facts_on_test(workload, file)
     return {name: facts[name] for name in ("test_accuracy", "test_standard_error")}
 
 
 def facts_on_test(workload: Workload, file: bytes | Path) -> dict[str, Any]:
-    """Return what a `FinalRow` says of the test split."""
+    """Return the fields of a `JointRow` that come from the test split."""
     logits = predict(file, workload.test.images, mean=workload.mean, std=workload.std)
     score = accuracy(logits, workload.test.labels)
     return {

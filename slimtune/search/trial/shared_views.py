@@ -1,4 +1,4 @@
-"""What a run's teacher has said: kept with the run's stages, so that one trial asks for all."""
+"""The teacher's answers: kept in the stage store, so that one trial asks for all trials."""
 
 import dataclasses
 import io
@@ -20,15 +20,15 @@ _SHARED = ("data", "augmentation", "baseline", "teacher")
 
 
 class SharedViews:
-    """The answers of a run's teacher, as one trial finds them and hands them back.
+    """The teacher's answers for one trial: read from the store, or computed and handed to it.
 
-    Trials side by side that come to the same view at the same time each ask the teacher, and
-    get the same answer, bit for bit.
+    A *view* is one augmented version of all training images. Parallel trials that need the same
+    view at the same time each ask the teacher, and get the same answers, bit for bit.
 
     Args:
-        origin: from `run_origin`; None: nothing is looked for and nothing handed back.
+        origin: from `run_origin`; None: the trial shares nothing.
         spec: of the trial.
-        fetch: looks into the run's stage store.
+        fetch: reads an entry of the run's stage store.
     """
 
     def __init__(
@@ -40,14 +40,19 @@ class SharedViews:
         self._entries: dict[str, dict[str, bytes]] = {}
 
     def recall(self, view: int, ask: Callable[[], Tensor]) -> Tensor:
-        """Return the answers to a view: from the store, or by asking."""
+        """Return the answers to a view, from the store or else from the teacher.
+
+        Args:
+            view: its number, from 0.
+            ask: asks the teacher; returns its logits.
+        """
         if self._origin is None:
             return ask()
         key = view_key(self._origin, self._spec, view)
-        found = self._read(key)
-        if found is not None:
+        stored = self._read(key)
+        if stored is not None:
             self._entries[key] = {}
-            return found
+            return stored
         answers = ask()
         text = io.BytesIO()
         np.save(text, answers.numpy(), allow_pickle=False)
@@ -55,7 +60,7 @@ class SharedViews:
         return answers
 
     def attach_to(self, outcome: Outcome) -> Outcome:
-        """Return the trial's outcome with what the teacher was asked."""
+        """Return the trial's outcome with the answers that it used, as entries for the store."""
         return dataclasses.replace(outcome, entries={**outcome.entries, **self._entries})
 
     def _read(self, key: str) -> Tensor | None:
@@ -63,12 +68,12 @@ class SharedViews:
             files = self._fetch(key)
             data = io.BytesIO(files[FILE]) if files else None
             return torch.from_numpy(np.load(data, allow_pickle=False)) if data else None
-        except Exception:  # damaged, or the host of the store is gone: the teacher is asked again
+        except Exception:  # damaged, or the host of the store is gone: ask the teacher
             return None
 
 
 def view_key(origin: Mapping[str, Any], spec: TrialSpec, view: int) -> str:
-    """Return the name of the answers to a view: a hash of everything that they depend on.
+    """Return the key of the answers to a view: a hash of everything that they depend on.
 
     Args:
         origin: from `run_origin`.

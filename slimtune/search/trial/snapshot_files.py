@@ -1,4 +1,4 @@
-"""A student between two stages, as files: what a trial or ``--from-stage`` goes on from."""
+"""Snapshots: a student after a stage, as files from which a trial or ``--from-stage`` starts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,11 +22,10 @@ FILES = ("stage.json", "model.safetensors")
 
 
 class SnapshotFiles:
-    """Collects what `compress` keeps, as files to be written with the result.
+    """Collects the snapshots of one `compress`, to be written beside its result.
 
     Args:
         recipe: being carried out.
-
         origin: from `snapshot_origin`.
 
     Attributes:
@@ -39,19 +38,19 @@ class SnapshotFiles:
         self.folders: dict[str, dict[str, bytes]] = {}
 
     def keep(self, progress: StudentState) -> None:
-        """Take the student as it is now."""
+        """Keep the student as it is now."""
         self.folders[progress.done] = snapshot_files(progress, self._recipe, self._origin)
 
 
 def snapshot_files(
     progress: StudentState, recipe: Recipe, origin: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """Return a student as files, name to content, that `snapshot_from_files` reads.
+    """Return a student as files (name to content) that `snapshot_from_files` can read.
 
     Args:
         progress: the student after a stage.
         recipe: that is being carried out.
-        origin: what the stage depends on beside the recipe.
+        origin: what the student depends on beside the recipe.
     """
     description = {
         "schema": 1,
@@ -66,15 +65,15 @@ def snapshot_files(
 
 
 def read_snapshot(folder: Path, recipe: Recipe) -> StudentState:
-    """Return the student that a stage folder holds.
+    """Return the student that a folder holds.
 
     Args:
         folder: such as ``small/stages/prune``.
-        recipe: to go on with; up to the saved stage it must be the one that was carried out.
+        recipe: to continue with; up to the saved stage it must equal the one that was used.
 
     Raises:
-        UserError: no stage is there, or the recipe begins in another way; names the first
-            difference.
+        UserError: the folder holds no snapshot, or the recipe begins differently; names the
+            first difference.
         RunError: a file is damaged.
     """
     file = folder / "stage.json"
@@ -100,25 +99,25 @@ def snapshot_from_files(files: Mapping[str, bytes], recipe: Recipe, folder: Path
         RunError: stage.json is damaged.
     """
     file = folder / "stage.json"
-    saved = parse_json(files.get("stage.json", b""), file)
+    description = parse_json(files.get("stage.json", b""), file)
     try:
-        done, architecture = saved["done"], Architecture(**saved["architecture"])
-        history = [Epoch(**epoch) for epoch in saved["history"]]
-        kept, known = saved["kept_channels"], saved["recipe"]
+        done, architecture = description["done"], Architecture(**description["architecture"])
+        history = [Epoch(**epoch) for epoch in description["history"]]
+        kept, saved_recipe = description["kept_channels"], description["recipe"]
         if done not in ("prune", "train"):
             raise KeyError(done)
     except (KeyError, TypeError):
         raise ModelError(f"{file}: describes no stage; save it again with compress") from None
     if recipe.order != "ppq":
         raise ConfigError("order: spq has no stages to continue from; use order ppq")
-    _check_same(carried_out(recipe.effective(), done), known, file)
+    _check_same(carried_out(recipe.effective(), done), saved_recipe, file)
     weights = parse_weights(files.get("model.safetensors", b""), folder / "model.safetensors")
     model = resize_to(fold_computed_weights(build(architecture)), weights).eval()
     return StudentState(done, model, architecture, kept, history)
 
 
 def snapshot_origin(workload: Workload, seed: int) -> dict[str, Any]:
-    """Return what a stage depends on beside its recipe: seed, data, augmentation, networks."""
+    """Return what a snapshot depends on beside its recipe: seed, data, augmentation, networks."""
     teacher = workload.teacher
     return {
         "model": workload.architecture.name,
@@ -131,10 +130,10 @@ def snapshot_origin(workload: Workload, seed: int) -> dict[str, Any]:
 
 
 def check_origin(folder: Path, origin: Mapping[str, Any]) -> None:
-    """Check that a saved stage was made from this baseline and data, with this seed.
+    """Check that a snapshot was made from this baseline and data, with this seed.
 
     Raises:
-        ConfigError: it was not; names the first difference.
+        ConfigError: something differs; names the first difference.
         RunError: stage.json is damaged.
     """
     file = folder / "stage.json"
@@ -142,7 +141,7 @@ def check_origin(folder: Path, origin: Mapping[str, Any]) -> None:
 
 
 def carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
-    """Return what of an effective recipe has been carried out when a stage is done.
+    """Return the part of an effective recipe that decides the student after a stage.
 
     Args:
         recipe: its effective form, order ``ppq``.
@@ -158,10 +157,10 @@ def carried_out(recipe: Recipe, done: str) -> dict[str, Any]:
     return {part: whole[part] for part in parts}
 
 
-def _check_same(wanted: dict[str, Any], saved: dict[str, Any], file: Path, path: str = "") -> None:
-    for key in [*wanted, *(saved.keys() - wanted.keys())]:
+def _check_same(here: dict[str, Any], saved: dict[str, Any], file: Path, path: str = "") -> None:
+    for key in [*here, *(saved.keys() - here.keys())]:
         dotted = f"{path}.{key}".lstrip(".")
-        ours, theirs = wanted.get(key), saved.get(key)
+        ours, theirs = here.get(key), saved.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
             _check_same(ours, theirs, file, dotted)
         elif ours != theirs:

@@ -1,4 +1,4 @@
-"""What travels between the driver and a trial: plain data, nothing that computes."""
+"""The data that travel between the driver and a trial: specs and outcomes."""
 
 import dataclasses
 import hashlib
@@ -12,12 +12,12 @@ from slimtune.results.store.record import TrialRecord
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """Everything that decides a trial's result, beside the workload.
+    """Everything that decides a trial's result, except for the workload.
 
     Attributes:
         number: the study's number of the trial, from 0, without gaps.
         recipe: the JSON form of the recipe.
-        conditions: seeds, threads, device and so on.
+        conditions: seeds, threads, device, precision and views.
     """
 
     number: int
@@ -25,7 +25,7 @@ class TrialSpec:
     conditions: Conditions
 
     def moved(self, device: str, threads: int | None = None) -> "TrialSpec":
-        """Return the same trial on another device, and with other threads if they are given."""
+        """Return the same trial on another device, and with another number of threads if given."""
         threads = self.conditions.threads if threads is None else threads
         there = dataclasses.replace(self.conditions, device=device, threads=threads)
         return dataclasses.replace(self, conditions=there)
@@ -48,25 +48,26 @@ class TrialSpec:
             own = {name: values.pop(name) for name in ("number", "recipe")}
             return cls(**own, conditions=Conditions(**values))
         except (TypeError, ValueError, KeyError):
-            known = [each.name for each in dataclasses.fields(Conditions)]
-            names = ", ".join(["number", "recipe", *known])
+            fields = [each.name for each in dataclasses.fields(Conditions)]
+            names = ", ".join(["number", "recipe", *fields])
             got = shortened(mapping)
             raise RunError(f"a trial spec has the fields {names}, but this one is {got}") from None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial made.
+    """The result of a trial.
 
     Attributes:
-        number: the number of the trial it belongs to.
-        status: ``"failed"`` when the trial cannot be finished; running it again would not help.
-            ``"stopped"`` when it was ended because it could not have joined the front.
-        objectives: objective name to measured value; may be empty when failed.
-        payload: the trial's record; anything that pickles, and None when there is none.
+        number: of the trial.
+        status: ``"failed"`` if it raised or died; running it again would not help.
+            ``"stopped"`` if it was ended early, because it could not have joined the front.
+        objectives: objective name to measured value; may be empty if it failed.
+        payload: the trial's record; None if its process died. To executors, any object that
+            pickles.
         files: file name to content, for the trial's folder.
-        reason: one line on why it failed or was stopped; empty when complete.
-        rung: of a stopped trial, or one that a judge looks at, how far it has come.
+        reason: why it failed or was stopped, in one line; empty if it is complete.
+        rung: the rung at which it stopped, or at which its judge sees it.
         entries: of the run's stage store: key to file name to content. No content stands for
             an entry that the trial took from there.
     """
@@ -82,7 +83,7 @@ class Outcome:
 
 
 def outcome_of(record: TrialRecord) -> Outcome:
-    """Return the outcome that a stored record stands for, without its files."""
+    """Return the outcome of a stored record, without its files."""
     reason = record.error or ""
     return Outcome(record.number, record.status, record.objectives, reason=reason)
 
@@ -96,7 +97,7 @@ def trial_seed(run_seed: int, number: int) -> int:
 
 
 def shared_seed(run_seed: int) -> int:
-    """Return the seed of what trials of a run may share, 0..2^31-1: their ``prefix_seed``."""
+    """Return the seed of the beginnings that trials of a run share, 0..2^31-1: ``prefix_seed``."""
     return _hashed(f"{run_seed}/prefix")
 
 

@@ -1,25 +1,25 @@
-"""When a trial ends before its end: it cannot join the front, or it lags behind its peers.
+"""The stopping rule: ends a trial that cannot join the front, or that lags behind its peers.
 
-Three rules, in this order, wherever a trial shows itself to its judge:
+At each rung three rules are applied, in this order. A trial is stopped if
 
-1. A limit of the search is broken by what is settled before training: the size of the file and
-   its latency, each with a margin for how well it is known.
-2. A complete trial would dominate it even if it came out as accurate as the baseline and a bit.
-3. Of its peers, the trials that came to the same rung, more than half are dominated by fewer.
-   Never if no peer dominates it, not among fewer than 4 peers, and not by an unstable latency,
-   which may be too high; that of a peer only makes it the weaker. The doubt is in the trial's
-   favour: a peer counts with its accuracy less one standard error of the difference between two
-   such, for a lead that other images could turn round is none; and, where weights are still to
-   be rounded, which costs an accuracy that nobody knows yet, with what is left when they are just
-   rounded now, the trial itself with what it has.
+1. its size or latency breaks a limit of the search. Both are known before training, and each has
+   a margin for the error of the preview.
+2. a complete trial would dominate it even at the highest accuracy that can be expected: that of
+   the baseline or the teacher, and a margin.
+3. more than half of its peers are better. The peers are the other trials that reached the same
+   rung; a peer is better if fewer of the group dominate it.
 
-Before training, accuracy tells nothing of what comes, and the third rule has no say.
+The third rule does not apply before training, when accuracy says nothing; if no peer dominates the
+trial; among fewer than 4 peers; and if the trial's own latency is unstable, because that may be
+too high. Doubt is in the trial's favour: a peer counts with its accuracy minus one standard error
+of the difference between two trials. If weights are still to be rounded, a peer counts with its
+accuracy after rounding now, and the trial with its accuracy before.
 
-The third is asynchronous successive halving (Li et al., "A System for Massively Parallel
+The third rule is asynchronous successive halving (Li et al., "A System for Massively Parallel
 Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934) with several objectives (Schmucker et al.,
-"Multi-objective Asynchronous Successive Halving", 2021, arXiv:2106.12639), ranked by the number
-of dominators and with a pardon for whatever none dominates. On 594 tabulated trials the standard
-error made the difference between losing and saving: see benchmarks/README.md.
+"Multi-objective Asynchronous Successive Halving", 2021, arXiv:2106.12639). It ranks by the number
+of dominators, and it never stops a trial that none dominates. On 594 tabulated trials stopping
+gained with the standard error and lost without it; see benchmarks/search_quality.py.
 """
 
 import math
@@ -42,27 +42,27 @@ from slimtune.search.trial.lookout import AT_LEAST, STRUCTURE
 from slimtune.search.trial.spec import Outcome
 
 PEERS = 4
-"""Fewest others that a trial is compared with."""
+"""Fewest peers with which a trial is compared."""
 
 SIZE_MARGIN, LATENCY_MARGIN = 1.05, 1.25
-"""The file in the end may be so many times smaller, or faster, than the one foreseen."""
+"""Factors by which the final file may be smaller, or faster, than the previewed one."""
 
 ACCURACY_MARGIN = 0.01
-"""What compression may gain over the baseline: fine-tuning goes on where its training ended."""
+"""Accuracy that a trial may gain over the baseline, because fine-tuning continues its training."""
 
 _MARGINS = {"size_bytes": SIZE_MARGIN, "latency_ms": LATENCY_MARGIN}
 
 
 class StoppingRule:
-    """The judge of a search; it learns from every trial that comes to a rung or to its end.
+    """The judge of a search; it learns from every trial that reaches a rung or its end.
 
-    Its memory can be made again from the records of a run: see `learn`.
+    Its memory can be rebuilt from the records of a run; see `learn`.
 
     Args:
         objectives: of the run.
-        limits: measured quantity -> limit, as in `results.limits`.
-        ceiling: highest accuracy that a trial is expected to come to, see `ceiling_of`.
-        images: of the validation split, on which accuracies are measured.
+        limits: measured quantity -> limit, as in `results.pareto.limits`.
+        ceiling: highest accuracy that a trial is expected to reach, 0..1; see `ceiling_of`.
+        images: number of validation images, on which accuracies are measured.
         limit_texts: measured quantity -> its limit as the user wrote it, whose unit reasons use.
     """
 
@@ -83,7 +83,7 @@ class StoppingRule:
         self._complete: dict[int, Mapping[str, float]] = {}
 
     def __call__(self, outcome: Outcome) -> str:
-        """Return why a trial shall end where it stands, or nothing if it shall go on."""
+        """Return why a trial must end at its rung; empty if it may continue."""
         peers = self._rungs.setdefault(outcome.rung, {})
         peers[outcome.number] = outcome.payload.rungs[outcome.rung]
         measured = {**outcome.payload.metrics, **outcome.objectives}
@@ -93,8 +93,8 @@ class StoppingRule:
         return f"{stop_reason.rung_words(outcome.rung)}: {why}" if why else ""
 
     def learn(self, record: TrialRecord) -> None:
-        """Take in a trial that has ended, in this process or in one before."""
-        if record.status == "failed":  # what it showed on its way is not to be trusted
+        """Learn from a trial that has ended, in this process or in an earlier one."""
+        if record.status == "failed":  # its values at rungs may be wrong too
             for peers in self._rungs.values():
                 peers.pop(record.number, None)
             return
@@ -105,7 +105,7 @@ class StoppingRule:
             self._complete[record.number] = record.objectives
 
     def _breaks(self, measured: Mapping[str, Any]) -> str:
-        """Return which limit is broken for sure."""
+        """Return the limit that the trial breaks even within its margin; empty if none."""
         best = self._at_best(measured)
         for name, excess in violations(self._limits, best).items():
             if excess > 0 and name in _MARGINS:
@@ -114,9 +114,9 @@ class StoppingRule:
         return ""
 
     def _hopeless(self, measured: Mapping[str, Any]) -> str:
-        """Return which complete trial it cannot get past."""
+        """Return the complete trial that would dominate it at its best; empty if none."""
         best = self._at_best({**measured, "accuracy": self._ceiling})
-        names = [known.name for known in self._objectives if known.name in best]
+        names = [each.name for each in self._objectives if each.name in best]
         if len(names) < len(self._objectives):
             return ""
         for number, objectives in self._complete.items():
@@ -125,9 +125,9 @@ class StoppingRule:
         return ""
 
     def _behind(self, number: int, peers: Mapping[int, Mapping[str, float]]) -> str:
-        """Return how far it is behind its peers, if it is in their worse half."""
+        """Return how many peers are better, if these are more than half; else an empty string."""
         own = peers[number]
-        names = [known.name for known in self._objectives if known.name in own]
+        names = [each.name for each in self._objectives if each.name in own]
         others = [
             values for peer, values in peers.items() if peer != number and {*names} <= {*values}
         ]
@@ -142,16 +142,15 @@ class StoppingRule:
         return stop_reason.behind_reason(better, len(others))
 
     def _at_worst(self, rung: Mapping[str, float]) -> float:
-        """Return the accuracy that a trial can be trusted to have, in comparison to another.
+        """Return the lowest accuracy that a trial plausibly has, 0..1.
 
-        One standard error of the difference lower, also where all images were right: on others
-        one may be wrong.
+        It is one standard error of the difference between two trials lower than measured.
         """
         sure = rung.get(AT_LEAST, rung["accuracy"])
         return max(0.0, sure - math.sqrt(2) * standard_error(sure, self._images))
 
     def _at_best(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is known for sure, at its best within its margin."""
+        """Return the quantities that are certain, at their best within their margins."""
         if not measured.get("structure_certain"):
             return {}
         unsure = () if measured.get("latency_stable") else ("latency_ms",)
@@ -167,17 +166,17 @@ class StoppingRule:
         names: Sequence[str],
         at_worst: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
-        directions = [known.direction for known in self._objectives if known.name in names]
+        directions = [each.direction for each in self._objectives if each.name in names]
         table, worst = (
             np.array([[row[name] for name in names] for row in rows], dtype=float)
             for rows in (values, at_worst or values)
         )
-        found: list[int] = dominators(table, directions, worst).tolist()
-        return found
+        counts: list[int] = dominators(table, directions, worst).tolist()
+        return counts
 
 
 def open_rule(folder: RunFolder) -> StoppingRule:
-    """Return the rule of a run, with what its trials have taught it so far.
+    """Return the stopping rule of a run, which has learned from its trials so far.
 
     Raises:
         RunError: a record is damaged.
@@ -196,7 +195,7 @@ def open_rule(folder: RunFolder) -> StoppingRule:
 
 
 def ceiling_of(networks: Iterable[Mapping[str, Any]]) -> float:
-    """Return the accuracy that no trial is expected to beat.
+    """Return the accuracy that no trial is expected to exceed, 0..1.
 
     Args:
         networks: the records of the baseline, and of the teacher if there is one.

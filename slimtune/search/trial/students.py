@@ -30,8 +30,8 @@ def build_student(architecture: Architecture, weights: str | None) -> nn.Module:
 def student_builder(workload: Workload) -> Build:
     """Return `build_student` for the trials of a workload.
 
-    Its networks remember which of their groups must stay whole, where the workload knows it:
-    otherwise every trial would find it out by cutting copies, which takes seconds.
+    Its networks remember which of their channel groups must stay whole, if the workload knows
+    it. Otherwise every trial would have to cut copies to find out, which takes seconds.
 
     Args:
         workload: see `Workload.unprunable_groups`.

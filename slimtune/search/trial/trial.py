@@ -1,4 +1,4 @@
-"""One trial: a recipe carried out, its file measured, all recorded. Knows no Ray, no Optuna."""
+"""One trial: carries out a recipe, measures its file, records both. It knows no Ray, no Optuna."""
 
 import json
 import traceback
@@ -47,11 +47,12 @@ from slimtune.workload.types import Workload
 
 PARITY_IMAGES = 256
 LATENCY_SECONDS = 1.0
-"""Least time of a latency that nothing hurries; of others it bounds the wait for full speed."""
+"""Seconds over which the rounds of a latency are spread, unless `ENOUGH_ROUNDS` count before."""
 ENOUGH_ROUNDS = 12
-"""So many at the machine's full speed rank near-tied models rightly (benchmarks/latency.py)."""
+"""So many rounds at the machine's full speed rank near-tied models correctly; see
+benchmarks/latency.py."""
 PREVIEW_ROUNDS, PREVIEW_SECONDS, PREVIEW_ENOUGH = 12, 0.3, 6
-"""Of the latency before training, which has a margin for its noise."""
+"""For the latency before training: it is noisier, and the stopping rule has a margin for that."""
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
@@ -68,22 +69,22 @@ def run_trial(
 ) -> Outcome:
     """Compress, export and measure one recipe.
 
-    A failure that is the recipe's own (`TrialError`, or any error inside torch) becomes a failed
-    outcome; only what ends the process is raised. With a judge, the trial is measured before it
-    is trained, shown to the judge there and at each rung, and stopped if the judge says so; a
-    trial that goes on makes the same files, bit for bit, as without one.
+    An error of the recipe's own (`TrialError`, or any error inside torch) becomes a failed
+    outcome; only what ends the process is raised. A judge sees the trial before training and at
+    each rung, and may stop it there. A trial that it does not stop makes the same files, bit for
+    bit, as without a judge.
 
     Args:
         workload: data and baseline; not modified.
         spec: the recipe and its conditions.
         aids: what the executor lends.
-        objectives: which of the measured quantities are optimised; the others are metrics. Of
-            the user's own with their code, such as ``FILE.py:f1:maximize``.
+        objectives: the measured quantities that are optimised; the others are metrics. One of
+            the user's own names its code, such as ``FILE.py:f1:maximize``.
         reraise: raise a failure instead, for a debugger to stop at.
-        start: a student some of whose stages are done already.
+        start: a student after some of the recipe's stages, to continue from.
         keep: called with the student after the stages ``prune`` and ``train``.
-        origin: from `run_origin`, to begin where the run's stage store lets it, and to hand back
-            stages; None: the trial does all its stages.
+        origin: from `run_origin`, to share beginnings through the run's stage store; None: the
+            trial carries out all its stages.
     """
     torch.set_num_threads(spec.conditions.threads)
     aids = aids or Aids()
@@ -96,7 +97,7 @@ def run_trial(
             outcome = trial.carry_out(start, keep)
     except Ended as ended:
         outcome = ended.outcome
-    except (Exception, SystemExit) as error:  # recorded: one bad recipe must not cost the search
+    except (Exception, SystemExit) as error:  # one bad recipe must not end the search
         if reraise:
             raise
         outcome = failed_outcome(spec, error, clock)
@@ -106,7 +107,7 @@ def run_trial(
 
 @dataclass(frozen=True)
 class _Trial:
-    """One trial at work: what it is to do, and what it is lent."""
+    """One running trial: its task, and what the executor lends it."""
 
     workload: Workload
     spec: TrialSpec
@@ -123,18 +124,18 @@ class _Trial:
         lookout = Lookout(
             self.aids.judge,
             partial(measure, self.workload, recipe, aids=self.aids, brief=True),
-            partial(_stopped_here, self.spec, self.clock),
+            partial(_stopped_outcome, self.spec, self.clock),
             names_of(self.objectives),
         )
         start = start or self.beginning.find(recipe)
         if start is not None:
             self.clock.report(f"{start.done} (from the store)", {})
 
-        def kept(progress: StudentState) -> None:
+        def keep_both(progress: StudentState) -> None:
             keep(progress)
             self.beginning.keep(progress)
 
-        made = compress(
+        compressed = compress(
             self.workload,
             recipe,
             self.spec.conditions,
@@ -142,19 +143,19 @@ class _Trial:
             build=student_builder(self.workload),
             report=self.clock.report,
             start=start,
-            keep=kept,
+            keep=keep_both,
             monitor=lookout.watch(),
             cache=self.views.recall,
         )
 
         self.clock.report("parity", {})
-        check_file(self.workload, recipe, made)
+        check_file(self.workload, recipe, compressed)
 
         self.clock.report("measure", {})
         measured = measure(
             self.workload,
             recipe,
-            made,
+            compressed,
             self.aids,
             objectives=self.objectives,
             report=self.clock.report,
@@ -162,12 +163,12 @@ class _Trial:
         self.clock.stop()
         objectives = names_of(self.objectives)
 
-        files = model_files(self.workload, recipe, made)
+        files = model_files(self.workload, recipe, compressed)
         record = _record(
             self.spec,
             self.clock,
             status="complete",
-            pipeline=made.float_weights.described(pipeline_words(recipe, measured)),
+            pipeline=compressed.float_weights.described(pipeline_words(recipe, measured)),
             objectives={name: measured[name] for name in objectives},
             metrics={name: value for name, value in measured.items() if name not in objectives},
             artifacts={name: sha256_bytes(data) for name, data in files.items()},
@@ -180,68 +181,70 @@ class _Trial:
         )
 
 
-def check_file(workload: Workload, recipe: Recipe, made: Compressed) -> None:
-    """Check that the file computes what the network does, and of each image alone.
+def check_file(workload: Workload, recipe: Recipe, compressed: Compressed) -> None:
+    """Check that the file computes what the network computes, for each image by itself.
 
     Args:
-        workload: up to 256 of its validation images are looked at.
+        workload: up to 256 of its validation images are used.
         recipe: that was carried out.
-        made: what came out.
+        compressed: what came out.
 
     Raises:
-        ExportMismatchError: it does not.
+        ExportMismatchError: the file computes something else.
     """
     images = workload.validation.images[:PARITY_IMAGES]
     quantized = recipe.quantize.activations != "float"
     check_parity(
-        network_logits(made.computed, images, workload).numpy(),
-        predict(made.onnx, images, mean=workload.mean, std=workload.std),
+        network_logits(compressed.computed, images, workload).numpy(),
+        predict(compressed.onnx, images, mean=workload.mean, std=workload.std),
         quantized=quantized,
     )
     check_batch_independence(
-        made.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized
+        compressed.onnx, images, mean=workload.mean, std=workload.std, quantized=quantized
     )
 
 
 def measure(
     workload: Workload,
     recipe: Recipe,
-    made: Compressed,
+    compressed: Compressed,
     aids: Aids,
     *,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     brief: bool = False,
     report: Report = report_nothing,
 ) -> dict[str, Metric]:
-    """Return every measured quantity, all of the one exported file but for the counted costs.
+    """Return every measured quantity: of the exported file, except for costs, which are counted.
 
     Args:
-        workload: its validation split and image size count.
+        workload: gives the validation split and the image shape.
         recipe: that was carried out.
-        made: what came out.
+        compressed: what came out.
         aids: measure the latency.
-        objectives: of the search; those of the user's own are functions to call.
-        brief: take less time for the latency, at the cost of noise.
-        report: told when the accuracy is known and the latency is next.
+        objectives: of the search; metrics of the user's own are called.
+        brief: measure the latency in less time, with more noise.
+        report: called with each phase that begins.
     """
     spread = {"seconds": LATENCY_SECONDS, "enough": ENOUGH_ROUNDS}
     if brief:
         spread = {"rounds": PREVIEW_ROUNDS, "seconds": PREVIEW_SECONDS, "enough": PREVIEW_ENOUGH}
     validation = workload.validation
-    logits = predict(made.onnx, validation.images, mean=workload.mean, std=workload.std)
+    logits = predict(compressed.onnx, validation.images, mean=workload.mean, std=workload.std)
     report("latency", {})
-    latency = aids.measure_latency([made.onnx], image_shape=workload.image_shape, **spread)[0]
+    latency = aids.measure_latency([compressed.onnx], image_shape=workload.image_shape, **spread)[
+        0
+    ]
     report("measure", {})
     cost = count_cost(
-        made.model,
+        compressed.model,
         workload.image_shape,
         weight_bits=16 if recipe.quantize.bits == 16 else 32,  # of those not in bits_of
         activation_bits=32 if recipe.quantize.activations == "float" else 8,
-        bits_of=made.weight_bits,
+        bits_of=compressed.weight_bits,
     )
     return {
         **scores(logits, validation.labels, objectives),
-        "size_bytes": len(made.onnx),
+        "size_bytes": len(compressed.onnx),
         "latency_ms": latency.ms,
         "params": cost.params,
         "nonzero": cost.nonzero,
@@ -257,44 +260,48 @@ def measure(
         "latency_probe_after_ms": latency.probe_after_ms,
         "activations": recipe.quantize.activations,
         "activation_ranges": ranges_from(recipe.quantize),
-        "weights_float32": made.float_weights.share,
-        "layers_float32": made.float_weights.names,
-        "oldest_onnxruntime": made.runtime,
-        **removed_shares(workload, recipe, made, cost),
+        "weights_float32": compressed.float_weights.share,
+        "layers_float32": compressed.float_weights.names,
+        "oldest_onnxruntime": compressed.runtime,
+        **removed_shares(workload, recipe, compressed, cost),
     }
 
 
-def model_files(workload: Workload, recipe: Recipe, made: Compressed) -> dict[str, bytes]:
-    """Return what a trial folder holds of the model, by file name."""
+def model_files(workload: Workload, recipe: Recipe, compressed: Compressed) -> dict[str, bytes]:
+    """Return the files of a trial folder that hold the model, by file name."""
     description = {
         "schema": 1,
-        "architecture": asdict(made.architecture),
+        "architecture": asdict(compressed.architecture),
         "input": {"shape": list(workload.image_shape), "dtype": "uint8", "layout": "NCHW"},
         "mean": list(workload.mean),
         "std": list(workload.std),
         "classes": list(workload.classes),
         "recipe": recipe.to_dict(),
-        "kept_channels": made.kept,
+        "kept_channels": compressed.kept,
     }
-    if ranges := input_ranges(made.computed):  # what weights do not tell and a network needs
+    if ranges := input_ranges(
+        compressed.computed
+    ):  # a rebuilt network needs them, and the weights do not hold them
         description["input_ranges"] = ranges
-    if held := held_weights(made.model):  # layers that would compute another weight from it
-        description["held_weights"] = held
+    if names := held_weights(
+        compressed.model
+    ):  # layers that would otherwise compute other weights from these
+        description["held_weights"] = names
     return {
-        "model.onnx": made.onnx,
-        "model.safetensors": weights_bytes(made.model),
+        "model.onnx": compressed.onnx,
+        "model.safetensors": weights_bytes(compressed.model),
         "model.json": (json.dumps(description, indent=1) + "\n").encode(),
-        "history.csv": history_csv(made.history).encode(),
+        "history.csv": history_csv(compressed.history).encode(),
     }
 
 
-def _stopped_here(
+def _stopped_outcome(
     spec: TrialSpec,
     clock: PhaseClock,
     objectives: Mapping[str, float],
     metrics: Mapping[str, Any],
 ) -> Outcome:
-    """Return the outcome of a trial that goes no further."""
+    """Return the outcome of a trial that its judge ends here."""
     record = _record(
         spec,
         clock,
@@ -324,7 +331,7 @@ def failed_outcome(
     Args:
         spec: of the trial.
         error: what it raised.
-        clock: the stages up to there, where they are known.
+        clock: of the trial, if it had one.
         trace: the traceback as text, where ``error`` was raised in another process.
     """
     clock = clock or PhaseClock()
@@ -347,15 +354,15 @@ def failed_outcome(
 
 
 def _record(spec: TrialSpec, clock: PhaseClock, **rest: Any) -> TrialRecord:
-    """Return a record with what is known of every trial, finished or failed."""
-    known = {"error": None, "traceback": None, **rest}
+    """Return a record; what all trials have in common is filled in here."""
+    fields = {"error": None, "traceback": None, **rest}
     return TrialRecord(
         number=spec.number,
         recipe=spec.recipe,
         conditions=spec.conditions,
         seconds=clock.so_far(),
         host=describe_host(),
-        **known,
+        **fields,
     )
 
 

@@ -1,1 +1,1 @@
-"""A search UNDERWAY: its baseline, its trials, and what ends it early."""
+"""A search UNDERWAY: its baseline, its trials, and the signals that end it."""

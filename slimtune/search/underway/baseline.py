@@ -1,4 +1,4 @@
-"""The network that is compressed, or another, as it is: exported and measured as a trial is."""
+"""Exports and measures an uncompressed network, such as the baseline, in the way of a trial."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from slimtune.errors import ModelError
 from slimtune.search.executors.latency_lane import measure_on_reference_host
 from slimtune.search.settings.config import SearchConfig
 from slimtune.search.trial.attempt import Aids
-from slimtune.search.trial.scores import on_test
+from slimtune.search.trial.scores import accuracy_on_test
 from slimtune.search.trial.spec import Outcome, TrialSpec
 from slimtune.search.trial.trial import run_trial
 from slimtune.workload.splits import noise_warning
 from slimtune.workload.types import Workload
 
 NUMBER = -1
-"""Of the trial that measures a network as it is."""
+"""Number of the trial that measures an uncompressed network."""
 
 
 @dataclass(frozen=True)
 class MeasuredNetwork:
-    """An untouched network with its file and its numbers.
+    """An uncompressed network, with its file and its measurements.
 
     Attributes:
-        outcome: of a trial that does nothing to it.
-        test: its test accuracy and the standard error of that.
+        outcome: of a trial that changes nothing.
+        test: test accuracy, 0..1, and its standard error.
     """
 
     outcome: Outcome
@@ -45,12 +45,12 @@ class MeasuredNetwork:
 
     @property
     def measured(self) -> dict[str, Any]:
-        """All that was measured on the validation split and the file."""
+        """Everything that was measured on the validation split and of the file."""
         return {**self.outcome.payload.metrics, **self.outcome.objectives}
 
 
 def measure_network(workload: Workload, config: SearchConfig, name: str | None) -> MeasuredNetwork:
-    """Export and measure the untouched baseline of ``workload``.
+    """Export and measure the baseline of ``workload`` as it is.
 
     Args:
         workload: its baseline is measured.
@@ -66,23 +66,28 @@ def measure_network(workload: Workload, config: SearchConfig, name: str | None) 
     )
     if outcome.status == "failed":
         raise ModelError(f"{name}: the network itself fails: {outcome.payload.error}")
-    return MeasuredNetwork(outcome, on_test(workload, outcome.files["model.onnx"]))
+    return MeasuredNetwork(outcome, accuracy_on_test(workload, outcome.files["model.onnx"]))
 
 
 def untouched_spec(config: SearchConfig) -> TrialSpec:
-    """Return the spec of a trial that does nothing to the network."""
+    """Return the spec of a trial that does not change the network."""
     recipe = Recipe(train=Train(epochs=0)).to_dict()
     return TrialSpec(number=NUMBER, recipe=recipe, conditions=Conditions(config.seed))
 
 
 def all_numbers(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a network's record holds of numbers, those of the test split too."""
+    """Return all numbers of a network's record, with those of the test split."""
     test = {name: record[name] for name in ("test_accuracy", "test_standard_error")}
     return {**record["objectives"], **record["metrics"], **test}
 
 
 def doubts(numbers: Mapping[str, Any], workload: Workload) -> list[str]:
-    """Return warnings about a baseline's accuracy, from `all_numbers`."""
+    """Return warnings about a baseline's accuracy.
+
+    Args:
+        numbers: from `all_numbers`.
+        workload: gives the sizes of the splits.
+    """
     text = noise_warning(
         numbers["accuracy"],
         len(workload.validation),

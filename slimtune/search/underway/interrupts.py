@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once, and running trials get a grace period; twice, at once."""
+"""Ctrl-C and SIGTERM: the first lets running trials end within a grace period, the second none."""
 
 import signal
 import threading
@@ -9,25 +9,26 @@ from typing import Any, Self
 
 GRACE_SECONDS = 10.0
 UNHEEDED = 2
-"""Interrupts that the main thread may leave unheeded, a grace period each, before it is stuck."""
+"""Interrupts, one each grace period, that may have no effect before the main thread counts as
+stuck."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Takes the signals over for a block; outside the main thread it leaves them alone.
+    """Handles the signals within a block; outside the main thread it does nothing.
 
-    Within `patient` the first signal only sets ``requested``, and the second, or the end of the
-    grace period, raises KeyboardInterrupt. Elsewhere in the block the first one raises.
+    Within `patient` the first signal only sets ``requested``, and the second one, or the end of
+    the grace period, raises KeyboardInterrupt. Elsewhere in the block the first signal raises.
 
     Args:
-        notify: called with the grace period when it begins, in a thread of its own.
-        grace: seconds.
-        stuck: called in that thread if the block does not end all the same: the main thread
-            waits in native code, where Python cannot interrupt it, as for a Ray whose own
-            processes the same signal has ended.
+        notify: called with the grace period in seconds when it begins, in a thread of its own.
+        grace: the grace period, seconds.
+        stuck: called in that thread if the block still does not end. Then the main thread waits
+            in native code, where Python cannot interrupt it, such as for a Ray whose processes
+            the same signal has ended.
 
     Attributes:
-        requested: whether the search shall end; then no new trial may start.
+        requested: whether a signal has asked the search to end; then no new trial may start.
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class Interrupts:
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """Be patient within the block.
+        """Give running trials a grace period after the first signal, within the block.
 
         Raises:
             KeyboardInterrupt: at the end of the block, if a signal came within it.
         """
-        self._patient, self._over = True, threading.Event()  # of this block; there may be more
+        self._patient, self._over = True, threading.Event()  # one for each block
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""A search whose run folder is there, and what all its steps need."""
+"""A search with its run folder: the object that all its steps share."""
 
 from dataclasses import dataclass
 
@@ -17,15 +17,15 @@ from slimtune.workload.types import Workload
 
 @dataclass(frozen=True)
 class OpenSearch:
-    """A search at work on its run folder.
+    """A search that writes to its run folder.
 
     Attributes:
-        config: of the search as it goes on.
+        config: of the search, with the changes of a resume.
         folder: of the run, whose lock this process holds.
         workload: data and trained baseline.
-        listener: told of what happens.
-        interrupts: say whether it shall end.
-        budget: says when it has had enough.
+        listener: receives the events.
+        interrupts: whether a signal has asked the search to end.
+        budget: when the search ends before its last trial.
     """
 
     config: SearchConfig
@@ -36,14 +36,18 @@ class OpenSearch:
     budget: Budget
 
     def warn(self, text: str) -> None:
-        """Tell a warning."""
+        """Report a warning to the listener."""
         self.listener(Warned(text))
 
     def execute(self, work: Work, driver: Driver) -> None:
-        """Run what a driver hands out on the config's executor, until it ends or a signal comes.
+        """Run a driver's trials on the config's executor, until they end or a signal comes.
+
+        Args:
+            work: the body of a trial.
+            driver: supplies the trials.
 
         Raises:
-            KeyboardInterrupt: a signal came; no trial is at work any more.
+            KeyboardInterrupt: a signal came; no trial is running any more.
             SlimtuneError: Ray cannot be started, or breaks down.
         """
         stoppable = _Stoppable(driver, self.interrupts)
@@ -53,7 +57,7 @@ class OpenSearch:
 
 
 class _Stoppable(Relay):
-    """Hands out no more trials once a signal came."""
+    """Supplies no more trials once a signal has come."""
 
     def __init__(self, driver: Driver, interrupts: Interrupts) -> None:
         super().__init__(driver)

@@ -1,4 +1,4 @@
-"""The trials of a search: proposed, judged, recorded; files are written before the study."""
+"""Runs the trials of a search: proposes, judges and records them."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ from slimtune.search.underway.open_search import OpenSearch
 
 
 def run_trials(search: OpenSearch) -> str:
-    """Run the trials that a search lacks, and return what stopped it early, if anything did.
+    """Run the trials that a search lacks, and return why it stopped early; empty if it did not.
 
     Raises:
         RunError: the run's records contradict each other, or the disk refuses.
@@ -48,11 +48,13 @@ def run_trials(search: OpenSearch) -> str:
 
 
 class _TrialsDriver(Driver):
+    """Connects the proposer, the recorder, the stopping rule and the stage store."""
+
     def __init__(self, search: OpenSearch) -> None:
         config, folder = search.config, search.folder
         self._listener = search.listener
         self._folder = folder
-        self.proposer = _opened_proposer(search)
+        self.proposer = _open_proposer(search)
         self.store = RunStore(folder, config.stage_store, search.workload, search.warn)
         self._recorder = Recorder(folder)
         self._limits = folder.manifest.get("limits", {})
@@ -63,6 +65,7 @@ class _TrialsDriver(Driver):
         return self.proposer.ask()
 
     def tell(self, outcome: Outcome) -> None:
+        # Files before the study: a search that is killed in between only has to tell the study.
         outcome = self._recorder.record(self._specs[outcome.number], outcome)
         measured = {**outcome.payload.metrics, **outcome.objectives}
         self.proposer.tell(outcome, certain_violations(self._limits, measured))
@@ -89,8 +92,8 @@ class _TrialsDriver(Driver):
             self._listener(TrialFinished(self._folder.record(what.number)))
 
 
-def _opened_proposer(search: OpenSearch) -> Proposer:
-    """Open the study, put it in order with the folder, and return its proposer."""
+def _open_proposer(search: OpenSearch) -> Proposer:
+    """Open the study, reconcile it with the folder, and return its proposer."""
     config, folder, workload = search.config, search.folder, search.workload
     objectives = parse_objectives(config.objectives)
     total = max(grid_trials(config, folder.manifest), max(folder.numbers(), default=-1) + 1)
@@ -109,8 +112,8 @@ def _opened_proposer(search: OpenSearch) -> Proposer:
             key=Twins(workload).key,
         )
 
-    (study, proposer), again = open_proposer(folder, opened, search.warn)
+    (study, proposer), reruns = open_proposer(folder, opened, search.warn)
     proposer.use_violations(breaches(folder))
     if study.get_trials(deepcopy=False):
-        search.listener(Resumed(tuple(folder.records()), again, total))
+        search.listener(Resumed(tuple(folder.records()), reruns, total))
     return proposer

@@ -14,7 +14,7 @@ from slimtune.errors import ConfigError
 from slimtune.search.executors.ray_session import (
     SETTINGS,
     _cause,
-    _stay,
+    _kept,
     check_fits,
     fitting,
     keep_ray,
@@ -47,9 +47,9 @@ def seen(tmp_path_factory):
             patch.delenv(name, raising=False)
         seen["before"] = surroundings()
         with one_cpu(concurrency=3, shared_bytes=2**29):
-            seen["folder"] = _stay.folder.path
-            seen["mode of it"] = stat.S_IMODE(_stay.folder.path.stat().st_mode)
-            seen["sessions"] = [path.name for path in _stay.folder.inside.glob("session_2*")]
+            seen["folder"] = _kept.folder.path
+            seen["mode of it"] = stat.S_IMODE(_kept.folder.path.stat().st_mode)
+            seen["sessions"] = [path.name for path in _kept.folder.inside.glob("session_2*")]
             seen["resources"] = ray.cluster_resources()
             seen["mode"] = os.environ["RAY_AUTH_MODE"]
             seen["answer"] = ray.get(ray.put(3))

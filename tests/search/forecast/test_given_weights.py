@@ -15,12 +15,12 @@ from slimtune.cli.main import main
 from slimtune.errors import ModelError
 from slimtune.search.forecast.given_weights import (
     GUESSING,
-    Tried,
+    NormalisationScore,
     WeightsCheck,
     check_given_weights,
     check_weights,
     some_images,
-    usual,
+    usual_normalisations,
 )
 from slimtune.search.review.evaluate import evaluate_checkpoint
 from slimtune.search.settings.config import SearchConfig, make_config
@@ -216,7 +216,7 @@ def test_a_network_that_is_to_be_trained_is_not_looked_at(place: Path) -> None:
 
 
 def checked(right: int, images: int, chance: float) -> WeightsCheck:
-    now = Tried("mean=half,std=half", right)
+    now = NormalisationScore("mean=half,std=half", right)
     return WeightsCheck("baseline", images, chance, now, "half", (), None, "digits")
 
 
@@ -258,9 +258,11 @@ def test_the_images_are_of_all_classes_alike() -> None:
 def test_the_usual_ways_are_of_the_right_channels_and_never_the_one_in_use(place: Path) -> None:
     config = config_of(place, "half", "@mean=half,std=half")
     workload = load_workload(config, load_dataset(config.data))
-    ways = usual(workload)
+    ways = usual_normalisations(workload)
     assert ((0.5,) * 3, (0.5,) * 3) not in ways and ((0.0,) * 3, (1.0,) * 3) in ways
     train = Split(workload.train.images[..., :1], workload.train.labels)
     grey = dataclasses.replace(workload, train=train, mean=(0.5,), std=(0.5,))
-    assert {len(mean) for mean, _ in ways} == {3} and {len(m) for m, _ in usual(grey)} == {1}
-    assert ((0.1307,), (0.3081,)) in usual(grey)
+    assert {len(mean) for mean, _ in ways} == {3} and {
+        len(m) for m, _ in usual_normalisations(grey)
+    } == {1}
+    assert ((0.1307,), (0.3081,)) in usual_normalisations(grey)

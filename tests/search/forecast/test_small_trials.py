@@ -4,7 +4,12 @@ import pytest
 from slimtune.compression.recipe import Recipe
 from slimtune.compression.stages import Train
 from slimtune.search.forecast import small_trials
-from slimtune.search.forecast.small_trials import both_logits, compressed, few_images, small_trial
+from slimtune.search.forecast.small_trials import (
+    both_logits,
+    compress_unchecked,
+    few_images,
+    small_trial,
+)
 from slimtune.workload.types import Workload
 
 
@@ -24,7 +29,7 @@ def test_a_network_with_many_macs_is_tried_on_fewer_images(
 
 def test_the_file_computes_what_the_network_does(digits: Workload) -> None:
     few = few_images(digits, 8)
-    network, file = both_logits(few, compressed(few, Recipe(train=Train(epochs=0))))
+    network, file = both_logits(few, compress_unchecked(few, Recipe(train=Train(epochs=0))))
     assert network.shape == file.shape == (8, 10)
     np.testing.assert_allclose(file, network, atol=1e-3)
 

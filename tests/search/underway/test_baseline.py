@@ -3,7 +3,7 @@ import pytest
 from slimtune.errors import ModelError
 from slimtune.measurement.runtime import predict
 from slimtune.search.settings.config import SearchConfig
-from slimtune.search.trial.scores import on_test
+from slimtune.search.trial.scores import accuracy_on_test
 from slimtune.search.trial.trial import run_trial
 from slimtune.search.underway.baseline import (
     all_numbers,
@@ -21,7 +21,7 @@ def test_test_accuracy_is_counted_on_the_file(
     file = outcome.files["model.onnx"]
     logits = predict(file, digits.test.images, mean=digits.mean, std=digits.std)
     right = (logits.argmax(axis=1) == digits.test.labels).mean()
-    measured = on_test(digits, file)
+    measured = accuracy_on_test(digits, file)
     assert measured["test_accuracy"] == pytest.approx(right)
     spread = (right * (1 - right) / len(digits.test)) ** 0.5
     assert measured["test_standard_error"] == pytest.approx(spread)

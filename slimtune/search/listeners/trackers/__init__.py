@@ -1,4 +1,4 @@
-"""The catalogue of experiment trackers: one import a tracker."""
+"""The catalogue of experiment trackers: one import for each."""
 
 from slimtune.search.listeners.trackers.mlflow import open_mlflow as open_mlflow
 from slimtune.search.listeners.trackers.protocol import TRACKERS as TRACKERS

@@ -1,6 +1,6 @@
-"""MLflow: one run a trial, in an experiment that is named like the search's folder.
+"""MLflow: one run for each trial, in an experiment with the name of the search's folder.
 
-Where to is MLflow's own business: MLFLOW_TRACKING_URI and what else its client reads.
+MLflow's own settings, such as MLFLOW_TRACKING_URI, say where to.
 """
 
 import os
@@ -25,8 +25,10 @@ class MLflow:
         self._entities: Any = import_module("mlflow.entities")
         self._client: Any = import_module("mlflow.tracking").MlflowClient()
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or f"slimtune {folder.absolute().name}"
-        known = self._client.get_experiment_by_name(name)
-        self._experiment = known.experiment_id if known else self._client.create_experiment(name)
+        experiment = self._client.get_experiment_by_name(name)
+        self._experiment = (
+            experiment.experiment_id if experiment else self._client.create_experiment(name)
+        )
 
     def log(self, trial: TrialLog) -> None:
         """Log one trial as a finished run."""

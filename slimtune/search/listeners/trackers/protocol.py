@@ -1,4 +1,4 @@
-"""What a tracker is: something that is shown every finished trial, in the driver."""
+"""The protocol of trackers, which receive every finished trial in the driver's process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ from slimtune.registry import Registry
 
 @dataclass(frozen=True)
 class TrialLog:
-    """One finished trial, as trackers want it: flat.
+    """One finished trial in the flat form that trackers take.
 
     Attributes:
         name: such as ``"trial-0017"``.
         status: "complete", "failed" or "stopped".
         pipeline: in a few words.
         params: the recipe, dotted name -> number or word, and the seed.
-        metrics: objectives, other measured numbers, and seconds by stage.
+        metrics: objectives, other measured numbers, and seconds by phase.
         epochs: of fine-tuning, in their order: name -> number.
-        reason: why it failed or was stopped; else empty.
+        reason: why it failed or was stopped; empty if it is complete.
     """
 
     name: str
@@ -34,10 +34,10 @@ class TrialLog:
 
 
 class Tracker(Protocol):
-    """Keeps finished trials somewhere else."""
+    """Records finished trials in another program."""
 
     def log(self, trial: TrialLog) -> None:
-        """Keep one trial. May raise anything: the search goes on without the tracker."""
+        """Record one trial. After an exception, the search continues without the tracker."""
         ...
 
 
@@ -47,8 +47,8 @@ class TrackerKind:
 
     Attributes:
         open: makes the tracker of a run, given its folder.
-        module: that must be there to import.
-        package: that brings it, as pip knows it.
+        module: that must be importable.
+        package: the name of its package for pip.
     """
 
     open: Callable[[Path], Tracker]

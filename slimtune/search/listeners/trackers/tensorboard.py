@@ -1,4 +1,4 @@
-"""TensorBoard: one folder of events a trial, in the run folder."""
+"""TensorBoard: one folder of events for each trial, in the run folder."""
 
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ class TensorBoard:
 
     def log(self, trial: TrialLog) -> None:
         """Write the events of one trial."""
-        # The suffix: add_hparams opens a file of its own, which in the same second would be this.
+        # add_hparams opens another file; without the suffix it could get the name of this one.
         folder = str(self._folder / trial.name)
         with self._writer(folder, filename_suffix=".trial") as writer:
             writer.add_text("pipeline", trial.pipeline)
@@ -30,7 +30,7 @@ class TensorBoard:
             for step, epoch in enumerate(trial.epochs, start=1):
                 for name, value in epoch.items():
                     writer.add_scalar(f"epoch/{name}", value, step)
-            # name: where it writes, below the folder; without, a folder named by the time
+            # name: its folder, below this one; without it, the folder is named by the time
             writer.add_hparams(dict(trial.params), dict(trial.metrics), name=".", global_step=0)
 
 

@@ -1,4 +1,4 @@
-"""From the events of a search to its trackers, which can neither slow it down nor end it."""
+"""Sends finished trials to trackers, which can neither slow a search down nor end it."""
 
 import csv
 import io
@@ -21,19 +21,19 @@ from slimtune.search.listeners.trackers.protocol import (
 )
 
 LAST_SECONDS = 30.0
-"""How long the end of a search waits for a tracker."""
+"""Seconds that the end of a search waits for its trackers."""
 
 
 @contextmanager
 def tracked(names: tuple[str, ...], folder: Path, listener: Listener) -> Iterator[Listener]:
-    """Give a listener that hands finished trials to trackers as well.
+    """Provide a listener that also sends finished trials to trackers.
 
-    Trackers run in a thread of their own: a server that answers slowly keeps no trial from
-    starting. The first error of one is told as a warning, and that one is left out from then on.
+    Trackers run in a thread of their own, so a slow server delays no trial. After its first error,
+    which is reported as a warning, a tracker gets no more trials.
 
     Args:
-        names: of trackers; with none, ``listener`` itself is given.
-        folder: of the run; need not exist before the first trial finishes.
+        names: of trackers; if empty, ``listener`` itself is provided.
+        folder: of the run; it may be missing until the first trial finishes.
         listener: of the search.
 
     Raises:
@@ -51,7 +51,7 @@ def tracked(names: tuple[str, ...], folder: Path, listener: Listener) -> Iterato
 
 
 class _Desk:
-    """Takes finished trials from the search, and brings them to the trackers."""
+    """Queues finished trials, and logs them to the trackers in its own thread."""
 
     def __init__(self, names: tuple[str, ...], folder: Path, listener: Listener) -> None:
         self._folder, self._listener = folder, listener
@@ -61,13 +61,13 @@ class _Desk:
         self._thread.start()
 
     def listen(self, event: Event) -> None:
-        """Pass the event on, and keep a finished trial for the trackers."""
+        """Pass the event on, and queue a finished trial for the trackers."""
         self._listener(event)
         if isinstance(event, TrialFinished):
             self._waiting.put(trial_log(event.record, self._folder))
 
     def close(self) -> None:
-        """Wait until all is logged, but not for ever."""
+        """Wait until all trials are logged, but at most `LAST_SECONDS`."""
         self._waiting.put(None)
         self._thread.join(LAST_SECONDS)
         if self._thread.is_alive():
@@ -80,7 +80,7 @@ class _Desk:
             for name in list(self._open):
                 try:
                     self._tracker(name).log(trial)
-                except Exception as error:  # whatever it is, it is no reason to end a search
+                except Exception as error:  # no error of a tracker may end a search
                     del self._open[name]
                     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                     text = f"{name} failed and is left out from {trial.name} on: {reason}"
@@ -94,14 +94,14 @@ class _Desk:
 
 
 def trial_log(record: TrialRecord, folder: Path) -> TrialLog:
-    """Return a trial's record as trackers want it.
+    """Return a trial's record in the form that trackers take.
 
     Args:
         record: of a finished trial.
         folder: of the run; the epochs come from the trial's history.csv.
     """
     measured = record.measured
-    seconds = {f"seconds/{stage}": value for stage, value in record.seconds.items()}
+    seconds = {f"seconds/{phase}": value for phase, value in record.seconds.items()}
     numbers = {k: float(v) for k, v in {**measured, **seconds}.items() if is_number(v)}  # type: ignore[arg-type]
     return TrialLog(
         name=f"trial-{record.number:04d}",
@@ -115,15 +115,15 @@ def trial_log(record: TrialRecord, folder: Path) -> TrialLog:
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return ``{"a.b": value}`` of nested mappings; what is neither number nor word, as words."""
-    found: dict[str, Any] = {}
+    """Return nested mappings as ``{"a.b": value}``; each value is a number or text."""
+    result: dict[str, Any] = {}
     for key, value in nested.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            found |= flat(value, f"{name}.")
+            result |= flat(value, f"{name}.")
         else:
-            found[name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return found
+            result[name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return result
 
 
 def _epochs(file: Path) -> tuple[Mapping[str, float], ...]:

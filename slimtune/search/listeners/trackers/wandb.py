@@ -1,6 +1,6 @@
-"""Weights & Biases: one run a trial, grouped by the search's folder.
+"""Weights & Biases: one run for each trial, grouped by the search's folder.
 
-Where to is its own business: WANDB_PROJECT, WANDB_MODE=offline, WANDB_DIR and so on.
+Its own settings, such as WANDB_PROJECT, WANDB_MODE=offline and WANDB_DIR, say where to.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""The process that a trial runs in: its device, its memory, its time."""
+"""The process in which a trial runs: its device, its memory and its time limit."""

@@ -1,4 +1,4 @@
-"""How worker processes get memory from the system: rarely, and in large pieces.
+"""Lets worker processes request memory from the system rarely, and in large pieces.
 
 Each training step frees and asks for the same few hundred MB. By default glibc returns much of
 that to the system and has it zeroed, page by page, on the next request.
@@ -14,7 +14,7 @@ _LARGE = 2**30
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees, for its next requests; for worker processes only.
 
-    `return_freed_memory` gives back what has been kept.
+    `return_freed_memory` returns it to the system.
 
     Returns:
         Whether the C library is glibc and has agreed.

@@ -1,4 +1,4 @@
-"""Torch's devices in this process."""
+"""The devices that torch can use in this process."""
 
 import gc
 
@@ -23,7 +23,7 @@ def check_device(device: str) -> None:
     """Check that a trial can use its device, before any work.
 
     Raises:
-        TrialError: it is not here.
+        TrialError: this process cannot see the device.
     """
     if not is_available(device):
         raise TrialError(
@@ -33,14 +33,14 @@ def check_device(device: str) -> None:
 
 
 def on_available_device(spec: TrialSpec, exact: bool = False) -> TrialSpec:
-    """Return the spec of a trial with a device that is here: its own, or else the CPU.
+    """Return the spec of a trial for this machine: on its own device, or else on the CPU.
 
     Args:
         spec: of a trial that ran on some machine.
-        exact: whether it must come out bit for bit.
+        exact: whether the result must be the same bit for bit.
 
     Raises:
-        UserError: it must, and its device is not here.
+        UserError: it must, and this machine lacks the device.
     """
     device = spec.conditions.device
     if is_available(device):
@@ -55,7 +55,7 @@ def on_available_device(spec: TrialSpec, exact: bool = False) -> TrialSpec:
 
 
 def free_memory() -> None:
-    """Give back memory that is kept for later: others share the GPU and the host meanwhile."""
+    """Return cached memory to the GPU and the host, which other processes share."""
     return_freed_memory()
     if torch.cuda.is_initialized():
         gc.collect()

@@ -1,4 +1,4 @@
-"""A trial that takes too long raises, wherever Python is at work in it."""
+"""Time limits: a trial that takes too long raises, wherever it runs Python code."""
 
 import ctypes
 import signal
@@ -15,15 +15,15 @@ from slimtune.search.trial.attempt import Aids, Work
 from slimtune.search.trial.spec import Outcome, TrialSpec
 
 REPEAT_SECONDS = 5.0
-"""After it the alarm rings again: an exception raised within a callback of C code can get lost,
-and some libraries catch every exception and go on."""
+"""After this time the alarm rings again. An exception that is raised in a callback of C code can
+get lost, and some libraries catch every exception."""
 
 
 @dataclass(frozen=True)
 class TimeLimited:
-    """The body of a trial, ended after a time with `TrialTimeoutError`.
+    """The body of a trial, which `TrialTimeoutError` ends after a time.
 
-    Code that does not come back to Python is not ended by it; on Ray, `ProcessWatch` does that.
+    It cannot end native code that never returns to Python; on Ray, `ProcessWatch` does.
 
     Attributes:
         work: the body.
@@ -34,13 +34,13 @@ class TimeLimited:
     seconds: float
 
     def __call__(self, shared: Any, spec: TrialSpec, aids: Aids) -> Outcome:
-        """Do the work in time."""
+        """Run the body within the time limit."""
         with alarm(self.seconds):
             return self.work(shared, spec, aids)
 
 
 def with_time_limit(work: Work, seconds: float | None) -> Work:
-    """Return ``work`` with a time limit; without one, as it is."""
+    """Return ``work`` with a time limit in seconds; with None, ``work`` itself."""
     return work if seconds is None else TimeLimited(work, seconds)
 
 
@@ -48,8 +48,9 @@ def with_time_limit(work: Work, seconds: float | None) -> Work:
 def alarm(seconds: float) -> Iterator[None]:
     """Raise `TrialTimeoutError` in the block once it has taken ``seconds``.
 
-    In the main thread of a Unix process by a signal, which ends waits too; an alarm that was set
-    before goes on after the block. In another thread between two steps of Python.
+    In the main thread of a Unix process a signal raises it, which also ends blocking calls. An
+    alarm that was set before continues after the block. In another thread it is raised between
+    two steps of Python.
     """
     if not _can_ring():
         with _thread_alarm(seconds):
@@ -63,7 +64,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
     began = time.monotonic()
     handler = signal.signal(signal.SIGALRM, ring)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
+    outer_seconds, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         try:
             yield
@@ -72,9 +73,9 @@ def alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        if left:
+        if outer_seconds:
             signal.setitimer(
-                signal.ITIMER_REAL, max(1e-3, left - (time.monotonic() - began)), interval
+                signal.ITIMER_REAL, max(1e-3, outer_seconds - (time.monotonic() - began)), interval
             )
 
 
@@ -98,11 +99,11 @@ def _thread_alarm(seconds: float) -> Iterator[None]:
     finally:
         with lock:
             done.set()
-            _raise_in(thread, None)  # nor one that has been set, but not been raised yet
+            _raise_in(thread, None)  # takes back an exception that has not been raised yet
 
 
 def _raise_in(thread: int, error: type[Exception] | None) -> None:
-    """Have a thread raise ``error`` before its next step of Python; None takes it back."""
+    """Make a thread raise ``error`` before its next step of Python; None withdraws it."""
     pending = None if error is None else ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), pending)
 
