@@ -12,6 +12,7 @@ from slimtune.cli.options.allow_code import allow_code_option
 from slimtune.cli.options.networks import network_options
 from slimtune.cli.options.per_trial import per_trial_options
 from slimtune.cli.options.steering import steering_options
+from slimtune.cli.options.trial_count import TrialCount
 from slimtune.cli.screen.console import json_option
 from slimtune.cli.state import State
 
@@ -22,7 +23,12 @@ EPILOG = "Example: slimtune search --model resnet20 --weights w.th --data parque
 @click.option("-c", "--config", "file", type=Path, metavar="FILE", help="YAML file with settings.")
 @click.option("--preset", metavar="NAME", help="Start from a ready-made search, such as demo.")
 @network_options
-@click.option("--trials", type=IntRange(min=1), metavar="N", help="How many recipes to try.")
+@click.option(
+    "--trials",
+    type=TrialCount(),
+    metavar="N",
+    help="How many recipes to try; +N with --resume: N more than the run was asked for.",
+)
 @click.option("--epochs", type=IntRange(min=0), metavar="N", help="Epochs of each fine-tuning.")
 @steering_options
 @click.option("--seed", type=IntRange(min=0), metavar="N", help="Seed of every random choice.")

@@ -13,6 +13,7 @@ from slimtune.cli.config.config_file import dump_yaml
 from slimtune.cli.config.settings import parse_assignments, search_config
 from slimtune.cli.options.per_trial import PER_TRIAL
 from slimtune.cli.options.steering import STEERING
+from slimtune.cli.options.trial_count import total_trials
 from slimtune.cli.screen.console import log_console, result_console
 from slimtune.cli.screen.dry_run import show_dry_run
 from slimtune.cli.screen.interrupted import leave_when_stuck
@@ -31,7 +32,7 @@ from slimtune.results.views.summary import summarise, summary_table
 from slimtune.results.views.tables import front_json, front_table
 from slimtune.search.resuming.resume import recorded_settings
 from slimtune.search.session import run_search
-from slimtune.search.settings.config import SearchConfig
+from slimtune.search.settings.config import SearchConfig, make_config
 from slimtune.search.settings.references import check_address
 
 
@@ -50,6 +51,9 @@ def carry_out(
     """Begin a search or go on with one, show its progress, and the front at the end."""
     run = _run_to_resume(out, resume)
     recorded = {} if run is None else recorded_settings(run)
+    options["trials"] = total_trials(
+        options["trials"], make_config(recorded) if recorded else None
+    )
     config = search_config(_dotted(options), assignments, file=file, preset=preset, run=recorded)
     if config.executor == "inline" and options["ray_address"] is not None:
         raise click.UsageError(
