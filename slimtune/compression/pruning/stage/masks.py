@@ -1,4 +1,4 @@
-"""Weights that were removed but keep their place, and how they stay 0."""
+"""Masks that keep removed weights at 0."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Fake quantization: the nearest of some levels, as one operation with its own gradient."""
+"""Fake quantization: rounding to the nearest level, as one operation with its own gradient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
