@@ -185,6 +185,7 @@ def _chosen(
     fits = [part for each in sets for part in fitting(each, allowed, required)]
     if not fits:
         return nearest(sets, names), ""
+    # Names decide first, then shapes; plain weights go before averages over the training.
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     alike = [fit for fit in fits if all(fit.tensors[n].shape == shapes[n] for n in required)]
     best = [fit for fit in alike or fits if not fit.is_averaged] or alike or fits

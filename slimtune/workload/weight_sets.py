@@ -91,6 +91,8 @@ def _stripped(
     """Return the parts under each prefix, where the network's names lose the prefix ``own``."""
     bare = {name.removeprefix(own): name for name in expected}
     needed = {name.removeprefix(own) for name in required}
+    # Whatever stands before a name that must be there may be the prefix. The longest name occurs
+    # least often at the end of others.
     longest = max(needed, key=len)
     prefixes = {n.removesuffix(longest) for n in found.tensors if n.endswith(longest)}
     parts = []

@@ -93,6 +93,7 @@ def fit_grids(
     """
     ranges = {**ranges, **_agreed(graph, stored, learned or {}, ranges.keys())}
     grids = {name: _grid(*ranges[name]) for name in ranges}
+    # In graph order, so that a grid passes through a chain of such operators.
     for node in graph.nodes:
         if not node.input or node.input[0] not in grids or node.output[0] not in grids:
             continue

@@ -148,6 +148,7 @@ def export_file(
     graph = open_graph(traced)
     fold_constants(graph, traced)
     write_pads(graph)
+    # Folding changes float weights: integers and halves are taken before it, and get its factors.
     integers = kernel_weights(graph, numbers.stored)
     stored = {**other_weights(graph, numbers.stored), **integers}
     halves = half_weights(graph) if numbers.float_bits == 16 else {}

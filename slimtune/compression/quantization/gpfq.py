@@ -117,6 +117,7 @@ class Gpfq(Quantizer):
                 continue
             hook = _QuantizeWhenReached(self, layer, bits[layer.weight_name], generator, stored)
             layer.module.register_forward_hook(hook)
+        # One pass quantizes all layers: the hooks run in the order in which the layers compute.
         with torch.no_grad():
             network(torch.cat([images, images]))
         return stored
@@ -157,7 +158,7 @@ class _QuantizeWhenReached:
         plain, behind_quantized = inputs[0].chunk(2)
         float_output = output.chunk(2)[0]
         name = self.layer.weight_name
-        if name not in self.stored:
+        if name not in self.stored:  # a layer that is called twice keeps its first integers
             self.stored[name] = self._fit((plain, behind_quantized), float_output.shape)
             values = torch.from_numpy(self.stored[name].dequantized())
             self.quantized.get_parameter("weight").copy_(values)

@@ -60,6 +60,7 @@ def load_parquet(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     for part, rows in parts.items():
         if rows.unlabelled:
             notes.append(f"left out {rows.unlabelled} images of {part} with label -1 (none)")
+    # A part without any label is not used, such as the hidden test set of a competition.
     parts = {part: rows for part, rows in parts.items() if rows.images or not rows.unlabelled}
     if "train" not in parts or len(parts) < 2:
         lacking = "test" if "train" in parts else "training"

@@ -116,6 +116,7 @@ def remove_channels(
             return wanted
         if backup is None:
             raise PruningError(fault)
+        # Find the groups at fault on copies of the intact network, and cut only the others.
         bad = _unsound(backup, example, [n for n in wanted if wanted[n]], [wanted])
         model.__dict__[_UNPRUNABLE] = {**model.__dict__.get(_UNPRUNABLE, {}), **bad}
         _restore(model, cloned(backup))

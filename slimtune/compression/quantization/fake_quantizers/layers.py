@@ -126,6 +126,7 @@ def insert(layer: nn.Module, weight: WeightQuantizer, inputs: InputQuantizer | N
         weight: for its weight.
         inputs: for what it reads; None leaves that in float.
     """
+    # A new class, not a new object: whoever holds the layer or its parameters keeps them.
     layer.__class__ = _FAKE.get(type(layer)) or derived(type(layer), FakeQuantOwn)
     layer.register_module("weight_quantizer", weight)
     layer.register_module("input_quantizer", inputs)
