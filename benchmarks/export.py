@@ -3,7 +3,7 @@
     python benchmarks/export.py [--short]
 
 Both in this process, in turns, after one of each that does not count. Ours is all of
-`export_onnx`: the graph, folding, the uint8 input, short names, the checker. The two files'
+`export_file`: the graph, folding, the uint8 input, short names, the checker. The two files'
 logits are compared.
 """
 

@@ -1,4 +1,4 @@
-"""The conditions of a trial: beside recipe and workload, all that its result depends on."""
+"""The conditions of a trial: everything but recipe and workload that its result depends on."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,18 +8,18 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which one recipe is carried out; the same conditions give the same bits.
+    """Conditions under which a recipe is carried out; the same ones give the same bits.
 
     Attributes:
-        seed: of every random choice, 0..2^31-1, but for those of ``prefix_seed``.
-        threads: CPU threads torch may use; another number gives other bits.
+        seed: of every random choice that ``prefix_seed`` does not cover, 0..2^31-1.
+        threads: CPU threads that torch may use; another number gives other bits.
         device: where networks are trained: ``"cpu"`` or a torch device name.
-        prefix_seed: of the stages up to the fine-tune instead of ``seed``; the same for all
-            trials of a run, so that those that begin alike can share the beginning. None:
+        prefix_seed: of the stages up to the fine-tune, in place of ``seed``. It is the same for
+            all trials of a run, so that trials that begin alike can share the beginning. None:
             ``seed``.
-        precision: in which networks are trained; all else is float32.
-        views: augmentations of each image that the teacher is asked about; 0: it is asked in
-            every step.
+        precision: of the operands in training; all else is float32.
+        views: augmentations of each image for which the teacher's logits are cached; 0: the
+            teacher is run in every step.
     """
 
     seed: int
@@ -31,5 +31,5 @@ class Conditions:
 
     @property
     def shared_seed(self) -> int:
-        """The seed of what trials may share: ``prefix_seed``, or ``seed`` without one."""
+        """The seed of stages that trials may share: ``prefix_seed``, or ``seed`` without one."""
         return self.seed if self.prefix_seed is None else self.prefix_seed

@@ -108,12 +108,12 @@ class ExportMismatchError(TrialError):
 
 
 class SlimtuneWarning(UserWarning):
-    """Something that a user should know and that stops nothing; one line."""
+    """Something that a user should know; the work continues. One line."""
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
-    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+def did_you_mean(name: object, choices: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
+    nearest = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.6)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""
 
 
@@ -124,26 +124,26 @@ def shortened(value: object, limit: int = 60) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return ``"TYPE: words"``; the type alone where there are none, as of a MemoryError."""
+    """Return ``"TYPE: words"``; the type alone if there are no words, as for a MemoryError."""
     words = str(error).strip().splitlines()
     return ": ".join([type(error).__name__, *words[:1]])
 
 
 def from_validation(
-    error: ValidationError, path: str = "", known: Iterable[str] = ()
+    error: ValidationError, path: str = "", names: Iterable[str] = ()
 ) -> ConfigError:
     """Turn pydantic's report into one line of ours, about the first rule that was broken.
 
     Args:
-        error: what pydantic raised.
+        error: raised by pydantic.
         path: dotted prefix of the setting, such as ``"space.prune"``.
-        known: setting names to suggest from when the key itself is unknown.
+        names: settings to suggest from if the key itself is unknown.
     """
     first = error.errors()[0]
     where = ".".join(str(part) for part in (path, *first["loc"]) if part != "")
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         key = str(first["loc"][-1])
-        return ConfigError(f"{where}: unknown key '{key}'.{did_you_mean(key, known)}")
+        return ConfigError(f"{where}: unknown key '{key}'.{did_you_mean(key, names)}")
     if first["type"] == "value_error":  # raised by a rule of ours, whose message is complete
         return ConfigError(
             f"{where}: {first['ctx']['error']}" if where else str(first["ctx"]["error"])

@@ -1,4 +1,4 @@
-"""Name to class: the only look-up in slimtune.
+"""Registries: classes and functions by name. slimtune has no other look-up.
 
 >>> METHODS = Registry("pruning method")
 >>> @METHODS.register("l1")
@@ -20,7 +20,7 @@ class Registry(Generic[Entry]):
     """An ordered map from a name to a class or function, filled by a decorator.
 
     Args:
-        kind: what the entries are, in the singular, as error messages should call them.
+        kind: the word for one entry in error messages, such as ``"pruning method"``.
     """
 
     def __init__(self, kind: str) -> None:

@@ -53,7 +53,7 @@ class Outer(BaseModel, extra="forbid"):
 def test_a_validation_error_becomes_one_line(values: dict, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Outer(**values)
-    line = str(from_validation(caught.value, known=["amount"]))
+    line = str(from_validation(caught.value, names=["amount"]))
     assert line.startswith(message) and "\n" not in line
 
 

@@ -1,4 +1,4 @@
-"""The training images that a network is looked at with: few, evenly spread, as they are."""
+"""Calibration images: a few training images, evenly spread and not augmented."""
 
 import numpy as np
 import torch
@@ -8,14 +8,14 @@ from slimtune.workload.augment import normalise
 from slimtune.workload.types import Dataset, Workload
 
 SCORING_IMAGES = 256
-"""Training images on which pruning methods that want gradients get them."""
+"""Training images on which gradients are computed for pruning methods that need them."""
 
 
 def spread(workload: Workload | Dataset, n: int) -> np.ndarray:
     """Return ``n`` indices evenly spread over the training split, which may be sorted.
 
     Args:
-        workload: whose training images are chosen from.
+        workload: its training images are chosen from.
         n: how many at most.
     """
     count = len(workload.train)
@@ -28,7 +28,7 @@ def calibration_batch(workload: Workload | Dataset, n: int, device: str) -> tupl
     Args:
         workload: gives the images and how they are normalised.
         n: how many at most.
-        device: where they are put.
+        device: where the tensors are.
 
     Returns:
         float32, (n, channels, height, width), and int64, (n,).

@@ -1,4 +1,4 @@
-"""The same recipe with more time: what a cheap search found, trained at full length."""
+"""A recipe of a cheap search with every fine-tune at full length."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from slimtune.compression.stages import MOST_STEP_EPOCHS, Prune
 def lengthened(recipe: Recipe, cheap: int, full: int) -> Recipe:
     """Return ``recipe`` with every fine-tune longer, in the ratio ``full / cheap``.
 
-    A stage that trains n epochs (after pruning, with fake quantizers, of recovery after a step of
-    pruning, of sparse learning) trains ``n * full / cheap``, rounded; but ``full`` at most, for a
-    stage whose length the search did not cut has nothing to catch up on, and never fewer than n.
-    What trains nothing still does. All else stays as it is, and so does how much is removed: of a
-    schedule per epoch, less goes at the end of each.
+    A training of n epochs (the fine-tune, the training with fake quantizers, recovery after a step
+    of pruning, sparse training) gets ``n * full / cheap`` epochs, rounded. It gets at most
+    ``full``, because the search did not shorten a training that was longer, and never fewer than
+    n. Trainings of 0 epochs stay so. Everything else stays the same, the amount too: with the
+    schedule ``per_epoch``, less is removed at the end of each epoch.
 
     Args:
         recipe: as the search ran it.
         cheap: the longest fine-tune of the search (``train.epochs``), at least 0.
-        full: what that one becomes, at least ``cheap``; the same changes nothing.
+        full: its new length, at least ``cheap``; an equal number changes nothing.
     """
 
     def longer(epochs: int, most: int = MOST_EPOCHS) -> int:
@@ -31,7 +31,7 @@ def lengthened(recipe: Recipe, cheap: int, full: int) -> Recipe:
 
     train = dataclasses.replace(recipe.train, epochs=longer(recipe.train.epochs))
     quantize: Any = recipe.quantize
-    if quantize.epochs:  # after training, it is no field but says that there are none
+    if quantize.epochs:  # quantizers after training have no such field, and 0 here
         quantize = dataclasses.replace(quantize, epochs=longer(quantize.epochs))
     prune = (
         None if recipe.prune is None else _longer_pruning(recipe.prune, recipe.in_steps, longer)

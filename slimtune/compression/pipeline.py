@@ -16,7 +16,7 @@ from slimtune.compression.float_weights import FloatWeights
 from slimtune.compression.network.copies import cloned, copied
 from slimtune.compression.network.layers import weight_layers
 from slimtune.compression.network.layout import laid_out, laid_out_like
-from slimtune.compression.pruning.stage.masks import keep_zeros, removes_weights
+from slimtune.compression.pruning.stage.masks import hold_zeros, removes_weights
 from slimtune.compression.pruning.stage.per_epoch import while_training
 from slimtune.compression.pruning.stage.stage import KeptChannels, channel_groups, prune
 from slimtune.compression.quantization.fake_quantizers.baking import (
@@ -332,7 +332,7 @@ class _Pipeline:
         self.report(stage, {})
         self._seed_torch(stage)
         if removes_weights(self.recipe.prune):
-            keep = keep_zeros(student.model, hooks.after_step)
+            keep = hold_zeros(student.model, hooks.after_step)
             hooks = dataclasses.replace(hooks, after_step=keep)
         hooks = dataclasses.replace(
             hooks, on_epoch=lambda epoch: self._end_epoch(student, stage, epoch, train.epochs)

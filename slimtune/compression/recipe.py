@@ -188,7 +188,7 @@ class Recipe:
             if self.order == "spq" and self.prune is not None:
                 words = [*words[:-2], f"{words[-2]} with {words[-1]}"]
         if self.distill.needs_teacher:
-            detail = " ".join(_telling(self.distill))
+            detail = " ".join(_distillation_words(self.distill))
             words.append(f"KD {DISTILLATION.name_of(self.distill)} {detail}".rstrip())
         if self.epochs and self.train.mixup:
             words.append(f"mixup {self.train.mixup:g}")
@@ -316,7 +316,7 @@ def _check_prune(recipe: Recipe, prune: Prune) -> None:
         )
 
 
-def _telling(distill: Distiller) -> list[str]:
+def _distillation_words(distill: Distiller) -> list[str]:
     """Return temperature and alpha, and what else differs from the method's defaults."""
     short = {"temperature": "T", "alpha": "α"}
     default = type(distill)()

@@ -1,4 +1,4 @@
-"""The one kind of dataclass that settings are made of: frozen, typed, ranged, self-validating."""
+"""The dataclass of all settings: frozen, keyword-only, and checked when it is built."""
 
 from typing import Any, dataclass_transform
 
@@ -6,14 +6,14 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
 MOST_EPOCHS = 1000
-"""The most that a setting of epochs takes."""
+"""The largest value of a setting of epochs."""
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[Any]) -> Any:
-    """Make ``cls`` a frozen keyword-only dataclass that checks every field where it is built.
+    """Make ``cls`` a frozen keyword-only dataclass that checks every field when it is built.
 
     A field is written ``name: Annotated[type, Field(ge=..., description="...")] = default``.
     The description and the range are what ``slimtune methods`` prints; the conformance tests

@@ -9,7 +9,7 @@ from slimtune.compression.settings import MOST_EPOCHS, settings
 BASELINE = "baseline"
 """The student that is a copy of the trained network."""
 MOST_STEP_EPOCHS = 100
-"""The most that `Prune.step_epochs` takes."""
+"""The largest value of `Prune.step_epochs`."""
 
 
 @settings

@@ -1,4 +1,4 @@
-"""Random streams of a trial's parts, so that each part repeats without the others."""
+"""A random stream for each part of a trial, so that each part can be repeated alone."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import torch
 
 
 def stream(seed: int, name: str) -> torch.Generator:
-    """Return the randomness that a seed and a name stand for: the same in every process.
+    """Return a generator seeded from a seed and a name: the same in every process.
 
     Args:
-        seed: of the trial, or what trials share.
+        seed: of the trial, or one that trials share.
         name: of what draws from it.
     """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()

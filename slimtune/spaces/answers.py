@@ -1,4 +1,4 @@
-"""What stands in for an Optuna trial where a recipe is not drawn, but worked out."""
+"""Stand-ins for an Optuna trial, which choose each value by a rule instead of drawing it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from slimtune.spaces.domains import Choice, Domain, Range
 
 
 class Answers(ABC):
-    """Answers every draw of `suggest_recipe` by a rule, which a subclass gives.
+    """Answers every draw of `suggest_recipe` by the rule of a subclass.
 
     Attributes:
-        params: the value of each dimension, as far as the rule notes it down.
+        params: the value of each dimension that the rule records.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Answers(ABC):
 
 
 class Walker(Answers):
-    """Takes given positions of the dimensions that it walks, and of later ones the first value.
+    """Takes given positions of the dimensions that it walks, and the first value of later ones.
 
     Args:
         positions: one for each walked dimension, in the order in which they are drawn.
@@ -57,16 +57,16 @@ class Walker(Answers):
         self._sizes: list[int] = []
 
     @property
-    def taken(self) -> list[int]:
+    def current_positions(self) -> list[int]:
         """The position of each dimension that was walked."""
         return [self._position(index) for index in range(len(self._sizes))]
 
-    def following(self) -> list[int] | None:
+    def next_positions(self) -> list[int] | None:
         """Return the positions of the next combination, or None after the last."""
-        taken = self.taken
-        while taken and taken[-1] + 1 == self._sizes[len(taken) - 1]:
-            taken.pop()
-        return [*taken[:-1], taken[-1] + 1] if taken else None
+        positions = self.current_positions
+        while positions and positions[-1] + 1 == self._sizes[len(positions) - 1]:
+            positions.pop()
+        return [*positions[:-1], positions[-1] + 1] if positions else None
 
     def walk(self, values: Sequence[Any]) -> Any:
         """Return the value at the position of the next dimension that is walked."""

@@ -1,4 +1,4 @@
-"""The two kinds of dimension a search space has, and how each is drawn from an Optuna trial."""
+"""The two kinds of dimension of a search space, and how an Optuna trial draws them."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from slimtune.errors import ConfigError, shortened
 
 
 class Drawing(Protocol):
-    """What a dimension needs of an Optuna trial, or of what stands in for one."""
+    """The methods of an Optuna trial that dimensions call."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return one of ``choices``."""
@@ -128,8 +128,8 @@ class Range:
     @property
     def whole(self) -> bool:
         """Whether the range holds whole numbers alone."""
-        given = (self.low, self.high, *([] if self.step is None else [self.step]))
-        return all(isinstance(value, int) for value in given)
+        numbers = (self.low, self.high, *([] if self.step is None else [self.step]))
+        return all(isinstance(value, int) for value in numbers)
 
 
 Domain = Choice | Range

@@ -19,19 +19,19 @@ def dimensions(space: Space) -> dict[str, Domain]:
 
     Those with one value are there too: they cost the sampler nothing.
     """
-    found: dict[str, Domain] = {}
-    found |= {f"student.{name}": domain for name, domain in space.stages["student"].items()}
+    flat: dict[str, Domain] = {}
+    flat |= {f"student.{name}": domain for name, domain in space.stages["student"].items()}
     for stage, rows in space.methods.items():
-        found[f"{stage}.method"] = Choice(tuple(rows))
+        flat[f"{stage}.method"] = Choice(tuple(rows))
         shared = space.stages.get(stage, {})
         for method, own in rows.items():
             for name, domain in ({} if method == "none" else shared).items():
                 fitting = narrowed(domain, stage, name, method)
                 owner = stage if fitting == domain else f"{stage}.{method}"
-                found[f"{owner}.{name}"] = fitting
-            found |= {f"{stage}.{method}.{name}": domain for name, domain in own.items()}
-    found["order"] = space.order
-    return found | {f"train.{name}": domain for name, domain in space.stages["train"].items()}
+                flat[f"{owner}.{name}"] = fitting
+            flat |= {f"{stage}.{method}.{name}": domain for name, domain in own.items()}
+    flat["order"] = space.order
+    return flat | {f"train.{name}": domain for name, domain in space.stages["train"].items()}
 
 
 def suggest_flat(trial: Drawing, space: Space) -> Recipe:

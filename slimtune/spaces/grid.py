@@ -8,7 +8,7 @@ from slimtune.spaces.domains import Choice, Domain
 from slimtune.spaces.space import Space, suggest_recipe
 
 MOST = 20_000
-"""Points of a grid: more would take longer to list than anybody waits for."""
+"""Most points of a grid; listing more would take too long."""
 
 
 def grid_points(space: Space) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def grid_points(space: Space) -> list[dict[str, Any]]:
     while positions is not None:
         walker = _Points(positions)
         points.setdefault(suggest_recipe(walker, space).key(), walker.params)
-        positions = walker.following()
+        positions = walker.next_positions()
         walked += 1
         if walked > MOST:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Which values of a dimension fit a method, and which dimension decides about others."""
+"""The values of a dimension that fit a method, and the order in which dimensions are drawn."""
 
 from collections.abc import Mapping
 from dataclasses import replace

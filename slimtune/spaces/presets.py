@@ -32,13 +32,13 @@ _HINTON = {"alpha": 0.9, "temperature": 4}
 _COMPARED = ("accuracy", "size_bytes", "compression_ratio", "params", "nonzero", "bops_ratio")
 
 
-def _fpgm_apot(order: str, prune: dict[str, Any], asked: str, epochs: int) -> dict[str, Any]:
+def _fpgm_apot(order: str, prune: dict[str, Any], shown: str, epochs: int) -> dict[str, Any]:
     """FPGM, APoT and Hinton's distillation, with stages that can be skipped.
 
     Args:
         order: of pruning and quantization.
         prune: settings of that stage, but for method and scope.
-        asked: the one of them that the table shows.
+        shown: the one of them that the table shows.
         epochs: of fine-tuning.
     """
     return {
@@ -50,7 +50,7 @@ def _fpgm_apot(order: str, prune: dict[str, Any], asked: str, epochs: int) -> di
             "train": {**_TRAIN, "epochs": epochs},
             "order": order,
         },
-        "summary": ("prune.method", asked, "quantize.method", "quantize.bits",
+        "summary": ("prune.method", shown, "quantize.method", "quantize.bits",
                     "distill.method", *_COMPARED),
     }  # fmt: skip
 

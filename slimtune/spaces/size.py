@@ -10,7 +10,7 @@ from slimtune.spaces.domains import Choice, Domain, Range
 from slimtune.spaces.space import Space, suggest_recipe
 
 MOST = 4000
-"""Combinations of choices that are looked at: some seconds."""
+"""Most combinations of choices that are counted, which takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,16 @@ class Size:
     Attributes:
         recipes: how many differ (`Recipe.key`), with every continuous dimension held fixed.
         continuous: names of the dimensions that may be any number of a range.
-        whole: whether all combinations were looked at; otherwise there are more than that.
+        is_exact: whether all combinations were counted; otherwise there are more.
     """
 
     recipes: int
     continuous: tuple[str, ...]
-    whole: bool
+    is_exact: bool
 
     def __str__(self) -> str:
         """Return the size in words."""
-        count = f"{'' if self.whole else 'more than '}{self.recipes:,} recipes"
+        count = f"{'' if self.is_exact else 'more than '}{self.recipes:,} recipes"
         if not self.continuous:
             return count
         return f"continuous in {', '.join(self.continuous)}; besides, {count}"
@@ -44,7 +44,7 @@ def space_size(space: Space, most: int = MOST) -> Size:
 
     Args:
         space: what to count.
-        most: combinations that are looked at.
+        most: combinations that are counted at most.
     """
     seen: set[str] = set()
     continuous: dict[str, None] = {}
@@ -58,7 +58,7 @@ def space_size(space: Space, most: int = MOST) -> Size:
         seen.add(key)
         count = 1
         for name, values in walker.free.items():
-            if _key(_Combinations(walker.taken, {name: values[-1]}), space) == key:
+            if _key(_Combinations(walker.current_positions, {name: values[-1]}), space) == key:
                 continue  # set, but of no effect here
             if name in walker.continuous:
                 continuous[name] = None
@@ -110,7 +110,7 @@ def _is_free(choices: Sequence[Any]) -> bool:
 
 def _next(walker: _Combinations, space: Space) -> list[int] | None:
     walker.key = _key(walker, space)
-    return walker.following()
+    return walker.next_positions()
 
 
 def _key(walker: _Combinations, space: Space) -> str | None:

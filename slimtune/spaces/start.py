@@ -1,4 +1,4 @@
-"""Recipes that a search begins with: the baseline, each technique alone, what is known as good."""
+"""Recipes that a search begins with: the baseline, each technique alone, and the user's own."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
@@ -11,9 +11,9 @@ from slimtune.spaces.domains import Choice, Domain, Range
 from slimtune.spaces.space import Space, suggest_recipe
 
 SHARE = 8
-"""One trial in so many begins the search, when nothing else is said. Not more, as they are much
-alike: in benchmarks/search_quality.py, 40 trials, one in four, NSGA-II reaches 0.81 of the best
-volume instead of 0.87; to TPE it makes no difference."""
+"""By default, one trial in so many is a plain recipe. More would be too much alike: with one in
+four, NSGA-II reaches 0.81 of the best volume instead of 0.87 (benchmarks/search_quality.py, 40
+trials). To TPE it makes no difference."""
 _PLAIN = {"order": "ppq", "student.model": "baseline"}
 
 
@@ -67,27 +67,26 @@ def read_points(recipes: Sequence[Mapping[str, Any]], space: Space) -> list[dict
 def _read_point(recipe: dict[str, Any], space: Space, where: str) -> dict[str, Any]:
     try:
         reader = _Reader(recipe)
-        made = suggest_recipe(reader, space).to_dict()
-        _check_fixed(reader, made)
+        _check_fixed(reader, suggest_recipe(reader, space).to_dict())
     except UserError as error:
         raise ConfigError(f"{where}.{error}") from None
     return reader.params
 
 
-def _check_fixed(reader: "_Reader", made: dict[str, Any]) -> None:
+def _check_fixed(reader: "_Reader", recipe: dict[str, Any]) -> None:
     """Refuse a value that the space never drew because it knows only another."""
     drawn = {_place(name) for name in reader.params}
-    for (stage, key), value in reader.given.items():
-        found = made[stage] if key == "" else made[stage].get(key)
-        if (stage, key) not in drawn and found != value:
+    for (stage, key), value in reader.settings.items():
+        actual = recipe[stage] if key == "" else recipe[stage].get(key)
+        if (stage, key) not in drawn and actual != value:
             way_out = "leave it out, or widen the space"
-            if (stage, key, found) == ("train", "epochs", 0):
+            if (stage, key, actual) == ("train", "epochs", 0):
                 way_out = (
                     "a recipe that neither prunes nor distills is not fine-tuned (a quantizer "
                     "that learns has quantize.epochs); leave it out"
                 )
             raise ConfigError(
-                f"{stage}.{key}".rstrip(".") + f": must be {shortened(found)} in the search "
+                f"{stage}.{key}".rstrip(".") + f": must be {shortened(actual)} in the search "
                 f"space, but got {shortened(value)}; {way_out}"
             )
 
@@ -99,7 +98,7 @@ def _place(name: str) -> tuple[str, str]:
 
 
 class _Reader(Answers):
-    """Answers from a recipe; of what it leaves out, anything, which is not noted in ``params``.
+    """Answers from a recipe; dimensions that it leaves out get any value and are not recorded.
 
     Raises:
         UserError: it is no valid recipe.
@@ -109,14 +108,14 @@ class _Reader(Answers):
         super().__init__()
         # Numbers may be given as text; what they come to is what a search would draw.
         read = Recipe.from_dict(recipe).to_dict()
-        self.given: dict[tuple[str, str], Any] = {}
+        self.settings: dict[tuple[str, str], Any] = {}
         for stage, value in recipe.items():
             if isinstance(value, str) and stage != "order":
                 value = {"model" if stage == "student" else "method": value}
             if isinstance(value, Mapping):
-                self.given |= {(stage, key): read[stage].get(key, value[key]) for key in value}
+                self.settings |= {(stage, key): read[stage].get(key, value[key]) for key in value}
             else:
-                self.given[stage, ""] = read[stage]
+                self.settings[stage, ""] = read[stage]
 
     def answer(self, name: str, domain: Domain) -> Any:
         """Return the recipe's value, or any if it leaves the dimension out."""
@@ -130,20 +129,20 @@ class _Reader(Answers):
 
     def _one_of(self, name: str, choices: Sequence[Any]) -> Any:
         plain = "none" if name.endswith(".method") else _PLAIN.get(name)
-        given = self.given.get(_place(name), plain)
-        if _place(name) not in self.given and plain is None:
+        value = self.settings.get(_place(name), plain)
+        if _place(name) not in self.settings and plain is None:
             return choices[0]
-        if given not in choices:
+        if value not in choices:
             listed = ", ".join(map(str, choices))
             raise ConfigError(
                 f"{self._dotted(name)}: must be one of {listed} in the search space, but got "
-                f"{shortened(given)}; widen the space, or leave this start out"
+                f"{shortened(value)}; widen the space, or leave this start out"
             )
-        self.params[name] = choices[list(choices).index(given)]
+        self.params[name] = choices[list(choices).index(value)]
         return self.params[name]
 
     def _number(self, name: str, domain: Range) -> float | None:
-        value = self.given.get(_place(name))
+        value = self.settings.get(_place(name))
         if value is None:
             return None
         low, high, step = domain.low, domain.high, domain.step
@@ -162,7 +161,7 @@ class _Reader(Answers):
 
 
 class Middle(Answers):
-    """Draws given values, else nothing rather than something; of numbers the middle.
+    """Takes fixed values, else the method ``none`` or the first value, and the middle of a range.
 
     Args:
         fixed: values by dimension; one that a dimension does not have is passed over.

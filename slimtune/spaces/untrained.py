@@ -1,7 +1,7 @@
-"""What a search tries first because it costs no training: the quantizers that need none.
+"""Recipes that a search tries first because they need no training: quantizers alone.
 
-Each takes as long as its calibration and its export. On a trained network they often are the
-answer already, and where they are not, the sampler knows after a few trials what to beat.
+Each takes as long as its calibration and its export. On a trained network they are often good
+enough. If not, the sampler knows after a few trials what it has to beat.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from slimtune.spaces.space import Space, suggest_recipe
 from slimtune.spaces.start import Middle, single_recipes
 
 MOST = 4
-"""Of them, at most, however wide the space is."""
+"""Most recipes of this kind, however wide the space is."""
 PROMISE = ("gpfq", "int8_static", "rtn", "int8_dynamic", "float16")
-"""The quantizers, the one that promises most first (docs/choosing-a-method.md has the numbers)."""
+"""The quantizers, the most promising first (docs/choosing-a-method.md has the numbers)."""
 WIDTHS = (4, 8, 3, 6, 5, 7)
-"""Bits of weights, likewise. With 2, without training, next to nothing is left."""
+"""Bits of weights, the most promising first; with 2 bits and no training, accuracy is lost."""
 
 
 def first_points(space: Space, trials: int, plain: int) -> list[dict[str, Any]]:
@@ -37,10 +37,10 @@ def first_points(space: Space, trials: int, plain: int) -> list[dict[str, Any]]:
     untrained = untrained_recipes(space, min(MOST, max(1, trials // 2)))
     singles = single_recipes(space)
     first = dict(list(singles.items())[: min(1, plain)])
-    begun = first | untrained
-    rest = {key: point for key, point in singles.items() if key not in begun}
-    more = max(0, plain - len(begun))
-    return [*begun.values(), *list(rest.values())[:more]]
+    points = first | untrained
+    rest = {key: point for key, point in singles.items() if key not in points}
+    more = max(0, plain - len(points))
+    return [*points.values(), *list(rest.values())[:more]]
 
 
 def untrained_recipes(space: Space, most: int) -> dict[str, dict[str, Any]]:
@@ -75,13 +75,13 @@ def _only_quantizes(recipe: Recipe) -> bool:
 
 def _candidates(space: Space) -> Iterator[tuple[str, int | None]]:
     """Yield methods and their widths, None where a method has one only, by their promise."""
-    found = []
+    candidates = []
     for method, row in space.methods["quantize"].items():
         if method != "none" and not QUANTIZATION[method].trains:
             place = PROMISE.index(method) if method in PROMISE else len(PROMISE)
             widths = _widths(row["bits"]) if "bits" in row else [None]
-            found += [(turn, place, method, bits) for turn, bits in enumerate(widths)]
-    for _, _, method, bits in sorted(found, key=lambda one: one[:2]):
+            candidates += [(turn, place, method, bits) for turn, bits in enumerate(widths)]
+    for _, _, method, bits in sorted(candidates, key=lambda one: one[:2]):
         yield method, bits
 
 

@@ -37,9 +37,9 @@ class Changes:
         """Return the same on another device."""
         return self._each(lambda part: part.to(device))
 
-    def _each(self, of: Callable[[Tensor], Tensor]) -> "Changes":
+    def _each(self, convert: Callable[[Tensor], Tensor]) -> "Changes":
         parts = (self.mirrored, self.top, self.left)
-        return Changes(*(None if part is None else of(part) for part in parts))
+        return Changes(*(None if part is None else convert(part) for part in parts))
 
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:

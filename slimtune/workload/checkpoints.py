@@ -1,4 +1,4 @@
-"""Weights files: read without ever running what is in them, written as safetensors."""
+"""Weights files: read without ever running code in them, written as safetensors."""
 
 import os
 import warnings
@@ -14,29 +14,29 @@ from slimtune.errors import ModelError, PickledWeightsError, shortened
 from slimtune.workload.shortcut import PadShortcut
 from slimtune.workload.weight_sets import WeightSet, fitting, nearest, sets_in
 
-_COUNTER = "num_batches_tracked"  # absent from old checkpoints; no output depends on it
+_COUNTER = "num_batches_tracked"  # old checkpoints lack it; no output depends on it
 _ZIP, _LEGACY = b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How what torch.save writes begins; before torch 1.6, with a pickled magic number."""
+"""The first bytes of files of torch.save; before torch 1.6, a pickled magic number."""
 _BARE_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save begins otherwise
 
 
 def load_weights(model: nn.Module, path: Path, content: Any = None) -> str:
-    """Load a weights file into ``model``, in place; every tensor must find its like.
+    """Load a weights file into ``model``, in place; names and shapes must be the model's.
 
-    Files of safetensors, whatever they are called, are read by safetensors, all others by
-    ``torch.load`` with ``weights_only=True`` and no other attempt: a pickled object in the file is
-    never run. Weights are found in whatever entry they were saved under, beside whatever else,
-    and under any one prefix (see `slimtune.workload.weight_sets`); half precision becomes single.
-    Where both plain weights and an average of them (``ema``, ``swa``) fit, the plain ones count.
+    Files in the safetensors format are read by safetensors, whatever their name. All others are
+    read by ``torch.load`` with ``weights_only=True`` only, so that no pickled object is ever run.
+    The weights may be in any entry of the file, beside other things, and their names may have any
+    one prefix (see `slimtune.workload.weight_sets`). Half precision becomes single. If both plain
+    weights and an average of them (``ema``, ``swa``) fit, the plain ones are loaded.
 
     Args:
         model: receives the weights; left as it was when the file is refused.
         path: the file.
-        content: what it holds, if that is known: a state dict, or what one is wrapped in.
+        content: of the file, if it was read already: a state dict, or an object around one.
 
     Returns:
-        What was taken and what was left, in words, where other weights in the file would fit, or
-        tensors beside the weights belong to no part of the model; else empty.
+        Which part of the file was loaded, in words, if other weights in it would fit too or if
+        some of its tensors belong to no part of the model; else empty.
 
     Raises:
         ModelError: a file that is missing, damaged, or holds objects other than tensors;
@@ -45,8 +45,8 @@ def load_weights(model: nn.Module, path: Path, content: Any = None) -> str:
     """
     path = Path(path)
     content = _read(path) if content is None else content
-    found, words = _chosen(model, sets_in(content), path, content)
-    weights = _without_selections(model, found.tensors)
+    weight_set, words = _chosen(model, sets_in(content), path, content)
+    weights = _without_selections(model, weight_set.tensors)
     _check_names(model, weights, path)
     _check_shapes(model, weights, path)
     _check_numbers(model, weights, path)
@@ -60,10 +60,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: a file that is missing, damaged, or holds objects other than tensors.
     """
-    found = sets_in(content := _read(path))
-    if not found:
+    sets = sets_in(content := _read(path))
+    if not sets:
         raise _no_weights(path, content)
-    return found[0].tensors
+    return sets[0].tensors
 
 
 def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
@@ -148,7 +148,7 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
 
 
 def _pickled(path: Path) -> ModelError:
-    """Return the refusal, with the two lines that take the weights out where they may run."""
+    """Return the refusal, with two lines that a user may run to take the weights out."""
     with open(path, "rb") as file:
         start = file.read(len(_LEGACY))
     opened = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False)"
@@ -172,7 +172,7 @@ def _no_weights(path: Path, content: Any) -> ModelError:
 def _chosen(
     model: nn.Module, sets: list[WeightSet], path: Path, content: Any
 ) -> tuple[WeightSet, str]:
-    """Return the weights of ``model`` among what the file holds, and what was taken in words.
+    """Return the set of weights in a file that fits ``model``, and in words which one it is.
 
     Raises:
         ModelError: the file holds no weights, or several that fit.
@@ -185,6 +185,7 @@ def _chosen(
     fits = [part for each in sets for part in fitting(each, allowed, required)]
     if not fits:
         return nearest(sets, names), ""
+    # Names decide first, then shapes; plain weights go before averages over the training.
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     alike = [fit for fit in fits if all(fit.tensors[n].shape == shapes[n] for n in required)]
     best = [fit for fit in alike or fits if not fit.is_averaged] or alike or fits
@@ -206,7 +207,7 @@ def _same(first: WeightSet, second: WeightSet) -> bool:
 
 
 def _taken(chosen: WeightSet, fits: list[WeightSet]) -> str:
-    """Return which part of a file was taken, where another could be meant or tensors are left."""
+    """Return which part of a file was loaded, if another part fits too or tensors are unused."""
     parts = []
     if others := ", ".join(f"'{fit.place}'" for fit in fits if not _same(fit, chosen)):
         parts.append(f"{others} would fit as well")

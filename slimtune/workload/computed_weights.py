@@ -1,7 +1,7 @@
-"""Weights that a network computes anew in every pass, made plain weights of the same values.
+"""Turns weights that a network computes in every forward pass into plain weights.
 
-Weight normalisation, spectral normalisation, orthogonal weights and masks train other numbers
-than those that a layer uses. What is cut, rounded and stored are the numbers in use.
+Weight normalisation, spectral normalisation, orthogonal weights and masks train other numbers than
+those that a layer uses. Pruning, rounding and export need the numbers that it uses.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _REMOVERS: Mapping[type, tuple[str, Callable[[nn.Module, str], Any]]] = {
     SpectralNorm: ("name", remove_spectral_norm),
     prune.BasePruningMethod: ("_tensor_name", prune.remove),
 }
-"""Hooks that compute a weight -> (their attribute that names it, what takes them off)."""
+"""Class of hook that computes a weight -> (attribute with its name, function that removes it)."""
 
 
 def fold_computed_weights(network: nn.Module) -> nn.Module:
@@ -77,7 +77,7 @@ def load_and_fold(network: nn.Module, path: Path, content: Any = None) -> str:
 
 
 def detach_computed_weights(network: nn.Module) -> None:
-    """Cut what hooks computed off its history: nothing could copy the network otherwise."""
+    """Detach tensors that hooks computed: the network could not be copied otherwise."""
     for module in network.modules():
         for name, value in module.__dict__.items():
             if isinstance(value, Tensor) and value.grad_fn is not None:

@@ -1,4 +1,4 @@
-"""Calling a function that the user wrote: with what it takes of what we have to offer."""
+"""Calls a function that the user wrote, with those arguments that its signature takes."""
 
 import inspect
 from typing import Any
@@ -31,20 +31,20 @@ def call_factory(reference: str, kind: type[UserError], **offered: Any) -> Any:
         parameters = ()  # type: ignore[assignment]
     everything = any(p.kind is p.VAR_KEYWORD for p in parameters)
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    given = {key: value for key, value in offered.items() if everything or key in names}
+    arguments = {key: value for key, value in offered.items() if everything or key in names}
     required = [
         p.name
         for p in parameters
         if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
-    if missing := [each for each in required if each not in given]:
+    if missing := [each for each in required if each not in arguments]:
         can = ", ".join(offered) or "none"
         raise kind(
             f"{name} needs the argument '{missing[0]}', which slimtune does not give "
             f"(it gives, by name: {can}); give it a default, or set it by functools.partial"
         )
     try:
-        return factory(**given)
+        return factory(**arguments)
     except (Exception, SystemExit) as error:  # the user's own
         words = (str(error).splitlines() or [""])[0]
         raise kind(f"{name} raised {type(error).__name__}: {words}") from error

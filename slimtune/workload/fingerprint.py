@@ -1,4 +1,4 @@
-"""A name for data: what was trained, selected and tested on, down to the last pixel."""
+"""A digest of the data that is trained, selected and tested on, down to the last pixel."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How far the reading of data is, for whoever watches: `listening` hears of it."""
+"""Reports how many images are decoded, to a listener set by `listening`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Tell = Callable[[int, int], None]
-"""Told of images: how many are decoded, of how many."""
+"""Called with the number of images that are decoded, and of how many."""
 
 PAUSE = 0.5
-"""Seconds, where a line is drawn anew; see `LINES` for where each is one more."""
+"""Seconds between two reports that redraw one line."""
 
 LINES = 5.0
+"""Seconds between two reports that each print a line of their own."""
 
 _LISTENER: ContextVar[Tell | None] = ContextVar("listener", default=None)
 
@@ -20,12 +21,12 @@ _LISTENER: ContextVar[Tell | None] = ContextVar("listener", default=None)
 def listening(
     tell: Tell, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[None]:
-    """Tell how far the decoding of images is, while the context lasts, in this thread.
+    """Report the progress of decoding images, for the time of the block and in this thread.
 
-    What takes less than a pause is not told of.
+    Decoding that takes less than a pause is not reported.
 
     Args:
-        tell: called every now and then.
+        tell: called after each pause.
         pause: seconds between two calls.
         clock: seconds.
     """
@@ -45,6 +46,6 @@ def listening(
 
 
 def report_decoded(done: int, total: int) -> None:
-    """Say that so many images are decoded."""
+    """Report that so many images are decoded."""
     if (tell := _LISTENER.get()) is not None:
         tell(done, total)

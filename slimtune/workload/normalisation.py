@@ -1,4 +1,4 @@
-"""Mean and deviation by which pixels become the input of a network: by name, or in numbers."""
+"""Mean and standard deviation that normalise pixels, by name or in numbers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ ORIGINS: Mapping[str, str] = {
     "network": "the network's own",
     "default": "the default",
 }
-"""Who says how pixels are normalised -> the same in words."""
+"""Where the normalisation comes from -> the same in words."""
 
 
 def read_numbers(key: str, value: Any) -> Numbers:

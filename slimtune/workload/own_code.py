@@ -1,4 +1,4 @@
-"""Code of the user's own: ``./net.py:make``, ``pkg.mod:make``. Nothing of it runs unasked.
+"""Code of the user's own, ``./net.py:make`` or ``pkg.mod:make``, which needs consent to run.
 
 To load a reference is to run the code it names, so each needs consent first: typed on the command
 line or passed from Python it has it (`allow_code`); read from a config, a run or a saved model
@@ -34,12 +34,12 @@ _AGAIN = {
     "metric": "st.search(..., resume=True, objectives=...)",
     "weights": "weights=...",
 }
-"""What an object was handed in as -> how to hand it in again."""
+"""Parameter that an object was handed in as -> how to hand it in again."""
 _OUTSIDE = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 
 
 class _Permission:
-    """What may run in this process, and what was loaded so far."""
+    """The references that may be loaded in this process."""
 
     def __init__(self) -> None:
         self.references: set[str] = set()

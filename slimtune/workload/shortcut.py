@@ -1,4 +1,4 @@
-"""Option-A shortcuts of CIFAR ResNets, in the form that trains and the form that prunes.
+"""Option-A shortcuts of CIFAR ResNets, as padding and as a convolution that can be pruned.
 
 A channel-padding shortcut has no parameters, so a dependency graph cannot see which output
 channel comes from which input channel, and surgery on the residual stream breaks the network.

@@ -1,4 +1,4 @@
-"""Cutting a validation split, and noticing when it cannot be selected on."""
+"""Cuts a validation split, and warns if selecting on it would mislead."""
 
 import math
 from typing import Literal

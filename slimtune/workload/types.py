@@ -11,7 +11,7 @@ class Split:
     """Images and their labels.
 
     Attributes:
-        images: uint8, (n, height, width, channels), 0..255, as the camera gave them.
+        images: uint8, (n, height, width, channels), 0..255, not normalised.
         labels: int64, (n,), 0..classes-1.
     """
 
@@ -52,9 +52,9 @@ class Dataset:
         std: per channel, of pixels scaled to 0..1.
         augmentation: what training does to each image.
         validation: images to select on, where the source sets some apart; else None.
-        notes: what the source left out or took for something else, with counts; one sentence each.
-        normalised_by: who says mean and std: ``"option"`` (typed), ``"data"`` (the code that made
-            this), ``"network"``, or ``"default"``, which gives way to the network's own.
+        notes: what the source skipped or interpreted, with counts; one sentence each.
+        normalised_by: where mean and std come from: ``"option"`` (typed), ``"data"`` (the code
+            that made this), ``"network"``, or ``"default"``, which the network's own replace.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Workload:
         validation_source: what validation was cut from, ``"train"`` or ``"test"``; ``"val"``
             where the source sets it apart.
         notes: of the dataset, to be told to the user.
-        normalised_by: who says mean and std, as of `Dataset`.
+        normalised_by: where mean and std come from, as in `Dataset`.
         unprunable_groups: why groups of channels of other students cannot be cut, by the
             student's model and weights, then by the group's name. The search fills it before
             the first trial, so that no trial has to find out; the baseline remembers its own.

@@ -1,8 +1,8 @@
-"""Which tensors of a checkpoint are a network's, inside whatever a training script saved.
+"""Finds a network's weights inside whatever a training script saved.
 
 A checkpoint may wrap the weights (``state_dict``, ``model``, ``ema``...), put one prefix before
-all their names (``module.``, ``_orig_mod.``, ``model.``...) and hold other things beside them. No
-list of such words is needed: the weights are those whose names are the network's.
+all their names (``module.``, ``_orig_mod.``, ``model.``...) and hold other things beside them. The
+weights are recognised by their names, which are the network's, and not by such words.
 """
 
 import os
@@ -16,7 +16,7 @@ from torch import Tensor
 _DEEPEST = 4
 _AVERAGED = re.compile(r"(?<![a-z])(ema|swa|averaged?|teacher|momentum)(?![a-z])", re.I)
 _COUNTED = (".total_ops", ".total_params", "total_ops", "total_params")
-"""Buffers that counters of operations leave in a network."""
+"""Names of buffers that tools for counting operations leave in a network."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def _stripped(
     """Return the parts under each prefix, where the network's names lose the prefix ``own``."""
     bare = {name.removeprefix(own): name for name in expected}
     needed = {name.removeprefix(own) for name in required}
+    # Whatever stands before a name that must be there may be the prefix. The longest name occurs
+    # least often at the end of others.
     longest = max(needed, key=len)
     prefixes = {n.removesuffix(longest) for n in found.tensors if n.endswith(longest)}
     parts = []

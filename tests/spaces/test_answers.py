@@ -51,6 +51,6 @@ def test_a_walker_takes_every_combination_once_the_last_fastest() -> None:
         method = walker.suggest_categorical("method", ["none", "l1"])
         steps = walker.suggest_categorical("steps", [1, 2, 3]) if method == "l1" else 0
         found.append((method, steps))
-        assert len(walker.taken) == (2 if method == "l1" else 1)
-        positions = walker.following()
+        assert len(walker.current_positions) == (2 if method == "l1" else 1)
+        positions = walker.next_positions()
     assert found == [("none", 0), ("l1", 1), ("l1", 2), ("l1", 3)]

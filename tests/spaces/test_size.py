@@ -34,7 +34,7 @@ def test_a_finite_space_has_as_many_recipes_as_a_grid_lists(restriction: dict) -
         whole[stage] = {**whole.get(stage, {}), **row} if isinstance(row, dict) else row
     space = Space.restricted(whole, listed=True)
     size = space_size(space)
-    assert (size.recipes, size.continuous, size.whole) == (len(grid_points(space)), (), True)
+    assert (size.recipes, size.continuous, size.is_exact) == (len(grid_points(space)), (), True)
     assert str(size) == f"{size.recipes:,} recipes"
 
 
@@ -49,7 +49,7 @@ def test_continuous_dimensions_are_named_and_counted_once() -> None:
 def test_a_space_too_large_to_look_at_is_told_as_more_than_that() -> None:
     every = {stage: {"method": "all"} for stage in ("prune", "quantize", "distill")}
     size = space_size(Space.restricted(every), most=50)
-    assert not size.whole and "more than" in str(size)
+    assert not size.is_exact and "more than" in str(size)
 
 
 def test_a_dimension_without_effect_is_neither_counted_nor_named() -> None:

@@ -1,4 +1,4 @@
-"""Attention transfer: where a network looks."""
+"""Attention transfer: the student learns where its teacher looks."""
 
 from typing import Annotated
 
@@ -18,9 +18,9 @@ class AttentionTransfer(BaseDistillation):
 
     ``Q = vec(mean over channels of F^2)``, divided by its length, of each level's output F, and
     ``loss = hard + w * sum over levels of mean((Q_s - Q_t)^2)``, the mean over images and
-    positions, as in the authors' code. No channels are compared, so it fits any pruned student,
-    and no scale is, so it fits any quantized one. With ``alpha`` above 0, ``hard`` becomes the
-    mixture of ``base``.
+    positions, as in the authors' code. The method compares neither channels nor scales, so it
+    fits any pruned and any quantized student. With ``alpha`` above 0, the loss of ``base`` takes
+    the place of ``hard``.
 
     Zagoruyko, Komodakis, "Paying More Attention to Attention: Improving the Performance of
     Convolutional Neural Networks via Attention Transfer", ICLR 2017, arXiv:1612.03928.

@@ -1,4 +1,4 @@
-"""Hinton's logit distillation."""
+"""Hinton's logit distillation, and what methods with feature maps add to it."""
 
 from typing import Annotated
 
@@ -21,7 +21,8 @@ class BaseDistillation(Distiller):
     gradient independent of T.
 
     Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
-    arXiv:1503.02531. Here ``alpha`` weights the distillation term; some code means the other.
+    arXiv:1503.02531. Here ``alpha`` weights the distillation term; some code
+    lets it weight the other.
     """
 
     alpha: Annotated[
@@ -48,7 +49,7 @@ class BaseDistillation(Distiller):
 
 @settings
 class FeatureDistillation(BaseDistillation):
-    """`BaseDistillation` plus the mean distance of what the levels of both networks give."""
+    """`BaseDistillation` plus the mean distance between the feature maps of both networks."""
 
     feature_weight: Annotated[float, Field(ge=0, description="weight of the feature term")] = 10.0
 

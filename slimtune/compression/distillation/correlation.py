@@ -1,4 +1,4 @@
-"""Rows without their mean and length: what correlations and z-scores are made of."""
+"""Centred rows of length 1, from which correlations and z-scores are computed."""
 
 import torch
 from torch import Tensor

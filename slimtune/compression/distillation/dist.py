@@ -17,9 +17,9 @@ class DistDistillation(Distiller):
     """Cross entropy plus a penalty for low correlation with the teacher's probabilities.
 
     With p = softmax(logits / T) and r Pearson's correlation, ``loss = hard + T^2 * (b * (1 - mean
-    over images of r(p_s, p_t)) + c * (1 - mean over classes of r(p_s, p_t)))``: an image's classes
-    in the teacher's order, and a class's images too. What is constant in a batch counts as
-    uncorrelated. The second term wants batches much larger than 2.
+    over images of r(p_s, p_t)) + c * (1 - mean over classes of r(p_s, p_t)))``. The first term
+    compares the classes of each image, the second the images of each class. Rows that are
+    constant in a batch count as uncorrelated. The second term needs batches much larger than 2.
 
     Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022,
     arXiv:2205.10536. The weights include the factor 2 of the authors' CIFAR settings.

@@ -18,10 +18,10 @@ class DecoupledDistillation(Distiller):
 
     With p_y the probability of the target at temperature T and q the softmax over the other
     classes alone: ``target = KL((p_y, 1 - p_y)_t || (p_y, 1 - p_y)_s)``, ``rest = KL(q_t ||
-    q_s)`` and ``loss = hard + ramp * T^2 * (a * target + b * rest)``. Hinton's divergence is the
-    same with ``a = 1`` and ``b = 1 - p_y`` of the teacher, which silences the rest where it is
-    sure. ramp rises linearly to 1 over the first ``warm_up`` of the fine-tune. Of mixed images,
-    both labels are the target, by their shares.
+    q_s)`` and ``loss = hard + ramp * T^2 * (a * target + b * rest)``. With ``a = 1``
+    and ``b = 1 - p_y`` of the teacher this is Hinton's divergence, which ignores the other
+    classes where the teacher is sure. ramp rises linearly to 1 over the first ``warm_up`` of the
+    fine-tune. For mixed images, the two terms are averaged over both labels by their shares.
 
     Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv:2203.08679.
     """

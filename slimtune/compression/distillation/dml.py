@@ -16,12 +16,12 @@ class MutualLearning(Distiller):
     """Cross entropy plus the divergence from a peer that trains at the same time.
 
     ``loss = hard + w * KL(softmax(peer) || softmax(student))``; the peer, a copy of the teacher,
-    minimises the same with the roles swapped. Each takes the other's probabilities of the step as
-    they are, without gradient. Only the student is kept; training costs both. Each fine-tune
-    (recovery, then quantization) begins with a new peer.
+    minimises the same with the roles swapped. Each treats the other's probabilities as constants.
+    Only the student is kept, but training costs as much as two networks. Each fine-tune of a
+    recipe begins with a new peer.
 
     Zhang, Xiang, Hospedales, Lu, "Deep Mutual Learning", CVPR 2018, arXiv:1706.00384, whose w
-    is 1; the paper updates the peers in turns, here both steps follow from one forward pass.
+    is 1; the paper updates the peers in turns; here one forward pass gives both updates.
     """
 
     peer_weight: Annotated[

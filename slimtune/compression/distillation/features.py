@@ -1,4 +1,4 @@
-"""Feature maps of student and teacher, level by level, in sizes that compare."""
+"""Feature maps of student and teacher, paired level by level."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,12 +34,13 @@ class _Pair:
 
 
 class LevelFollower:
-    """Holds what the levels of both networks gave in the last forward pass.
+    """Holds the feature maps of both networks from the last forward pass.
 
-    A level reads what the level before it gave; the first reads what its own module reads.
+    The input of a level is the output of the level before it; that of the first level is the
+    input of its own module.
 
     Attributes:
-        adapters: modules that bring the student's channels to the teacher's; to be trained along.
+        adapters: modules that bring the student's channels to the teacher's; trained with it.
     """
 
     def __init__(self, points: Sequence[_Pair] = ()) -> None:
@@ -63,7 +64,7 @@ class LevelFollower:
 
     @contextmanager
     def following(self, student: nn.Module, teacher: nn.Module) -> Iterator[None]:
-        """Keep the maps of each forward pass of both networks for the time of the context."""
+        """Record the maps of each forward pass of both networks for the time of the context."""
         taps = [
             (key, network, getattr(point, side))
             for i, point in enumerate(self._points)
@@ -95,12 +96,11 @@ def follow_levels(
 ) -> Iterator[LevelFollower]:
     """Follow the levels of both networks for the time of the context.
 
-    Where ``features`` is ``"channels"``, the channels of each pair of maps are made to agree. A
-    student cut out of the teacher's architecture has its keep list applied to the teacher's map,
-    which is exact: a student that lost nothing that matters gives the teacher's selected maps.
-    Any other pair of different widths gets a learned 1x1 convolution on the student's map
-    (Romero et al., "FitNets", ICLR 2015, arXiv:1412.6550), initialised from torch's global
-    generator.
+    If ``features`` is ``"channels"``, the channels of each pair of maps are made to agree. For a
+    student that was cut from the teacher, the teacher's map is reduced to the channels that the
+    student kept. Any other pair of different widths gets a learned 1x1 convolution on the
+    student's map (Romero et al., "FitNets", ICLR 2015, arXiv:1412.6550), initialised from torch's
+    global generator.
 
     Args:
         student: the network in training.

@@ -18,11 +18,12 @@ class FeatureMse(FeatureDistillation):
 
     ``loss = base + w * mean over levels of mean(((r(F_s) - F_t) / sigma)^2)`` with F the output of
     a level, and sigma the standard deviation of each channel of F_t in the batch, so that
-    channels and levels of any scale weigh alike. r is the identity: for a pruned copy of the
-    teacher, F_t has the surviving channels only; else r is a learned 1x1 convolution.
+    channels and levels of any scale weigh alike. For a pruned copy of the teacher, r is the
+    identity and F_t holds the channels that the student kept. For any other student of another
+    width, r is a learned 1x1 convolution.
 
-    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550; in one training
-    instead of two, as benchmarks do.
+    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550; here in one
+    training instead of two, as in usual benchmarks.
     """
 
     feature_weight: Annotated[
@@ -40,8 +41,8 @@ class FeatureMse(FeatureDistillation):
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean of ``((student - teacher) / sigma)^2``, a scalar.
 
-    A channel that (nearly) rests in the teacher would weigh more than all others together, so
-    sigma^2 counts as at least a hundredth of its mean over the channels.
+    sigma^2 counts as at least a hundredth of its mean over the channels. Otherwise a channel that
+    hardly varies in the teacher would weigh more than all others together.
 
     Args:
         student: (n, channels, height, width).

@@ -21,12 +21,12 @@ class GramDistillation(FeatureDistillation):
     what it gives (B), per image; the larger of the two is max-pooled to the other's size.
     ``loss = base + w * mean over levels of mean((G_t - G_s)^2) / mean(G_t^2)``, the means over
     images and matrix entries, so that w depends neither on widths nor on the teacher's scale.
-    Channels are made to agree as in ``fmse``.
-    It is a matrix between two layers; the style Gram matrix of one layer is something else.
+    Channels are made to agree as in ``fmse``. The
+    matrix is between two layers; it is not the Gram matrix of one layer, as in style transfer.
 
     Yim, Joo, Bae, Kim, "A Gift from Knowledge Distillation: Fast Optimization, Network
     Minimization and Transfer Learning", CVPR 2017. The paper minimises the two terms one after
-    the other, here they are added.
+    the other; here they are added.
     """
 
     feature_weight: Annotated[

@@ -1,4 +1,4 @@
-"""Logit standardization: only the shape of the logits is taught, not their scale."""
+"""Logit standardization: the student learns the teacher's z-scores, not its scale."""
 
 import math
 from typing import Annotated
@@ -18,8 +18,8 @@ class LogitStandardization(Distiller):
     """Logit distillation of each image's z-scores.
 
     ``z = (logits - mean) / std`` over the classes of each image (std with n - 1), and ``loss = c *
-    hard + w * T^2 * KL(softmax(z_t / T) || softmax(z_s / T))``. The student is free to choose the
-    scale of its logits, which suits few bits; logits that are all equal have the z-score 0.
+    hard + w * T^2 * KL(softmax(z_t / T) || softmax(z_s / T))``. The student may choose the
+    scale of its logits, which helps with few bits. Logits that are all equal have z-score 0.
 
     Sun, Ren, Li, Wang, Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024,
     arXiv:2403.01427.

@@ -10,16 +10,17 @@ from slimtune.registry import Registry
 
 @dataclass(frozen=True)
 class Level:
-    """What one resolution level of both networks reads and gives.
+    """The input and the output of one resolution level, in both networks.
 
-    A level reads what the level before it gave.
+    The input of a level is the output of the level before it.
 
     Attributes:
-        student_in: (n, c, h, w), what the level reads.
-        student_out: (n, c', h', w'), what it gives, after its last activation if that is a module.
-        teacher_in: without gradient; same height and width but perhaps for the first level; same
-            channels, where the method asks for ``"channels"``.
-        teacher_out: without gradient; same height and width as ``student_out``, and channels.
+        student_in: (n, c, h, w), the level's input.
+        student_out: (n, c', h', w'), its output, after its last activation if that is a module.
+        teacher_in: without gradient. Height and width are those of ``student_in``, except perhaps
+            at the first level; channels too, if the method asks for ``"channels"``.
+        teacher_out: without gradient. Height and width are those of ``student_out``; channels
+            too, if the method asks for ``"channels"``.
     """
 
     student_in: Tensor
@@ -40,7 +41,7 @@ class Batch:
         mixed_labels: int64, (n,): labels of the images that were mixed in.
         share: weight of ``labels`` against ``mixed_labels``, in [0, 1]; 1 without mixup.
         levels: feature maps, early to late; empty unless the method asks for them.
-        progress: how far the fine-tuning is, 0 at its first step and 1 at its end.
+        progress: the share of the fine-tune that is done, 0 at its first step and 1 at its end.
     """
 
     hard: Tensor
@@ -54,15 +55,15 @@ class Batch:
 
 
 class Distiller:
-    """Mixes the loss on the labels with what the teacher says of the same augmented images.
+    """Computes a student's loss from the labels and from its teacher's outputs.
 
     Attributes:
-        features: what `Batch.levels` must hold: ``"none"``; ``"maps"``, where only heights and
-            widths agree; ``"channels"``, where channels agree too, by teacher channels selected
-            with the student's keep list or else by a learned 1x1 convolution on the student that
-            never ships.
-        mutual: whether the teacher is a peer that is trained along, by this same loss with the
-            roles swapped.
+        features: what `Batch.levels` must hold. ``"none"``: nothing. ``"maps"``: feature maps of
+            equal height and width. ``"channels"``: of equal channels too; the teacher's are those
+            that the student kept, or else the student gets a learned 1x1 convolution, which is
+            never exported.
+        mutual: whether the teacher is a peer that is trained too, by the same loss with the roles
+            swapped.
         hard_labels: whether label smoothing must be off.
     """
 
@@ -72,7 +73,7 @@ class Distiller:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether the teacher must be run at all."""
+        """Whether the loss depends on the teacher."""
         return True
 
     def loss(self, batch: Batch) -> Tensor:

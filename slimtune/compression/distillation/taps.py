@@ -1,4 +1,4 @@
-"""Where a network's resolution levels end: found by running it once, in any architecture."""
+"""The resolution levels of a network of any architecture, found by running it once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,29 +57,29 @@ class Span:
 def find_levels(network: nn.Module, example: Tensor) -> dict[Size, Span]:
     """Return the level that ends at each resolution, from the largest to the smallest.
 
-    Of all modules with outputs of one height and width, that is the last of the outermost ones:
-    inside the block that halves a map there are whole maps too, but its neighbours before it lie
-    further out. The network itself, and a backbone that contains the first convolution, are no
-    levels; nor is anything of a size that no convolution gives, or of one pixel.
+    For each height and width, the level ends at the last of the outermost modules with outputs of
+    that size. Inside a block that halves a map there are maps of the old size too, but the blocks
+    before it lie further out. The network itself and a backbone that contains the first
+    convolution are no levels. Nor are sizes that no convolution gives, or of one pixel.
 
     Args:
         network: run once in eval mode without gradient; otherwise left as it is.
         example: one batch, (n, channels, height, width), on the network's device.
     """
-    watch = _Watch({module: name for name, module in network.named_modules()})
+    finder = _LevelFinder({module: name for name, module in network.named_modules()})
     hooks = []
     for module in network.modules():
-        hooks.append(module.register_forward_pre_hook(watch.enter))
-        hooks.append(module.register_forward_hook(watch.leave))
+        hooks.append(module.register_forward_pre_hook(finder.enter))
+        hooks.append(module.register_forward_hook(finder.leave))
     try:
         with evaluating(network), torch.no_grad():
             network(example)
     finally:
         for hook in hooks:
             hook.remove()
-    sizes = [size for size in watch.spans if size in watch.sizes and size != (1, 1)]
+    sizes = [size for size in finder.spans if size in finder.sizes and size != (1, 1)]
     sizes.sort(key=lambda size: -size[0] * size[1])
-    return {size: watch.spans[size] for size in sizes}
+    return {size: finder.spans[size] for size in sizes}
 
 
 @contextmanager
@@ -94,8 +94,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class _Watch:
-    """Notes, while a network runs, who gives maps of each size: the outermost, then the last.
+class _LevelFinder:
+    """Notes for each size, while a network runs, the last of the outermost modules that give it.
 
     Attributes:
         spans: by height and width.
@@ -112,13 +112,13 @@ class _Watch:
         self._at_entry: dict[nn.Module, tuple[str, int]] = {}
 
     def enter(self, module: nn.Module, _: Any) -> None:
-        """Note what had been computed when ``module`` was called."""
+        """Note the last convolution before ``module`` was called."""
         self._at_entry[module] = self._producer
         if self._first is None and not isinstance(module, nn.Conv2d):
             self._around_first.add(module)
 
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Note what ``module`` gave."""
+        """Note the output of ``module``."""
         if not _is_maps(output):
             return
         # A frozen 0/1 selection moves channels; the keep lists are those of layers that learn.

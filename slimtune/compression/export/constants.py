@@ -1,8 +1,8 @@
-"""What exporters leave to be computed although it is known: constants made from constants.
+"""Replaces operators on constants by their results.
 
 The exporter by torch.export writes the missing bias of a convolution, or the scale of a batch
-normalisation that learns none, as three to five operators on constants. Layers are recognised by
-constants, so that these must be numbers before anything else is done to the graph.
+normalisation without parameters, as three to five operators on constants. Layers are recognised
+by their constants, so these must be numbers before anything else is done to the graph.
 """
 
 from collections.abc import Collection
@@ -15,10 +15,10 @@ from onnx.reference import ReferenceEvaluator
 from slimtune.compression.export.graph import Graph, attributes
 
 MOST_NUMBERS = 4096
-"""A result of more stays an operator: it would take more bytes than that."""
+"""A result of more numbers stays an operator, which takes fewer bytes."""
 
 
-def carry_out(graph: Graph, model: onnx.ModelProto) -> None:
+def fold_constants(graph: Graph, model: onnx.ModelProto) -> None:
     """Replace operators on constants by what they give, in place.
 
     What is made from a weight (a constant of two or more axes) stays an operator, so that the
@@ -30,7 +30,7 @@ def carry_out(graph: Graph, model: onnx.ModelProto) -> None:
     """
     weights = {t.name for t in model.graph.initializer if len(t.dims) > 1}
     if any(node.op_type in ("Shape", "CastLike") for node in graph.nodes):
-        _replace_known(graph, model, weights)
+        _replace_shapes(graph, model, weights)
     nodes = _foldable(graph, weights)
     values = _evaluated(nodes, graph)
     small = {name: value for name, value in values.items() if value.size <= MOST_NUMBERS}
@@ -38,10 +38,10 @@ def carry_out(graph: Graph, model: onnx.ModelProto) -> None:
     graph.nodes = [node for node in graph.nodes if not set(node.output) <= small.keys()]
 
 
-def _replace_known(graph: Graph, model: onnx.ModelProto, weights: Collection[str]) -> None:
-    """Replace what depends on the shape or the type of a value alone, where that is known.
+def _replace_shapes(graph: Graph, model: onnx.ModelProto, weights: Collection[str]) -> None:
+    """Replace ``Shape`` and ``CastLike`` operators whose result follows from inferred types.
 
-    Of a constant that is cast to the type of a computed value, a plain cast is left.
+    A cast of a constant to the type of a computed value becomes a plain cast.
     """
     inferred = onnx.shape_inference.infer_shapes(model).graph
     kinds = {v.name: v.type.tensor_type for v in [*inferred.value_info, *inferred.input]}

@@ -3,8 +3,8 @@
 torch's exporters take some 0.1 to 7 seconds for a ResNet-20, most of them in passes over a graph
 of hundreds of small operators. Here `torch.fx` runs the network's own code once on symbols, which
 takes a tenth of the faster exporter's time, and each layer becomes the node that the TorchScript
-exporter writes for it, so that the file is the same to the byte. Whatever is not in the tables
-below is left to the exporters: nothing is guessed.
+exporter writes for it, so that the file is the same to the byte. Networks with anything that is
+not in the tables below are left to the exporters.
 """
 
 import operator
@@ -55,7 +55,7 @@ def write_directly(
 
 
 def _is_unusual(module: nn.Module) -> bool:
-    """Return whether more happens when the module is called than its forward: not to be seen."""
+    """Return whether calling the module does more than its forward, which tracing would miss."""
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     unseen = any(not getattr(hook, "keeps_tensors", False) for hook in hooks)
     return module.training or unseen or isinstance(module, torch.fx.GraphModule)

@@ -1,4 +1,4 @@
-"""The uint8 grid of every value that integer kernels read and write."""
+"""Chooses the uint8 grid of every value that integer kernels read or write."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _POOLS_AND_JOINS = ("Add", "Concat", "AveragePool", "GlobalAveragePool", "MaxPoo
 _MOVERS = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 """Operators whose output holds only values of their input: both sides share one grid."""
 _FINEST, _COARSEST = 1 / 255, 256
-"""Scale of a global average, in scales of what is averaged. ONNX Runtime 1.31 refuses to run an
-average that is finer or coarser: 8 bits of the one have nothing to say in 8 bits of the other."""
+"""Bounds of the scale of a global average, in scales of its input. ONNX Runtime 1.31 refuses to
+run an average that is finer or coarser."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def fit_grids(
     """
     ranges = {**ranges, **_agreed(graph, stored, learned or {}, ranges.keys())}
     grids = {name: _grid(*ranges[name]) for name in ranges}
+    # In graph order, so that a grid passes through a chain of such operators.
     for node in graph.nodes:
         if not node.input or node.input[0] not in grids or node.output[0] not in grids:
             continue

@@ -1,7 +1,7 @@
-"""What any ONNX file holds: its layers, their weights as they are used, and the bits they take.
+"""Counts the layers, weights and bits of any ONNX file.
 
-Works on float files, on quantized files of other tools (QDQ form, integer operators) and on
-ours: whatever constants and operators a weight is made from, the operators are carried out.
+Works on float files, on quantized files of other tools (QDQ form, integer operators) and on ours:
+if operators compute a weight from constants, they are evaluated.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -111,7 +111,7 @@ def inspect_file(file: Path | bytes) -> FileContent:
 
 
 class _Inspection:
-    """One file, looked at from several sides."""
+    """The nodes, constants and inferred types of one file."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model, self.nodes = model, list(model.graph.node)

@@ -1,4 +1,4 @@
-"""Float kernels and dynamic integer kernels from weights that the file holds in fewer bits."""
+"""Float kernels and dynamic integer kernels on weights that the file stores in fewer bits."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from torch import nn
 
-from slimtune.compression.export.constants import carry_out
+from slimtune.compression.export.constants import fold_constants
 from slimtune.compression.export.graph import (
     Graph,
     float_values,
@@ -146,8 +146,9 @@ def export_file(
     traced = trace(model, image_shape)
     _check_classes(traced, classes)
     graph = open_graph(traced)
-    carry_out(graph, traced)
+    fold_constants(graph, traced)
     write_pads(graph)
+    # Folding changes float weights: integers and halves are taken before it, and get its factors.
     integers = kernel_weights(graph, numbers.stored)
     stored = {**other_weights(graph, numbers.stored), **integers}
     halves = half_weights(graph) if numbers.float_bits == 16 else {}

@@ -1,4 +1,4 @@
-"""Padding in numbers: ONNX Runtime refuses ``auto_pad`` together with dilation."""
+"""Writes padding as numbers, because ONNX Runtime refuses ``auto_pad`` with dilation."""
 
 from onnx import NodeProto, helper
 

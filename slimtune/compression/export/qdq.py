@@ -79,6 +79,7 @@ class _Insertion:
         if node.op_type not in ("Conv", "Gemm") or node.input[1] not in self.stored:
             return copy
         grid = self.grids[node.input[0]]
+        # A layer with a smaller learned range reads the value through a grid of its own.
         if (node.input[0], node.input[1]) in self.clipped:
             grid = self.clipped[node.input[0], node.input[1]]
             name = f"{node.input[0]}:{grid}"

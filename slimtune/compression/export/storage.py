@@ -1,4 +1,4 @@
-"""Weights of n bits, and weights with many zeros, in as few bytes as they have information.
+"""Stores weights of n bits, and weights with many zeros, in as few bytes as possible.
 
 Everything here is undone when a session loads, by constants and standard operators of opset 18
 and before, which ONNX Runtime and OpenVINO fold; what runs afterwards is the int8 (or float32)
@@ -27,10 +27,10 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
 MOST_NUMBERS = 2**20
-"""Numbers a stream: unpacking takes some 16 bytes a bit for a moment."""
+"""Most numbers of a stream: unpacking takes some 16 bytes a bit for a moment."""
 
 _STREAM_BYTES = 500
-"""What the operators of one bitmap cost in the file, about."""
+"""About what the operators of one bitmap take in the file."""
 
 _WORTH = 0.05
 """A bitmap must save this fraction of all weights' bytes: a plain file is the better file."""

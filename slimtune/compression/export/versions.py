@@ -25,7 +25,7 @@ OLDEST_TRIED = "1.15"
 
 
 def lower(model: ModelProto) -> ModelProto:
-    """State the lowest opset and IR version that the file's operators suffice with, in place.
+    """Set the lowest opset and IR version that the file's operators allow, in place.
 
     An operator whose later version has the same inputs and outputs and other attributes only
     where the file gives none is the same operator: what the later versions added are types.

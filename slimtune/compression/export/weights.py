@@ -1,4 +1,4 @@
-"""Integer weights of a graph: which layers take them, and what folding and rounding do to them."""
+"""The integer weights of a graph: which layers use them, and how folding changes their scales."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +13,9 @@ from slimtune.errors import TrialError
 
 
 def kernel_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
-    """Return what of ``stored`` integer kernels read, and the selections with it.
+    """Return the stored weights that integer kernels read, and the selections.
 
-    Those are the weights of convolutions and of linear layers with a bias on (n, features). Must
+    These are the weights of convolutions and of linear layers with a bias on (n, features). Must
     be called before batch normalisations are folded. A selection weight (1x1, 0 or 1, frozen) is
     its own integer form with scale 1.
 
@@ -40,7 +40,7 @@ def kernel_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str
 
 
 def other_weights(graph: Graph, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
-    """Return what of ``stored`` is in the file as it is, whatever reads it.
+    """Return the stored weights that the file can hold as integers, whatever kernel reads them.
 
     With `kernel_weights` taken away, what is left are the weights of linear layers on maps or
     tokens, and of those without a bias: integers in the file, and float numbers to their kernels.

@@ -1,1 +1,1 @@
-"""What is done to a network whatever the method: copied, laid out, admitted, rebuilt."""
+"""What every method needs of a network: copies, memory layout, admission, rebuilding."""

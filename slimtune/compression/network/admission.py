@@ -1,7 +1,7 @@
-"""What a network must do to be compressed at all, tried before anything is trained.
+"""Checks, before anything is trained, whether a network can be compressed at all.
 
-Accuracy is measured in batches and a file is used one image at a time: both say the same only of
-a network that looks at each image alone.
+Accuracy is measured in batches, and a file is used one image at a time. Both agree only if the
+network treats each image alone.
 """
 
 import copy
@@ -23,7 +23,7 @@ _EXACT = 1e-8
 
 
 def check_network(network: nn.Module, images: Tensor, name: str) -> None:
-    """Check that logits are of one image each, always the same, and come in training as well.
+    """Check that an image's logits depend on it alone, and that training gives logits too.
 
     Args:
         network: gives one row of logits an image in eval mode, in which it is left; not changed.
@@ -110,7 +110,7 @@ def _far(logits: Tensor, expected: Tensor) -> float:
 
 
 def _far_in_double(network: nn.Module, images: Tensor) -> float | None:
-    """Return the difference without float32's rounding; None where the network insists on it."""
+    """Return the difference in float64; None if the network runs in float32 only."""
     try:
         exact = copy.deepcopy(network).double()
         together = exact(images.double())

@@ -16,8 +16,8 @@ class WeightLayer:
     Attributes:
         name: qualified name of the module.
         module: the layer itself.
-        level: how often the image had become smaller before its output, from 0; linear layers
-            belong to the last convolution's level.
+        level: resolution level, counted from 0; it rises by 1 when the image becomes smaller.
+            Linear layers belong to the last convolution's level.
         first: whether it is the first of the network.
         last: whether it is the last of the network.
     """

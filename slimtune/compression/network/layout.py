@@ -1,7 +1,7 @@
 """How a network's weights lie in memory: channels-last where the network computes so.
 
-Channels-last is faster and changes nothing else, but not every network bears it: `Tensor.view`
-after a convolution, as in many a tutorial, finds its axes in another order in memory.
+Channels-last is faster and changes nothing else, but it breaks some networks: `Tensor.view` after
+a convolution, as in many tutorials, reads the axes in another order in memory.
 """
 
 import copy
@@ -21,7 +21,7 @@ def laid_out(network: nn.Module, image_shape: tuple[int, int, int] | None = None
 
     Args:
         network: to be laid out.
-        image_shape: (channels, height, width); needed but for a network that was tried before.
+        image_shape: (channels, height, width); needed unless the network was tried before.
     """
     if image_shape is None:
         last = bool(network.__dict__[_MEMORY])
@@ -36,15 +36,15 @@ def runs_channels_last(network: nn.Module, image_shape: tuple[int, int, int]) ->
     Forward and backward pass are tried, in evaluation and in training, on two images of noise:
     always the same, so that every process decides alike. Tried once: the network remembers, and
     its copies with it, so that a pruned or fake-quantized copy is laid out like the original.
-    A network that fails in either layout has another fault, which is not ours to tell.
+    A network that fails in both layouts has another fault, which is reported elsewhere.
 
     Args:
-        network: not changed, but for what it remembers.
+        network: not changed, except that it remembers the answer.
         image_shape: (channels, height, width).
     """
     last = network.__dict__.get(_MEMORY)
     if last is None:
-        last = _bears(network, image_shape)
+        last = _tolerates(network, image_shape)
         network.__dict__[_MEMORY] = last
     return bool(last)
 
@@ -52,12 +52,12 @@ def runs_channels_last(network: nn.Module, image_shape: tuple[int, int, int]) ->
 def laid_out_like(
     network: nn.Module, original: nn.Module, image_shape: tuple[int, int, int]
 ) -> nn.Module:
-    """Lay ``network``, which was cut out of ``original``, out like that, in place; return it."""
+    """Give ``network``, which was cut from ``original``, its layout in place; return it."""
     network.__dict__[_MEMORY] = runs_channels_last(original, image_shape)
     return laid_out(network, image_shape)
 
 
-def _bears(network: nn.Module, image_shape: tuple[int, int, int]) -> bool:
+def _tolerates(network: nn.Module, image_shape: tuple[int, int, int]) -> bool:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     images = torch.randn(2, *image_shape, generator=torch.Generator().manual_seed(0)).to(device)
 

@@ -1,4 +1,4 @@
-"""A pruned network again from its architecture and its weights: the shapes say what was cut."""
+"""Rebuilds a pruned network from its architecture and its weights, whose shapes tell the cuts."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,7 @@ def resize_to(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _resize(module: nn.Module, prefix: str, state: Mapping[str, Tensor]) -> None:
-    """Give one layer the sizes of its stored tensors; what cannot fit is left for the check."""
+    """Give one layer the sizes of its stored tensors; the check reports those that cannot fit."""
     weight = state.get(f"{prefix}weight")
     if isinstance(module, _BatchNorm):
         stored = weight if weight is not None else state.get(f"{prefix}running_mean")
@@ -85,8 +85,8 @@ def _reshape(module: nn.Module, name: str, shape: tuple[int, ...]) -> None:
 
 def _require_fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     way_out = "use the weights with the architecture they were saved from"
-    wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    for key, shape in wanted.items():
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    for key, shape in expected.items():
         if key not in state:
             raise ModelError(f"weights lack the key '{key}'; {way_out}")
         if tuple(state[key].shape) != shape or 0 in shape:
@@ -95,5 +95,5 @@ def _require_fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
                 f"of shape {shape}; {way_out}"
             )
     for key in state:
-        if key not in wanted:
+        if key not in expected:
             raise ModelError(f"weights hold the unknown key '{key}'; {way_out}")

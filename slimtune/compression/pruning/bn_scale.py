@@ -21,15 +21,15 @@ class BNScale(ChannelPruning):
     Liu, Li, Shen, Huang, Yan, Zhang, "Learning Efficient Convolutional Networks through Network
     Slimming", ICCV 2017, arXiv:1708.06519. The penalty's subgradient is added to gamma's
     gradient after each backward pass, and beta has none. With scope global one threshold on raw
-    ``|gamma|`` cuts all layers, as in the paper. Where several norms share a group, or norms
-    after concatenations hold its channels, theirs are averaged. Channels without any norm are
-    scored by their filters' lengths, which is what gamma would be under weight normalisation.
+    ``|gamma|`` cuts all layers, as in the paper. If several norms act on a group, their values
+    are averaged. Channels without a norm are scored by the lengths of their filters, which would
+    be gamma under weight normalisation.
 
     SGD moves a scale under the penalty alone by lambda times the sum of its learning rates over
     (1 - momentum). The papers' lambda of 1e-4 is for 160 epochs at 0.1: in one epoch of CIFAR-10
-    it moves the scales of a trained ResNet-20 by 0.002. The default slims in one: 125 steps at
-    0.03 take their median from 0.67 to 0.51. Where that is out of reach, or with 0 epochs, the
-    score is ``|gamma|`` as the network came.
+    it moves the scales of a trained ResNet-20 by 0.002. The default is strong enough for one
+    epoch: 125 steps at 0.03 take their median from 0.67 to 0.51. With 0 epochs the score is
+    ``|gamma|`` of the network as it is.
     """
 
     reference = "Liu et al., ICCV 2017, arXiv:1708.06519"

@@ -1,4 +1,4 @@
-"""Group norm: channels by all parameters that would go with them."""
+"""Group norm: channels by all parameters that are removed with them."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,10 +18,11 @@ class GroupNorm(ChannelPruning):
     """Score of channel k: ``I_k = mean over parameters m of ||w_m[k]||_2^2``.
 
     Fang, Ma, Song, Mi, Wang, "DepGraph: Towards Any Structural Pruning", CVPR 2023,
-    arXiv:2301.12900. Members are the filters that make the channel, the scales of its batch
-    norms and the weights that read it. Across groups, scores are compared over their mean.
+    arXiv:2301.12900. The parameters are the filters that make the channel, the scales of its
+    batch norms and the weights that read it. To rank several groups together, each group's scores
+    are divided by their mean.
 
-    Sparse learning (``sparsity_epochs`` above 0) adds ``sparsity * g_k * w`` to every parameter's
+    Sparse training (``sparsity_epochs`` above 0) adds ``sparsity * g_k * w`` to each parameter's
     gradient, with ``g_k = 2^(4 (I_max - I_k) / (I_max - I_min))`` from 1 for the strongest
     channel to 16 for the weakest, and 1 for all where they are equal.
     """

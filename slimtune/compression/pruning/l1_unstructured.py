@@ -19,11 +19,11 @@ class L1Unstructured(WeightPruning):
 
     Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural
     Networks", NeurIPS 2015, arXiv:1506.02626. Exactly ``round(amount * n)`` of the n weights of
-    convolutions and linear layers become 0, ties by index; scope ``global`` ranks all layers
-    together (a layer of small weights may vanish), ``local`` each by itself (one weight always
-    stays). The amount counts weights that are zero already, so steps are cumulative. Biases and
-    norms stay. The first and the last layer stay too, and do not count, unless ``ends``: small
-    networks have little to spare there.
+    convolutions and linear layers become 0; of equal weights, those of lower index. Scope
+    ``global`` ranks all layers together, so that a layer of small weights may lose them all.
+    Scope ``local`` ranks each layer by itself and keeps at least one weight. The amount counts
+    weights that are 0 already, so that steps are cumulative. Biases and norms are not pruned.
+    Without ``ends``, the first and the last layer are not pruned and not counted.
     """
 
     reference = "Han et al., NeurIPS 2015, arXiv:1506.02626"

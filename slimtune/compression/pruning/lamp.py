@@ -1,4 +1,4 @@
-"""Structured LAMP: a channel's share of what is at least as strong as it."""
+"""Structured LAMP: a channel's share of all channels that are at least as strong."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ class LAMP(ChannelPruning):
 
     n is a filter's squared length. Lee, Park, Mo, Ahn, Shin, "Layer-adaptive Sparsity for the
     Magnitude-based Pruning", ICLR 2021, arXiv:2010.07611, define the score for single weights;
-    this is its analogue for channels. Equal lengths are put in order by index. The scale of a
+    this is its analogue for channels. Equal lengths are ordered by index. The scale of a
     layer cancels, and the strongest channel of every group scores 1, so the scope global ranks
     the scores as they are and chooses how much each layer can lose.
     """

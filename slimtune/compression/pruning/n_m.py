@@ -18,10 +18,10 @@ class NM(WeightPruning):
     """Of every m consecutive weights along the input channels, keep the n largest ``|w|``.
 
     Mishra et al., "Accelerating Sparse Deep Neural Networks", 2021, arXiv:2104.08378 (2:4 by
-    default). Ties go by index, the lower first. The pattern fixes how much goes, ``1 - n/m`` of
-    every layer that it fits, so amount and scope have no say (but amount 0 is no pruning).
-    Left alone are the first layer, and layers whose input channels (of one group) are not a
-    multiple of m, such as depthwise convolutions.
+    default). Of equal weights, those of lower index are removed. The pattern removes ``1 - n/m``
+    of every layer that it fits, so that amount and scope have no effect, except that amount 0
+    prunes nothing. The first layer is not pruned, nor are layers whose input channels (of one
+    group) are not a multiple of m, such as depthwise convolutions.
     """
 
     uses_amount = False
@@ -41,7 +41,7 @@ class NM(WeightPruning):
     def masks(
         self, weights: Mapping[str, Tensor], amount: float, scope: Scope
     ) -> dict[str, Tensor]:
-        """Return what stays, see `WeightPruning.masks`; ``amount`` and ``scope`` have no say.
+        """Return what stays, see `WeightPruning.masks`; ``amount`` and ``scope`` have no effect.
 
         Raises:
             PruningError: the pattern fits no layer but perhaps the first.

@@ -55,7 +55,7 @@ class ChannelPruning:
         needs_gradients: whether parameters must carry ``.grad``, the gradient of the mean loss on
             calibration images in eval mode, when `scores` is called.
         sparsity_epochs: epochs of training with `regularize` before anything is removed.
-        uses_amount: whether the amount decides how much goes.
+        uses_amount: whether the amount decides how much is removed.
     """
 
     removes = "channels"
@@ -65,10 +65,10 @@ class ChannelPruning:
     uses_amount = True
 
     def check(self, groups: Sequence[ChannelGroup]) -> None:
-        """Refuse a network that the method has nothing to say about.
+        """Refuse a network that the method cannot score.
 
         Raises:
-            PruningError: what the method looks at is nowhere in these groups.
+            PruningError: no group has the parameters that the method needs.
         """
 
     def scores(self, group: ChannelGroup) -> Tensor:
@@ -85,7 +85,7 @@ class WeightPruning:
     Attributes:
         removes: ``"weights"``.
         sparsity_epochs: 0.
-        uses_amount: whether the amount decides how much goes.
+        uses_amount: whether the amount decides how much is removed.
     """
 
     removes = "weights"
@@ -99,7 +99,7 @@ class WeightPruning:
 
         Args:
             weights: float32, (out, in/groups, ...), by parameter name, in graph order; zeros are
-                weights that went before and must go again.
+                weights that were removed before; they must be removed again.
             amount: fraction of all these weights to remove, in [0, 1).
             scope: where the fraction holds: in each layer, or over all layers together.
 

@@ -1,4 +1,4 @@
-"""Random pruning: what a criterion must beat."""
+"""Random pruning: the control that every other method must beat."""
 
 import hashlib
 

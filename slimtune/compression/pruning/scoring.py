@@ -1,4 +1,4 @@
-"""From a score of filters to a score of coupled channels."""
+"""Scores of coupled channels from scores of the filters that produce them."""
 
 from collections.abc import Callable
 

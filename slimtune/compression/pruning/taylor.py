@@ -1,4 +1,4 @@
-"""Taylor pruning: channels by what the loss would lose without their weights."""
+"""Taylor pruning: channels by how much the loss would change without their weights."""
 
 import torch
 from torch import Tensor

@@ -23,7 +23,7 @@ from slimtune.compression.quantization.rounding.apot_grid import apot_levels
 from slimtune.compression.settings import settings
 
 LARGEST_BITS = 6
-"""Above, the levels as integers go beyond what int8 holds."""
+"""With more bits, int8 does not hold the levels as integers."""
 
 _EPSILON = 1e-5
 _SMALLEST_ALPHA = 1e-3
@@ -52,20 +52,20 @@ class Apot(LearnedQuantizer):
 
     A weight of b bits is ``c a P(clip(v / a, -1, 1))``, v the weight minus the mean of its
     tensor and divided by the standard deviation, P the nearest of the levels of b - 1 bits with
-    both signs (`apot_levels`; for 2 bits -1, 0 and 1). Mean and deviation are of the weights that
-    are not pruned and have no gradient; that of v passes rounding and the clip unchanged, as in
-    the authors' code for CIFAR. The clip a is trained with its exact gradient: ``P(v/a) - v/a``
-    inside, the sign of v outside. Two things differ from the paper: c is the layer's deviation
-    before training, a constant that a batch norm after the layer cancels and a layer without one
-    needs; and the first a is the one with the smallest squared error instead of 3, as training
-    is short. Levels are integers up to 4, 10, 48 and 100 times ``c a / largest``: int8 holds
-    them exactly.
+    both signs (`apot_levels`; for 2 bits -1, 0 and 1). Mean and deviation are those of the
+    weights that are not pruned, and are treated as constants. The gradient to v passes rounding
+    and clip unchanged, as in the authors' code for CIFAR. The clip a is trained with its exact
+    gradient: ``P(v/a) - v/a`` inside, the sign of v outside. Two things differ from the paper. c
+    is the layer's deviation before training, a constant; a batch norm after the layer cancels
+    it, and a layer without one needs it. The first a is the one with the smallest squared error
+    instead of 3, because training is short. Levels are integers up to 4, 10, 48 and 100 times
+    ``c a / largest``, which int8 holds exactly.
 
-    Inputs of k bits are ``a P(clip(x / a, 0, 1))`` with the levels of k bits, those with a sign
-    as weights; with 7 and 8 bits uniform, as in the file, which cannot round to other levels
-    and so computes with 8 uniform bits on [0, a]. The first a is the 99.9th percentile that
-    calibration images show. The first and the last layer, and levels of 7 or 8 bits, have
-    symmetric uniform weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
+    Inputs of k bits become ``a P(clip(x / a, 0, 1))`` with the levels of k bits; inputs with a
+    sign are rounded as weights are. Inputs of 7 and 8 bits have uniform levels. The file always
+    computes with 8 uniform bits on [0, a]. The first a is the 99.9th percentile over the
+    calibration images. The first and the last layer, and layers of 7 or 8 bits, have symmetric
+    uniform weights with one scale ``max|w| / (2^(b-1) - 1)`` for each output channel.
 
     Li, Dong, Wang, "Additive Powers-of-Two Quantization: An Efficient Non-uniform
     Discretization for Neural Networks", ICLR 2020, arXiv:1909.13144.
@@ -87,12 +87,12 @@ class Apot(LearnedQuantizer):
         """Return a symmetric uniform quantizer."""
         return MaxWeight(bits)
 
-    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
+    def input_quantizer(self, statistics: InputStatistics, bits: int) -> InputQuantizer:
         """Return a clip that is trained, at first at the 99.9th percentile."""
         if bits > LARGEST_BITS:
-            return ClippedInput(seen.limit, uniform_levels(bits, seen.signed))
-        levels = signed_levels(bits) if seen.signed else unsigned_levels(bits)
-        return ClippedInput(seen.limit, levels)
+            return ClippedInput(statistics.limit, uniform_levels(bits, statistics.signed))
+        levels = signed_levels(bits) if statistics.signed else unsigned_levels(bits)
+        return ClippedInput(statistics.limit, levels)
 
 
 def signed_levels(bits: int) -> Levels:

@@ -43,7 +43,7 @@ DoReFaBits = Annotated[
 
 @settings
 class TanhWeights(LearnedQuantizer):
-    """What `DoReFa` and `Pact` share: DoReFa's weights between the first and the last layer."""
+    """Base of `DoReFa` and `Pact`: DoReFa's weights between the first and the last layer."""
 
     bits: DoReFaBits = 4
 
@@ -64,14 +64,15 @@ class DoReFa(TanhWeights):
     ``q = 2 Q_b(tanh(w) / (2 max|tanh w|) + 1/2) - 1`` with ``Q_b`` rounding to multiples of
     ``1 / (2^b - 1)``: odd multiples of that, no 0 among them. A layer with pruned weights needs
     the 0 and has one step less, so that its values still fit b bits. The result is multiplied
-    by the layer's first ``max|tanh w|``, a constant that a batch norm after the layer cancels,
-    and without which a layer that has none would compute at another scale. Gradients pass
-    rounding unchanged, and go through tanh and the maximum as in the paper's code.
+    by ``max|tanh w|`` of the layer before training, a constant. A batch norm after the layer
+    cancels it; a layer without one needs it to keep its scale. Gradients pass rounding
+    unchanged, and go through tanh and the maximum as in the paper's code.
 
     Inputs are clipped to [0, c] and rounded to 2^k - 1 steps. The paper has c = 1 for networks
-    trained so from the start; here c is the 99.9th percentile that calibration images show.
-    Inputs with a sign are clipped to [-c, c]. The first and the last layer, and levels of 8
-    bits, have symmetric weights, one scale ``max|w| / (2^(b-1) - 1)`` an output channel.
+    that are trained this way from the start; here c is the 99.9th percentile over the
+    calibration images. Inputs with a sign are clipped to [-c, c]. The first and the last layer,
+    and layers of 8 bits, have symmetric weights with one scale ``max|w| / (2^(b-1) - 1)`` for
+    each output channel.
 
     Zhou, Wu, Ni, Zhou, Wen, Zou, "DoReFa-Net: Training Low Bitwidth Convolutional Neural
     Networks with Low Bitwidth Gradients", 2016, arXiv:1606.06160.
@@ -79,9 +80,11 @@ class DoReFa(TanhWeights):
 
     reference = "Zhou et al., 2016, arXiv:1606.06160"
 
-    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
+    def input_quantizer(self, statistics: InputStatistics, bits: int) -> InputQuantizer:
         """Return a constant clip at the 99.9th percentile."""
-        return ClippedInput(seen.limit, uniform_levels(bits, seen.signed), learned=False)
+        return ClippedInput(
+            statistics.limit, uniform_levels(bits, statistics.signed), learned=False
+        )
 
 
 class DoReFaWeight(WeightQuantizer):

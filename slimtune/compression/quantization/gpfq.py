@@ -43,7 +43,7 @@ from slimtune.compression.quantization.rounding.path_following import follow_pat
 from slimtune.compression.settings import settings
 
 _SEED = 0
-"""Of the patches that are drawn: the same in every trial, so that a trial's seed moves nothing."""
+"""Seed of the sampled patches, the same in every trial: a trial's seed has no effect on them."""
 
 
 @QUANTIZATION.register("gpfq")
@@ -53,14 +53,14 @@ class Gpfq(Quantizer):
 
     Column t of a layer becomes the point of the grid nearest to
     ``<X~_t, u> / ||X~_t||^2`` with ``u = sum_{j<=t} w_j X_j - sum_{j<t} q_j X~_j``, where X are
-    the layer's inputs in the float network and X~ those behind the layers that are quantized
+    the layer's inputs in the float network and X~ its inputs after the layers that are quantized
     already, so that their error is corrected too (see `path_following`). Grid:
     ``c R / K * {-K..K}``, ``K = 2^(bits-1) - 1``, R the largest ``|w|`` of an output channel.
-    The paper has one R a layer, their mean (granularity ``tensor``), columns in the order in
-    which they are stored, and K one larger, which takes one bit more in the file. Biases stay
-    float, and so do convolutions of one or three axes and layers whose forward is their own and
-    makes more of their weight than one kernel call. Activations are float while weights are
-    chosen.
+    The paper has one R for each layer, the mean of these (granularity ``tensor``), columns in
+    the order in which they are stored, and K one larger, which takes one bit more in the file.
+    Biases stay float. So do 1-d and 3-d convolutions, and layers with a forward of their own
+    that does more with the weight than one kernel call. Activations are float while the weights
+    are chosen.
 
     Zhang, Zhou, Saab, "Post-training Quantization for Neural Networks with Provable Guarantees",
     SIAM J. Math. Data Sci. 5(2), 2023, arXiv:2201.11113; Lybrand, Saab, "A Greedy Algorithm for
@@ -94,7 +94,7 @@ class Gpfq(Quantizer):
         return "static" if self.activation_bits == 8 else "float"
 
     def quick(self) -> Quantizer:
-        """Return rounding to the nearest point of the same grid, which follows no path."""
+        """Return a quantizer that rounds to the nearest point of the same grid."""
         return Rounded(**dataclasses.asdict(self)).with_few_images()  # type: ignore[call-overload]
 
     def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
@@ -117,6 +117,7 @@ class Gpfq(Quantizer):
                 continue
             hook = _QuantizeWhenReached(self, layer, bits[layer.weight_name], generator, stored)
             layer.module.register_forward_hook(hook)
+        # One pass quantizes all layers: the hooks run in the order in which the layers compute.
         with torch.no_grad():
             network(torch.cat([images, images]))
         return stored
@@ -124,7 +125,7 @@ class Gpfq(Quantizer):
 
 @settings
 class Rounded(Gpfq):
-    """The grid of `Gpfq`, each weight rounded by itself: for a first look, not for recipes."""
+    """The grid of `Gpfq` with each weight rounded by itself: for previews, not for recipes."""
 
     def weights(self, model: nn.Module, images: Tensor) -> dict[str, StoredWeight]:
         """Return the nearest integers of 2-d convolutions and linear layers."""
@@ -142,7 +143,7 @@ def _is_followed(layer: nn.Module, own: Mapping[nn.Module, Kernel | None]) -> bo
 
 @dataclasses.dataclass
 class _QuantizeWhenReached:
-    """A forward hook: the second half of a layer's batch goes through its integers."""
+    """A forward hook that sends the second half of a layer's batch through its integers."""
 
     method: Gpfq
     layer: WeightLayer
@@ -157,7 +158,7 @@ class _QuantizeWhenReached:
         plain, behind_quantized = inputs[0].chunk(2)
         float_output = output.chunk(2)[0]
         name = self.layer.weight_name
-        if name not in self.stored:
+        if name not in self.stored:  # a layer that is called twice keeps its first integers
             self.stored[name] = self._fit((plain, behind_quantized), float_output.shape)
             values = torch.from_numpy(self.stored[name].dequantized())
             self.quantized.get_parameter("weight").copy_(values)
@@ -165,7 +166,7 @@ class _QuantizeWhenReached:
 
     def _fit(self, inputs: tuple[Tensor, Tensor], output_shape: torch.Size) -> StoredWeight:
         module = self.layer.module
-        if has_own_forward(module):  # as its kernel sees it
+        if has_own_forward(module):  # what its kernel reads, such as the padded input
             first, second = (kernel_of(module, x) for x in inputs)
             assert first is not None and second is not None
             module, output_shape = first.as_layer(), first.output_shape

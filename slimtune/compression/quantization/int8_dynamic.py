@@ -20,9 +20,9 @@ class Int8Dynamic(Quantizer):
 
     Weights: one symmetric scale an output channel, ``max|w| / 127``, integers in [-127, 127].
     Activations: scale and zero point from the smallest and largest value of the tensor at run
-    time. Needs no calibration; finding the grids costs time in every layer, and one image's
-    result depends on the others in its batch: accuracy is measured in batches of 250, latency
-    with one image.
+    time. This needs no calibration, but measuring the ranges costs time in every layer. The
+    result of one image depends on the others in its batch: accuracy is measured in batches of
+    250, latency with one image.
 
     Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A
     whitepaper", 2018, arXiv:1806.08342.

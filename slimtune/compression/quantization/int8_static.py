@@ -19,7 +19,7 @@ from slimtune.compression.settings import settings
 @QUANTIZATION.register("int8_static")
 @settings
 class Int8Static(Quantizer):
-    """Weights int8, activations uint8, both fixed after training from observed ranges.
+    """Weights are int8 and activations uint8, both on fixed grids that are set after training.
 
     Weights: one symmetric scale an output channel, ``max|w| / 127``, integers in [-127, 127].
     Activations: one scale and zero point a tensor, from the smallest and largest value seen

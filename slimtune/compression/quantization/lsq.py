@@ -31,9 +31,9 @@ class Lsq(LearnedQuantizer):
     One step s a tensor, of weights and of inputs, in every layer. Its gradient is
     ``round(v / s) - v / s`` inside the range and -N or P at and beyond its ends, times
     ``1 / sqrt(n P)``, where n counts the weights or the input values of one image. The first
-    steps are ``2 mean|v| / sqrt(P)``. Weights have the restricted range N = P = 2^(b-1) - 1,
-    which the paper extends by one level that batch norms of negative factor could not mirror;
-    inputs have N = 0, P = 2^b - 1, or as weights if they have a sign.
+    steps are ``2 mean|v| / sqrt(P)``. Weights have the symmetric range N = P = 2^(b-1) - 1. The
+    paper's has one more negative level, which a batch norm with a negative factor could not
+    mirror. Inputs have N = 0, P = 2^b - 1, or the range of weights if they have a sign.
 
     Esser, McKinstry, Bablani, Appuswamy, Modha, "Learned Step Size Quantization", ICLR 2020,
     arXiv:1902.08153.
@@ -45,9 +45,9 @@ class Lsq(LearnedQuantizer):
         """Return a learned step, at first from the mean of the weights that are not pruned."""
         return LsqWeight(weight, bits)
 
-    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
+    def input_quantizer(self, statistics: InputStatistics, bits: int) -> InputQuantizer:
         """Return a learned step, at first from the mean that calibration showed."""
-        return LsqInput(seen, bits)
+        return LsqInput(statistics, bits)
 
 
 class LsqWeight(WeightQuantizer):
@@ -82,14 +82,14 @@ class LsqInput(InputQuantizer):
     """One learned step.
 
     Args:
-        seen: sets the first step.
+        statistics: sets the first step.
         bits: 2..8.
     """
 
-    def __init__(self, seen: InputStatistics, bits: int) -> None:
+    def __init__(self, statistics: InputStatistics, bits: int) -> None:
         super().__init__()
-        self.levels = uniform_levels(bits, seen.signed)
-        self.step = nn.Parameter(_first_step(seen.mean, self.levels))
+        self.levels = uniform_levels(bits, statistics.signed)
+        self.step = nn.Parameter(_first_step(statistics.mean, self.levels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels, shaped like ``x``."""

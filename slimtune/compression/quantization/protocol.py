@@ -1,4 +1,4 @@
-"""What a quantizer is: fake quantizers for training, and integers for the exporter."""
+"""The protocol of quantizers: fake quantizers for training, integers for the exporter."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from slimtune.registry import Registry
 
 Activations = Literal["static", "dynamic", "float"]
 FEW_IMAGES = 16
-"""Calibration images; the fewest that settings allow, enough where values do not matter."""
+"""The fewest calibration images that settings allow; enough where values do not matter."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ class Quantizer:
         return {}
 
     def quick(self) -> "Quantizer":
-        """Return a quantizer for a first look: as many bits on the same kernels, less fitted.
+        """Return a quantizer for previews: the same bits and kernels, with less fitting.
 
-        What it makes of a network takes about as many bytes in the file and computes as fast.
+        Its file has about as many bytes and is as fast.
         """
         return self.with_few_images()
 
     def with_few_images(self) -> "Quantizer":
-        """Return the same with as few calibration images as there may be."""
+        """Return the same quantizer with the fewest calibration images that settings allow."""
         few = min(self.calibration_images, FEW_IMAGES)
         return dataclasses.replace(self, calibration_images=few) if few else self  # type: ignore[type-var]
 
@@ -111,7 +111,7 @@ class Quantizer:
 
 
 def method_of(quantizer: Quantizer) -> str:
-    """Return the name of a quantizer, or of the one that it stands in for at a first look."""
+    """Return the name of a quantizer, or of the one that it stands in for in a preview."""
     kinds = type(quantizer).__mro__
     return next(name for name in QUANTIZATION if QUANTIZATION[name] in kinds)
 

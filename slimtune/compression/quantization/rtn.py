@@ -29,7 +29,7 @@ class RoundToNearest(Quantizer):
 
     ``w' = s * clip(round(w / s), -K, K)`` with ``K = 2^(bits-1) - 1`` and ``s = R / K``; R is the
     largest ``|w|`` of the output channel, or the mean of these over the layer's channels with
-    granularity ``tensor``, which clips. What GPFQ is compared with.
+    granularity ``tensor``, which clips. It is what `gpfq` is compared with.
 
     Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam, Kalenichenko, "Quantization and Training of
     Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018,

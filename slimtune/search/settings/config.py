@@ -369,7 +369,7 @@ def make_config(
     try:
         config = SearchConfig(**without_none(merged(base, settings), SearchConfig))
     except ValidationError as error:
-        raise from_validation(error, known=_known_keys(error)) from None
+        raise from_validation(error, names=_known_keys(error)) from None
     parse_objectives(config.objectives)
     config.points()
     check_final(config.final, config.longest_train(), config.seeds)

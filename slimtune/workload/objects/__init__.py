@@ -1,7 +1,7 @@
-"""Networks, weights and data that are handed in as Python objects, under names that can be kept.
+"""Networks, weights and data that are handed in as Python objects get a name for settings.
 
-What can be imported by name gets that name, ``MODULE:NAME``, and is from then on code like any
-other. Everything else, such as what a notebook defines, gets ``object.KEY_DIGEST:NAME``: KEY is
-the parameter it was handed in as, DIGEST a name of its content. `slimtune.workload.own_code` knows
-it by that while this process lasts, and says how to hand it in again where it does not.
+An object that can be imported gets the name ``MODULE:NAME`` and is treated as code like any other.
+Every other object, such as one defined in a notebook, gets ``object.KEY_DIGEST:NAME``: KEY is the
+parameter it was handed in as, DIGEST a digest of its content. `slimtune.workload.own_code` keeps
+the object while this process lasts. In another process it says how to hand the object in again.
 """

@@ -23,7 +23,7 @@ FORMS = (
 
 @dataclass(frozen=True)
 class InMemory:
-    """Data in memory; called, it is given back, as a function of the user's own would.
+    """Data in memory, as a function that returns it, like the user's own functions.
 
     Attributes:
         data: arrays by name, or a dataset.
@@ -51,9 +51,9 @@ def data_reference(data: Any) -> str:
         name = str(getattr(data, "__name__", "function"))
         name = "lambda_" if name == "<lambda>" else name
         return importable_name(data) or kept_reference("data", name, data, data)
-    held = data if isinstance(data, Dataset) else as_arrays(data)
-    name = held.name if isinstance(held, Dataset) else "arrays"
-    return kept_reference("data", name, held, InMemory(held))
+    content = data if isinstance(data, Dataset) else as_arrays(data)
+    name = content.name if isinstance(content, Dataset) else "arrays"
+    return kept_reference("data", name, content, InMemory(content))
 
 
 def as_arrays(data: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A name for the content of a Python object, the same in another process."""
+"""A digest of the content of a Python object, the same in another process."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ _Update = Callable[[bytes], None]
 
 
 def _feed(update: _Update, thing: object, seen: dict[int, object]) -> None:
-    """Hand the bytes of an object to ``update``; what was seen before counts once."""
+    """Hand the bytes of an object to ``update``; an object that occurs twice counts once."""
     if isinstance(thing, _PLAIN):
         update(f"{type(thing).__name__} {thing!r}\n".encode())
         return

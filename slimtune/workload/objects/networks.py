@@ -20,7 +20,7 @@ _WRAPPERS |= {"OptimizedModule": "_orig_mod"}
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A network as it was when it was handed in; called, it gives a copy.
+    """A network as it was when it was handed in, as a function that returns copies.
 
     Attributes:
         network: a copy of the user's, on the CPU.

@@ -1,4 +1,4 @@
-"""From an object to the name that settings hold: one to import it by, or one of its own."""
+"""The name of an object in settings: one to import it by, or one of its own."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Plain arrays as a dataset: what ``npz:FILE`` holds and what a function of the user's returns."""
+"""A dataset from plain arrays, of ``npz:FILE`` or of a function of the user's."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""From raw splits to a checked dataset: label rules, normalisation, default augmentation."""
+"""Completes raw splits to a checked dataset: labels, normalisation, default augmentation."""
 
 import numpy as np
 

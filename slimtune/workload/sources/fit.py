@@ -1,4 +1,4 @@
-"""What a reference's options ask for: size, channels and normalisation of images, mirroring."""
+"""The options of a data reference: size, channels and normalisation of images, mirroring."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _OPTION = r"(?:(?:mean|std)=[^@,]*|[A-Za-z_]+=[^@/,]*)"
 _OPTIONS = re.compile(rf"@({_OPTION}(?:,[^@/,=]*|,{_OPTION})*)$")
 _SIZE = re.compile(r"([0-9]{1,5})(?:[x×]([0-9]{1,5}))?")
 MOST_PIXELS = 4096
-"""A side. Beyond it a digit was mistyped, or an image is no usual one, and no memory would do."""
+"""Most pixels a side. A larger number is a typing error, or needs more memory than there is."""
 _CHANNELS = {"1": 1, "3": 3}
 _FLIP = {"0": False, "1": True}
 
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Fit:
-    """What images shall be.
+    """The form that images are brought to.
 
     Attributes:
         size: (height, width) in pixels, by bilinear resizing that does not keep the aspect

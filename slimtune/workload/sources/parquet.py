@@ -21,7 +21,7 @@ from slimtune.workload.types import Dataset, Split
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of one part that have a label, still encoded; how many have none; whose columns."""
+    """The labelled rows of one part, still encoded, and how many rows have no label."""
 
     images: list[EncodedImage]
     labels: np.ndarray
@@ -60,6 +60,7 @@ def load_parquet(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     for part, rows in parts.items():
         if rows.unlabelled:
             notes.append(f"left out {rows.unlabelled} images of {part} with label -1 (none)")
+    # A part without any label is not used, such as the hidden test set of a competition.
     parts = {part: rows for part, rows in parts.items() if rows.images or not rows.unlabelled}
     if "train" not in parts or len(parts) < 2:
         lacking = "test" if "train" in parts else "training"
@@ -70,7 +71,7 @@ def load_parquet(argument: str, fit: Fit = AS_IT_IS) -> Dataset:
     called = {part: paths[0].name for part, paths in shards.items()}
     test, validation, more = assign_roles(splits, called)
     classes = _classes(name, parts["train"])
-    assert test is not None  # there is a part beside train
+    assert test is not None  # `parts` has another part than train
     made = natural_images(name, splits["train"], test, classes, validation=validation)
     return dataclasses.replace(made, notes=(*more, *notes))
 
@@ -124,7 +125,8 @@ def _read_all(shards: list[Path]) -> _Rows:
     labels = np.concatenate([rows.labels for rows in parts.values()])
     has_label = labels != -1
     if not first.columns.declared and has_label.any():
-        has_label[:] = True  # -1 may be a class that is numbered wrongly: refused later on
+        # Without the hub's metadata, -1 may be a wrongly numbered class, which is refused later.
+        has_label[:] = True
     kept = [image for image, has in zip(images, has_label, strict=True) if has]
     return _Rows(kept, labels[has_label], int((~has_label).sum()), first.columns)
 

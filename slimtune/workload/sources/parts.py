@@ -1,4 +1,4 @@
-"""What the parts of a dataset may be called, for every source, and notes on what is not used."""
+"""The names that the parts of a dataset may have, and notes on files that are skipped."""
 
 import os
 import re
@@ -77,7 +77,7 @@ def assign_roles(
 
 @dataclass
 class SkippedFiles:
-    """Counts what a source passes over.
+    """Counts the files and folders that a source skips.
 
     Attributes:
         root: the folder that names are told relative to.

@@ -1,4 +1,4 @@
-"""What a source of data is: a function from the reference's second half to a dataset."""
+"""The protocol of data sources: a function from a reference's second half to a dataset."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How much memory images may take: what the machine, or the container, has."""
+"""Checks that images fit into the memory of the machine or the container."""
 
 import os
 from pathlib import Path

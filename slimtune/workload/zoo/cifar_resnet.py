@@ -1,4 +1,4 @@
-"""The ResNets that He et al. designed for CIFAR: three stages, 6n + 2 layers.
+"""The ResNets that He et al. designed for CIFAR: three resolution levels, 6n + 2 layers.
 
 Names are ``resnet20`` (option A, shortcuts padded with zeros), ``resnet20b`` (option B,
 projections) and ``resnet8x4`` (option A, every layer 4 times as wide, the stem included; the
@@ -21,8 +21,8 @@ class CifarResNet(nn.Module):
     Args:
         num_classes: width of the last layer.
         in_channels: channels of an image.
-        depth: 6n + 2 layers: n blocks of two convolutions in each of three stages.
-        width: multiplies the 16, 32 and 64 channels of the stages.
+        depth: 6n + 2 layers: n blocks of two convolutions at each of three resolution levels.
+        width: multiplies the 16, 32 and 64 channels of the levels.
         projection: option B, shortcuts that change shape are learned; else option A.
     """
 
@@ -39,9 +39,9 @@ class CifarResNet(nn.Module):
         blocks, channels = (depth - 2) // 6, 16 * width
         self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.layer1 = _stage(blocks, channels, channels, projection)
-        self.layer2 = _stage(blocks, channels, 2 * channels, projection)
-        self.layer3 = _stage(blocks, 2 * channels, 4 * channels, projection)
+        self.layer1 = _level(blocks, channels, channels, projection)
+        self.layer2 = _level(blocks, channels, 2 * channels, projection)
+        self.layer3 = _level(blocks, 2 * channels, 4 * channels, projection)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(4 * channels, num_classes)
         for module in self.modules():
@@ -81,7 +81,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, projection: bool
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
-def _stage(blocks: int, in_channels: int, out_channels: int, projection: bool) -> nn.Sequential:
+def _level(blocks: int, in_channels: int, out_channels: int, projection: bool) -> nn.Sequential:
     first = BasicBlock(in_channels, out_channels, out_channels // in_channels, projection)
     others = (BasicBlock(out_channels, out_channels, 1, projection) for _ in range(blocks - 1))
     return nn.Sequential(first, *others)

@@ -1,4 +1,4 @@
-"""What a network returns beside its logits, left out: heads of training, hidden states, a dict."""
+"""Reduces a network's output to its logits: without auxiliary heads, hidden states or a dict."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The normalisation that a network brings along, where its library states one."""
+"""The normalisation of a network, if its library states one."""
 
 import dataclasses
 from collections.abc import Mapping

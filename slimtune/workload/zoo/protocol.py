@@ -1,4 +1,4 @@
-"""What a zoo entry is: a function that builds an untrained classifier."""
+"""The protocol of zoo entries: a function that builds an untrained classifier."""
 
 from collections.abc import Callable
 

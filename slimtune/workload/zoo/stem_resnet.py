@@ -11,8 +11,8 @@ from slimtune.workload.zoo.protocol import ZOO
 def stem_resnet(num_classes: int, in_channels: int, *, name: str) -> nn.Module:
     """Build one of torchvision's ResNets and change its stem, as is usual for CIFAR.
 
-    With the original stem an image of 32x32 pixels would reach the last stage as a single
-    pixel; without it that stage sees 4x4.
+    With the original stem an image of 32x32 pixels would reach the last resolution level as
+    a single pixel; without it, that level sees 4x4 pixels.
 
     Args:
         num_classes: width of the last layer.

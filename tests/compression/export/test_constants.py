@@ -4,7 +4,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from slimtune.compression.export.constants import MOST_NUMBERS, carry_out
+from slimtune.compression.export.constants import MOST_NUMBERS, fold_constants
 from slimtune.compression.export.graph import Graph, open_graph
 from slimtune.compression.export.trace import trace
 
@@ -16,7 +16,7 @@ def opened(nodes: list[onnx.NodeProto], **constants: np.ndarray) -> Graph:
     body = helper.make_graph(nodes, "net", [value], [given], tensors)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 20)])
     graph = open_graph(model)
-    carry_out(graph, model)
+    fold_constants(graph, model)
     return graph
 
 
@@ -70,7 +70,7 @@ def test_a_convolution_without_bias_has_none_that_is_computed() -> None:
 
     traced = trace(Net().eval(), (3, 8, 8))
     graph = open_graph(traced)
-    carry_out(graph, traced)
+    fold_constants(graph, traced)
     layers = [n for n in graph.nodes if n.op_type in ("Conv", "BatchNormalization")]
     assert len(layers) == 2
     assert all(name in graph.constants for n in layers for name in n.input[1:])

@@ -1,4 +1,4 @@
-"""Gradients for methods that ask what the loss would lose without a channel."""
+"""Gradients of the loss, for methods that score channels by them."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ CHUNK = 64
 def mean_gradients(model: nn.Module, images: Tensor, labels: Tensor) -> None:
     """Leave the gradient of the mean cross entropy over a batch in ``.grad``, in eval mode.
 
-    Whatever gradients were there are dropped first; frozen parameters get none. In eval mode
+    Earlier gradients are dropped first; frozen parameters get none. In eval mode
     batch norm uses its running statistics, so the gradient does not depend on the chunks beyond
     rounding and no statistics move. Train or eval mode of every module is put back.
 

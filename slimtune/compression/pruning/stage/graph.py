@@ -1,6 +1,6 @@
-"""A network as a graph of what its channels are tied to: the door to torch-pruning.
+"""The dependency graph of a network's channels. Only this module imports torch-pruning.
 
-Two things of it are used: the dependency graph, and the slicing of layers.
+It uses torch-pruning for two things: the dependency graph, and cutting channels out of layers.
 """
 
 import copy
@@ -38,7 +38,7 @@ finally:
 index_mapping, shape_infer = tp.dependency.index_mapping, tp.dependency.shape_infer
 
 _ROOM = 4
-"""So many times the widest layer is what an operation between layers may be wide."""
+"""An operation between layers may have at most so many times the width of the widest layer."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Trace:
         graph: torch-pruning's graph.
         names: qualified name of every module.
         order: the modules in the order of their first call.
-        entry: the autograd node that stands for the input image.
+        entry: the autograd node of the input image.
         output_shape: of the model's output.
         shared: modules that hold a parameter which another module holds as well.
         widest: channels or features of the widest layer.
-        lost: nodes at which torch-pruning fails, see `_one_by_one`.
+        untraceable: nodes at which torch-pruning fails, see `_one_by_one`.
     """
 
     graph: Any
@@ -63,12 +63,12 @@ class Trace:
     output_shape: torch.Size
     shared: frozenset[nn.Module]
     widest: int
-    lost: set[Any]
+    untraceable: set[Any]
 
     def coupled(self, root: nn.Module, indices: Sequence[int]) -> Any:
         """Return torch-pruning's group of everything tied to output channels of ``root``."""
-        # Sizes change with a cut alone: to work them out before every group takes longest.
-        with _instead((index_mapping, "update_index_mapping", lambda graph: None)):
+        # Sizes change only with a cut. Computing them again for every group would take longest.
+        with _replaced((index_mapping, "update_index_mapping", lambda graph: None)):
             return self._followed(
                 lambda: self.graph.get_pruning_group(
                     root, self.graph.get_pruner_of_module(root).prune_out_channels, list(indices)
@@ -80,8 +80,8 @@ class Trace:
         """Remove output channels of ``root`` and everything tied to them, in place.
 
         Raises:
-            PruningError: other channels of the same layers would go with them, as where two
-                halves of a layer are multiplied; nothing has been cut then.
+            PruningError: other channels of the same layers would be removed with them, as when
+                two halves of a layer are multiplied; nothing is cut then.
         """
         group = self.coupled(root, indices)
         for item in group:
@@ -89,11 +89,11 @@ class Trace:
             producer = module in self.names and produces(module) and self.cuts_outputs(item.dep)
             if producer and set(item.idxs) != set(indices):
                 raise PruningError(TIED_TO_EACH_OTHER)
-            if item.dep.target in self.lost:
+            if item.dep.target in self.untraceable:
                 raise PruningError(passes_through([operation(item.dep.target)]))
         self._followed(lambda: group.prune(None, False), root)
-        # Concatenations, splits and reshapes have other sizes now, and the next cut needs them.
-        with _one_by_one(self.lost, self.widest):
+        # The cut changed the sizes of concatenations, splits and reshapes for the next one.
+        with _one_by_one(self.untraceable, self.widest):
             index_mapping.update_index_mapping(self.graph)
 
     def readers(
@@ -112,9 +112,9 @@ class Trace:
         cutter = self.graph.get_pruner_of_module(dep.target.module)
         return bool(dep.handler == cutter.prune_out_channels)
 
-    def way_out(self, root: nn.Module) -> str:
-        """Return what stands between a layer and those that read it, in words."""
-        steps, readers = self._way(root)
+    def mixing(self, root: nn.Module) -> str:
+        """Return in words which functions lie between a layer and the layers that read it."""
+        steps, readers = self._path(root)
         names = [str(step.grad_fn.name()) for step in steps if step.grad_fn is not None]
         functions = [re.sub(r"Backward\d*$", "", name) for name in names]
         odd = [name for name in functions if name.lower() not in _PLAIN]
@@ -127,11 +127,11 @@ class Trace:
         except PruningError:
             raise
         except Exception as error:
-            steps, _ = self._way(root)
+            steps, _ = self._path(root)
             names = [operation(node) for node in steps if type(node.module) in _OPERATIONS]
             raise PruningError(passes_through(names)) from error
 
-    def _way(self, root: nn.Module) -> tuple[list[Any], list[nn.Module]]:
+    def _path(self, root: nn.Module) -> tuple[list[Any], list[nn.Module]]:
         """Return the nodes between a layer and its readers, the nearest first, and the readers."""
         nodes, readers = [self.graph.module2node[root]], dict[nn.Module, None]()
         for node in nodes:  # which grows while the loop runs: breadth first
@@ -170,7 +170,7 @@ def undisturbed(model: nn.Module, example: Tensor) -> Iterator[None]:
 
 
 class _Bounded(index_mapping._FlattenIndexMapping):  # type: ignore[name-defined]
-    """Ends what would multiply indices for ever, as a product of a map with itself does."""
+    """Stops an endless growth of indices, as for the product of a map with itself."""
 
     most = 0
 
@@ -182,8 +182,8 @@ class _Bounded(index_mapping._FlattenIndexMapping):  # type: ignore[name-defined
 
 
 @contextmanager
-def _instead(*changes: tuple[Any, str, Any]) -> Iterator[None]:
-    """Let modules of torch-pruning use something of ours under a name."""
+def _replaced(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """Replace attributes of torch-pruning's modules for the time of the block."""
     usual = [getattr(module, name) for module, name, _ in changes]
     try:
         for module, name, ours in changes:
@@ -195,11 +195,10 @@ def _instead(*changes: tuple[Any, str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
-    """Let torch-pruning work out sizes and indices node by node, and go on where it fails.
+def _one_by_one(untraceable: set[Any], widest: int) -> Iterator[None]:
+    """Let torch-pruning compute sizes and indices node by node, and continue when one fails.
 
-    The nodes where it does are added to ``lost``. Nothing is followed through them: whatever
-    reaches one ends there.
+    Nodes that fail are added to ``untraceable``, and no channel is followed through them.
     """
 
     def each(step: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -210,17 +209,17 @@ def _one_by_one(lost: set[Any], widest: int) -> Iterator[None]:
                 try:
                     step(view)
                 except Exception:
-                    lost.add(node)
+                    untraceable.add(node)
                     node.dependencies.clear()
 
         return run
 
-    # torch-pruning builds the mappings itself, so that the bound must be part of the class.
+    # torch-pruning creates the mappings itself, so the bound must be an attribute of the class.
     bounded = type("_Bounded", (_Bounded,), {"most": _ROOM * widest})
     sizes, update = shape_infer.init_shape_information, index_mapping.update_index_mapping
     with (
         warnings.catch_warnings(),
-        _instead(
+        _replaced(
             (index_mapping, "_FlattenIndexMapping", bounded),
             (shape_infer, "init_shape_information", each(sizes)),
             (index_mapping, "update_index_mapping", each(update)),
@@ -280,15 +279,15 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         module.register_forward_hook(lambda module, *_: calls.setdefault(module))
         for module in model.modules()
     ]
-    # The image has no gradient, so the graph would not contain it; a clone that has one does,
-    # and shows which channels are tied to the image.
+    # The graph contains only tensors with a gradient. A clone of the image gets one, so that the
+    # graph shows which channels are tied to the image.
     image = example.detach().clone().requires_grad_().clone()
     try:
         output = model(image)
     except Exception as error:
         shape = tuple(example.shape)
         raise PruningError(
-            f"it does not run on a batch of shape {shape}: {_said(error)}"
+            f"it does not run on a batch of shape {shape}: {_first_line(error)}"
         ) from error
     finally:
         for hook in hooks:
@@ -297,27 +296,29 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         raise PruningError(
             f"the network must return one differentiable tensor, but got {shortened(output)}"
         )
-    graph, lost = tp.DependencyGraph(), set[Any]()
+    graph, untraceable = tp.DependencyGraph(), set[Any]()
     widest = max((max(p.shape, default=1) for p in model.parameters()), default=1)
-    with _one_by_one(lost, widest):
+    with _one_by_one(untraceable, widest):
         try:
             graph.build_dependency(
                 model, image, forward_fn=lambda network, batch: network(batch), verbose=False
             )
         except Exception as error:
-            raise PruningError(f"its operations cannot be traced: {_said(error)}") from error
+            raise PruningError(f"its operations cannot be traced: {_first_line(error)}") from error
     _forget_results(model)
     names = {module: name for name, module in model.named_modules()}
     shared = _sharing(model)
-    return Trace(graph, names, list(calls), image.grad_fn, output.shape, shared, widest, lost)
+    return Trace(
+        graph, names, list(calls), image.grad_fn, output.shape, shared, widest, untraceable
+    )
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or "no reason given").splitlines()[0][:160]
 
 
 def _forget_results(model: nn.Module) -> None:
-    """Drop what layers keep of a pass (LeViT: its biases): with gradients it cannot be copied."""
+    """Drop tensors that layers keep of a pass (LeViT: its biases): a gradient prevents copying."""
     for module in model.modules():
         for name, held in list(vars(module).items()):
             if isinstance(held, Tensor) and not held.is_leaf:

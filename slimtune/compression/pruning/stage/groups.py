@@ -1,6 +1,6 @@
-"""Which channels can be cut together, by the graph of a network; the others with the reason.
+"""Groups of channels that can be cut together, and why other layers cannot be cut.
 
-A layer that the graph cannot follow, and all that is tied to it, is left whole.
+A layer whose channels the graph cannot follow keeps them all, and so do the layers tied to it.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _CUTTABLE = (_ConvNd, nn.Linear, _BatchNorm, nn.PReLU)
 
 
 def candidates(traced: Trace) -> tuple[list[ChannelGroup], dict[str, str]]:
-    """Return the groups that the graph says can be cut, and why other layers are left whole.
+    """Return the groups that can be cut according to the graph, and why other layers cannot.
 
     Returns:
         Groups in the order they are computed, and a reason by the name of each other layer.
@@ -57,7 +57,7 @@ def candidates(traced: Trace) -> tuple[list[ChannelGroup], dict[str, str]]:
 def _obstacle(traced: Trace, dep: Any, indices: Sequence[int], channels: int) -> str | None:
     """Return why this member of a group cannot be cut exactly; None if it can."""
     node, module = dep.target, dep.target.module
-    if node in traced.lost:
+    if node in traced.untraceable:
         return passes_through([operation(node)])
     if node.grad_fn is traced.entry:
         return "tied to the image"

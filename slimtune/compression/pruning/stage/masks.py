@@ -1,4 +1,4 @@
-"""Weights that were removed but keep their place, and how they stay 0."""
+"""Masks that keep removed weights at 0."""
 
 from collections.abc import Callable, Mapping
 
@@ -27,7 +27,7 @@ def zero(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
         parameter.masked_fill_(~mask.to(parameter.device), 0.0)
 
 
-def keep_zeros(model: nn.Module, then: Callable[[], None]) -> Callable[[], None]:
+def hold_zeros(model: nn.Module, then: Callable[[], None]) -> Callable[[], None]:
     """Return a function that sets weights which are exactly 0 now to 0 again, then calls ``then``.
 
     To be called after each step of an optimizer: momentum, weight decay and preconditioning move

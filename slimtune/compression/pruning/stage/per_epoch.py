@@ -1,4 +1,4 @@
-"""The per-epoch schedule: a share of the channels that are left goes at each epoch's end."""
+"""The per-epoch schedule: removes a share of the remaining channels after each epoch."""
 
 import copy
 import dataclasses
@@ -20,13 +20,13 @@ class PerEpochPruning(SoftPruning):
     Makenali, Rokh, Azarpeyvand, "Integrating Pruning with Quantization for Efficient DNN
     Compression", arXiv:2509.04244, where filters go like this while the quantized network is
     trained (order ``spq``). After epoch n, ``keep_count(N, gone_after(rate, n), round_to)`` of N
-    channels stay. The filters still there are ranked among themselves, by their latent weights:
-    filters of zeros would lie nearest to the geometric median and be chosen again. What has gone
-    is held at exactly 0 until surgery, the norms and the weights that read it included.
+    channels stay. Only the remaining filters are ranked, by their latent weights, because filters
+    of zeros would lie nearest to the geometric median and be chosen again. Removed channels are
+    held at exactly 0 until surgery, also in the norms and in the weights that read them.
 
     Args:
         model: as for `SoftPruning`.
-        settings: method, rate, scope and rounding; the amount is not looked at.
+        settings: method, rate, scope and rounding; the amount is ignored.
         batch: as for `SoftPruning`.
         seed: as for `SoftPruning`.
 

@@ -1,4 +1,4 @@
-"""From scores to the channels that go: exact counts, stable ties, rounding to what runs fast."""
+"""Chooses the channels to remove by their scores: exact counts, stable ties, rounded counts."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Why layers keep all their channels, in words that a user can act on."""
+"""Messages that tell a user why layers keep all their channels."""
 
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from slimtune.errors import PruningError
 
 OUTPUT = "the network's output"
-"""Why a classifier stays whole."""
+"""Why a classifier keeps all its channels."""
 MIXED = "its channels are mixed in a way that cannot be followed"
 ONLY_TRAINING = "training uses it in a way that evaluation does not show"
 TIED_TO_EACH_OTHER = "its channels are tied to each other"
@@ -85,7 +85,7 @@ def with_class(name: str, module: nn.Module) -> str:
 
 
 def is_of_torch(module: nn.Module) -> bool:
-    """Return whether torch says what a module's forward does."""
+    """Return whether a module's forward is torch's own."""
     return str(getattr(type(module).forward, "__module__", "")).startswith("torch.")
 
 

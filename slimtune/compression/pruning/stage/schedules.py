@@ -1,4 +1,4 @@
-"""How much has been removed at each point of a schedule."""
+"""The amount that is removed at each point of a schedule."""
 
 import math
 

@@ -25,12 +25,12 @@ class SoftPruning:
 
     He, Kang, Dong, Fu, Yang, "Soft Filter Pruning for Accelerating Deep Convolutional Neural
     Networks", IJCAI 2018, arXiv:1808.06866, with the amount growing as in `schedules.cubic` over
-    the first half of the epochs. At the end of each of those epochs all filters are scored, on
-    their latent weights, and those that would go are set to 0; they may grow again, no faster
-    than the others, and then others go. When the full amount is reached the choice is final:
-    everything that surgery will cut is held at exactly 0 from there on, the norms' scale and
-    shift and the weights that read the channels included, so that removal changes nothing but
-    the size. Works the same with fake quantizers in the layers (order ``spq``).
+    the first half of the epochs. At the end of each of those epochs all filters are scored by
+    their latent weights, and those with the lowest scores are set to 0. They may grow again, no
+    faster than the others, and then others are set to 0. When the full amount is reached, the
+    choice is final: from then on everything that surgery will cut stays at exactly 0, also the
+    scale and shift of norms and the weights that read the channels. Removal then changes nothing
+    but the size. Works the same with fake quantizers in the layers (order ``spq``).
 
     Args:
         model: the network, with option-A shortcuts materialised, before it is trained.
@@ -57,7 +57,7 @@ class SoftPruning:
         self._final = False
 
     def hooks(self) -> Hooks:
-        """Return what training must call."""
+        """Return the callbacks for the training loop."""
         return Hooks(
             after_backward=self._calm_revivals,
             after_step=self._hold_zeros,
@@ -149,8 +149,9 @@ def survivors(
 ) -> dict[str, Tensor]:
     """Return what surgery leaves of each parameter that it cuts: boolean, True where it stays.
 
-    Found by cutting a copy in which every value is its own position, so that nothing has to be
-    known here of how layers are tied. Only the structure of ``template`` matters; it is spoilt.
+    Every value of ``template`` is set to its own position, and then the channels are cut: the
+    positions that are left are those that stay. So this needs no knowledge of how layers are
+    tied. Only the structure of ``template`` matters; its values are lost.
     """
     template.double()  # holds positions above 2^24 exactly
     before = {}

@@ -1,4 +1,4 @@
-"""The pruning stage: score, choose, remove; at once or step by step."""
+"""The pruning stage: scores channels, chooses some and removes them, at once or in steps."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ def prune(
 
     Channels are removed physically, so the network becomes smaller; weights become exactly 0.
     The incremental schedule goes to ``amount * i / steps`` of the original channels or weights
-    in step i, and never gives back what went before.
+    in step i, and never restores what was removed before.
 
     Args:
         model: the network, with option-A shortcuts materialised.
@@ -119,7 +119,7 @@ def scores_of(
     method: ChannelPruning,
     batch: tuple[Tensor, Tensor],
 ) -> dict[str, Tensor]:
-    """Return what a method makes of each channel: float32, (channels,), by the group's name.
+    """Return a method's score of each channel: float32, (channels,), by the group's name.
 
     Args:
         model: holds the groups; only gradients change, and they are dropped.
@@ -128,7 +128,7 @@ def scores_of(
         batch: normalised calibration images and their labels.
 
     Raises:
-        PruningError: the method has nothing to look at, or its scores are unusable.
+        PruningError: the method cannot score this network, or its scores are unusable.
     """
     method.check(groups)
     if method.needs_gradients:

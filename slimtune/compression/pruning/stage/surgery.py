@@ -1,7 +1,7 @@
 """Which channels can be removed together, and their physical removal, checked by numbers.
 
-What the dependency graph says is tried on copies first, and every removal is compared with the
-same network whose layers ignore the channels: parts that fail are left whole, never guessed.
+The groups of the dependency graph are tried on copies first. Every removal is compared with the
+same network whose layers ignore the removed channels. Groups that fail keep all their channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ from slimtune.compression.pruning.stage.reasons import (
 )
 from slimtune.errors import PruningError, did_you_mean, shortened
 
-_WHOLE = "_cannot_be_cut"
-"""Attribute of a network that was tried: group -> reason; copies and pickles take it along."""
+_UNPRUNABLE = "_cannot_be_cut"
+"""Attribute of a network that was tried: group -> reason. Copies and pickles keep it."""
 _TOLERANCE = 1e-3
 
 Removals = Mapping[str, Sequence[int]]
@@ -33,16 +33,16 @@ Removals = Mapping[str, Sequence[int]]
 def find_groups(model: nn.Module, example: Tensor) -> list[ChannelGroup]:
     """Return every set of coupled channels that may be pruned, in the order they are computed.
 
-    Left whole are the model's outputs, whatever is tied to the input image, convolutions with
-    1 < groups < channels, bare and shared parameters, every normalisation across channels,
-    couplings in which channel i of one layer is not channel i of the next, and what fails when
-    it is tried, see `unprunable_layers`. Depthwise convolutions are cut with their group but are
+    Not listed are the model's outputs, channels that are tied to the input image, convolutions
+    with 1 < groups < channels, bare and shared parameters, normalisations across channels,
+    couplings in which channel i of one layer is not channel i of the next, and groups whose trial
+    cut fails, see `unprunable_layers`. Depthwise convolutions are cut with their group but are
     neither producers nor consumers. A batch norm that also covers other groups (after a
     concatenation) is listed in ``shared_norms``.
 
     Args:
-        model: the network, with option-A shortcuts materialised; it is not changed, but
-            remembers what failed.
+        model: the network, with option-A shortcuts materialised; not changed, except that it
+            remembers which groups failed.
         example: one batch, (n, channels, height, width), on the model's device.
 
     Raises:
@@ -52,7 +52,7 @@ def find_groups(model: nn.Module, example: Tensor) -> list[ChannelGroup]:
 
 
 def unprunable_layers(model: nn.Module, example: Tensor) -> dict[str, str]:
-    """Return why layers cannot lose channels, by name; the network's output is left out.
+    """Return why layers cannot lose channels, by name; the output layer is not listed.
 
     Args:
         model: as in `find_groups`.
@@ -65,20 +65,20 @@ def unprunable_layers(model: nn.Module, example: Tensor) -> dict[str, str]:
 
 
 def unprunable_groups(model: nn.Module) -> dict[str, str] | None:
-    """Return why groups must stay whole, as trial cuts showed; None if nothing was tried yet."""
-    reasons: dict[str, str] | None = model.__dict__.get(_WHOLE)
+    """Return why groups cannot be cut, by trial cuts; None if none were tried yet."""
+    reasons: dict[str, str] | None = model.__dict__.get(_UNPRUNABLE)
     return None if reasons is None else dict(reasons)
 
 
 def remember_unprunable(model: nn.Module, reasons: Mapping[str, str] | None) -> None:
-    """Spare ``model`` trial cuts, which take seconds, where a copy of it has been tried.
+    """Tell a network the result of trial cuts on a copy of it, which take seconds.
 
     Args:
         model: not tried yet; its copies remember the result as well.
         reasons: `unprunable_groups` of the copy; None changes nothing.
     """
     if reasons is not None:
-        model.__dict__[_WHOLE] = dict(reasons)
+        model.__dict__[_UNPRUNABLE] = dict(reasons)
 
 
 def remove_channels(
@@ -86,20 +86,20 @@ def remove_channels(
 ) -> dict[str, list[int]]:
     """Remove channels from every layer they run through, physically and in place.
 
-    The network is then run: it must compute what it computed before when the layers that read
-    the channels ignored them. Groups for which it does not are left whole after all. Parameters
-    become new objects, so optimizers built before are stale. Train or eval mode, requires_grad
-    and the random state are kept.
+    Afterwards the network must compute what it computed before with the layers that read the
+    channels ignoring them. Groups for which it does not get their channels back. Parameters
+    become new objects, so that earlier optimizers are stale. Train or eval mode, requires_grad
+    and the random state stay the same.
 
     Args:
         model: the network, with option-A shortcuts materialised.
         example: one batch, (n, channels, height, width), on the model's device.
         removals: channel indices to remove, by `ChannelGroup.name`; repeats count once.
-        numbers: False where weights are no weights: then only the shape is checked, and an
-            error leaves the network half cut.
+        numbers: whether the outputs are compared. If not, only their shape is checked, and an
+            error leaves the network partly cut.
 
     Returns:
-        What was removed: ``removals`` sorted, empty for a group that was left whole.
+        The removed channels: ``removals`` sorted, empty for a group that could not be cut.
 
     Raises:
         PruningError: an unknown group, an index outside it, nothing left of a group, or
@@ -107,7 +107,7 @@ def remove_channels(
     """
     with undisturbed(model, example):
         traced = trace(model, example)
-        reasons = model.__dict__.get(_WHOLE, {})
+        reasons = model.__dict__.get(_UNPRUNABLE, {})
         groups = {g.name: g for g in candidates(traced)[0] if g.name not in reasons}
         wanted = {name: _indices(name, each, groups) for name, each in removals.items()}
         backup = cloned(model) if numbers else None
@@ -116,8 +116,9 @@ def remove_channels(
             return wanted
         if backup is None:
             raise PruningError(fault)
+        # Find the groups at fault on copies of the intact network, and cut only the others.
         bad = _unsound(backup, example, [n for n in wanted if wanted[n]], [wanted])
-        model.__dict__[_WHOLE] = {**model.__dict__.get(_WHOLE, {}), **bad}
+        model.__dict__[_UNPRUNABLE] = {**model.__dict__.get(_UNPRUNABLE, {}), **bad}
         _restore(model, cloned(backup))
         left = {name: [] if name in bad else indices for name, indices in wanted.items()}
         if not any(left.values()) or _cut(model, example, left, trace(model, example)):
@@ -127,7 +128,7 @@ def remove_channels(
 
 
 def check_prunable(model: nn.Module, example: Tensor) -> None:
-    """Check that something can be removed; `find_groups` lists only what was tried.
+    """Check that some channels can be removed.
 
     Args:
         model: as in `find_groups`.
@@ -152,19 +153,19 @@ def _examined(model: nn.Module, example: Tensor) -> tuple[list[ChannelGroup], di
             groups, whole = candidates(trace(model, example))
         except PruningError as error:
             raise PruningError(f"the network cannot be pruned: {error}") from error
-        reasons = model.__dict__.get(_WHOLE)
+        reasons = model.__dict__.get(_UNPRUNABLE)
         if reasons is None:
             sizes = {group.name: group.channels for group in groups}
             names = [name for name, channels in sizes.items() if channels > 1]
             reasons = _unsound(_shaken(model), example, names, _patterns(sizes))
-            model.__dict__[_WHOLE] = reasons
+            model.__dict__[_UNPRUNABLE] = reasons
     return [group for group in groups if group.name not in reasons], {**whole, **reasons}
 
 
 def _patterns(sizes: Mapping[str, int]) -> list[Removals]:
-    """Return what is removed of each group on trial: every other channel, and the first third.
+    """Return the trial cuts of each group: every other channel, and the first third.
 
-    The second leaves odd counts, and more at one end: halves of a channel axis are unequal then.
+    The second leaves odd counts at one end, so that the halves of a channel axis become unequal.
     """
     return [
         {name: range(0, channels - 1, 2) for name, channels in sizes.items()},
@@ -200,8 +201,8 @@ def _unsound(
             return {}
         return search(among[:half]) | search(among[half:]) if half else {among[0]: reason}
 
-    # Most networks have no bad group and others few: all at once, then by halves. Each half may
-    # be sound alone, and so may be all that is left: only then groups are added one by one.
+    # Most networks have no bad group, others few: try all at once, then halves. If the groups that
+    # are sound alone fail together, add them one by one.
     if (reason := fault(names)) is None:
         return {}
     half = len(names) // 2
@@ -228,7 +229,7 @@ def _cut(
         expected = None
         with torch.no_grad():
             if numbers:
-                # What is to come out: the same network, whose readers ignore the channels.
+                # The expected output: of the same network, whose readers ignore the channels.
                 for name, indices in wanted.items():
                     for weight, axis, where in traced.readers(roots[name], indices):
                         at = torch.tensor(where, device=weight.device)
@@ -248,7 +249,7 @@ def _cut(
         )
     if expected is not None and not _equal(got, expected):
         # Of several groups any may be the one that mixes.
-        return traced.way_out(roots[next(iter(wanted))]) if len(wanted) == 1 else MIXED
+        return traced.mixing(roots[next(iter(wanted))]) if len(wanted) == 1 else MIXED
     return None
 
 
@@ -259,9 +260,9 @@ def _equal(got: Tensor, expected: Tensor) -> bool:
 
 
 def _trains(model: nn.Module, example: Tensor) -> bool:
-    """Return whether a network runs in training mode: parts may be used there only.
+    """Return whether a network runs in training mode, which may use other parts of it.
 
-    It is spoilt: its norms measure.
+    Changes the network: its norms update their statistics.
     """
     try:
         with torch.no_grad():
@@ -272,9 +273,9 @@ def _trains(model: nn.Module, example: Tensor) -> bool:
 
 
 def _shaken(model: nn.Module) -> nn.Module:
-    """Return a copy in which nothing is 0, 1 or alike by chance of its initialisation.
+    """Return a copy without parameters that are 0, 1 or equal because of their initialisation.
 
-    A norm whose scale begins at 0 hides what is wrong before it.
+    Such values hide errors: a norm of scale 0 gives the same output whatever comes before it.
     """
     network = cloned(model)
     generator = torch.Generator().manual_seed(0)
@@ -304,7 +305,9 @@ def _restore(model: nn.Module, backup: nn.Module) -> None:
     """Give every module of ``model`` back what its copy has; surgery exchanges no modules."""
     for module, saved in zip(model.modules(), backup.modules(), strict=True):
         for name, value in saved.__dict__.items():
-            if name not in ("_modules", _WHOLE) and not name.endswith(("_hooks", "_pre_hooks")):
+            if name not in ("_modules", _UNPRUNABLE) and not name.endswith(
+                ("_hooks", "_pre_hooks")
+            ):
                 module.__dict__[name] = value
 
 

@@ -1,4 +1,4 @@
-"""The network that the file computes, in plain layers."""
+"""The network that the file computes: in plain layers, or with what training learned."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def bake(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
 def one_a_weight(model: nn.Module, stored: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
     """Return ``stored`` with the first one's integers under all names of a shared weight.
 
-    What is no parameter (a weight that is computed) is left out.
+    Names that are no parameters (computed weights) are left out.
     """
     first: dict[int, str] = {}
     names = {
@@ -48,9 +48,9 @@ def one_a_weight(model: nn.Module, stored: Mapping[str, StoredWeight]) -> dict[s
 def as_in_file(model: nn.Module, stored: Mapping[str, StoredWeight]) -> nn.Module:
     """Return a copy that computes what the file will, as far as training settled it.
 
-    Weights without fake quantizers are ``scale * integers``, as in `bake`. Layers with them keep
-    them, but round their inputs to the file's 8 bits on the range that was learned: what lies
-    beyond is clipped, which a plain layer would let through.
+    Weights without fake quantizers become ``scale * integers``, as in `bake`. Layers with fake
+    quantizers keep them, but round their inputs to the file's 8 bits on the learned range: values
+    beyond it are clipped, as a plain layer would not do.
 
     Args:
         model: with or without fake quantizers; not modified.

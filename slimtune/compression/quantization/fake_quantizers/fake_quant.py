@@ -1,4 +1,4 @@
-"""Fake quantization: the nearest of some levels, as one operation with its own gradient."""
+"""Fake quantization: rounding to the nearest level, as one operation with its own gradient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class Levels(nn.Module):
             return torch.div(x, step).clamp_(self.low, self.high).round_()
         if self.low == 0:
             return _looked_up(self.table, self._index(x, step))
+        # The table holds the levels from 0 up; the sign is that of x.
         return torch.copysign(_looked_up(self.table, self._index(x, step)), x)
 
     def round(self, x: Tensor, step: Tensor, into: Tensor) -> None:

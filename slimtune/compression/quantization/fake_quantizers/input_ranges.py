@@ -1,8 +1,9 @@
-"""Plain layers that round what they read to a range: what training with fake quantizers leaves.
+"""Plain layers that round their input on a range that training with fake quantizers learned.
 
-A network that was trained with them relies on their clipping: without, one of 0.99 gave 0.81.
-These layers clip and round as the file does. They are still convolutions and linear layers with
-the parameters of such, so that weights, names and surgery stay as they are.
+A network that was trained with fake quantizers relies on their clipping: without it, the accuracy
+of one network fell from 0.99 to 0.81. These layers clip and round as the file does. They are
+convolutions and linear layers with the usual parameters, so that weights, names and surgery work
+as before.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Layers with fake quantizers, and plain layers again.
+"""Turns plain layers into layers with fake quantizers, and back.
 
 A layer changes its class and nothing else: it stays the same object with the same parameters
-under the same names, so that checkpoints, optimizers and channel groups keep their hold on it.
-Quantizers have scalar parameters only, which removing channels need not cut.
+under the same names, so that checkpoints, optimizers and channel groups stay valid. Quantizers
+have scalar parameters only, so that removing channels does not affect them.
 """
 
 from collections.abc import Iterator
@@ -41,11 +41,11 @@ class WeightQuantizer(nn.Module):
         raise NotImplementedError
 
     def hold(self, weight: Tensor) -> None:
-        """Use the statistics of ``weight`` from now on, whatever becomes of it."""
+        """Use the statistics of ``weight`` from now on, even when the weight changes."""
 
     @torch.no_grad()
     def stored(self, weight: Tensor) -> StoredWeight:
-        """Return the weight as the file holds it; what is exactly 0 has been pruned and stays."""
+        """Return the weight as the file holds it; exact zeros are pruned weights and stay 0."""
         integers, scale = self.integers(weight)
         integers = (integers * (weight != 0)).cpu()
         scales = scale.float().cpu().expand(len(weight)).contiguous()
@@ -126,6 +126,7 @@ def insert(layer: nn.Module, weight: WeightQuantizer, inputs: InputQuantizer | N
         weight: for its weight.
         inputs: for what it reads; None leaves that in float.
     """
+    # A new class, not a new object: whoever holds the layer or its parameters keeps them.
     layer.__class__ = _FAKE.get(type(layer)) or derived(type(layer), FakeQuantOwn)
     layer.register_module("weight_quantizer", weight)
     layer.register_module("input_quantizer", inputs)
@@ -143,10 +144,10 @@ def strip(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def quantizers_off(model: nn.Module) -> Iterator[None]:
-    """Have plain layers for a while, for surgery.
+    """Take the fake quantizers out for the time of the block, for surgery.
 
-    A layer whose weight has another shape afterwards keeps the weight statistics that its
-    quantizer had before, so that removing channels that are 0 changes nothing else.
+    If a layer's weight changes its shape, its quantizer keeps the statistics of the old weight,
+    so that removing channels of zeros changes nothing else.
     """
     removed = [
         (layer, layer.weight.detach().clone(), _remove(layer))  # surgery tries cuts in place
@@ -187,7 +188,7 @@ def keep_zeros(values: Tensor, weight: Tensor) -> Tensor:
 class _KeepZeros(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor) -> Tensor:
-        return values * (weight != 0)  # grids without 0, as DoReFa's, cannot say it themselves
+        return values * (weight != 0)  # some grids, such as DoReFa's, have no 0
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -1,4 +1,4 @@
-"""What quantization-aware training methods share: where quantizers go, and what they see first."""
+"""The base of quantization-aware training: inserts fake quantizers and sets their first ranges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,12 +41,12 @@ _SAMPLE = 2**20
 
 @dataclass(frozen=True)
 class InputStatistics:
-    """What calibration images showed of a layer's input.
+    """Statistics of a layer's input over the calibration images.
 
     Attributes:
         limit: the 99.9th percentile of the absolute values, above 0.
         mean: of the absolute values, above 0.
-        signed: whether there were values below 0.
+        signed: whether any value is below 0.
         features: how many values one image gives.
     """
 
@@ -103,7 +103,7 @@ class LearnedQuantizer(Quantizer):
         """Return the quantizer of the first or last layer's weight."""
         return self.weight_quantizer(weight, bits)
 
-    def input_quantizer(self, seen: InputStatistics, bits: int) -> InputQuantizer:
+    def input_quantizer(self, statistics: InputStatistics, bits: int) -> InputQuantizer:
         """Return the quantizer of what a layer reads."""
         raise NotImplementedError
 
@@ -122,14 +122,14 @@ class LearnedQuantizer(Quantizer):
         layers = [layer for layer in layers if can_be_fake_quantized(layer.module)]
         layers = [layer for layer in layers if uses_its_weight(layer.module, own)]
         _check_apart(layers)
-        seen = _inputs(model, images, layers, own)
+        statistics = _input_statistics(model, images, layers, own)
         for layer in layers:
             weight = layer.weight.detach()
             fit = self.end_quantizer if layer.first or layer.last else self.weight_quantizer
             inputs = None
             if not layer.first:
                 width = 8 if layer.last else self.activation_bits
-                inputs = self.input_quantizer(seen[layer.name], width).to(weight.device)
+                inputs = self.input_quantizer(statistics[layer.name], width).to(weight.device)
             insert(layer.module, fit(weight, bits[layer.weight_name]).to(weight.device), inputs)
         return model
 
@@ -190,7 +190,7 @@ def _check_apart(layers: list[WeightLayer]) -> None:
             )
 
 
-def _inputs(
+def _input_statistics(
     model: nn.Module, images: Tensor, layers: list[WeightLayer], own: _OwnKernels
 ) -> dict[str, InputStatistics]:
     """Return what each layer's kernel reads when ``model`` sees ``images`` in eval mode."""
@@ -230,5 +230,5 @@ def _summary(x: Tensor) -> Tensor:
 def _merged(parts: list[Tensor], features: int) -> InputStatistics:
     limit, mean, _ = torch.stack(parts).mean(dim=0).tolist()
     smallest = min(float(part[2]) for part in parts)
-    dead = max(limit, mean) <= 0  # nothing but zeros: any range will do
+    dead = max(limit, mean) <= 0  # only zeros: any range will do
     return InputStatistics(1.0 if dead else max(limit, mean), mean or 1.0, smallest < 0, features)

@@ -1,9 +1,9 @@
 """Convolutions and linear layers that are subclasses with a forward of their own.
 
-What such a layer computes is not to be guessed, but it can be watched: somewhere in its forward
-there is one call of a kernel (``F.conv2d``, ``F.linear``) on a weight of the layer's shape. What
-that call is given, the weight as the layer computes it and the input as the layer pads it, is
-what a file stores and what quantizers must act on.
+Nothing is assumed about the code of such a layer; its calls are observed. Its forward contains
+one call of a kernel (``F.conv2d``, ``F.linear``) with a weight of the layer's shape. The arguments
+of that call are the weight as the layer computes it and the input as the layer pads it. These are
+what a file stores and what quantizers act on.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ def has_own_forward(layer: nn.Module) -> bool:
 def kernel_of(layer: nn.Module, x: Tensor) -> Kernel | None:
     """Return the kernel call that a layer makes for ``x``, or None if there is no single one.
 
-    Nor is there one if the weight depends on what the layer reads.
+    None as well if the weight depends on the layer's input.
 
     Args:
         layer: in eval mode; not modified.
@@ -81,16 +81,16 @@ def _calls(layer: nn.Module, x: Tensor) -> list[Kernel]:
         return result
 
     with torch.no_grad(), _AtKernel(layer.get_parameter("weight").shape, note):
-        type(layer).forward(layer, x)  # not layer(x): a hook of it may be what asks
+        type(layer).forward(layer, x)  # not layer(x): the caller may be a hook of this layer
     return calls
 
 
 class _AtKernel(TorchFunctionMode):
-    """Hands kernel calls on weights of one shape to ``meet``."""
+    """Replaces kernel calls with weights of one shape by calls of ``replace``."""
 
-    def __init__(self, shape: torch.Size, meet: Callable[..., Tensor]) -> None:
+    def __init__(self, shape: torch.Size, replace: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.shape, self.meet = shape, meet
+        self.shape, self.replace = shape, replace
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -98,12 +98,12 @@ class _AtKernel(TorchFunctionMode):
         if func in _KERNELS:
             arguments = {**dict(zip(_NAMES, args, strict=False)), **(kwargs or {})}
             if arguments["weight"].shape == self.shape:
-                return self.meet(func, arguments)
+                return self.replace(func, arguments)
         return func(*args, **(kwargs or {}))
 
 
 class AtKernel(nn.Module):
-    """Mixed into a layer's class by `derived`: changes what its kernel is given."""
+    """Mixed into a layer's class by `derived`: changes the arguments of its kernel call."""
 
     plain: type[nn.Module]
     weight: Tensor
@@ -119,18 +119,18 @@ class AtKernel(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute what the layer computes, with another weight or input at its kernel."""
 
-        def meet(call: Callable[..., Tensor], arguments: dict[str, Any]) -> Tensor:
+        def replace(call: Callable[..., Tensor], arguments: dict[str, Any]) -> Tensor:
             weight = self.kernel_weight()
             arguments["input"] = self.kernel_input(arguments["input"])
             arguments["weight"] = arguments["weight"] if weight is None else weight
             return call(**arguments)
 
-        with _AtKernel(self.weight.shape, meet):
+        with _AtKernel(self.weight.shape, replace):
             return super().forward(*args, **kwargs)
 
 
 class HeldWeight(AtKernel):
-    """The kernel gets the parameter ``weight`` as it is, which the layer would compute from."""
+    """The kernel gets the parameter ``weight`` itself, not a weight computed from it."""
 
     def kernel_weight(self) -> Tensor | None:
         """Return the parameter."""
@@ -143,7 +143,7 @@ def derived(kind: type[nn.Module], mixin: type[AtKernel]) -> type[Any]:
 
 
 def hold_weights(model: nn.Module, images: Tensor) -> nn.Module:
-    """Let layers that compute their weight (weight standardisation) hold what they compute.
+    """Make computed weights (weight standardisation) the layers' plain parameters.
 
     In place: the parameter takes the value that the kernel was given, and the layer no longer
     computes one. The network computes the same as before.

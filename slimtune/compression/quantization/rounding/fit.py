@@ -1,4 +1,4 @@
-"""Fitting an integer grid to a float weight."""
+"""Fits an integer grid to a float weight."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal

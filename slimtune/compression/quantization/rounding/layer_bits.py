@@ -1,4 +1,4 @@
-"""How many bits each layer's weights get, and the settings by which quantizers let one say so."""
+"""The bits of each layer's weights, and the settings of quantizers that choose them."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What a layer multiplies its weights with: the rows of its input, sampled."""
+"""Samples of the inputs that a layer multiplies its weights with, and their second moments."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The greedy choice of integers that keeps a layer's output where it was."""
+"""The greedy choice of integers that keeps a layer's output close to the float one."""
 
 import torch
 from torch import Tensor

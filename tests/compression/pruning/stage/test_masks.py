@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from slimtune.compression.pruning import FPGM, L1Unstructured
-from slimtune.compression.pruning.stage.masks import keep_zeros, removes_weights, zero
+from slimtune.compression.pruning.stage.masks import hold_zeros, removes_weights, zero
 from slimtune.compression.pruning.stage.stage import prune
 from slimtune.compression.stages import Prune, Train
 from slimtune.compression.training.optimizers import Learner
@@ -51,7 +51,7 @@ def test_masked_weights_stay_zero_for_many_steps_and_others_move_oracle_10(optim
     mask = half_of_the_middle(model)
     before = model[3].weight.detach().clone()
     settings = Train(optimizer=optimizer, lr=0.01, momentum=0.9, weight_decay=0.1)  # type: ignore[arg-type]
-    steps(model, settings, 45, keep_zeros(model, lambda: None))  # Shampoo's roots begin at 20
+    steps(model, settings, 45, hold_zeros(model, lambda: None))  # Shampoo's roots begin at 20
     assert (model[3].weight[~mask] == 0).all()
     assert (model[3].weight[mask] != before[mask]).float().mean() > 0.99
 
@@ -77,7 +77,7 @@ def test_whatever_a_method_prunes_stays_zero_convolutions_in_1d_and_3d_too() -> 
     gone = {name: weight == 0 for name, weight in model.named_parameters() if "weight" in name}
     assert all(zeros.any() for zeros in gone.values()) and len(gone) == 4
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    steps(model, Train(lr=0.1, momentum=0.9), 5, keep_zeros(model, lambda: None))
+    steps(model, Train(lr=0.1, momentum=0.9), 5, hold_zeros(model, lambda: None))
     for name, zeros in gone.items():
         assert (model.get_parameter(name)[zeros] == 0).all(), name
         assert (model.get_parameter(name) != before[name]).any(), name
@@ -95,7 +95,7 @@ def test_momentum_from_before_does_not_move_them() -> None:
     learner = Learner(model, Train(lr=0.1, momentum=0.9), 20)
     learner.step(model(torch.randn(4, 3, 8, 8)).square().mean())
     mask = half_of_the_middle(model)
-    hold = keep_zeros(model, lambda: None)
+    hold = hold_zeros(model, lambda: None)
     for _ in range(10):
         learner.step(model(torch.randn(4, 3, 8, 8)).square().mean())
         hold()
@@ -104,7 +104,7 @@ def test_momentum_from_before_does_not_move_them() -> None:
 
 def test_what_comes_after_is_called_each_time() -> None:
     calls: list[int] = []
-    hold = keep_zeros(network(), lambda: calls.append(1))
+    hold = hold_zeros(network(), lambda: calls.append(1))
     hold()
     hold()
     assert len(calls) == 2
