@@ -101,7 +101,9 @@ def compress(
     stage = None if from_stage is None else Path(from_stage)
     with show_decoding(console):
         config = make_config(to_settings(arguments), preset).anchored()
-        before, after = compress_into(config, _recipe(recipe), folder, stage, line_writer(console))
+        before, after = compress_into(
+            config, _recipe(recipe), folder, stage=stage, tell=line_writer(console)
+        )
     return CompressedModel(folder, after, before)
 
 
