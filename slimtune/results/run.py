@@ -133,8 +133,8 @@ class Run(RunRepr):
         added. If trials were added since, so that the joint measurement misses a member, only its
         test accuracies are used: latencies of two measurements cannot be ranked.
 
-        After finals, the values in a row are those of the final that ships, and ``final`` names its
-        folder in ``finals/``. ``repeats``, ``accuracy_mean``, ``accuracy_sd``,
+        After finals, the values in a row are those of the final that ships, and ``final`` names
+        its folder in ``finals/``. ``repeats``, ``accuracy_mean``, ``accuracy_sd``,
         ``test_accuracy_mean`` and ``test_accuracy_sd`` describe all finals of the member, with
         sample standard deviations, NaN for a single final. If trials were added since, the front
         stays that of the finals until the search ends again.
@@ -309,10 +309,10 @@ class Run(RunRepr):
         return hypervolume(values_of(complete, self.objectives), reference, directions)
 
     def growth(self) -> pd.DataFrame:
-        """Return ``trial`` and ``hypervolume``: the volume that the trials up to this one dominate.
+        """Return ``trial`` and ``hypervolume``: the volume that the trials so far dominate.
 
-        It is a share, 0..1, of the box between the run's reference point and the ideal, an accuracy
-        of 1 with no bytes and no time, and so comparable between runs on the same baseline. If an
+        It is a share, 0..1, of the box between the run's reference point and the ideal, an
+        accuracy of 1 with no bytes and no time, and so comparable between runs on the same baseline. If an
         objective has no best value, it is in the product of the objectives' units. Failed trials,
         stopped trials and trials that break a limit add nothing.
         """
@@ -332,8 +332,8 @@ class Run(RunRepr):
     def trials(self) -> pd.DataFrame:
         """Return all finished trials, by number.
 
-        Columns: ``trial``, ``status``, one column per objective as the trial measured it (NaN if it
-        did not), ``accuracy_standard_error``, ``pipeline``, ``on_front``, ``collapsed`` and
+        Columns: ``trial``, ``status``, one column per objective as the trial measured it (NaN if
+        it did not), ``accuracy_standard_error``, ``pipeline``, ``on_front``, ``collapsed`` and
         ``error``.
         """
         records = self.records
