@@ -312,9 +312,9 @@ class Run(RunRepr):
         """Return ``trial`` and ``hypervolume``: the volume that the trials so far dominate.
 
         It is a share, 0..1, of the box between the run's reference point and the ideal, an
-        accuracy of 1 with no bytes and no time, and so comparable between runs on the same baseline. If an
-        objective has no best value, it is in the product of the objectives' units. Failed trials,
-        stopped trials and trials that break a limit add nothing.
+        accuracy of 1 with no bytes and no time: comparable between runs on the same baseline. If
+        an objective has no best value, it is in the product of the objectives' units. Failed
+        trials, stopped trials and trials that break a limit add nothing.
         """
         return growth_table(
             self.records,
