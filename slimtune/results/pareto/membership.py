@@ -23,11 +23,11 @@ class Membership:
     """The trials of a run at one moment, and the limits that apply to them.
 
     Attributes:
-        folder: the run.
-        records: of all finished trials, by number.
-        objectives: of the run.
-        searched: the limits of its search.
-        view: the limits that it is seen with; the search's, unless the user asks for others.
+        folder: the run folder.
+        records: records of all finished trials, by number.
+        objectives: the run's objectives.
+        search_limits: the limits of the search.
+        view: the limits that the user asks for; by default the search's.
     """
 
     folder: RunFolder
