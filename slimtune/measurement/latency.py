@@ -1,10 +1,10 @@
 """Latency on a busy machine: only rounds in which the machine ran at full speed count.
 
-A shared host has slow spells that slow some models more than others, so neither a mean nor a
-ratio to a reference model ranks them correctly. A probe, a fixed loop of plain Python, shows how
-fast the machine is. A round begins when the probe is at full speed, and it counts if the probe right after
-it is at full speed too. The fastest run of the rounds that count is reported. With two training
-processes running, this ranked twelve models correctly and the interleaved median did not.
+A shared host has slow spells that slow some models more than others, so neither a mean nor a ratio
+to a reference model ranks them correctly. A probe, a fixed loop of plain Python, shows how fast
+the machine is. A round begins when the probe is at full speed, and it counts if the probe right
+after it is at full speed too. The fastest run of the rounds that count is reported. With two
+training processes running, this ranked twelve models correctly and the interleaved median did not.
 
 The probe after a round is compared with other probes after rounds: on many Intel processors, wide
 vector instructions lower the clock for a millisecond, so it is always slower than the one before.

@@ -1,8 +1,8 @@
 """Quiet windows: training on the measuring host pauses between batches while a file is timed.
 
 If there are as many trials as cores, a measurement never has a core to itself. A few bytes of
-shared memory hold the time until which trainers pause. Nobody waits for ever: a window ends after a
-second even if the process that opened it dies, and windows take at most a fifth of the time.
+shared memory hold the time until which trainers pause. Nobody waits for ever: a window ends after
+a second even if the process that opened it dies, and windows take at most a fifth of the time.
 """
 
 import hashlib

@@ -241,7 +241,7 @@ def discard(path: Path) -> None:
 
 
 def _discard_abandoned(target: Path) -> None:
-    """Remove what killed processes left of the same file or folder, so that it does not pile up."""
+    """Remove what killed processes left of the same file or folder, or it would pile up."""
     for left in target.parent.glob(f"{glob.escape(target.name)}.tmp-*"):
         if is_abandoned(left):
             discard(left)
