@@ -6,12 +6,11 @@
 >>> best = run.pick("knee", min_accuracy=0.95)                                  # doctest: +SKIP
 >>> best.export("deploy"); net = best.load()                                    # doctest: +SKIP
 
-``model`` and ``data`` may be your own objects too: a trained module, a function or class that
-makes one, arrays, torch datasets; see `search`. What the command line does besides has a function
-too: `compress`, `doctor`, `compare`, `evaluate`; and `open_run` opens a run again.
+``model`` and ``data`` may also be your own objects: a trained module, a function or class that
+makes one, arrays, torch datasets; see `search`. The other verbs of the command line are functions
+too: `compress`, `doctor`, `compare` and `evaluate`. `open_run` opens the run of an earlier search.
 
-The names below are loaded when first used, so that ``import slimtune`` and the command line's
-help need no torch.
+A public name is loaded when it is first used, so that ``import slimtune`` needs no torch.
 """
 
 from importlib import import_module
@@ -77,20 +76,20 @@ _HOMES = {
     "open_run": "slimtune.search.opened",
     "search": "slimtune.api.searching",
 }
-"""Public name -> the module that it is loaded from; a test holds it against the imports above."""
+"""Public name -> the module that defines it; a test compares it with the imports above."""
 
 __all__ = ["__version__", *_HOMES]
 
-# `slimtune.search` is a package of ours and a function of the users'. Python gives the package to
-# this module as an attribute when it is first imported, and never again. So it is imported here
-# and the attribute taken away: from now on the name is looked up below, as every public name.
+# `slimtune.search` is both a package of ours and the function that users call. Python sets the
+# package as an attribute of this module once, when it is first imported. So it is imported here
+# and the attribute removed: from then on `__getattr__` finds the function, as every public name.
 import_module("slimtune.search")
 del globals()["search"]
 
 if not TYPE_CHECKING:  # a type checker would let every misspelt name pass
 
     def __getattr__(name: str) -> Any:
-        """Load a public name from its home."""
+        """Load a public name from the module that defines it."""
         if name not in _HOMES:
             raise AttributeError(f"module 'slimtune' has no attribute '{name}'")
         return getattr(import_module(_HOMES[name]), name)

@@ -1,5 +1,5 @@
-"""The verbs of the command line as Python functions: the same work, checks and errors.
+"""The verbs of the command line as Python functions, with the same checks and errors.
 
-What takes long shows how far it is; ``quiet=True`` shows nothing. Users call these functions as
-``slimtune.search``, ``slimtune.compress`` and so on.
+Users call them as ``slimtune.search``, ``slimtune.compress`` and so on. A function that takes long
+shows its progress on standard error, unless ``quiet=True``.
 """

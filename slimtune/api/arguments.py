@@ -1,4 +1,4 @@
-"""What users hand in: strings or the objects themselves. The settings of a search hold strings."""
+"""The arguments of the Python functions: objects or strings. A search's settings are strings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,19 +29,21 @@ Data = (
     | TorchDataset[Any]
     | Callable[[], Any]
 )  # fmt: skip
-"""A reference, arrays, torch datasets, a `Dataset`, or a function that returns arrays."""
+"""A reference, arrays, torch datasets, a `Dataset`, or a function that returns one of these."""
 Metric = str | tuple[Callable[[np.ndarray, np.ndarray], float], str]
 """An objective's name, or a function of (logits, labels) and ``"maximize"`` or ``"minimize"``."""
 
 
 def to_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings among the arguments of a call, in strings; the code in them may run.
+    """Return arguments as settings, with a reference in place of each object.
+
+    The call itself is the consent to run the code that it names.
 
     Args:
-        arguments: by name; None is as if not given.
+        arguments: argument name -> value; None means that it was not given.
 
     Raises:
-        UserError: an object that cannot be used as what it was handed in as.
+        UserError: an object that cannot be used for its argument.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     for name in ("model", "teacher"):
@@ -63,7 +65,7 @@ def to_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _network(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the setting ``name``, and of a module that comes trained the weights as well."""
+    """Return the setting ``name``, and the weights too if the network is a trained module."""
     network = given[name]
     reference = network_reference(network, name)
     weights = "weights" if name == "model" else f"{name}_weights"
@@ -73,7 +75,7 @@ def _network(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stages_of(recipe: Any) -> Any:
-    """Return a recipe, or a space, as nested mappings in which students have references."""
+    """Return a recipe or a space as nested mappings, with references in place of networks."""
     if isinstance(recipe, Recipe):
         return recipe.to_dict()
     student = recipe.get("student") if isinstance(recipe, Mapping) else None

@@ -1,6 +1,6 @@
-"""`slimtune.doctor`: what a search can do with a model and data, found out in minutes."""
+"""`slimtune.doctor`: check within minutes what a search can do with a model and data."""
 
-from __future__ import annotations  # help shows `Data`, not all that it can be
+from __future__ import annotations  # help() then shows `Data`, not its long definition
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -45,17 +45,17 @@ def doctor(
     preset: str | None = None,
     quiet: bool = False,
 ) -> Checkup:
-    """Find out what a search can do with a model and data, as ``slimtune doctor`` does.
+    """Check what a search can do with a model and data, as ``slimtune doctor`` does.
 
-    Nothing is written, and nothing is trained but a few steps. It takes all the settings of
-    `search`, which says what each is, so that the same ones can be given to both.
+    It writes nothing and trains only a few steps. It takes the same settings as `search`, so that
+    you can give both the same ones; `search` describes each of them.
 
     Args:
         model: the network, as for `search`.
-        weights: its weights, as for `search`; not needed to find out.
+        weights: its weights, as for `search`; the check works without them too.
         data: as for `search`.
         preprocessing: as for `search`.
-        teacher: as for `search`; is loaded and looked at.
+        teacher: loaded and checked; as for `search`.
         teacher_weights: as for `search`.
         trials: checked as for `search`.
         sampler: checked as for `search`; decides what lists in ``space`` mean.
@@ -76,18 +76,18 @@ def doctor(
         validation: as for `search`.
         baseline: as for `search`.
         allow_weak_baseline: checked as for `search`.
-        space: as for `search`: whether its training suits the data, and what of its methods work.
+        space: as for `search`; checks that its methods work and that its training suits the data.
         summary: checked as for `search`.
         log_to: checked as for `search`.
-        preset: name of a ready-made search that settings are taken from.
+        preset: name of a ready-made search whose settings are used where none are given.
         quiet: show no progress.
 
     Returns:
-        What was found: ``findings`` technique by technique, ``trial`` (what one costs), ``host``,
-        and ``command``, a search that leaves out what does not work.
+        The result: ``findings``, technique by technique; ``trial``, the cost of one; ``host``; and
+        ``command``, a search without the techniques that do not work.
 
     Raises:
-        UserError: the model or the data cannot be used at all, or do not fit each other.
+        UserError: the model or the data cannot be used, or do not fit each other.
     """
     arguments = {name: value for name, value in locals().items() if name in _SETTINGS}
     console = console_for(quiet)

@@ -1,6 +1,6 @@
-"""`slimtune.compare` and `slimtune.evaluate`: models measured, without a search."""
+"""`slimtune.compare` and `slimtune.evaluate`: measure models without a search."""
 
-from __future__ import annotations  # help shows `Data`, not all that it can be
+from __future__ import annotations  # help() then shows `Data`, not its long definition
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,29 +23,31 @@ def compare(
     run: str | Path | None = None,
     threads: int = 1,
 ) -> pd.DataFrame:
-    """Count and measure models side by side, as ``slimtune compare`` does.
+    """Measure models side by side, as ``slimtune compare`` does.
+
+    Give ``data`` or ``run``, or neither: then the run that contains one of the files is used.
+    Without any data, accuracy is not measured.
 
     Args:
         models: ONNX files, folders that hold a ``model.onnx``, or checkpoints as
             ``"MODEL=FILE"``.
-        data: whose test split is used: a reference, or objects as for `search`.
-        run: the run whose data and test split are used instead; where neither is given, the
-            run that a file lies in. Without any, accuracy is not measured.
-        threads: of the runtime.
+        data: data whose test split is used: a reference, or objects as for `search`.
+        run: run folder whose data and test split are used.
+        threads: threads of the runtime, at least 1.
 
     Returns:
-        One row a model; its columns are the attributes of
+        One row per model. The columns are the attributes of
         `slimtune.search.review.compare.Compared`.
 
     Raises:
-        UserError: a model or data that cannot be read, or that do not fit each other.
+        UserError: a model or the data cannot be read, or they do not fit each other.
         RunError: the folder is not a run, or its data has changed.
     """
     if data is not None and run is not None:
         raise UserError("give data or run, not both")
     texts = [str(model) for model in models]
     for text in texts:
-        to_settings({"model": text.partition("=")[0]})  # code that is named here may run
+        to_settings({"model": text.partition("=")[0]})  # the call is the consent to run code
     reference = to_settings({"data": data}).get("data")
     rows = compare_models(texts, reference, None if run is None else Path(run), threads)
     return pd.DataFrame([asdict(row) for row in rows])
@@ -62,21 +64,22 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure an ONNX file or a network, as ``slimtune evaluate`` does.
 
+    Give a file; or ``model`` and ``data``, with ``weights`` unless ``model`` is a trained module.
+
     Args:
-        file: an ONNX file; or ``model``, with ``weights`` unless it is a trained module, and
-            ``data``.
-        data: whose whole test split is used: a reference, or objects as for `search`.
-        run: the run whose splits are used instead; where neither is given, the run that the
-            file lies in.
+        file: an ONNX file.
+        data: data whose whole test split is used: a reference, or objects as for `search`.
+        run: run folder whose splits are used instead. Default for a file without ``data``: the
+            run that contains it.
         model: the network, as for `search`.
         weights: its weights, as for `search`.
-        threads: of the runtime.
+        threads: threads of the runtime, at least 1.
 
     Returns:
         ``test_accuracy`` and its ``test_standard_error``, ``size_bytes``, ``latency_ms``...
 
     Raises:
-        UserError: what is given cannot be read, does not fit, or is too little.
+        UserError: an argument is missing, cannot be read, or does not fit the others.
         RunError: the folder is not a run, or its data has changed.
     """
     if data is not None and run is not None:

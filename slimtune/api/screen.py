@@ -1,4 +1,4 @@
-"""How the functions show how far they are: lines on standard error, in a notebook in the cell."""
+"""Progress of the Python functions: lines on standard error, or the cell of a notebook."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from slimtune.cli.screen import phrases
 from slimtune.cli.screen.notebook import NotebookProgress, in_notebook
 from slimtune.cli.screen.progress import Progress
 from slimtune.workload import load_progress
@@ -13,12 +14,12 @@ from slimtune.workload import load_progress
 
 def console_for(quiet: bool) -> Console:
     """Return the console that progress is written to."""
-    # Not as HTML: in a notebook each line would be a picture of its own.
+    # Not as HTML: a notebook would make an output of each line.
     return Console(stderr=True, highlight=False, quiet=quiet, force_jupyter=False)
 
 
 def progress_for(console: Console, out: Path) -> Progress:
-    """Return what shows a search in ``out``: in the cell of a notebook, else on the console."""
+    """Return the listener that shows a search: in the cell of a notebook, else on the console."""
     if not console.quiet and in_notebook():
         return NotebookProgress(out)
     return Progress(console, out)
@@ -30,8 +31,8 @@ def line_writer(console: Console) -> Callable[[str], None]:
 
 
 def show_decoding(console: Console) -> AbstractContextManager[None]:
-    """Tell, while the context lasts, how far the reading of images is."""
-    tell = line_writer(console)
+    """Return a context in which the decoding of images is shown."""
+    write = line_writer(console)
     return load_progress.listening(
-        lambda done, total: tell(f"decoding images: {done} of {total}"), load_progress.LINES
+        lambda done, total: write(phrases.decoding(done, total)), load_progress.LINES
     )

@@ -1,6 +1,6 @@
-"""`slimtune.search`: the command line's search as one Python call."""
+"""`slimtune.search`: a whole search as one Python call."""
 
-from __future__ import annotations  # help shows `Data`, not all that it can be
+from __future__ import annotations  # help() then shows `Data`, not its long definition
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,88 +54,99 @@ def search(
 ) -> Run:
     """Search for compressed versions of a model and return the finished run.
 
-    Whatever is None is as if not given: the preset's value or the default holds. Objects that can
-    be imported by name are kept by their name; of others, such as what a notebook defines, the run
-    remembers a digest, and has to be given them again when it is resumed in another process.
+    None means that an argument is not given: the preset's value or the default is used.
+
+    You can give models, data and metrics as Python objects. The run records the import name of an
+    object that has one. For any other object, such as a function defined in a notebook, it records
+    a digest; give the same object again to resume the run in another process.
 
     Args:
-        out: folder of the run; must not exist, unless ``resume``.
-        model: the network to compress. A trained ``nn.Module``: its weights are the baseline's, as
-            if they were given as ``weights``. A class or function that makes one: called by
-            keyword with ``num_classes`` and ``in_channels`` where its signature takes them, and
-            trained first. Or a reference: ``"resnet20"``, ``"torchvision:NAME"``,
-            ``"timm:NAME"``, ``"FILE.py:NAME"``, ``"MODULE:NAME"``. Default ``"resnet20"``.
-        weights: of the baseline: a file of plain tensors or a state dict. Default: it is trained
-            here.
-        data: what to train, select and test on: ``(x_train, y_train, x_test, y_test)``, NumPy or
-            torch, the images uint8 as (n, height, width), (n, height, width, channels) or
-            (n, channels, height, width), the labels integers 0..k-1; the same by name, with
-            ``x_val`` and ``classes`` if you like; ``(x, y)``, of which 20 % are set apart to test
-            on; a torch dataset of (image, label), or a pair of them for training and test; a
-            `slimtune.Dataset`; a function that returns one of these. Or a reference: ``"digits"``,
-            ``"cifar10"``, ``"folder:DIR"``, ``"npz:FILE"``... Default ``"cifar10"``.
-        preprocessing: ``{"mean": M, "std": S}``, of pixels scaled to 0..1: a number a channel, or
-            ``"imagenet"``, ``"cifar10"``, ``"half"``, ``"none"``. Default: the network's own,
-            else ImageNet's for colour images.
+        out: folder of the run. It must not exist, unless ``resume`` is True.
+        model: the network to compress. Give a trained ``nn.Module``, whose weights become the
+            baseline's; or a class or function that makes a network, which is called with the
+            keywords ``num_classes`` and ``in_channels`` if its signature has them, and which is
+            trained first unless you give ``weights``; or a reference: ``"resnet20"``,
+            ``"torchvision:NAME"``, ``"timm:NAME"``, ``"FILE.py:NAME"``, ``"MODULE:NAME"``. Default
+            ``"resnet20"``.
+        weights: weights of the baseline: a file of plain tensors, or a state dict. Default: the
+            baseline is trained first.
+        data: the images to train, select and test on. Give arrays,
+            ``(x_train, y_train, x_test, y_test)``, from NumPy or torch: images uint8 of shape
+            (n, height, width), (n, height, width, channels) or (n, channels, height, width),
+            labels integers 0..k-1; or a mapping of the same names, which may also have ``x_val``,
+            ``y_val`` and ``classes``; or ``(x, y)``, of which 20 % are set apart for the test; or
+            a torch dataset of (image, label), or a pair of them for training and test; or a
+            `slimtune.Dataset`; or a function that returns one of these; or a reference:
+            ``"digits"``, ``"cifar10"``, ``"folder:DIR"``, ``"npz:FILE"``... Default ``"cifar10"``.
+        preprocessing: ``{"mean": M, "std": S}`` of pixels scaled to 0..1, with one number per
+            channel; or ``"imagenet"``, ``"cifar10"``, ``"half"`` or ``"none"``. Default: the
+            network's own, else ImageNet's for colour images.
         teacher: the network that students learn from, given like ``model``. Default: the baseline.
-        teacher_weights: its weights, given like ``weights``. Default: it is trained here.
-        trials: how many recipes to try, at least 1. Default 20, or all of a grid.
-        sampler: who proposes recipes: ``"tpe"``, ``"nsga2"``, ``"nsga3"``, ``"random"``,
-            ``"grid"`` or ``"qmc"``. Default ``"tpe"``.
-        start: the first recipes: a list of them, ``"auto"`` (the baseline, what needs no training,
-            one technique at a time) or ``"none"``. Default ``"auto"``.
-        constraints: what every answer must keep: ``min_accuracy`` (0..1, or ``"-1%"`` for a point
-            below the baseline), ``max_size`` and ``max_latency`` (``"500KiB"``, ``"2ms"``,
-            ``"0.5x"`` or ``"-20%"`` of the baseline's). Default: none.
-        time_budget: no new trial starts after it, such as ``"10m"`` or ``"1h30m"``. Default: none.
-        stop_when_flat: stop when so many trials in a row, at least 1, gained no hypervolume.
-            Default: never.
-        stopping: end hopeless trials early. Default ``"auto"``: yes, but not in a grid.
-        final: the front's members again, at full length: ``{"epochs": 30, "repeats": 3}``.
-            Default: no finals.
-        seeds: a grid is run once with each of them, each 0..2**31-1. Default: one run.
-        seed: fixes every random choice, 0..2**31-1. Default 0.
-        concurrency: trials at a time, at least 1. Default: as many as fit.
-        executor: ``"ray"`` runs trials side by side, ``"inline"`` one after another in this
+        teacher_weights: the teacher's weights, given like ``weights``. Default: the teacher is
+            trained first.
+        trials: number of recipes to try, at least 1. Default 20, or all of a grid.
+        sampler: the algorithm that proposes recipes: ``"tpe"``, ``"nsga2"``, ``"nsga3"``,
+            ``"random"``, ``"grid"`` or ``"qmc"``. Default ``"tpe"``.
+        start: the first recipes to try: a list of them; ``"auto"`` for the baseline, the recipes
+            that need no training, and one technique at a time; or ``"none"``. Default ``"auto"``.
+        constraints: limits that every answer must satisfy: ``min_accuracy`` (0..1, or ``"-1%"``
+            for one point below the baseline), ``max_size`` and ``max_latency`` (``"500KiB"``,
+            ``"2ms"``, or ``"0.5x"`` or ``"-20%"`` of the baseline's). Default: no limits.
+        time_budget: time after which no new trial starts, such as ``"10m"`` or ``"1h30m"``.
+            Default: unlimited.
+        stop_when_flat: stop after this many trials in a row, at least 1, that added no
+            hypervolume. Default: never.
+        stopping: whether to stop trials early that cannot join the front. Default ``"auto"``: yes,
+            but not in a grid.
+        final: run the members of the front again at full length, such as
+            ``{"epochs": 30, "repeats": 3}``. Default: no finals.
+        seeds: run a grid once with each of these seeds, each 0..2**31-1. Default: run it once.
+        seed: seed of every random choice, 0..2**31-1. Default 0.
+        concurrency: number of trials that run at a time, at least 1. Default: as many as fit.
+        executor: ``"ray"`` runs trials in parallel; ``"inline"`` runs one after another in this
             process. Default ``"ray"``.
-        ray_address: of a running cluster, such as ``"auto"``. Default: a local one is started.
-        per_trial: what each trial gets: ``cpus`` (1), ``gpus`` (0..1, of one GPU), ``timeout``
+        ray_address: address of a running Ray cluster, such as ``"auto"``. Default: start a local
+            one.
+        per_trial: resources of each trial: ``cpus`` (1), ``gpus`` (0..1, of one GPU), ``timeout``
             (``"10m"``), ``precision``, ``teacher_views``. Default: 1 CPU, no GPU, no timeout.
-        stage_store: disk for stages that trials share, such as ``"4GiB"``; 0 keeps none. Default
-            ``"1GiB"``.
-        objectives: two or more measured quantities to trade: ``"accuracy"``,
-            ``"balanced_accuracy"``, ``"size_bytes"``, ``"latency_ms"``, ``"macs"``, ``"params"``,
-            ``"bops"``, or a metric of your own: ``(function, "maximize")``, where the function
-            takes logits, float32 (n, classes), and labels, int64 (n,), or
-            ``"FILE.py:NAME:maximize"``. Default ``("accuracy", "size_bytes", "latency_ms")``.
+        stage_store: disk space for the stages that trials share, such as ``"4GiB"``; 0 keeps none.
+            Default ``"1GiB"``.
+        objectives: two or more quantities to optimise: ``"accuracy"``, ``"balanced_accuracy"``,
+            ``"size_bytes"``, ``"latency_ms"``, ``"macs"``, ``"params"``, ``"bops"``; or a metric
+            of your own: ``(function, "maximize")``, whose function takes logits, float32
+            (n, classes), and labels, int64 (n,); or ``"FILE.py:NAME:maximize"``. Default
+            ``("accuracy", "size_bytes", "latency_ms")``.
         validation: where the images come from that the search selects on: ``source`` (``"auto"``,
             ``"train"``, ``"test"``) and ``fraction``, above 0 and below 1. Default ``"auto"``: 0.2
-            of train if the baseline is trained here, else 0.5 of test.
-        baseline: how the baseline is trained: ``epochs`` (30; 0: it comes trained), ``lr`` (0.1),
-            ``batch_size`` (128 images), ``weight_decay`` (5e-4).
-        allow_weak_baseline: go on with given weights that do no better than guessing. Default
-            False.
-        space: narrows or widens what is searched, stage by stage, such as
+            of the training images if the baseline is trained here, else 0.5 of the test images.
+        baseline: how the baseline is trained: ``epochs`` (30; 0 if it comes trained), ``lr``
+            (0.1), ``batch_size`` (128 images), ``weight_decay`` (5e-4).
+        allow_weak_baseline: continue even if the given weights are no better than guessing.
+            Default False.
+        space: what to search, stage by stage, where it differs from the default space, such as
             ``{"prune": {"method": ["none", "l1"], "amount": [0.2, 0.6]}}``; see
-            `slimtune.Space`. Default: the whole default space.
-        summary: columns of the table of all trials at the end. Default: a few.
-        log_to: trackers that finished trials are logged to: ``"tensorboard"``, ``"mlflow"``,
-            ``"wandb"``. Default: none.
+            `slimtune.Space`. Default: the default space.
+        summary: columns of the table of all trials; see `slimtune summary`. Default: a few.
+        log_to: trackers to log finished trials to: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
+            Default: none.
         preset: name of a ready-made search to start from, such as ``"demo"``.
-        resume: go on with the run in ``out``, if there is one; settings that are not given are
-            the run's.
-        allow_code: run code that the resumed run names, and connect to the Ray that it names;
-            what this call itself names may be used anyway.
+        resume: continue the run in ``out`` if there is one. Settings that you do not give are the
+            run's.
+        allow_code: allow the code and the Ray cluster that the resumed run names. What this call
+            itself names is allowed anyway.
         quiet: show no progress.
-        listener: called with each event in place of the progress on standard error, such as
-            ``TrialFinished(record)``; see `slimtune.search.listeners.events`. ``event.kind`` is
-            its name, ``event.values()`` what ``--json`` prints of it. Some come from other
-            threads.
+        listener: function that is called with each event, such as ``TrialFinished(record)``,
+            instead of showing progress; see `slimtune.search.listeners.events`. ``event.kind`` is
+            the event's name; ``event.values()`` is what ``--json`` prints. Some calls come from
+            other threads.
+
+    Returns:
+        The run: its front, its trials, and members to export or to load.
 
     Raises:
-        UserError: a setting that breaks a rule, or data and weights that cannot be used.
-        RunError: with ``resume``, a run that is in use, damaged, or was made with other settings.
-        SearchFailedError: not one trial finished.
+        UserError: a setting breaks a rule, or the data or the weights cannot be used.
+        RunError: with ``resume``, the run is in use or damaged, or its settings do not fit.
+        SearchFailedError: no trial finished.
     """
     arguments = {name: value for name, value in locals().items() if name in _SETTINGS}
     console = console_for(quiet)

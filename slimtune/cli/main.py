@@ -204,8 +204,11 @@ def _report_lines(state: State, error: SlimtuneError) -> int:
 def _usage_line(error: click.ClickException) -> str:
     """Return click's message and the command that shows the help, in one line."""
     context = getattr(error, "ctx", None)
-    where = f" See '{context.command_path} --help'." if context is not None else ""
-    return error.format_message() + where
+    message = error.format_message()
+    if context is None:
+        return message
+    stop = "" if message.endswith(".") else "."
+    return f"{message}{stop} See '{context.command_path} --help'."
 
 
 if __name__ == "__main__":

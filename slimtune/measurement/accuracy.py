@@ -1,4 +1,4 @@
-"""How often a file is right, and whether it computes what the network computes."""
+"""The accuracy of a file, and whether it computes the same as the network."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: int, (n,).
 
     Raises:
-        DataError: there are no images, or not one row of logits a label.
+        DataError: there are no images, or logits and labels differ in number.
     """
     if len(labels) == 0 or len(logits) != len(labels):
         raise DataError(
@@ -33,16 +33,16 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean over the classes of the share of their images that are right, 0..1.
+    """Return the mean over the classes of their accuracies, 0..1.
 
-    Each class counts the same, however rare. A class without images counts nothing.
+    Each class counts the same, however rare. A class without images is left out.
 
     Args:
         logits: float, (n, classes); of equal logits the first counts.
         labels: int, (n,).
 
     Raises:
-        DataError: there are no images, or not one row of logits a label.
+        DataError: there are no images, or logits and labels differ in number.
     """
     accuracy(logits, labels)  # the same checks
     return float(np.mean([share for share, _ in class_shares(logits, labels)]))
@@ -81,17 +81,17 @@ def top1_agreement(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def check_parity(torch_logits: np.ndarray, file_logits: np.ndarray, quantized: bool) -> None:
-    """Check that a file computes what the network computes that it was exported from.
+    """Check that a file computes the same as the network that it was exported from.
 
     A float file must match number by number: ``max |file - network| <= 1e-3 max |network|``.
 
-    A quantized file differs by the rounding that was asked for, which is part of the result and
-    no fault of the export: ResNet-20 in int8 agrees with its float network on 99 % of images
-    with 3 % of noise. What is caught is a wrong computation (a lost layer, other channels,
-    another normalisation), which shows as both a top-1 agreement below 0.9 and more noise than
-    signal, ``rms(file - network) / std(network) > 1``; two unrelated networks have 1.4. Either
-    alone is not enough: an untrained MobileNetV2 in int8 agrees on 66 % with 0.53 of noise,
-    by ONNX Runtime's own quantizer as by ours.
+    A quantized file differs by its rounding, which is intended and not a fault of the export:
+    ResNet-20 in int8 agrees with its float network on 99 % of images with 3 % of noise. The check
+    finds wrong computations (a missing layer, other channels, another normalisation). They have
+    both a top-1 agreement below 0.9 and more noise than signal,
+    ``rms(file - network) / std(network) > 1``; two unrelated networks have 1.4. One of the two is
+    not enough: an untrained MobileNetV2 in int8 agrees on 66 % with 0.53 of noise, both with ONNX
+    Runtime's own quantizer and with ours.
 
     Args:
         torch_logits: float, (n, classes), n at least 1.

@@ -1,4 +1,4 @@
-"""Whether a file says of an image alone what it says of it among others."""
+"""Check that a file's logits of an image do not depend on the rest of its batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,17 +20,19 @@ def check_batch_independence(
     std: Sequence[float],
     quantized: bool,
 ) -> None:
-    """Check that an image's logits do not depend on its batch: accuracy is measured in batches.
+    """Check that an image's logits do not depend on its batch.
+
+    Accuracy is measured in batches, but users may run one image at a time.
 
     Args:
         file: path of an ONNX file, or its content.
         images: uint8 (n, height, width, channels), n at least 1; up to 8 of them are run.
-        mean: as of `predict`.
-        std: as of `predict`.
-        quantized: as of `check_parity`: ranges found at run time are those of a batch.
+        mean: as for `predict`.
+        std: as for `predict`.
+        quantized: as for `check_parity`. Ranges that are found at run time depend on the batch.
 
     Raises:
-        ExportMismatchError: they do.
+        ExportMismatchError: the logits depend on the batch.
         ModelError: the file does not run.
     """
     few = images[:IMAGES]

@@ -1,4 +1,4 @@
-"""What a network costs on paper: parameters, multiplications, bit operations, packed bytes."""
+"""The theoretical cost of a network: parameters, MACs, bit operations, packed bytes."""
 
 import copy
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer as it ran: its weight, the MACs of one image, and whether it must read float32."""
+    """One layer: its weight, its MACs for one image, and whether its input is always float32."""
 
     weight: Tensor
     macs: int
@@ -78,25 +78,25 @@ def count_cost(
     layers = _run(network, image_shape)
     ends = {0, len(layers) - 1} if first_last_bits is not None else set()
     bops = 0
-    named = {id(network.get_parameter(name)): bits for name, bits in (bits_of or {}).items()}
-    found: dict[Tensor, tuple[int, int]] = {}
+    own = {id(network.get_parameter(name)): b for name, b in (bits_of or {}).items()}
+    bits: dict[Tensor, tuple[int, int]] = {}
     for index, layer in enumerate(layers):
         w = first_last_bits if first_last_bits and index in ends else weight_bits
         a = first_last_bits if first_last_bits and index in ends else activation_bits
         a = input_bits if input_bits is not None and index == 0 else a
-        w = named.get(id(layer.weight), w)
+        w = own.get(id(layer.weight), w)
         a = 32 if layer.reads_float else a
         bops += layer.macs * w * a
-        found[layer.weight] = (w, a)
+        bits[layer.weight] = (w, a)
     parameters = _numbers(network, parameters_only=True)
-    weights = max(1, sum(weight.numel() for weight in found))
+    weights = max(1, sum(weight.numel() for weight in bits))
     return Cost(
         params=sum(p.numel() for p in parameters),
         nonzero=sum(int(p.count_nonzero()) for p in parameters),
-        sparsity=sum(int((weight == 0).sum()) for weight in found) / weights,
+        sparsity=sum(int((weight == 0).sum()) for weight in bits) / weights,
         macs=sum(layer.macs for layer in layers),
         bops=bops,
-        packed_bytes=_packed_bytes(network, found),
+        packed_bytes=_packed_bytes(network, bits),
     )
 
 

@@ -1,4 +1,4 @@
-"""The machine and the versions behind a number."""
+"""The machine and the versions that a measurement depends on."""
 
 import importlib.metadata
 import os
@@ -26,7 +26,7 @@ def describe_host() -> dict[str, str | int]:
 
 @cache
 def _fixed() -> dict[str, str]:
-    """Return what stays as it is while a process lives: reading it takes 10 ms."""
+    """Return the facts that never change in a process; reading them takes 10 ms."""
     versions = {package: _version(package) for package in _PACKAGES}
     return {
         "platform": platform.platform(),

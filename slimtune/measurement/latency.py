@@ -1,13 +1,13 @@
 """Latency on a busy machine: only rounds in which the machine ran at full speed count.
 
-Shared hosts have a slow state that slows models unequally, so neither a mean nor a ratio to a
-reference ranks them rightly. A probe, a fixed loop of plain Python, tells the state. A round
-begins when the probe is at full speed, and counts if the probe after it is as well. The fastest
-run of the rounds that count is reported. Under two training processes this ranked twelve models
-without an error where the interleaved median did not.
+A shared host has slow spells that slow some models more than others, so neither a mean nor a ratio
+to a reference model ranks them correctly. A probe, a fixed loop of plain Python, shows how fast
+the machine is. A round begins when the probe is at full speed, and it counts if the probe right
+after it is at full speed too. The fastest run of the rounds that count is reported. With two
+training processes running, this ranked twelve models correctly and the interleaved median did not.
 
-The probe after a round is compared with others of its kind: on many Intel processors wide vector
-instructions lower the clock for a millisecond, so that it is always slower than the one before.
+The probe after a round is compared with other probes after rounds: on many Intel processors, wide
+vector instructions lower the clock for a millisecond, so it is always slower than the one before.
 """
 
 import platform
@@ -32,15 +32,15 @@ ENOUGH_ROUNDS = 3
 MOST_EXTENSION = 4
 _LONGEST = 2.5
 _SOON = 0.25
-"""Seconds after which a hurried call is content with `ENOUGH_ROUNDS`: a large network is slow."""
+"""Seconds after which a call with ``enough`` ends with `ENOUGH_ROUNDS`, for slow networks."""
 _TIMED_RUNS = 4
 WIDE_VECTORS = 1.5
-"""The most that a network can slow the probe right after it by the clock it leaves behind."""
+"""The largest factor by which a network's clock can slow the probe right after it."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one image takes, or one batch of a file that takes no other.
+    """How long one image takes, or one batch if the file has a fixed batch size.
 
     Attributes:
         ms: fastest run of the accepted rounds, milliseconds.
@@ -49,9 +49,10 @@ class Latency:
         stable: whether at least 3 counted; otherwise ``ms`` is the fastest run of all.
         threads: threads inside one operator.
         host: name of the machine that measured.
-        batch: images a run: 1, but where a file insists on more.
-        probe_ms: how long the probe took at full speed, milliseconds.
-        probe_after_ms: its fastest right after a round: more, where the network lowers the clock.
+        batch: images per run: 1, unless the file has a fixed batch size.
+        probe_ms: duration of the probe at full speed, milliseconds.
+        probe_after_ms: its shortest duration right after a round, which is longer if the network
+            lowers the clock.
     """
 
     ms: float
@@ -97,17 +98,17 @@ def measure_latency(
     four times ``rounds`` and for ``most_seconds``.
 
     Args:
-        files: what to compare; numbers of one call are comparable, of two calls less so.
+        files: the files to compare; latencies of one call are comparable, those of two less so.
         image_shape: (channels, height, width).
         threads: threads inside one operator, at least 1.
-        rounds: of each file, at least 1.
-        seconds: go on for at least this time, so that a slow spell of the machine does not
+        rounds: rounds of each file, at least 1.
+        seconds: continue for at least this time, so that a slow spell of the machine does not
             cover all rounds.
-        enough: end as soon as so many rounds of each file count, or 3 after a quarter of a
-            second. The first call of a process does not: nothing tells it yet how fast the
-            machine can be. None: take all rounds and all the time.
-        most_seconds: end after this time at the latest, but for a large network not before six
-            rounds; if not given, two and a half times ``seconds``, or a second.
+        enough: end as soon as this many rounds of each file count, or 3 after a quarter of a
+            second. The first call of a process ignores it, because it does not know yet how fast
+            the machine can be. None: run all rounds for all the time.
+        most_seconds: end after this time, but for a large network not before six rounds.
+            Default: 2.5 times ``seconds``, or one second.
 
     Raises:
         ModelError: a file cannot be loaded or run.
@@ -146,7 +147,7 @@ class Round:
 
 @dataclass
 class FileTimings:
-    """All rounds of one file, judged by what is known of the machine's full speed now."""
+    """All rounds of one file, judged by the machine's full speed as it is known now."""
 
     speed: FullSpeed
     rounds: list[Round] = field(default_factory=list)
@@ -185,13 +186,13 @@ class FileTimings:
 def time_in_turn(
     runs: Sequence[Callable[[], float]], plan: TimingPlan, machine: Machine, speed: FullSpeed
 ) -> list[FileTimings]:
-    """Time functions in turn until the plan is fulfilled.
+    """Time functions in turn, round by round, as long as the plan says.
 
     Args:
         runs: each runs a file a few times and returns the seconds of the fastest.
-        plan: how long.
-        machine: clock and probe.
-        speed: what is known of it; learns.
+        plan: how long to measure.
+        machine: its clock and probe.
+        speed: the machine's full speed, which learns from every probe.
     """
     if not speed.has_probes:
         plan = replace(plan, enough=None)  # full speed may show only later
@@ -211,7 +212,7 @@ def time_in_turn(
 
 
 def _is_over(found: Sequence[FileTimings], plan: TimingPlan, passes: int, spent: float) -> bool:
-    """Return whether a call has measured all that was asked for, or for too long."""
+    """Return whether a call has measured enough, or for too long."""
     if not passes:
         return not found
     fewest = min(timed.accepted for timed in found)
@@ -219,7 +220,7 @@ def _is_over(found: Sequence[FileTimings], plan: TimingPlan, passes: int, spent:
         return fewest >= plan.enough or spent >= _SOON
     if passes >= plan.rounds and spent >= plan.seconds and fewest >= ENOUGH_ROUNDS:
         return True
-    if spent >= plan.longest:  # a large network may not have come to three rounds yet
+    if spent >= plan.longest:  # a large network may have had fewer than three rounds
         return fewest >= ENOUGH_ROUNDS or passes >= 2 * ENOUGH_ROUNDS
     return not plan.seconds and passes >= MOST_EXTENSION * plan.rounds
 

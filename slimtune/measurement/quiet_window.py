@@ -1,8 +1,8 @@
-"""Quiet on the host that measures: trainers there pause between two batches while a file is timed.
+"""Quiet windows: training on the measuring host pauses between batches while a file is timed.
 
-With as many trials as cores, whoever measures never has a core to itself. A few bytes of shared
-memory say until when trainers pause. Nobody waits for ever: a window is over after a second
-whatever becomes of the process that opened it, and windows take at most a fifth of the time.
+If there are as many trials as cores, a measurement never has a core to itself. A few bytes of
+shared memory hold the time until which trainers pause. Nobody waits for ever: a window ends after
+a second even if the process that opened it dies, and windows take at most a fifth of the time.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pathlib import Path
 LONGEST = 1.0
 """Seconds that trainers pause at most for one window."""
 TRAINING_SHARE = 4.0
-"""After a window no other opens for this many times as long as it was."""
+"""After a window, no other one opens for this many times its length."""
 _LOOK = 0.002
 _LOOK_AGAIN = 1.0
 _BYTES = 8
@@ -26,11 +26,12 @@ _PER_SECOND = 1_000_000_000
 
 
 class QuietWindow:
-    """One flag in shared memory, by the name that all processes of a search know.
+    """One flag in shared memory, under a name that all processes of a search know.
 
     Args:
-        name: of the search's Ray and job, any text.
-        create: whether to make it: done by whoever measures. Others use it once it is there.
+        name: any text that identifies the search's Ray cluster and job.
+        create: whether to create the flag, as the measuring process does. Others use it as soon as
+            it exists.
     """
 
     def __init__(self, name: str, create: bool = False) -> None:
@@ -43,12 +44,12 @@ class QuietWindow:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Have trainers pause within the block, unless they paused just now."""
+        """Let trainers pause within the block, unless they have just paused."""
         begun = time.monotonic()
         if self._until is None or begun < self._closed_until:
             yield
             return
-        # A deadline, not a flag: if this process dies in the block, trainers go on all the same.
+        # A deadline and not a flag: if this process dies in the block, trainers still continue.
         self._until[0] = int((begun + LONGEST) * _PER_SECOND)
         try:
             yield
@@ -70,20 +71,20 @@ class QuietWindow:
             time.sleep(min(_LOOK, begun + LONGEST - now))
 
     def remove(self) -> None:
-        """Delete the flag; who has it open goes on with what it has."""
+        """Delete the flag; a process that has it open keeps its copy."""
         self._path.unlink(missing_ok=True)
 
 
 def _folder() -> Path:
-    """Return where memory is shared, or else where files are temporary."""
+    """Return the folder of shared memory, or the one of temporary files."""
     shared = Path("/dev/shm")
     return shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _mapped(path: Path, create: int) -> memoryview | None:
-    """Return the nanoseconds until which trainers pause, or None: then nobody pauses.
+    """Return the memory that holds the deadline in nanoseconds, or None if there is none.
 
-    The name can be guessed, so what another user put there is not used.
+    The name can be guessed, so a file of another user is not used.
     """
     flags = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | create
     try:

@@ -1,4 +1,4 @@
-"""The only door to ONNX Runtime: open a file, run it, watch its values."""
+"""The only module that uses ONNX Runtime: open a file, run it, observe its values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def open_session(file: Path | bytes, threads: int = 1) -> onnxruntime.InferenceS
         threads: threads inside one operator, at least 1; operators run one after another.
 
     Raises:
-        ModelError: the file is missing, is not ONNX, or uses what this runtime does not know.
+        ModelError: the file is missing, is not ONNX, or this runtime does not support it.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -51,12 +51,12 @@ def predict(
     Args:
         file: path of an ONNX file, or its content.
         images: uint8 (n, height, width, channels).
-        mean: per channel, of pixels scaled to 0..1. Used only where the file takes float input;
-            a file with uint8 input normalises by itself.
+        mean: per channel, of pixels scaled to 0..1. Only a file with float input needs it; a file
+            with uint8 input normalises the pixels itself.
         std: as ``mean``.
         threads: threads inside one operator.
-        batch: images a call, where the file leaves it open. A file that finds its ranges at run
-            time gets one: they would be those of the batch, and it is used one image at a time.
+        batch: images per call, if the file does not fix it. A file that computes ranges at run
+            time gets one image per call, as in use: the ranges would be those of the batch.
 
     Raises:
         ModelError: the file cannot be loaded or run, or is not an image classifier.
@@ -153,7 +153,7 @@ def check_input(
     """Check that the session takes images of (channels, height, width).
 
     Returns:
-        The batch that the file insists on, or None where it leaves it open.
+        The file's fixed batch size, or None if it takes any.
 
     Raises:
         ModelError: the file does not take one batch of images.
@@ -179,7 +179,7 @@ def input_shape(file: Path | bytes) -> tuple[int, int, int]:
     """Return the (channels, height, width) that a file takes.
 
     Raises:
-        ModelError: the file cannot be loaded, is no image classifier, or leaves its size open.
+        ModelError: the file cannot be loaded, is not an image classifier, or takes any size.
     """
     session = open_session(file)
     shape = session.get_inputs()[0].shape[1:]
@@ -193,7 +193,7 @@ def input_shape(file: Path | bytes) -> tuple[int, int, int]:
 
 
 def takes_pixels(file: Path | bytes) -> bool:
-    """Return whether a file takes pixels as they are, uint8, and normalises them by itself.
+    """Return whether a file takes uint8 pixels and normalises them itself.
 
     Raises:
         ModelError: the file cannot be loaded.
@@ -202,7 +202,7 @@ def takes_pixels(file: Path | bytes) -> bool:
 
 
 def _ranges_at_run_time(file: Path | bytes) -> bool:
-    """Return whether a file holds an operator that looks at all images of its input."""
+    """Return whether a file computes ranges of activations over all images of its input."""
     content = file if isinstance(file, bytes) else file.read_bytes()
     return b"DynamicQuantizeLinear" in content  # its name in the file, as it is
 

@@ -1,4 +1,4 @@
-"""Whether counts of right answers tell anything: exact binomial tests."""
+"""Exact binomial tests on counts of right answers."""
 
 import math
 
@@ -6,12 +6,12 @@ import math
 def binomial_tail(k: int, n: int, p: float) -> float:
     """Return the probability of ``k`` or more successes among ``n`` independent tries, 0..1.
 
-    ``sum of C(n, i) p^i (1 - p)^(n - i)`` over i = k..n; in logarithms, for n may be large.
+    ``sum of C(n, i) p^i (1 - p)^(n - i)`` over i = k..n, in logarithms because n may be large.
 
     Args:
         k: successes, 0..n.
         n: tries, 0 or more.
-        p: of one success, 0..1.
+        p: probability of one success, 0..1.
     """
     if k <= 0:
         return 1.0
@@ -30,10 +30,10 @@ def binomial_tail(k: int, n: int, p: float) -> float:
 
 
 def chance_of_winning(only_first: int, only_second: int) -> float:
-    """Return how likely the first would win by so much if both were equally good, 0..1.
+    """Return the probability that the first wins by this much if both are equally good, 0..1.
 
-    The exact one-sided test of McNemar: of the images that only one of the two has right, each
-    would be the first's with probability 1/2.
+    It is McNemar's exact one-sided test: an image that only one of the two has right is the
+    first's with probability 1/2.
 
     Args:
         only_first: images that only the first has right.

@@ -1,10 +1,10 @@
-"""How fast the machine is just now, told by a fixed amount of plain Python: the probe.
+"""How fast the machine is now, measured by a probe: a fixed amount of plain Python.
 
 A shared host has slow spells in which everything takes up to twice as long, some networks more
-than others. It also has clocks that move: a processor that boosts gives up a tenth of its clock
-when other cores wake, for seconds or minutes, and that is no reason to throw a measurement away.
-So "full speed" is what the probe has been of late, unless that is so far from what it has been
-within minutes that the machine must be in a slow spell.
+than others. Its clock also varies: a boosting processor loses a tenth of its clock for seconds or
+minutes when other cores wake, and measurements at that clock are still good. So "full speed" is
+the best probe of the last seconds, unless it is so much slower than the best of the last minutes
+that the machine must be in a slow spell.
 """
 
 import math
@@ -15,15 +15,15 @@ from functools import cache
 from typing import Protocol
 
 PROBE_TOLERANCE = 1.15
-"""The machine is at full speed while a probe takes at most this times the reference."""
+"""The machine is at full speed if a probe takes at most this many times the reference."""
 RECENT_SECONDS, LONG_SECONDS = 20.0, 300.0
-"""Full speed is the best probe of the first; the second tells a slow spell from a slower clock."""
+"""Full speed is the best probe of the first; the second shows slow spells, see `CLOCK_RANGE`."""
 CLOCK_RANGE = 1.25
-"""How much slower than at its best of `LONG_SECONDS` the machine may be by its clock alone."""
+"""How many times slower than its best of `LONG_SECONDS` the clock alone can make the machine."""
 _PROBE_STEPS = 20_000
 _CALIBRATION_PROBES = 60
 _PROBES_A_CORE = 8
-"""Slow probes before another core is tried: slow spells often are those of one core."""
+"""Slow probes before the thread moves to another core: a slow spell is often of one core."""
 
 
 class Machine(Protocol):
@@ -36,14 +36,14 @@ class Machine(Protocol):
         """Return how long the fixed amount of plain Python takes now."""
 
     def change_core(self) -> None:
-        """Go on on another core, where there is one."""
+        """Continue on another core, if there is one."""
 
 
 class ThisMachine:
-    """The machine that this process runs on. A context: the cores of the thread are restored.
+    """The machine that this process runs on; a context manager that restores the thread's cores.
 
     Args:
-        one_core: whether all work is done by the thread that asks, which then may choose a core.
+        one_core: whether the calling thread does all work, so that it may be moved to a core.
     """
 
     def __init__(self, one_core: bool = True) -> None:
@@ -80,7 +80,7 @@ class ThisMachine:
 
 
 class FullSpeed:
-    """What is known of a machine's full speed from the probes so far."""
+    """A machine's full speed, learned from the probes so far."""
 
     def __init__(self) -> None:
         self._best: deque[tuple[int, float]] = deque()  # a second, its fastest probe
@@ -91,11 +91,11 @@ class FullSpeed:
         return bool(self._best)
 
     def learn(self, now: float, probe: float) -> None:
-        """Take in a probe.
+        """Learn from a probe.
 
         Args:
-            now: seconds of the machine's clock; never less than before.
-            probe: seconds that it took.
+            now: seconds of the machine's clock, never less than before.
+            probe: seconds that the probe took.
         """
         second = int(now)
         if self._best and self._best[-1][0] == second:
@@ -118,18 +118,18 @@ class FullSpeed:
         return probe <= PROBE_TOLERANCE * self.reference()
 
     def calibrate(self, machine: Machine) -> None:
-        """Learn from probes alone; they also wake a core that was idle."""
+        """Learn from a series of probes, which also wakes an idle core."""
         for _ in range(_CALIBRATION_PROBES):
             self.learn(machine.now(), machine.probe())
 
     def wait(self, machine: Machine, until: float) -> float:
         """Keep the core busy until it is at full speed, and return the last probe.
 
-        An idle core is given away on a shared host and comes back slow: nothing sleeps here.
+        It probes and never sleeps: a shared host gives an idle core away, and it returns slow.
 
         Args:
-            machine: to wait for.
-            until: of its clock; from then on the first probe is returned, slow or not.
+            machine: the machine to wait for.
+            until: time of its clock after which the next probe is returned, slow or not.
         """
         slow = 0
         while True:
@@ -144,5 +144,5 @@ class FullSpeed:
 
 @cache
 def speed_of_this_process() -> FullSpeed:
-    """Return what this process has learned of its machine: it holds for every measurement."""
+    """Return the full speed that all measurements of this process share."""
     return FullSpeed()

@@ -1,4 +1,4 @@
-"""How well single classes are recognised on the test images, and which are taken for which."""
+"""Accuracy of single classes on the test images, and which classes are confused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far a share that was measured on n images may lie from the true one."""
+"""Error bars of a share that was measured on n images."""
 
 import math
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ def limit_words(name: str, value: float, text: str = "") -> str:
 
 
 def limits_words(limits: Mapping[str, float], texts: Mapping[str, str]) -> str:
-    """Return all limits in one line; those against the baseline with what was asked for.
+    """Return all limits in one line; a relative one is followed by the user's text.
 
     Such as ``"accuracy >= 0.9741 (-1%), size <= 300 kB"``.
 

@@ -1,4 +1,4 @@
-"""One model of a run, to be taken away or to be loaded."""
+"""One model of a run, to export or to load."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 Loader = Callable[[Path], "nn.Module"]
-"""Makes a torch module of a trial's folder; handed in, for results know no torch."""
+"""Makes a torch module of a trial's folder. It is passed in, because results import no torch."""
 
 
 @dataclass(frozen=True, repr=False)
 class Member(MemberRepr):
-    """One complete trial of a run, ready to be taken away.
+    """One complete trial of a run, ready to export or to load.
 
     Attributes:
-        number: of the trial.
-        record: what was asked and measured; of its final, where one ships.
-        path: the folder of the one or the other.
-        folder: the run it belongs to.
-        loader: of `load`.
+        number: the trial's number.
+        record: the record of the trial, or of its final if one ships.
+        path: the folder of that trial or final.
+        folder: the run folder.
+        loader: the function that `load` calls.
     """
 
     number: int
@@ -37,10 +37,17 @@ class Member(MemberRepr):
     loader: Loader | None = None
 
     def export(self, folder: str | Path, formats: Sequence[str] = tuple(FORMATS)) -> Path:
-        """Copy the model and what belongs to it into a new folder; see `export_member`.
+        """Copy the model, its card and what is needed to use it into a new folder.
+
+        Args:
+            folder: must not exist, or be empty.
+            formats: ``"onnx"``, ``"torch"`` or both.
+
+        Returns:
+            The folder.
 
         Raises:
-            UserError: the folder is taken, the trial has no model, or an unknown format.
+            UserError: the folder is not empty, the trial has no model, or an unknown format.
             RunError: a file differs from what the trial wrote.
         """
         return export_member(self.folder, self.number, folder, formats)
@@ -48,7 +55,7 @@ class Member(MemberRepr):
     def load(self) -> "nn.Module":
         """Return the model as a torch module in eval mode, read without pickle.
 
-        See `slimtune.load_model` for how near it comes to model.onnx.
+        `slimtune.load_model` says how closely it agrees with model.onnx.
 
         Raises:
             UserError: the trial has no weights, or the run was opened without a loader.
@@ -60,7 +67,6 @@ class Member(MemberRepr):
                 "slimtune.open_run, or load the folder with slimtune.load_model"
             )
         for name in FORMATS["torch"]:
-            self.folder.read_artifact(
-                self.record, name, self.path
-            )  # refuses what is not the trial's
+            # Refuses a file that is not the one that the trial wrote.
+            self.folder.read_artifact(self.record, name, self.path)
         return self.loader(self.path)

@@ -1,8 +1,8 @@
 """What can be optimised: measured quantities, each with a direction, a unit and a range.
 
-A metric of the user's own is asked for as ``CODE:NAME:maximize`` or ``...:minimize``, where
-``CODE:NAME`` is a code reference, and is called ``NAME:maximize`` from then on: in records, in
-columns, in a run that is opened where the code is not. The name alone says all that is known.
+A setting names a metric of the user's own as ``CODE:NAME:maximize`` or ``...:minimize``, where
+``CODE:NAME`` is a code reference. Records and columns call it ``NAME:maximize``, so that a run can
+be opened without the code.
 """
 
 import difflib
@@ -60,9 +60,10 @@ class Objective:
     def worst(self, baseline: float) -> float:
         """Return the value that hypervolume is counted from, given the baseline's.
 
-        What is maximized counts from 0, costs from a tenth above the baseline. A metric of the
-        user's own may be anything: it counts from 0 if the baseline is above it, else, and where
-        it is minimized, from ten times the baseline's distance to 0 on the wrong side, at least 1.
+        A maximized objective counts from 0, a cost from a tenth above the baseline. A metric of
+        the user's own may have any sign. If it is maximized and the baseline is above 0, it counts
+        from 0. Else it counts from the baseline, worsened by nine times its absolute value or by
+        1, whichever is more.
         """
         far = max(1.0, 9 * abs(baseline))
         if self.direction == "maximize":
@@ -170,9 +171,10 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
 
 
 def can_foresee(names: Sequence[str]) -> bool:
-    """Return whether a trial's chances can be told while it runs.
+    """Return whether a trial's chance of joining the front can be judged while it runs.
 
-    Costs are known before training; of what training changes, accuracy alone is looked at.
+    Costs are known before training. Of the objectives that training changes, only accuracy is
+    watched.
     """
     costs = [name for name, objective in OBJECTIVES.items() if objective.direction == "minimize"]
     return "accuracy" in names and {*names} <= {"accuracy", *costs}

@@ -1,4 +1,4 @@
-"""How a run, its members and their records look in Python: in one line, and in notebooks."""
+"""How a run, its members and records are shown in Python: in one line, and in notebooks."""
 
 import html
 from collections import Counter
@@ -12,7 +12,7 @@ from slimtune.results.units import plural, quantity
 
 
 class RunRepr:
-    """How `Run` looks. It reads the folder, and says so where that is damaged."""
+    """The representation of `Run`. It reads the folder, and says if the folder is damaged."""
 
     def __repr__(self) -> str:
         """Return the run in one line."""
@@ -23,7 +23,7 @@ class RunRepr:
 
 
 class MemberRepr:
-    """How `Member` looks."""
+    """The representation of `Member`."""
 
     number: int
     record: Any
@@ -45,7 +45,7 @@ class MemberRepr:
 
 
 class RecordRepr:
-    """How `TrialRecord` looks: not its recipe, metrics and hashes."""
+    """The representation of `TrialRecord`, without its recipe, metrics and hashes."""
 
     number: int
     status: str

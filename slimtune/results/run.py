@@ -1,4 +1,4 @@
-"""A finished, or a still running, search, opened for reading; users hold `search.opened.Run`."""
+"""A run opened for reading, finished or still running; users get `search.opened.Run`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ from slimtune.results.store.record import TrialRecord
 
 @dataclass(frozen=True, repr=False)
 class Run(RunRepr):
-    """A run folder opened for reading. Every call reads the folder as it is now.
+    """A run, opened for reading. Every call reads the folder as it is now.
 
     Attributes:
-        folder: the files.
-        snapshot: the records, if they have been read; see `at`.
-        loader: how its members become torch modules.
-        view: the limits that it is seen with, and their texts, if not its own; see `within`.
+        folder: the run folder's files.
+        snapshot: the records to use instead of reading them again; see `at`.
+        loader: makes a torch module of a trial's folder.
+        view: limits to use instead of the search's own; see `within`.
     """
 
     folder: RunFolder
@@ -53,29 +53,29 @@ class Run(RunRepr):
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What the run optimised, in the order it was asked for."""
+        """The objectives of the search, in the order of its settings."""
         return tuple(OBJECTIVES[name] for name in self.manifest["objectives"])
 
     @property
     def limits(self) -> dict[str, float]:
-        """What every member of the front keeps: measured quantity -> limit, in its unit."""
+        """The limits that every member of the front satisfies: quantity -> limit, in its unit."""
         return dict(self._limit_view.limits)
 
     @property
     def limit_texts(self) -> dict[str, str]:
-        """Measured quantity -> its limit as the user wrote it."""
+        """The same limits as the user wrote them: quantity -> text."""
         return dict(self._limit_view.texts)
 
     def within(self, limits: Mapping[str, Any]) -> "Run":
-        """Return the run seen with other limits, tighter or looser than its search's.
+        """Return the run with other limits, tighter or looser than those of its search.
 
         Args:
-            limits: ``min_accuracy``, ``max_latency``, ``max_size`` -> what a search takes, such
-                as 0.9, ``"-1%"``, ``"2ms"``, ``"0.5x"``, ``"300kB"``. None or ``"none"`` takes a
-                limit away; what is not named is limited as before.
+            limits: ``min_accuracy``, ``max_latency``, ``max_size`` -> a limit as for `search`,
+                such as 0.9, ``"-1%"``, ``"2ms"``, ``"0.5x"``, ``"300kB"``. None or ``"none"``
+                removes a limit. Limits that are not named stay as they are.
 
         Raises:
-            UserError: no such limit, or one against what the baseline has not measured.
+            UserError: an unknown limit, or one relative to a value that the baseline lacks.
         """
         asked = limit_view.parse_limits(limits)
         if not asked:
@@ -84,7 +84,7 @@ class Run(RunRepr):
         if any(map(limit_view.is_relative, asked.values())):
             seen = self._with_limits(
                 asked, seen.front()
-            )  # its latencies may be of another measurement
+            )  # its latencies may come from another measurement
         return seen
 
     @property
@@ -93,16 +93,16 @@ class Run(RunRepr):
         return self.folder.records() if self.snapshot is None else list(self.snapshot)
 
     def at(self, records: Sequence[TrialRecord]) -> "Run":
-        """Return the run as it is with these trials: nothing of them is read again.
+        """Return the run with these records, so that nothing reads them from the folder again.
 
         Args:
-            records: in any order.
+            records: the records, in any order.
         """
         return replace(self, snapshot=tuple(sorted(records, key=lambda record: record.number)))
 
     @property
     def baseline(self) -> dict[str, Any]:
-        """The baseline's record: ``objectives`` and what else was measured of it."""
+        """The baseline's record: ``objectives`` and other measurements."""
         return self.folder.baseline()
 
     def finals(self) -> dict[FinalKey, TrialRecord]:
@@ -116,28 +116,28 @@ class Run(RunRepr):
     def front(self, limits: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the trials that no other trial dominates, the most accurate first.
 
-        Trials that break a limit of the search take no part; `nearest_miss` tells of them when no
-        trial is left.
+        Trials that break a limit of the search are left out. If no trial is left, `nearest_miss`
+        says which one comes closest.
 
         Args:
-            limits: other limits than the search's; see `within`.
+            limits: limits to use instead of the search's; see `within`.
 
-        Columns: ``trial``; one an objective, in its unit; ``test_accuracy`` if it was measured;
-        ``accuracy_standard_error``; ``pipeline``; ``within_noise_of``, ``collapsed`` (see
-        `results.pareto.caveats`); ``knee`` (True in one row); ``size_ratio`` and
+        Columns: ``trial``; one column per objective, in its unit; ``test_accuracy`` if it was
+        measured; ``accuracy_standard_error``; ``pipeline``; ``within_noise_of`` and ``collapsed``
+        (see `results.pareto.caveats`); ``knee``, True in one row; ``size_ratio`` and
         ``latency_ratio``, how many times smaller and faster than the baseline.
 
-        When the joint measurement covers every member, ``latency_ms`` is the one measured
-        together, the trial's own moves to ``trial_latency_ms``, and members that the better
-        measurement shows to be dominated are left out. ``test_standard_error`` and ``stable``
-        come with it. A joint measurement that misses a member (trials were added since) gives
-        test accuracies only, because latencies of two measurements do not rank.
+        If the joint measurement covers every member, ``latency_ms`` comes from it, and
+        ``trial_latency_ms`` holds what the trial measured itself. Members that are dominated by
+        the joint values are left out, and the columns ``test_standard_error`` and ``stable`` are
+        added. If trials were added since, so that the joint measurement misses a member, only its
+        test accuracies are used: latencies of two measurements cannot be ranked.
 
-        After finals, every value in a row is of the final that ships (``final`` names its folder
-        in ``finals/``), the front is that of these files, and ``repeats``, ``accuracy_mean``,
-        ``accuracy_sd``, ``test_accuracy_mean`` and ``test_accuracy_sd`` tell of all finals of the
-        member: sample standard deviations, NaN for a single one. Where trials were added since,
-        the front is still that of the finals until the search ends again.
+        After finals, the values in a row are those of the final that ships, and ``final`` names
+        its folder in ``finals/``. ``repeats``, ``accuracy_mean``, ``accuracy_sd``,
+        ``test_accuracy_mean`` and ``test_accuracy_sd`` describe all finals of the member, with
+        sample standard deviations, NaN for a single final. If trials were added since, the front
+        stays that of the finals until the search ends again.
 
         Raises:
             UserError: as `within`.
@@ -150,21 +150,22 @@ class Run(RunRepr):
         return limit_view.narrow_front(table, run._membership.limits_of(table))
 
     def _front(self) -> pd.DataFrame:
-        """Return the front of all trials that entered it, before a view narrows it."""
+        """Return the front before the limits of a view narrow it."""
         table = best_first(self._membership.members_within_limits(), self.objectives)
         baseline = self.baseline_values(table)
         table = add_caveats(table, self.records, self.manifest["workload"], baseline)
         return with_knee(table, baseline)
 
     def baseline_values(self, front: pd.DataFrame) -> dict[str, float]:
-        """Return what the baseline measured that is comparable with a front.
+        """Return the baseline's values that are comparable with a front.
 
         Args:
-            front: from `front`; where its latencies were measured together, so is the one here.
+            front: from `front`. If its latencies come from the joint measurement, so does the
+                baseline's.
 
         Returns:
-            Objective name -> value, and ``test_accuracy`` and ``test_standard_error`` if they
-            were measured; empty while there is no baseline.
+            Objective name -> value, with ``test_accuracy`` and ``test_standard_error`` if they
+            were measured. Empty while there is no baseline.
 
         Raises:
             RunError: the baseline's record is damaged.
@@ -194,18 +195,18 @@ class Run(RunRepr):
     ) -> Member:
         """Return one member of the front.
 
-        A limit that is given here takes the place of the search's.
+        A limit that you give here replaces the search's own.
 
         Args:
-            how: "knee", "accuracy", "size" or "latency".
-            min_accuracy: validation accuracy, 0..1.
-            max_latency_ms: above 0.
-            max_size_bytes: above 0.
-            limits: the same with units, against the baseline, or taken away; see `within`.
+            how: "knee"; or "accuracy", "size" or "latency" for the best in that objective.
+            min_accuracy: lowest validation accuracy, 0..1.
+            max_latency_ms: highest latency in ms, above 0.
+            max_size_bytes: largest file in bytes, above 0.
+            limits: limits as text, with a unit or relative to the baseline; see `within`.
 
         Raises:
-            UserError: an unknown ``how``, or a limit that makes no sense for this run.
-            NothingMatchesError: no member keeps the limits; names the nearest miss.
+            UserError: an unknown ``how``, or a limit that this run cannot have.
+            NothingMatchesError: no trial is within the limits; the message names the nearest miss.
         """
         run = self.at(self.records).within(
             (limits or {})
@@ -218,18 +219,20 @@ class Run(RunRepr):
         return run.trial(int(front["trial"].iloc[row]))
 
     def nearest_miss(self) -> str:
-        """Return which complete trial comes nearest to the constraints, if none keeps them.
+        """Return which trial comes closest to the limits, in one line, if none is within them.
 
-        Empty if one does, or if there is nothing to tell of.
+        Empty if a trial is within the limits, and if there are no limits or no complete trials.
         """
         complete = [record for record in self.records if record.status == "complete"]
         if not self.limits or not complete or not self.front().empty:
             return ""
         membership = self._membership
-        members = membership.members()  # kept the limits until they were measured together
+        members = membership.members()  # within the limits by their own latencies only
         if not members.empty:
             return nearest_miss(members, membership.limits_of(members), self.limit_texts)
-        finals = [r for r in membership.sources()[0] if r.status == "complete"]  # each broke one
+        finals = [
+            r for r in membership.sources()[0] if r.status == "complete"
+        ]  # each breaks a limit
         measured = [{"trial": r.number, **r.measured} for r in finals or complete]
         return nearest_miss(pd.DataFrame(measured), self.limits, self.limit_texts)
 
@@ -238,10 +241,10 @@ class Run(RunRepr):
         return self.manifest["workload"].get("test")
 
     def candidates(self) -> list[TrialRecord]:
-        """Return the trials that keep the limits and that no other such trial dominates.
+        """Return the trials within the limits that no other such trial dominates.
 
-        By what the trials themselves measured, so that it changes only when trials are added; but
-        an unstable latency breaks no limit.
+        It uses the values that the trials measured themselves, so the result changes only when
+        trials are added. An unstable latency breaks no limit.
 
         Raises:
             RunError: a record is damaged.
@@ -249,9 +252,10 @@ class Run(RunRepr):
         return self._membership.candidates()
 
     def contenders(self) -> list[TrialRecord]:
-        """Return the trials that may be on the front once latencies are measured together.
+        """Return the trials that may be on the front after a joint measurement.
 
-        The candidates are among them, and what only the noise of a latency keeps from being one.
+        They are the candidates, and the trials that only the noise of a latency keeps from being
+        candidates.
 
         Raises:
             RunError: a record is damaged.
@@ -259,10 +263,10 @@ class Run(RunRepr):
         return self._membership.contenders()
 
     def standing(self, rows: Sequence[JointRow]) -> list[int]:
-        """Return which trials are on the front by latencies that were measured together.
+        """Return the numbers of the trials on the front by the joint measurement.
 
         Args:
-            rows: one a contender, and the baseline's.
+            rows: one row per contender, and the baseline's.
         """
         return self._membership.standing(rows)
 
@@ -281,7 +285,7 @@ class Run(RunRepr):
         return replace(self, view=view)
 
     def trial(self, number: int) -> Member:
-        """Return a complete trial, on the front or not, as what it ships: its final if it has one.
+        """Return a complete trial, on the front or not: the final that ships, if it has one.
 
         Raises:
             UserError: there is no such trial, or it failed or was stopped.
@@ -293,11 +297,11 @@ class Run(RunRepr):
         return Member(record.number, record, path, self.folder, self.loader)
 
     def hypervolume(self) -> float:
-        """Return the volume between the trials and the run's fixed reference point.
+        """Return the volume that the trials dominate, down to the run's fixed reference point.
 
-        From the values that the trials reported, never from the joint measurement, so that it
-        only grows while a search goes on. In the product of the objectives' units. Trials that
-        break a constraint of the search count nothing.
+        The unit is the product of the objectives' units. It uses the values that the trials
+        measured themselves, not the joint measurement, so it never shrinks during a search.
+        Trials that break a limit add nothing.
         """
         complete = self._membership.complete()
         reference = [self.manifest["reference_point"][o.name] for o in self.objectives]
@@ -305,12 +309,12 @@ class Run(RunRepr):
         return hypervolume(values_of(complete, self.objectives), reference, directions)
 
     def growth(self) -> pd.DataFrame:
-        """Return ``trial``, and ``hypervolume``: what all trials up to this one have won.
+        """Return ``trial`` and ``hypervolume``: the volume that the trials so far dominate.
 
-        As a share of the box between the run's reference point and an accuracy of 1 at no bytes
-        and in no time: 0..1, comparable between runs on the same baseline. In the product of the
-        objectives' units where an objective has no best value. Failed and stopped trials, and
-        those that break a constraint, win nothing.
+        It is a share, 0..1, of the box between the run's reference point and the ideal, an
+        accuracy of 1 with no bytes and no time: comparable between runs on the same baseline. If
+        an objective has no best value, it is in the product of the objectives' units. Failed
+        trials, stopped trials and trials that break a limit add nothing.
         """
         return growth_table(
             self.records,
@@ -320,17 +324,17 @@ class Run(RunRepr):
         )
 
     def hypervolume_share(self) -> float:
-        """Return the last value of `growth`, 0 without a trial."""
+        """Return the last value of `growth`; 0 if there is no trial."""
         return self.hypervolume() / (
             box_volume(self.objectives, self.manifest["reference_point"]) or 1.0
         )
 
     def trials(self) -> pd.DataFrame:
-        """Return all finished trials, by number, the front among them.
+        """Return all finished trials, by number.
 
-        Columns: ``trial``, ``status``, one an objective as the trial itself measured it (NaN
-        where it did not), ``accuracy_standard_error``, ``pipeline``, ``on_front``, ``collapsed``
-        and ``error``.
+        Columns: ``trial``, ``status``, one column per objective as the trial measured it (NaN if
+        it did not), ``accuracy_standard_error``, ``pipeline``, ``on_front``, ``collapsed`` and
+        ``error``.
         """
         records = self.records
         table = table_of(records, self.objectives)
@@ -344,7 +348,7 @@ class Run(RunRepr):
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a run folder for reading, also while a search writes to it, without what loads models.
+    """Open a run folder for reading, without a loader of models; a search may be writing to it.
 
     Raises:
         RunError: it is not a slimtune run, is damaged, or has another schema.

@@ -1,4 +1,4 @@
-"""Why a trial was stopped, in words; also of runs whose records have the words of version 1.
+"""Why a trial was stopped, in words; also for records in the words of version 1.
 
 A record's reason is ``WHEN: WHY``, such as ``after epoch 1 of 4 (fine-tune): 4 of 5 comparable
 trials were better``.

@@ -1,7 +1,7 @@
-"""Numbers as text: every kind of number has one function here, and reads the same everywhere.
+"""Numbers as text: one function for each kind of number, so that it reads the same everywhere.
 
-A latency has three decimals up to 10 ms and one above, an accuracy four; a file is in KiB, a disk
-in MiB or GiB. Limits keep the unit that the user gave them, with four significant digits.
+A latency has three decimals up to 10 ms and one above, an accuracy four. A file's size is in KiB,
+disk space in MiB or GiB. Limits keep the unit that the user gave, with four significant digits.
 """
 
 import math
@@ -64,7 +64,7 @@ def count(number: float) -> str:
 def times(ratio: float) -> str:
     """Return how many times more, such as ``"82.5×"``; empty for NaN.
 
-    Below 1.5 there are two decimals, for there a single one would hide the difference.
+    Below 1.5 it has two decimals, because one would hide the difference.
     """
     if not math.isfinite(ratio):
         return ""

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Run(runs.Run):
-    """A run folder opened for reading. Every call reads the folder as it is now.
+    """A run, opened for reading. Every call reads the folder as it is now.
 
     Attributes:
-        folder: the files.
-        snapshot: the records, if they have been read; see `at`.
-        loader: how its members become torch modules.
-        view: the limits that it is seen with, and their texts, if not its own; see `within`.
+        folder: the run folder's files.
+        snapshot: the records to use instead of reading them again; see `at`.
+        loader: makes a torch module of a trial's folder.
+        view: limits to use instead of the search's own; see `within`.
     """
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write a report of this run into one HTML file.
+        """Write one HTML page that explains this run, as ``slimtune report`` does.
 
         Args:
-            path: of the file, replaced if it exists; ``report.html`` in the run folder if not
-                given.
+            path: file of the page, which is replaced if it exists. Default: ``report.html`` in the
+                run folder.
 
         Returns:
-            The file.
+            The path of the page.
 
         Raises:
             UserError: the folder of the file does not exist.
@@ -59,10 +59,10 @@ class Run(runs.Run):
 def open_run(path: str | Path) -> Run:
     """Open a run folder for reading, also while a search writes to it.
 
-    torch is imported only when ``run.pick("knee").load()`` makes a torch module.
+    torch is imported when a member is loaded, such as by ``run.pick("knee").load()``, not before.
 
     Raises:
-        RunError: it is not a slimtune run, is damaged, or has another schema.
+        RunError: the folder is not a slimtune run, is damaged, or has another schema.
     """
     return Run(RunFolder.open(path), loader=_load)
 

@@ -1,1 +1,1 @@
-"""Config files and what is typed, read strictly."""
+"""Read config files and typed settings, strictly."""

@@ -1,4 +1,4 @@
-"""YAML files that people write: read strictly, with the line of every key kept for messages."""
+"""Read YAML files strictly, and keep the line of every key for error messages."""
 
 import math
 import re

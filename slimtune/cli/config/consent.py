@@ -1,4 +1,4 @@
-"""Whose code may run: what is typed may, what a file says may not without ``--allow-code``."""
+"""Which code may run: code that the user types may; code that a file names needs --allow-code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +13,12 @@ from slimtune.workload.zoo.build import FAMILIES
 
 
 def consent_to(settings: Mapping[str, Any]) -> None:
-    """Allow the code that settings name which were typed on this command line."""
+    """Allow the code in settings that the user typed on this command line."""
     allow_code(*(reference for _, reference in code_in(settings)))
 
 
 def check_consent(settings: Mapping[str, Any], file: Path, lines: dict[str, int]) -> None:
-    """Refuse code that a file names and nobody allowed.
+    """Refuse code that a file names and the user has not allowed.
 
     Args:
         settings: read from the file.

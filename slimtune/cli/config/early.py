@@ -1,4 +1,4 @@
-"""Consent that is missing, said before torch is imported: that alone takes many seconds."""
+"""Report missing consent before torch is imported, which takes many seconds."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ _NETWORKS = ("model", "teacher", "data")
 def check_early(file: Path | None, run: Path | None, typed: Mapping[str, Any]) -> None:
     """Refuse code in a config or a run that surely needs consent and has none.
 
-    What is not clear from the files alone is left to the checks that come later.
+    Cases that the files alone do not decide are left to later checks.
 
     Args:
-        file: the config, if one is given.
-        run: the folder that a search goes on in, if it does.
-        typed: the options, by name; what is typed as well may run.
+        file: the config file, if there is one.
+        run: the run folder to resume, if there is one.
+        typed: the options by name; code that they name may run.
 
     Raises:
         ConfigError: as `check_consent`, or `load_code` of a run.
@@ -53,5 +53,5 @@ def _is_file(reference: str) -> bool:
 def _code_of(run: Path) -> Iterator[str]:
     try:
         yield from read_json(run / "run.json")["workload"]["code"]
-    except (RunError, KeyError, TypeError):  # said in words by who opens the run
+    except (RunError, KeyError, TypeError):  # reported when the run is opened
         return

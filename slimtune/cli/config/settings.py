@@ -1,4 +1,4 @@
-"""From options, ``--set``, a config file and a preset to one validated search config."""
+"""Merge options, ``--set``, a config file and a preset into one validated search config."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,12 +37,12 @@ def search_config(
     """Return the config; the first of option, ``--set``, file, preset and default counts.
 
     Args:
-        options: dotted setting -> value; None was not given.
-        assignments: ``a.b=value``, each; ``null`` takes away what lies below, as in a file.
-        file: YAML config. It must be valid by itself, over the preset, so that every message
-            about it can name its line.
+        options: dotted setting -> value; None means not given.
+        assignments: texts ``a.b=value``; the value ``null`` unsets a setting, as in a file.
+        file: YAML config. It must be valid on top of the preset alone, so that an error can name
+            its line.
         preset: name of a ready-made search.
-        run: the settings of a run to go on with; they count least.
+        run: the settings of the run to resume; everything else wins over them.
 
     Raises:
         UserError: a setting that breaks a rule.
@@ -58,7 +58,7 @@ def search_config(
     if file is not None:
         layers, lines = load_yaml(file)
         check_consent(layers, file, lines)
-        make_config({}, preset)  # an unknown preset is no fault of the file
+        make_config({}, preset)  # an unknown preset is not an error in the file
         try:
             make_config(layers, preset)
         except UserError as error:

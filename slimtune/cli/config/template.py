@@ -1,8 +1,8 @@
-"""A config file with every setting, its meaning, range and value: written from the settings.
+"""Write a config file with every setting, its meaning, range and value.
 
-Nothing is listed here by hand, so that the file cannot go stale: the settings of a search come
-from `SearchConfig`, the dimensions of its space from `Space`, their words from the stages and
-methods that they set.
+Nothing is listed here by hand, so the file cannot become outdated: the settings come from
+`SearchConfig`, the dimensions of the space from `Space`, and their descriptions from the stages
+and methods.
 """
 
 import dataclasses
@@ -43,11 +43,11 @@ _STAGES: dict[str, type[Any]] = {"student": Student, "prune": Prune, "train": Tr
 def config_template(config: SearchConfig, preset: str | None = None) -> str:
     """Return a commented YAML file with every setting of ``config``.
 
-    `load_yaml` and `make_config` make an equal config of it, with an equal space.
+    `load_yaml` and `make_config` read it back as an equal config with an equal space.
 
     Args:
-        config: gives the values.
-        preset: where they come from, for the heading.
+        config: the config with the values.
+        preset: the preset that the values come from, for the heading.
     """
     values = config.model_dump(mode="json")
     made = "" if preset is None else f" The values are those of the preset {preset}."

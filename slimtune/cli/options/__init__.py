@@ -1,1 +1,1 @@
-"""What each verb that needs torch can be told: read for its help, without importing torch."""
+"""The options of the verbs that need torch, in files of their own: their help needs no torch."""

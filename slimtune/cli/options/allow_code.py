@@ -10,13 +10,13 @@ from slimtune.workload.own_code import allow_all_code
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _allow(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:
-    if given:
+def _allow(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
         allow_all_code()
 
 
 def allow_code_option(command: _Command) -> _Command:
-    """Add ``--allow-code`` to a command; it acts before any other option is looked at."""
+    """Add ``--allow-code`` to a command; it takes effect before any other option is read."""
     option = click.option(
         "--allow-code",
         is_flag=True,

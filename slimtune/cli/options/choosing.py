@@ -1,4 +1,4 @@
-"""Options that choose among the members of a front: limits, absolute or against the baseline."""
+"""Options that choose members of a front: limits, absolute or relative to the baseline."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -13,11 +13,11 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class LimitType(click.ParamType):
-    """A limit as people write it: checked where it is given, worth something with a baseline.
+    """A limit as people write it; its form is checked at once, its value against a baseline later.
 
     Args:
-        constraint: a key of `results.limits.LIMITED`.
-        name: what stands for the value in a message.
+        constraint: a key of `results.pareto.limits.LIMITED`.
+        name: the name of the value in a message.
     """
 
     def __init__(self, constraint: str, name: str) -> None:
@@ -25,7 +25,7 @@ class LimitType(click.ParamType):
         self._constraint = constraint
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text, once it has been read without an error."""
+        """Return the text, after checking that it is a limit."""
         try:
             parse_limits({self._constraint: str(value)})
         except UserError as error:

@@ -1,4 +1,4 @@
-"""Options for what is compressed, on what, and who teaches it."""
+"""Options that name the network, its data and its teacher."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

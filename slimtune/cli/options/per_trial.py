@@ -1,4 +1,4 @@
-"""Options for what every trial gets: CPUs, a share of a GPU, time, and numbers."""
+"""Options for the resources of each trial: CPUs, a share of a GPU, time, number format."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""Options that steer a search: who proposes, what an answer must keep, when it is enough."""
+"""Options that steer a search: its sampler, its limits, and when it ends."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ STEERING = {
 """Option -> the setting that it sets."""
 
 SAMPLERS = ("tpe", "nsga2", "nsga3", "random", "grid", "qmc")
-"""Those of `slimtune.search.proposing.samplers`, which imports Optuna."""
+"""The samplers of `slimtune.search.proposing.samplers`, which imports Optuna."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (

@@ -1,1 +1,1 @@
-"""What is written to a terminal, a pipe or a log."""
+"""Output to a terminal, a pipe, a log or a notebook."""

@@ -1,4 +1,4 @@
-"""Where the verbs write: results to standard output, progress and log to standard error."""
+"""The consoles of the verbs: results go to standard output, progress and log to standard error."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``slimtune search --dry-run``: what a search would do and cost, in words or as JSON."""
+"""``slimtune search --dry-run``: print what a search would do and cost, as text or JSON."""
 
 import dataclasses
 import itertools
@@ -25,10 +25,10 @@ def show_dry_run(state: State, config: SearchConfig, out: Path | None, *, resume
     """Print the size of the space, the first recipes, and the cost in time and disk.
 
     Args:
-        state: of the command line.
-        config: of the search.
-        out: where it would be written, if that was said.
-        resumed: whether it would go on with a run.
+        state: the global options.
+        config: the search's config.
+        out: the run folder, if it was given.
+        resumed: whether the search would resume a run, which is refused.
 
     Raises:
         UserError: bad input, as of the search itself.

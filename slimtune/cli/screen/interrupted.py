@@ -1,4 +1,4 @@
-"""The last words of a command that was interrupted."""
+"""Interrupts of the command line: signals, the exit, and the line that says how to continue."""
 
 import os
 import shlex
@@ -23,23 +23,23 @@ def _interrupt(*_: object) -> None:
 
 
 def let_sigterm_interrupt() -> None:
-    """Let SIGTERM end this program as Ctrl-C does, also before and after a search hears it."""
+    """Let SIGTERM end this program as Ctrl-C does, also before and after a search."""
     here = threading.current_thread() is threading.main_thread()
     if here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
 
 
 def leave_at_once() -> None:
-    """From here on, let a further signal end this program with the code of the first.
+    """Let any further signal end this program at once, with the exit code of the first.
 
-    Its last words are all that is left to do, and the end of Python takes a second or more.
+    Only the last line is left to print, and Python itself takes a second or more to end.
     """
     for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
         signal.signal(number, lambda *_: os._exit(INTERRUPTED))
 
 
 def interrupted_line(state: State) -> str:
-    """Return what was kept and the command that goes on; only of a search is either known."""
+    """Return what is kept and the command that continues; only a search has either."""
     if state.run is None:
         return "interrupted"
     if (state.run / "run.json").is_file():
@@ -48,7 +48,7 @@ def interrupted_line(state: State) -> str:
 
 
 def resume_command(run: Path) -> str:
-    """Return what goes on with a run: with consent, if it names code or a cluster."""
+    """Return the command that resumes a run, with --allow-code if it names code or a cluster."""
     command = f"{program()} search --resume {shlex.quote(str(run))}"
     return f"{command} --allow-code" if _needs_consent(run) else command
 
@@ -60,15 +60,15 @@ def _needs_consent(run: Path) -> bool:
         settings = manifest.get("config", {})
         joins = settings.get("ray_address") is not None and settings.get("executor") != "inline"
         return joins or bool(manifest["workload"]["code"])
-    except (RunError, KeyError, TypeError, AttributeError):  # no reason to keep the words back
+    except (RunError, KeyError, TypeError, AttributeError):  # the line must be printed anyway
         return False
 
 
 def leave_when_stuck(state: State, listener: Listener) -> Listener:
-    """Return the listener of a search whose process ends if an interrupt finds it stuck.
+    """Return a listener that ends the process if the search is stuck in an interrupt.
 
-    Nothing is lost by that: every trial is written down when it finishes, and the lock of a
-    process that is gone holds nobody up.
+    Nothing is lost: each trial is written when it finishes, and the lock of a dead process is
+    free.
     """
 
     def heard(event: Event) -> None:

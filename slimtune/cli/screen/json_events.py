@@ -1,4 +1,4 @@
-"""What happens in a search, one JSON object a line: for programs that watch."""
+"""The events of a search as JSON, one object per line, for other programs."""
 
 import json
 import math
@@ -11,12 +11,12 @@ from slimtune.search.listeners.events import Event
 
 
 def json_line(kind: str, values: Mapping[str, Any]) -> str:
-    """Return one line of JSON: what happened, under ``event``, and what it is about.
+    """Return an event as one line of JSON, with its kind under ``event``.
 
     Args:
-        kind: of the event.
-        values: of it. A record is shown without its recipe, artifacts and host, which are in
-            the trial's result.json.
+        kind: the event's kind.
+        values: the event's values. A record is printed without its recipe, artifacts and host,
+            which are in the trial's result.json.
     """
     plain = {name: _plain(value) for name, value in values.items()}
     return json.dumps({"event": kind, **plain}, ensure_ascii=False, allow_nan=False)

@@ -1,4 +1,4 @@
-"""The picture of a search that goes on: how far, the front so far, who is at work on what."""
+"""The live picture of a search: its progress, the front so far, and the running trials."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -23,13 +23,13 @@ _FEWEST_ROWS = 3
 
 @dataclass
 class LiveView:
-    """What is known of a search, drawn anew whenever it is rendered.
+    """The state of a search, drawn again each time it is rendered.
 
     Attributes:
         clock: seconds since 1970.
-        title: what goes on while no trial does, such as the baseline's training.
-        total: trials that there shall be; None if that is not known.
-        running: trials at work, by number.
+        title: the current step, such as the baseline's training.
+        total: number of trials planned; None if unknown.
+        running: the running trials, by number.
         reserve: lines of the terminal to leave free.
     """
 
@@ -54,13 +54,13 @@ class LiveView:
         run: Run | None,
         since: tuple[float, int] | None = None,
     ) -> None:
-        """Take over the trials that were finished before; the pace is of those that follow.
+        """Start with the trials that finished before; the pace is measured from here.
 
         Args:
-            records: of these trials.
-            run: whose they are.
-            since: when the search began, and how many were finished then; now and all if not
-                given.
+            records: the records of these trials.
+            run: their run.
+            since: when the search began, and how many trials were finished then. Default: now,
+                and all of them.
         """
         self._run = run
         self._records = {record.number: record for record in records}
@@ -80,7 +80,7 @@ class LiveView:
 
     @property
     def counts(self) -> str:
-        """How many of the finished trials failed or were stopped, in words."""
+        """The numbers of failed and of stopped trials, in words."""
         parts = []
         for status in ("failed", "stopped"):
             count = sum(record.status == status for record in self._records.values())
@@ -93,19 +93,19 @@ class LiveView:
         self.running[number] = TrialStatus(number, pipeline, "", since or self.clock())
 
     def stage(self, number: int, stage: str) -> None:
-        """Note which stage a running trial is in; of one that has finished nothing is noted."""
+        """Note the stage of a running trial; a finished trial is ignored."""
         if (trial := self.running.get(number)) is not None:
             self.running[number] = TrialStatus(number, trial.pipeline, stage, trial.since)
 
     def finish(self, record: TrialRecord, text: str) -> None:
-        """Note that a trial finished, and in which words."""
+        """Note that a trial finished, with the text that says how."""
         self.running.pop(record.number, None)
         self._records[record.number] = record
         self._last = f"trial {record.number}: {text}"
         self._refresh()
 
     def finals(self, finished: int, total: int, last: str = "") -> None:
-        """Note how many finals are finished, and what the last came to; the pace is theirs now."""
+        """Note how many finals are finished; the pace is that of the finals from here on."""
         if self._finals is None:
             self._begun, self._before = self.clock(), finished
         self._finals, self._last = (finished, total), last or self._last
@@ -113,11 +113,11 @@ class LiveView:
 
     @property
     def _count(self) -> tuple[int, int | None]:
-        """How many trials, or finals once they are run, are finished, and of how many."""
+        """The finished trials and their total; of finals, once these run."""
         return self._finals or (self.finished, self.total)
 
     def eta(self) -> float | None:
-        """Return the seconds that are left at the pace so far; None while that is unknown."""
+        """Return the seconds left at the pace so far; None while it is unknown."""
         finished, total = self._count
         here = finished - self._before
         if self._begun is None or total is None or not here:
@@ -147,7 +147,7 @@ class LiveView:
         return grid
 
     def _headline(self, width: int) -> str:
-        """Return progress and times, and of the rest, best first, what there is room for."""
+        """Return progress and times, and as many other facts as there is room for."""
         if self._begun is None:
             return self.title
         finished, total = self._count
@@ -164,7 +164,7 @@ class LiveView:
         return line
 
     def _refresh(self) -> None:
-        """Reckon the front and the hypervolume again, if the last trial can have changed them."""
+        """Compute the hypervolume again, and the front if the last trial can have changed it."""
         run = self.run
         if run is None:
             return
@@ -191,7 +191,7 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
     ]
     of = f" ({len(shown)} of {len(front)} members)" if len(shown) < len(front) else ""
     used = sum(max(map(len, column)) + 2 for column in zip(titles, *cells, strict=True))
-    # Left to itself the table would take from the numbers what the words do not need.
+    # Cut here: rich would take the missing room from the numbers.
     room = max(8, width - used)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
@@ -203,7 +203,7 @@ def front_so_far(front: pd.DataFrame, rows: int, width: int) -> Table:
 
 
 def _value(column: Column, row: Row) -> str:
-    """Return a cell without error bar and ratio, for which a live picture has no room."""
+    """Return a cell without error bar and ratio, because a live picture has no room for them."""
     return replace(column.cell(row), error="", ratio="").text
 
 

@@ -1,4 +1,4 @@
-"""What a search shows in a notebook: one output that is drawn anew, as a terminal's picture is."""
+"""Progress of a search in a notebook: one output that is redrawn, as on a terminal."""
 
 import html
 import time
@@ -14,7 +14,7 @@ from slimtune.cli.screen.progress import Progress
 from slimtune.search.listeners.events import Event
 
 PAUSE = 0.5
-"""Seconds between two drawings: what a browser has no trouble with."""
+"""Seconds between two drawings, so that the browser stays responsive."""
 _WIDTH, _HEIGHT = 110, 24
 _STYLE = (
     "font-family:monospace; white-space:pre; line-height:1.3; margin:0; padding:0; "
@@ -45,9 +45,10 @@ def display_output(text: str) -> Redraw:
 
 
 class NotebookProgress(Progress):
-    """A listener of a search that draws all it has to say in one output of a cell.
+    """A listener of a search that draws everything in one output of a cell.
 
-    Use it as a context manager. What stays is what a terminal keeps: the lines, not the picture.
+    Use it as a context manager. At the end the lines stay and the picture is removed, as on a
+    terminal.
 
     Args:
         out: the run folder.

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live picture on a terminal, plain lines elsewhere."""
+"""Progress of a search: a live picture on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Standard output and error that may fail: a full disk, or a reader that has closed the pipe.
+"""Standard output and error that may fail: on a full disk, or if the reader closes the pipe.
 
-Neither may end a search that runs for hours, nor be taken for an error of ours. What cannot be
-written is dropped, and the first error is kept for the end.
+Neither may end a search that runs for hours. Text that cannot be written is dropped, and the first
+error is kept for the end.
 """
 
 import errno
@@ -61,8 +61,8 @@ def tolerate_failures() -> Iterator[None]:
 
     Raises:
         RunError: at the end of the block, if standard output failed. A reader that closed the
-            pipe has all that it wanted; and standard error fails silently, for nothing is left
-            that could tell.
+            pipe is not an error. Standard error fails silently, because there is no place left
+            to report it.
     """
     before = sys.stdout, sys.stderr
     # A process may be started with either closed (``>&-``); Python then has None in its place.

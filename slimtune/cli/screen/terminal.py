@@ -1,7 +1,7 @@
-"""The one door to the terminal: text that comes from elsewhere cannot command it.
+"""Print text so that it cannot control the terminal.
 
-The pipeline of a run, the name of a class, the message of an exception: each may hold escape
-sequences, which move the cursor, rename the window or hide what follows. All that the command line
+The pipeline of a run, the name of a class or the message of an exception may hold escape
+sequences, which move the cursor, rename the window or hide text. Everything that the command line
 prints goes through `echo` or a `console.CleanConsole`, which show control characters as symbols.
 """
 

@@ -1,4 +1,4 @@
-"""Warnings of slimtune's own as lines on standard error, each once."""
+"""Print slimtune's own warnings as lines on standard error, each once."""
 
 import warnings
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``slimtune compare``: models side by side, ours and others'."""
+"""``slimtune compare``: measure models side by side, from slimtune or other tools."""
 
 import csv
 import io
@@ -32,6 +32,8 @@ from slimtune.search.review.compare import Compared, compare_models
 
 def carry_out(
     state: State,
+    /,
+    *,
     models: tuple[str, ...],
     data: str | None,
     run: Path | None,

@@ -1,4 +1,4 @@
-"""``slimtune compress``: one recipe on one model, without a search."""
+"""``slimtune compress``: carry out one recipe on one model, without a search."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +40,7 @@ from slimtune.workload.types import Workload
 def carry_out(
     state: State,
     /,
+    *,
     file: Path,
     output: Path,
     preset: str | None,
@@ -47,7 +48,7 @@ def carry_out(
     precision: str | None,
     **options: Any,
 ) -> None:
-    """Carry out a recipe and write what it made to a new folder."""
+    """Carry out a recipe, write the model to a new folder, and print the measurements."""
     settings = {**options, "per_trial.precision": precision}
     config = search_config(settings, preset=preset).anchored()
     log = log_console(state)
@@ -55,7 +56,7 @@ def carry_out(
     def tell(text: str) -> None:
         log.print(text, markup=False, soft_wrap=True)
 
-    baseline, made = compress_into(config, read_recipe(file), output, stage, tell)
+    baseline, made = compress_into(config, read_recipe(file), output, stage=stage, tell=tell)
     _show(state, baseline, made)
     log.print(f"written to {output}", markup=False, soft_wrap=True)
 
@@ -64,24 +65,25 @@ def compress_into(
     config: SearchConfig,
     recipe: Recipe,
     output: Path,
+    *,
     stage: Path | None,
     tell: Callable[[str], None],
 ) -> tuple[TrialRecord, TrialRecord]:
-    """Carry out a recipe, write what it made to a new folder, and return both records.
+    """Carry out a recipe, write the model to a new folder, and return the measurements.
 
     Args:
-        config: of model, data and training.
+        config: names model, data and training.
         recipe: what to do.
-        output: the folder.
-        stage: a folder to go on from, if any.
-        tell: told what the data left out, and what takes long.
+        output: the new folder.
+        stage: folder of a saved stage to continue from; None to start at the beginning.
+        tell: called with each note, warning and step that takes long.
 
     Returns:
-        The baseline's record, and that of what was made.
+        The records of the baseline and of the compressed model.
 
     Raises:
-        UserError: bad input; nothing has been trained then.
-        TrialError: the recipe cannot be carried out.
+        UserError: bad input; it is checked before anything is trained.
+        TrialError: the recipe failed while it was carried out.
     """
     _refuse_existing(output)
     saved = read_snapshot(stage, recipe) if stage is not None else None
@@ -137,10 +139,10 @@ def _files(made: Outcome, recipe: Recipe, stages: SnapshotFiles) -> dict[str, by
 
 
 def read_recipe(file: Path) -> Recipe:
-    """Return the recipe that a YAML file holds.
+    """Read a recipe from a YAML file.
 
     Raises:
-        UserError: no such file, or no such recipe; the message names file and line.
+        UserError: there is no such file, or it breaks a rule; the message names file and line.
     """
     data, lines = load_yaml(file)
     check_consent(data, file, lines)
@@ -151,7 +153,7 @@ def read_recipe(file: Path) -> Recipe:
 
 
 def _baseline(tell: Callable[[str], None], workload: Workload, config: SearchConfig) -> Outcome:
-    """Train what has no weights, and measure the baseline as a trial would be."""
+    """Train the networks that have no weights, and measure the baseline as a trial is measured."""
     for name, weights in (
         (config.model, config.weights),
         (config.teacher, config.teacher_weights),

@@ -1,4 +1,4 @@
-"""``slimtune doctor``: what a search can do with a model and data, before it is begun."""
+"""``slimtune doctor``: check what a search can do with a model and data, before one starts."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def carry_out(
     assignments: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Try what works and print what was found."""
+    """Try which techniques work, and print the result."""
     config = search_config(options, assignments, preset=preset)
     log = log_console(state)
     with Steps(log, "loading the data and the network") as steps:
@@ -64,7 +64,7 @@ def _facts(checkup: Checkup) -> list[str]:
 
 
 def _weights(checks: Sequence[WeightsCheck]) -> list[str]:
-    """Return what given weights do, normalised as they are and in the best other ways."""
+    """Return the accuracy of given weights, with the set normalisation and the best others."""
     lines = []
     for check in checks:
         tried = (check.as_it_is, *check.others[:3])

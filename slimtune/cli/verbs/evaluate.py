@@ -1,4 +1,4 @@
-"""``slimtune evaluate``: accuracy, size and latency of any ONNX file or checkpoint."""
+"""``slimtune evaluate``: measure accuracy, size and latency of an ONNX file or a checkpoint."""
 
 import json
 from pathlib import Path
@@ -15,6 +15,7 @@ from slimtune.search.review.evaluate import evaluate_checkpoint, evaluate_file, 
 
 
 def carry_out(
+    *,
     file: Path | None,
     data: str | None,
     run: Path | None,
@@ -54,7 +55,7 @@ def _file(file: Path, data: str | None, run: Path | None, threads: int) -> dict[
 
 
 def _text(result: dict[str, Any]) -> str:
-    """Return one line a measurement; the accuracies first."""
+    """Return one line per measurement, the accuracies first."""
     lines = []
     for split in ("validation", "test"):
         if f"{split}_accuracy" in result:

@@ -1,4 +1,4 @@
-"""``slimtune export``: members of the front, copied out of the run and ready to deploy."""
+"""``slimtune export``: copy members of the front out of the run, ready to deploy."""
 
 import shlex
 from importlib import import_module
@@ -98,7 +98,7 @@ def command(
         _check_consent(opened)
     view = opened.within(given_limits(options))
     if whole:
-        view.pick()  # refuses limits that no trial keeps
+        view.pick()  # refuses limits that no trial satisfies
         members = view.front()
         target = export_front(opened, members, output, formats)
         folders = {int(n): target / f"trial-{int(n):04d}" for n in members["trial"]}
@@ -112,7 +112,7 @@ def command(
 
 
 def _check_consent(run: Run) -> None:
-    """Refuse, before anything is written, to verify with code that nobody allowed to run.
+    """Check, before anything is written, that the code that a verification runs is allowed.
 
     Raises:
         ConfigError: the run names such code.
@@ -126,7 +126,7 @@ def _check_consent(run: Run) -> None:
 
 
 def _show(state: State, run: Run, member: Member, target: Path) -> None:
-    """Print the folder as the result, and what is in it and how to try it as log."""
+    """Print the folder as the result; its files, and how to use them, go to the log."""
     echo(target)
     log = log_console(state)
     numbers = phrases.measurements(*_as_in_the_front(run, member))
@@ -146,9 +146,9 @@ def _show(state: State, run: Run, member: Member, target: Path) -> None:
 
 
 def _as_in_the_front(run: Run, member: Member) -> tuple[dict[str, float], bool]:
-    """Return a member's objectives, its latency as measured in turn with the rest of the front.
+    """Return a member's objectives, and whether its latency is stable.
 
-    And whether that is stable.
+    The latency is that of the joint measurement, if the member is on the front.
     """
     objectives, stable = dict(member.record.objectives), member.record.stable
     front = run.front()
@@ -167,8 +167,8 @@ def _show_front(state: State, run: Run, target: Path, members: int) -> None:
 
 
 def _verified(state: State, run: Run, folders: dict[int, Path]) -> int:
-    """Measure the folders again and print one line a check; 1 if any differs."""
-    # torch takes seconds to import, which only a verification is worth
+    """Measure the folders again and print one line per check; return 1 if any differs."""
+    # Imported here: torch takes seconds to import, and only --verify needs it.
     verify = import_module("slimtune.search.review.verify").verify_export
     failed = 0
     for number, folder in folders.items():

@@ -1,4 +1,4 @@
-"""``slimtune front``: a run's Pareto front, or its members within limits, to read or to parse."""
+"""``slimtune front``: show a run's Pareto front, or its members within limits, in any format."""
 
 from pathlib import Path
 
@@ -88,23 +88,23 @@ def command(
 
 
 def _members(run: Run, how: str | None) -> pd.DataFrame:
-    """Return the front, or its one member that is picked.
+    """Return the front, or the one member that ``how`` picks.
 
     Raises:
-        NothingMatchesError: no trial keeps the limits that the run is seen with.
+        NothingMatchesError: no trial is within the limits.
     """
     front = run.front()
     if how is not None or front.empty:
-        number = run.pick(how or "knee").number  # tells of an empty front why it is
+        number = run.pick(how or "knee").number  # says why, if the front is empty
         front = front[front["trial"] == number].reset_index(drop=True)
     return front
 
 
 def _all_rows(run: Run, limits: dict[str, str], complete: bool) -> pd.DataFrame:
-    """Return all trials that keep the limits that were typed; those of the search are no matter.
+    """Return all trials within the limits that were typed; the search's own do not count.
 
     Raises:
-        NothingMatchesError: there is none.
+        NothingMatchesError: there is no such trial.
     """
     trials = run.trials()
     if complete or limits:
@@ -116,13 +116,13 @@ def _all_rows(run: Run, limits: dict[str, str], complete: bool) -> pd.DataFrame:
 
 
 def _style_of(output: Path | None) -> str | None:
-    """Return the format that a file's name asks for, if any."""
+    """Return the format that a file's name implies, if any."""
     suffix = "" if output is None else output.suffix.lower().lstrip(".")
     return suffix if suffix in STYLES else None
 
 
 def _tell_others(state: State, run: Run) -> None:
-    """Say on standard error what became of the trials that the table leaves out."""
+    """Print on standard error how many failed and stopped trials the table leaves out."""
     counts = {"failed": 0, "stopped": 0}
     for record in run.records:
         if record.status in counts:
@@ -134,7 +134,7 @@ def _tell_others(state: State, run: Run) -> None:
 
 
 def _tell_limits(state: State, run: Run, view: Run) -> None:
-    """Say on standard error which limits the table keeps, and how the search's are changed."""
+    """Print on standard error the limits of the table, and how to change the search's."""
     lines = []
     if view.limits:
         options = ", ".join(OPTIONS[name] for name in view.limits)

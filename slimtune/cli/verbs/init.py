@@ -1,4 +1,4 @@
-"""``slimtune init``: a config file to begin with."""
+"""``slimtune init``: print a config file with every setting."""
 
 import os
 from pathlib import Path

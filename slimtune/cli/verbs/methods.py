@@ -1,4 +1,4 @@
-"""``slimtune methods``: everything that can be named in a config, with its settings."""
+"""``slimtune methods``: list everything that a config can name, with its settings."""
 
 import json
 from typing import Any
@@ -22,10 +22,10 @@ def carry_out(name: str | None, style: str) -> None:
 
 
 def _named(entries: list[Entry], name: str) -> list[Entry]:
-    """Return the entries called ``name``; two kinds may share one.
+    """Return the entries called ``name``: two kinds may share a name.
 
     Raises:
-        UnknownNameError: there is none; the nearest is suggested.
+        UnknownNameError: there is no such name; the message suggests the nearest.
     """
     found = [entry for entry in entries if entry.name == name]
     if not found:

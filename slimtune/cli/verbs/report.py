@@ -1,4 +1,4 @@
-"""``slimtune report``: one HTML file, and static figures, to understand a run by."""
+"""``slimtune report``: write an HTML page, and static figures, that explain a run."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def command(
 
 
 def _draw(state: State, run: Run, folder: Path) -> list[Path]:
-    """Write the figures that the run has enough trials for, and say which it has not."""
+    """Write the figures that the run has enough trials for, and print which are left out."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

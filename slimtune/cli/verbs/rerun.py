@@ -1,4 +1,4 @@
-"""``slimtune rerun``: one recorded trial again, alone, in this process or in a worker."""
+"""``slimtune rerun``: repeat one recorded trial alone, in this process or in a Ray worker."""
 
 import pdb
 import traceback
@@ -25,6 +25,8 @@ from slimtune.search.trial.spec import Outcome
 
 def carry_out(
     state: State,
+    /,
+    *,
     run: Path,
     trial: int | None,
     final: str | None,
@@ -34,7 +36,7 @@ def carry_out(
     from_stage: str | None,
     assignments: tuple[str, ...],
 ) -> int:
-    """Repeat a trial; return 1 where it was to be compared and differs."""
+    """Repeat a trial; return 1 if it fails, or if --check finds a difference."""
     if check and assignments:
         raise click.UsageError("--check repeats the recorded recipe; it takes no --set.")
     if debugger and ray:
@@ -77,12 +79,12 @@ def _note(state: State, text: str) -> None:
 
 
 def _debugged(again: Callable[..., Outcome]) -> Outcome | None:
-    """Run the trial and open the debugger at whatever it raises; None after that."""
+    """Run the trial; if it raises, open the debugger there and return None."""
     try:
         return again(reraise=True)
     except (UserError, RunError):
         raise
-    except Exception as error:  # the very thing to look at
+    except Exception as error:  # any error of the trial is what the user wants to debug
         echo("".join(traceback.format_exception(error)), err=True, nl=False)
         pdb.post_mortem(error.__traceback__)
         return None

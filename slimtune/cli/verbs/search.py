@@ -1,4 +1,4 @@
-"""``slimtune search``: options to a config, a search with progress, the front at the end."""
+"""``slimtune search``: make a config of the options, run the search and print the front."""
 
 import json
 import re
@@ -39,6 +39,7 @@ from slimtune.search.settings.references import check_address
 def carry_out(
     state: State,
     /,
+    *,
     file: Path | None,
     preset: str | None,
     assignments: tuple[str, ...],
@@ -48,7 +49,7 @@ def carry_out(
     dry_run: bool,
     **options: Any,
 ) -> None:
-    """Begin a search or go on with one, show its progress, and the front at the end."""
+    """Start or continue a search, and show its progress and then its front."""
     run = _run_to_resume(out, resume)
     recorded = {} if run is None else recorded_settings(run)
     options["trials"] = total_trials(
@@ -74,10 +75,10 @@ def carry_out(
 
 
 def _run_to_resume(out: Path | None, resume: str | None) -> Path | None:
-    """Return the folder that ``--resume`` means; None if it is not given.
+    """Return the folder to resume; None without ``--resume``.
 
-    ``--resume RUN`` needs a run that has begun, for it may be all that is given; ``--out RUN
-    --resume`` is given in every start of a search that may be stopped, the first one too.
+    ``--resume RUN`` may be the only option, so RUN must exist. ``--out RUN --resume`` also starts
+    a new run: a script that may be stopped uses the same command every time.
     """
     if resume is None:
         return None
@@ -99,11 +100,11 @@ def run_and_show(state: State, config: SearchConfig, out: Path, resume: bool = F
 
     Raises:
         SlimtuneError: as `run_search`.
-        NothingMatchesError: no trial keeps the limits; the run is there all the same.
+        NothingMatchesError: no trial is within the limits; the run is kept.
     """
     state.run = out
-    show = _run_and_tell if state.json else _run_with_progress
-    run = show(state, config, out, resume)
+    run_one = _run_with_json if state.json else _run_with_progress
+    run = run_one(state, config, out, resume)
     if missed := run.nearest_miss():
         raise NothingMatchesError(f"{missed}; the run is kept in {run.path}")
 
@@ -122,19 +123,19 @@ def _run_with_progress(state: State, config: SearchConfig, out: Path, resume: bo
     return run
 
 
-def _run_and_tell(state: State, config: SearchConfig, out: Path, resume: bool) -> Run:
-    """Run the search; every event, and the front in the end, is a line of JSON."""
+def _run_with_json(state: State, config: SearchConfig, out: Path, resume: bool) -> Run:
+    """Run the search, and print each event, and then the front, as a line of JSON."""
     run = run_search(config, out, leave_when_stuck(state, JsonEvents()), resume=resume)
     echo(json_line("front", {"run": str(run.path), "members": json.loads(front_json(run))}))
     return run
 
 
 def _show_summary(state: State, run: Run, config: SearchConfig) -> None:
-    """Print the table of all pipelines, and draw their spread where seeds repeat them."""
+    """Print the table of all pipelines, and draw their spread if there are several seeds."""
     log = log_console(state)
     try:
         table = summarise(run, config.summary)
-    except UnknownNameError as error:  # the search is done: a wrong column must not hide its front
+    except UnknownNameError as error:  # the search is done: its front must still be shown
         log.print(f"warning: no summary: {error}", soft_wrap=True, markup=False)
         return
     result_console(state).print(summary_table(table))
@@ -171,7 +172,7 @@ def _dotted(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary(run: Run, seconds: float) -> str:
-    """Return how long it took and what became of the trials."""
+    """Return the time that the search took, and how many trials ended in which way."""
     records = run.records
     failed = [record for record in records if record.status == "failed"]
     stopped = sum(record.status == "stopped" for record in records)
@@ -197,7 +198,7 @@ def _finals_words(run: Run) -> str:
 
 
 def _next_commands(run: Run) -> list[str]:
-    """Return what to type next; the second with a limit that this front can keep."""
+    """Return commands to type next; the second has a limit that this front satisfies."""
     front = run.front()
     if front.empty:
         return []

@@ -1,4 +1,4 @@
-"""``slimtune summary``: all trials of a run, one row a pipeline, with their spread over seeds."""
+"""``slimtune summary``: all trials of a run, one row per pipeline, with their spread."""
 
 from pathlib import Path
 

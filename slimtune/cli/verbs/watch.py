@@ -1,4 +1,4 @@
-"""``slimtune watch``: a search seen from another terminal; nothing of it is touched."""
+"""``slimtune watch``: watch a search from another terminal, without changing its folder."""
 
 import json
 import select
@@ -50,12 +50,12 @@ def command(state: State, run: Path, interval: float, once: bool) -> None:
     """
     try:
         _watch(Watcher(run), state, interval, once)
-    except KeyboardInterrupt:  # the way to leave
+    except KeyboardInterrupt:  # Ctrl-C only ends the watching
         return
 
 
 class Watcher:
-    """What can be seen of a run from outside; every record is read once.
+    """A run seen from outside; it reads each record once.
 
     Args:
         path: the run folder.
@@ -69,10 +69,10 @@ class Watcher:
         self._records: dict[int, TrialRecord] = {}
 
     def look(self) -> list[TrialRecord]:
-        """Read what is new, and return the trials that have finished since the last look.
+        """Read the new records and return them: the trials that finished since the last look.
 
         Raises:
-            RunError: it is no run, or a record is damaged.
+            RunError: the folder is not a run, or a record is damaged.
         """
         self.status = read_status(self.path)
         if self.status.state == "preparing":
@@ -102,7 +102,7 @@ class Watcher:
         }
 
     def summary_line(self) -> str:
-        """Return how the run stands, in one line."""
+        """Return the status of the run, in one line."""
         total = f" of {self.status.total}" if self.status.total else ""
         counts = f" ({self.view.counts})" if self.view.counts else ""
         done = f"{self.view.finished}{total} trials{counts}"
@@ -138,7 +138,7 @@ def _watch(watcher: Watcher, state: State, interval: float, once: bool) -> None:
 
 
 def _line_teller(watcher: Watcher, state: State) -> Callable[[list[TrialRecord]], None]:
-    """Return what prints a line for each trial, after one on how the run stands."""
+    """Print the status of the run, and return a function that prints a line for each trial."""
     console = log_console(state)
     console.print(watcher.summary_line(), markup=False, soft_wrap=True)
 
@@ -157,7 +157,7 @@ def _tell_json(fresh: list[TrialRecord]) -> None:
 
 
 def _show_end(watcher: Watcher, state: State) -> None:
-    """Print how the run stands, and its front."""
+    """Print the status of the run, and its front."""
     status: Status = watcher.status
     if state.json:
         members = [] if watcher.run is None else json.loads(front_json(watcher.run))
@@ -178,7 +178,7 @@ def _show_end(watcher: Watcher, state: State) -> None:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """Read single keys: the function waits so many seconds for one, and returns it or nothing."""
+    """Yield a function that waits some seconds for a key, and returns it or an empty text."""
     if not sys.stdin.isatty():
         yield lambda seconds: time.sleep(seconds) or ""  # type: ignore[func-returns-value]
         return

@@ -1,1 +1,1 @@
-"""What leaves a run: one member as a folder with its card and a script."""
+"""Deliver a member of a run: a folder with its model, its card and a script."""

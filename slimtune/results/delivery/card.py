@@ -1,7 +1,7 @@
-"""The model card: what a delivered model is, how good, how measured, and what it is not for.
+"""The model card: what a delivered model is, how good it is, how it was measured, and its limits.
 
-Markdown with the front matter of the Hugging Face hub. Names that come from outside (classes,
-paths, hosts) stand in code spans, where Markdown and HTML mean nothing.
+It is Markdown with the front matter of the Hugging Face hub. Names that come from outside
+(classes, paths, hosts) are in code spans, in which Markdown and HTML have no effect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def _title(facts: CardFacts) -> str:
 
 
 def _front_matter(facts: CardFacts) -> str:
-    """Return the hub's metadata. No licence: that of weights and data decides, not we."""
+    """Return the hub's metadata. It states no licence: that depends on weights and data."""
     scores = {"validation": facts.model_value("accuracy"), "test": facts.test_accuracy}
     metrics = [
         {"type": "accuracy", "name": f"{split} accuracy", "value": score}
@@ -111,7 +111,7 @@ def _use(facts: CardFacts) -> str:
 
 
 def _normalised(facts: CardFacts) -> str:
-    """Return by which mean and deviation, and who said so; empty if the run does not tell."""
+    """Return the mean and deviation and their origin; empty if the run does not record them."""
     words = facts.workload.get("normalisation")
     return f", by {code(words)}" if isinstance(words, str) and words else ""
 
@@ -164,7 +164,7 @@ def _pipeline(facts: CardFacts) -> str:
 
 
 def _trained(recipe: Mapping[str, Any]) -> bool:
-    """Return whether there was any training, by whichever stage."""
+    """Return whether any stage trained the network."""
     prune, quantize, train = (stage_of(recipe, s)[1] for s in ("prune", "quantize", "train"))
     steps = prune.get("step_epochs") if prune.get("schedule") == "incremental" else 0
     epochs = (steps, prune.get("sparsity_epochs"), quantize.get("epochs"))
@@ -177,7 +177,7 @@ def _teacher(facts: CardFacts) -> str:
 
 
 def _order(recipe: Mapping[str, Any]) -> list[str]:
-    """Return the line that tells in which order things were done, if that can be asked."""
+    """Return the line on the order of the stages, if both pruning and quantization were done."""
     methods = {stage: stage_of(recipe, stage)[0] for stage in ("prune", "quantize", "distill")}
     if "none" in (methods["prune"], methods["quantize"]):
         return []

@@ -1,11 +1,11 @@
-"""The model card's part on single classes."""
+"""The section of the model card on single classes."""
 
 from slimtune.results.class_scores import class_table
 from slimtune.results.delivery.card_facts import CardFacts, code
 
 
 def classes_part(facts: CardFacts) -> str:
-    """Return the worst classes and the most frequent confusions; empty if none were counted."""
+    """Return the worst classes and the most frequent confusions; empty if not measured."""
     model = facts.joint.test_classes if facts.joint else None
     if model is None:
         return ""

@@ -1,4 +1,4 @@
-"""What a model card is written from, and names from outside made safe for Markdown."""
+"""The facts that a model card is written from, and how to escape names for Markdown."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from.
+    """The facts that a card is written from.
 
     Attributes:
         record: of the trial.
@@ -65,7 +65,7 @@ class CardFacts:
 
     @property
     def own_network(self) -> str:
-        """The code of the user's own that builds the network, without folders; empty if none."""
+        """The user's own code that builds the network, without folders; empty if there is none."""
         student = stage_of(self.record.recipe, "student")[0]
         built = self.workload.get("architecture", {}).get("name", "")
         name = built if student in ("none", "baseline") else student
@@ -78,7 +78,7 @@ class CardFacts:
 
     @property
     def objects(self) -> Sequence[str]:
-        """References to what was handed in as Python objects, which no file holds."""
+        """References to Python objects that the user passed in, which no file holds."""
         return tuple(name for name in self.own_code if name.startswith("object."))
 
     @property
@@ -88,11 +88,11 @@ class CardFacts:
         recorded = self.record.metrics.get("activations")
         if recorded is not None:
             return recorded != "float"
-        # The trial is from before that was recorded.
+        # Older trials do not record it.
         return method not in ("none", "float16") and settings.get("activation_bits") != 32
 
     def file_notes(self) -> list[str]:
-        """Return lines on what the file holds that the recipe does not tell."""
+        """Return lines on facts about the file that are not in the recipe."""
         metrics, lines = self.record.metrics, []
         if metrics.get("layers_float32"):
             share = self.model_value("weights_float32") or 0.0
@@ -108,7 +108,7 @@ class CardFacts:
         return lines
 
     def latencies(self) -> tuple[float | None, float | None]:
-        """Return those of the baseline and of the model that were measured alike, ms."""
+        """Return comparable latencies of the baseline and of the model, ms."""
         if self.joint and self.baseline_joint and self.joint.latency_ms is not None:
             return self.baseline_joint.latency_ms, self.joint.latency_ms
         return self.baseline_value("latency_ms"), self.model_value("latency_ms")
@@ -123,25 +123,25 @@ class CardFacts:
         return baseline, model
 
     def baseline_value(self, name: str) -> float | None:
-        """Return what was measured of the baseline under this name."""
+        """Return a measurement of the baseline by its name."""
         metrics: Mapping[str, Any] = self.baseline.get("metrics", {})
         objectives: Mapping[str, Any] = self.baseline.get("objectives", {})
         return _number({**metrics, **self.baseline, **objectives}.get(name))
 
     def model_value(self, name: str) -> float | None:
-        """Return what was measured of the model under this name."""
+        """Return a measurement of the model by its name."""
         return _number(self.record.measured.get(name))
 
     @property
     def test_accuracy(self) -> float | None:
-        """The model's, if it was measured."""
+        """The model's test accuracy, if it was measured."""
         return self.joint.test_accuracy if self.joint else None
 
 
 def stage_of(recipe: Mapping[str, Any], stage: str) -> tuple[str, dict[str, Any]]:
-    """Return what a stage is done with, ``"none"`` if it is not done, and the settings of that.
+    """Return the method of a stage, ``"none"`` if the stage is left out, and its settings.
 
-    For ``student`` that is the network; a stage without a method, such as ``train``, has ``""``.
+    The method of ``student`` is its network; ``train`` has no method, and ``""`` is returned.
     """
     value = recipe.get(stage, "none")
     settings = dict(value) if isinstance(value, Mapping) else {"method": str(value)}
@@ -163,7 +163,7 @@ def _backticks(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Return words of ours so that nothing in them is taken for HTML or a table."""
+    """Return our own words with HTML and table marks escaped."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "¦")
 
 

@@ -10,7 +10,7 @@ _Show = Callable[[float], str]
 
 
 def numbers_table(facts: CardFacts) -> str:
-    """Return the table of what was measured, the baseline beside the model."""
+    """Return the table of measurements, with the baseline beside the model."""
     rows = [
         (
             "accuracy, validation",
@@ -51,7 +51,7 @@ def _ratio(before: float | None, after: float | None, show: _Show) -> tuple[str,
 
 
 def _latencies(facts: CardFacts) -> tuple[str, str]:
-    """Return both with their ratio, or without one where one of them may be too high."""
+    """Return both latencies, with their ratio only if both are stable."""
     if all(facts.stable()):
         return _ratio(*facts.latencies(), latency)
     first, second = (

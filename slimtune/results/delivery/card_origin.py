@@ -1,4 +1,4 @@
-"""Where a model card's numbers come from, and the commands that make the model again."""
+"""Where a model card's numbers come from, and the commands that repeat the work."""
 
 import shlex
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from slimtune.results.units import accuracy
 
 
 def how_measured(facts: CardFacts) -> str:
-    """Return what was measured, where, and with which versions, as a list."""
+    """Return how, where and with which versions the model was measured, as a list."""
     host = _trained_on(facts)
     versions = ", ".join(
         f"{name} {host[name]}" for name in ("slimtune", "torch", "onnxruntime") if name in host
@@ -39,7 +39,7 @@ def _trained_on(facts: CardFacts) -> Mapping[str, Any]:
 
 
 def _hosts(facts: CardFacts) -> str:
-    """Return the sentence on the machine, or on both: a cluster has one that measures latency."""
+    """Return the sentence on the machine; on a cluster, another one may measure latency."""
     host, record = _trained_on(facts), facts.record
     trained = f"{code(host.get('cpu', 'unknown'))}, {code(host.get('platform', 'unknown'))}"
     given = record.conditions
@@ -53,7 +53,7 @@ def _hosts(facts: CardFacts) -> str:
 
 
 def _measurer(facts: CardFacts, name: object) -> str:
-    """Return the name of the host that measured, with its processor where that is known."""
+    """Return the name of the measuring host, with its processor if known."""
     hosts = (facts.manifest.get("host", {}), facts.baseline.get("host", {}))
     cpus = [code(host["cpu"]) for host in hosts if host.get("name") == name and "cpu" in host]
     return ": ".join([code(name), *cpus[:1]])
@@ -78,7 +78,7 @@ def _repeats(facts: CardFacts) -> list[str]:
 
 
 def how_repeated(facts: CardFacts) -> str:
-    """Return the commands that make the model again, and the seed."""
+    """Return the commands that repeat the work, and the seed."""
     if facts.objects:
         return _with_objects(facts)
     number, final = facts.record.number, facts.final_name
@@ -103,7 +103,7 @@ def how_repeated(facts: CardFacts) -> str:
 
 
 def _with_objects(facts: CardFacts) -> str:
-    """Return the Python that makes the model again from what was handed in as objects."""
+    """Return the Python code that repeats the work with the user's objects."""
     names = ", ".join(code(name) for name in facts.objects)
     return (
         "```python\n# the recipe alone, with the objects of the search:\nimport slimtune\n\n"

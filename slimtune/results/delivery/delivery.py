@@ -1,4 +1,4 @@
-"""Handing a member of a front over: a folder that can leave the run, checked on the way out."""
+"""Export a member of a front: write a folder that works without the run, after checking hashes."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ from slimtune.results.store.joint import JointRow, read_joint
 from slimtune.results.store.record import TrialRecord
 
 FORMATS = {"onnx": ("model.onnx",), "torch": ("model.safetensors", "model.json")}
-"""What a model can be delivered as -> the files that hold it so."""
+"""Format of a delivered model -> its files."""
 
 _LABELS = ("classes", "image_shape", "mean", "std")
 _RESIZE = "BILINEAR"  # Pillow's name of what made the training images one size
@@ -38,15 +38,15 @@ def export_member(
     out: str | Path,
     formats: Sequence[str] = tuple(FORMATS),
 ) -> Path:
-    """Copy a trial's model, and what is needed to use and to repeat it, into a new folder.
+    """Copy a trial's model, with all that is needed to use and repeat it, into a new folder.
 
     The folder holds model.onnx and predict.py (``onnx``), model.safetensors and model.json
-    (``torch``), those that the trial made; README.md, which is the model card; recipe.yaml;
+    (``torch``), as far as the trial has them; README.md, which is the model card; recipe.yaml;
     labels.json with the class names, the normalisation and how an image becomes an input;
-    labels.txt, a class a line; metrics.json; and SHA256SUMS over all of them. It appears in one
-    rename, and only after every SHA-256 has been checked. Of a trial that was run again at full
-    length, the final that ships is copied. No file tells in which folders of this machine the
-    user's files lie: see `results.delivery.portable`.
+    labels.txt, with one class per line; metrics.json; and SHA256SUMS of all files. The folder
+    appears in one rename, after every SHA-256 has been checked. If the trial was run again at full
+    length, the final that ships is copied. No file contains the user's folder names: see
+    `results.delivery.portable`.
 
     Args:
         run_folder: the run.
@@ -58,8 +58,7 @@ def export_member(
         The folder.
 
     Raises:
-        UserError: no such trial, one without a model as it failed or was stopped, or ``out`` is
-            taken.
+        UserError: there is no such trial, it failed or was stopped, or ``out`` is not empty.
         RunError: a file differs from what the trial wrote, is a link, or the disk refuses.
     """
     check_formats(formats)
@@ -70,7 +69,7 @@ def export_member(
 
 
 def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> dict[str, bytes]:
-    """Return what `export_member` delivers of a trial: file name -> content.
+    """Return the files that `export_member` writes: file name -> content.
 
     Raises:
         UserError: no such trial, or one without a model.
@@ -105,7 +104,7 @@ def member_files(run_folder: RunFolder, number: int, formats: Sequence[str]) -> 
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Refuse what a model cannot be delivered as.
+    """Refuse unknown formats.
 
     Raises:
         UserError: none is given, or one is unknown.
@@ -120,7 +119,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def _input_files(workload: Mapping[str, Any], runs: bool) -> dict[str, bytes]:
-    """Return what turns an image into an input and a logit into a word."""
+    """Return the files that say how an image becomes an input, and a logit a class name."""
     labels = {key: workload[key] for key in _LABELS if key in workload}
     channels = labels["image_shape"][0] if "image_shape" in labels else 0
     if channels in MODES:
@@ -141,7 +140,7 @@ def _baseline(run_folder: RunFolder) -> dict[str, Any]:
 
 
 def unfinished_message(run: Path, record: TrialRecord) -> str:
-    """Return the line that tells why a trial has no model, and how to run it again."""
+    """Return one line: why a trial has no model, and how to run it again."""
     if record.status == "stopped":
         return (
             f"trial {record.number} has no model: it was {stopped_words(record.error)}; "
@@ -154,16 +153,16 @@ def unfinished_message(run: Path, record: TrialRecord) -> str:
 
 
 def output_folder(out: Path) -> Path:
-    """Return the folder that ``out`` means, provided that nothing would be overwritten there.
+    """Return the folder ``out``, after checking that nothing would be overwritten.
 
     Raises:
-        UserError: it is a link, the current folder, or holds something.
+        UserError: it is a link or the current folder, or it is not empty.
     """
     if out.is_symlink():
         raise UserError(f"{out} is a symbolic link; give the folder itself")
     target = out.resolve()
     if target == Path.cwd():
-        # It would be replaced, and the shell would be left standing in a deleted folder.
+        # It would be replaced, and the user's shell would be in a deleted folder.
         raise UserError(f"{out} is the current folder; name a new one, such as deploy")
     if target.is_dir() and not os.access(target, os.R_OK | os.X_OK):
         raise UserError(f"{out} cannot be read; choose another folder")

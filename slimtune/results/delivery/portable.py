@@ -1,8 +1,8 @@
-"""What leaves a run for other people: references without the user's folders, and no less usable.
+"""References in exported files: without the user's folders, and still usable.
 
-A run keeps files and folders from the root of the file system, so that it can be taken up from
-anywhere. In a delivery they would tell strangers how the user's disk is laid out, and lead nowhere
-on theirs: there a file is named alone, ``net.py:make``, and is found in the current folder.
+A run stores absolute paths, so that it can be resumed from anywhere. In an export they would show
+the layout of the user's disk and would not exist on another one. So an export names only the file,
+such as ``net.py:make``, which is found in the current folder.
 """
 
 import json

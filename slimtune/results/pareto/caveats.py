@@ -1,17 +1,17 @@
-"""What to know before believing a member of a front: its error bar, its twin, its collapse.
+"""Caveats on the members of a front: error bars, differences within noise, collapsed models.
 
-Three things are told of every member, all from validation accuracy:
+Each member gets three facts, all from its validation accuracy:
 
-- its **standard error**, from the images that it was measured on (`results.interval`);
-- whether it is **within noise** of another member that is at least as good in everything else.
-  The two are not told apart if their accuracies differ by no more than one standard error of the
-  difference, ``sqrt(se1^2 + se2^2)``, as of two samples of images. Both saw the same images, so
-  the true error is smaller, and what counts as noise here may be a small real difference; of two
-  equally good members, one in three pairs differs by more than that all the same;
-- whether it has **collapsed**: it keeps less than half of what the baseline's accuracy is above
-  chance. Nothing dominates the smallest and the fastest file, however little it recognises, so
-  such trials are on the front; they are never its knee, and no pick but one that is given a
-  minimum accuracy returns them, unless there is nothing else.
+- its **standard error**, from the number of images that it was measured on (`results.interval`);
+- whether it is **within noise** of another member that is at least as good in everything else:
+  their accuracies differ by at most one standard error of the difference,
+  ``sqrt(se1^2 + se2^2)``, computed as for two independent samples of images. Both were measured on
+  the same images, so the true error is smaller, and a difference within noise may still be real.
+  Of pairs that are equally good, one in three differs by more than this;
+- whether it has **collapsed**: its accuracy is less than half as far above chance as the
+  baseline's. Nothing dominates the smallest or the fastest file, however bad it is, so such
+  trials are on the front. They are never the knee, and a pick returns one only if it is given a
+  minimum accuracy, or if all members have collapsed.
 """
 
 import math
@@ -37,13 +37,13 @@ def add_caveats(
 ) -> pd.DataFrame:
     """Return the table with ``accuracy_standard_error``, ``within_noise_of`` and ``collapsed``.
 
-    Without an accuracy among the columns there is nothing to tell: the table comes back as is.
+    A table without an accuracy is returned unchanged.
 
     Args:
         table: members with ``trial`` and a column an objective.
         records: of all these trials, in any order.
         workload: of run.json: how many validation images, which classes.
-        baseline: what the baseline measured; empty if that is not known.
+        baseline: the baseline's measurements; empty if there are none.
     """
     if "accuracy" not in table:
         return table
@@ -69,9 +69,9 @@ def accuracy_error(record: TrialRecord, score: float, workload: Mapping[str, Any
 
 
 def chance_level(workload: Mapping[str, Any]) -> float | None:
-    """Return the accuracy of knowing nothing: of always naming the most frequent class.
+    """Return the accuracy of always naming the most frequent class.
 
-    One over the number of classes where the manifest does not say it; None if nothing is known.
+    If the manifest does not have it, one over the number of classes; None if that is unknown.
     """
     if is_number(workload.get("chance")):
         return float(workload["chance"])
@@ -81,7 +81,7 @@ def chance_level(workload: Mapping[str, Any]) -> float | None:
 def collapsed_rows(
     scores: pd.Series, workload: Mapping[str, Any], baseline: float | None
 ) -> np.ndarray:
-    """Return which accuracies keep too little of the baseline's, (n,)."""
+    """Return which accuracies have collapsed against the baseline's, bool, (n,)."""
     chance = chance_level(workload)
     if chance is None or baseline is None or baseline <= chance:
         return np.zeros(len(scores), dtype=bool)
@@ -94,11 +94,11 @@ def differ(first: float, second: float, errors: tuple[float, float]) -> bool:
 
 
 def without_loss(table: pd.DataFrame, baseline: Mapping[str, float], images: Any) -> list[int]:
-    """Return the trials whose validation accuracy cannot be told from the baseline's.
+    """Return the trials that have lost no measurable validation accuracy against the baseline.
 
     Args:
-        table: with caveats; those without an error bar are left out.
-        baseline: what it measured.
+        table: with caveats; trials without an error bar are left out.
+        baseline: the baseline's measurements.
         images: number of validation images, for the baseline's own error.
     """
     score = baseline.get("accuracy")
@@ -116,9 +116,9 @@ def without_loss(table: pd.DataFrame, baseline: Mapping[str, float], images: Any
 
 
 def _twins(table: pd.DataFrame, errors: np.ndarray) -> pd.Series:
-    """Return for each member the trial that it is within noise of, or nothing.
+    """Return for each member the trial that it is within noise of, or NA.
 
-    Of several, the one with the least accuracy: it is the furthest that the noise reaches.
+    Of several, the one with the lowest accuracy, which is the furthest that noise reaches.
     """
     scores = table["accuracy"].to_numpy(float)
     others = [o for n in table.columns if (o := OBJECTIVES.get(str(n))) and o.name != "accuracy"]

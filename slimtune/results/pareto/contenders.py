@@ -1,8 +1,8 @@
-"""Which trials may be on the front once their latencies are measured together.
+"""Which trials may be on the front after a joint measurement.
 
-A latency is never measured too fast, but may be too slow: a little where enough rounds counted,
-for a processor's clock moves; much where they did not. So a trial is left out only if another
-dominates it, or it breaks a limit, even at the best that its latency may be.
+A measured latency is never too low, but may be too high: a little if enough rounds counted,
+because a processor's clock varies; much if too few did. So a trial is left out only if another
+dominates it, or it breaks a limit, even at the lowest latency that it may really have.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +26,10 @@ def contenders(
     objectives: Sequence[Objective],
     limits: Mapping[str, float],
 ) -> list[TrialRecord]:
-    """Return the complete trials that may keep the limits and be dominated by no other.
+    """Return the complete trials that may satisfy the limits and that none surely dominates.
 
     Args:
-        records: of a run, in any order; what is not complete is left out.
+        records: a run's records, in any order; only complete ones count.
         objectives: of the run.
         limits: measured quantity -> limit.
     """
@@ -52,14 +52,14 @@ def front_candidates(
     among: Callable[[], list[TrialRecord]],
     rows: Sequence[JointRow],
 ) -> list[TrialRecord]:
-    """Return the contenders that were measured together, or else the candidates.
+    """Return the trials to rank: the contenders measured together, or else the candidates.
 
-    A measurement that misses a candidate ranks nobody: trials were added since.
+    If the joint measurement misses a candidate, trials were added since and it is not used.
 
     Args:
         candidates: by their own latencies.
         among: returns the contenders.
-        rows: what was measured together.
+        rows: the joint measurement.
     """
     together = {row.trial for row in rows if row.latency_ms is not None}
     if not {record.number for record in candidates} <= together:
@@ -68,7 +68,7 @@ def front_candidates(
 
 
 def _at_best(record: TrialRecord) -> dict[str, float]:
-    """Return what a trial measured, its latency as low as it may be."""
+    """Return a trial's measurements, with the lowest latency that it may really have."""
     measured = record.measured
     if isinstance(latency := measured.get("latency_ms"), int | float):
         unstable = measured.get("latency_stable") is False

@@ -35,12 +35,12 @@ def non_dominated(values: np.ndarray, directions: Sequence[Direction]) -> np.nda
 def dominators(
     values: np.ndarray, directions: Sequence[Direction], at_worst: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return how many of the points dominate each for sure; see `non_dominated`.
+    """Return how many points surely dominate each point; see `non_dominated`.
 
     Args:
-        values: (n, m), in natural units, without NaN; of each point the best it may be.
+        values: (n, m), in natural units, without NaN: each point at its best.
         directions: m times "minimize" or "maximize".
-        at_worst: (n, m), of each point the worst it may be; None: as the best.
+        at_worst: (n, m), each point at its worst; None if the values are certain.
 
     Returns:
         int, (n,); 0 where `non_dominated` is True.
@@ -59,9 +59,8 @@ def hypervolume(
 ) -> float:
     """Return the exact volume that the points dominate, bounded by the reference point.
 
-    By slicing along one objective at a time (HSO: While, Hingston, Barone & Huband, 2006); at
-    worst n to the power m - 1, which fronts of some hundred points in 2 or 3 objectives do not
-    notice.
+    It slices along one objective at a time (HSO: While, Hingston, Barone & Huband, 2006). The
+    time grows as n^(m-1), which is short for some hundred points in 2 or 3 objectives.
 
     Args:
         values: (n, m), in natural units. A point that is not better than the reference in every
@@ -92,7 +91,7 @@ def adds_volume(
 ) -> bool:
     """Return whether ``values`` add any volume to what the points ``before`` dominate.
 
-    Told by dominance, not as a difference of volumes, which rounding would make positive.
+    This compares points and not volumes: rounding could make a difference of volumes positive.
 
     Args:
         values: (n, m), in natural units.

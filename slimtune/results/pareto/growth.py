@@ -1,4 +1,4 @@
-"""How much of what can be won a run has won, trial by trial."""
+"""The hypervolume of a run after each trial, as a share of the ideal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from slimtune.results.store.record import TrialRecord
 
 
 def box_volume(objectives: Sequence[Objective], reference: Mapping[str, float]) -> float | None:
-    """Return the volume between the reference point and the best values imaginable.
+    """Return the volume between the reference point and the ideal.
 
-    That is an accuracy of 1 at no bytes and in no time. None where an objective has no best
-    value (one that is maximized without bound).
+    The ideal is an accuracy of 1 with no bytes and no time. None if an objective has no best
+    value, because it is maximized without bound.
     """
     sides = []
     for objective in objectives:
@@ -47,7 +47,7 @@ def hypervolumes(
     found: list[float] = []
     for row in values:
         point = row.reshape(1, -1)
-        # Most trials add nothing, and to find that out costs far less than a hypervolume.
+        # Most trials add nothing, and finding that out is much cheaper than a hypervolume.
         if adds_volume(point, kept, corner, directions):
             kept = np.vstack([kept, point])
             found.append(hypervolume(kept, corner, directions) / whole)
@@ -66,7 +66,7 @@ def growth_table(
 
     Args:
         records: all of them, by number.
-        won: those that count; the others win nothing.
+        won: the trials that count; the others add nothing.
         objectives: of the run.
         reference: the worst corner, by objective name.
     """

@@ -1,4 +1,4 @@
-"""Limits as a view of a run: tighter or looser than those it was searched with, or none."""
+"""Limits to view a run with: tighter or looser than those of its search, or none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ from slimtune.results.pareto.trial_table import rows_of
 from slimtune.results.store.record import TrialRecord
 
 REMOVED = "none"
-"""What takes a limit away."""
+"""The text that removes a limit."""
 
 _IN_UNITS = {"max_latency_ms": ("max_latency", "ms"), "max_size_bytes": ("max_size", "B")}
-"""Numbers in an objective's own unit, as in `Run.pick` -> the constraint, and the unit."""
+"""A number in an objective's own unit, as in `Run.pick` -> its constraint and unit."""
 
 
 @dataclass(frozen=True)
 class LimitView:
-    """Limits that a run is seen with.
+    """The limits that a run is viewed with.
 
     Attributes:
         limits: measured quantity -> limit, in its unit.
@@ -43,10 +43,10 @@ class LimitView:
     def with_limits(
         self, asked: Mapping[str, str | None], baseline: Mapping[str, float]
     ) -> "LimitView":
-        """Return the view with other limits for what is asked for.
+        """Return the view with some limits replaced.
 
         Args:
-            asked: from `parse_limits`; None takes a limit away.
+            asked: from `parse_limits`; None removes a limit.
             baseline: see `resolve`.
 
         Raises:
@@ -59,10 +59,10 @@ class LimitView:
         return LimitView({**limits, **resolve(asked, baseline)}, texts)
 
     def for_joint(self, latency_ms: float | None) -> "LimitView":
-        """Return the view for latencies that were measured together; see `limits.joint_limits`.
+        """Return the view for the joint measurement; see `limits.joint_limits`.
 
         Args:
-            latency_ms: of the baseline, measured so; None if it was not.
+            latency_ms: the baseline's latency in it; None if it has none.
         """
         return replace(
             self, limits=joint_limits(self.limits, self.texts.get("latency_ms"), latency_ms)
@@ -71,10 +71,10 @@ class LimitView:
     def check_measured(
         self, records: Sequence[TrialRecord], objectives: Sequence[Objective]
     ) -> None:
-        """Refuse a limit on what no trial has measured.
+        """Refuse a limit on a quantity that no trial has measured.
 
         Raises:
-            UserError: names it, and what the run has.
+            UserError: names the quantity, and the objectives of the run.
         """
         measured = {name for record in records for name in (*record.metrics, *record.objectives)}
         if measured and (unknown := self.limits.keys() - measured):
@@ -83,7 +83,7 @@ class LimitView:
 
 
 def parse_limits(limits: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return constraint -> text for limits as Python and the command line give them.
+    """Return constraint -> text for limits from Python or the command line.
 
     Args:
         limits: ``min_accuracy``, ``max_latency`` or ``max_size`` -> text as in
@@ -91,7 +91,7 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, str | None]:
             ``max_latency_ms`` or ``max_size_bytes`` -> a number. None or ``"none"``: no limit.
 
     Raises:
-        UserError: an unknown name, or what is no limit of its kind.
+        UserError: an unknown name, or a value that is not a limit of its kind.
     """
     found: dict[str, str | None] = {}
     for name, value in limits.items():
@@ -112,7 +112,7 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, str | None]:
 def numeric_limits(
     min_accuracy: float | None, max_latency_ms: float | None, max_size_bytes: float | None
 ) -> dict[str, float]:
-    """Return those of the limits that are given, as `parse_limits` takes them."""
+    """Return the limits that are not None, as `parse_limits` takes them."""
     given = {
         "min_accuracy": min_accuracy,
         "max_latency_ms": max_latency_ms,
@@ -126,7 +126,7 @@ def _text(name: str, value: Any, unit: str) -> str:
         raise UserError(f"min_accuracy: must be in 0..1 (0.9 is 90 %), but got {value}")
     if unit and not (isinstance(value, int | float) and value > 0):
         raise UserError(f"{name}: must be a number above 0, but got {shortened(value)}")
-    # np.float64(0.9) would be written with its type's name
+    # float(): the repr of np.float64(0.9) has the type's name in it.
     return f"{float(value)!r}{unit}" if isinstance(value, int | float) else str(value)
 
 
@@ -135,11 +135,11 @@ def resolve(texts: Mapping[str, str | None], baseline: Mapping[str, float]) -> d
 
     Args:
         texts: from `parse_limits`.
-        baseline: what it measured, in a way that is comparable with what is limited.
+        baseline: its measurements, comparable with the limited values.
 
     Raises:
-        UserError: a limit against a baseline that has not been measured, or one that none can
-            keep.
+        UserError: a limit relative to a value that the baseline lacks, or one that no trial can
+            satisfy.
     """
     given = {name: text for name, text in texts.items() if text is not None}
     for name, text in given.items():
@@ -152,13 +152,13 @@ def resolve(texts: Mapping[str, str | None], baseline: Mapping[str, float]) -> d
 
 
 def is_relative(text: str | None) -> bool:
-    """Return whether a limit is measured against the baseline."""
+    """Return whether a limit is relative to the baseline."""
     text = (text or "").strip()
     return text[-1:] in ("x", "×") or text[:1] in ("+", "-")
 
 
 def search_limits(manifest: Mapping[str, Any]) -> LimitView:
-    """Return the limits of a search, and how they were written for it.
+    """Return the limits of a search, with the text that the user gave.
 
     Args:
         manifest: the content of run.json.
@@ -171,8 +171,8 @@ def search_limits(manifest: Mapping[str, Any]) -> LimitView:
 def looser_limits(run: Mapping[str, float], view: Mapping[str, float]) -> dict[str, float]:
     """Return the looser of two limits, for every quantity that both limit.
 
-    Trials that keep these come to the front; then the view narrows it by latencies that may
-    have been measured together, as they were for the search's own limits.
+    Trials within these limits are ranked. Then the view narrows the front, by joint latencies if
+    there are any, as the search's own limits do.
     """
     return {
         name: max(run[name], view[name])
@@ -183,13 +183,13 @@ def looser_limits(run: Mapping[str, float], view: Mapping[str, float]) -> dict[s
 
 
 def narrow_front(front: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
-    """Return the members that may keep some limits, and as their knee what `pick_row` picks.
+    """Return the members that may satisfy limits, with the member of `pick_row` as the knee.
 
-    None is the knee where only unstable latencies leave open whether a limit is kept.
+    No member is the knee if only unstable latencies leave open whether a limit is satisfied.
 
     Args:
-        front: from `Run.front`, of limits that are no tighter.
-        limits: those on columns of the front.
+        front: from `Run.front`, with limits that are no tighter.
+        limits: limits on columns of the front.
     """
     kept = np.array([may_keep(limits, row) for row in rows_of(front)], dtype=bool)
     if not kept.any():

@@ -1,8 +1,8 @@
-"""What every answer of a search must keep: written by people, resolved against the baseline.
+"""Limits that every answer of a search must satisfy: as people write them, and as numbers.
 
-A limit is absolute (``2ms``, ``500KiB``, ``0.9``) or relative to what the baseline measures:
-``0.5x`` is half of it, ``-20%`` a fifth less. Of an accuracy, percent are points: ``-1%`` is one
-percentage point below the baseline's accuracy on validation data, not 99 % of it.
+A limit is absolute (``2ms``, ``500KiB``, ``0.9``) or relative to the baseline's value: ``0.5x`` is
+half of it, ``-20%`` a fifth less. Percent of an accuracy are points: ``-1%`` is one percentage
+point below the baseline's validation accuracy, not 99 % of it.
 """
 
 import re
@@ -16,7 +16,7 @@ LIMITED = {"max_latency": "latency_ms", "min_accuracy": "accuracy", "max_size": 
 """A constraint's name -> the measured quantity it limits."""
 
 Rule = Callable[[float], float]
-"""From the baseline's value to the limit."""
+"""Returns the limit, given the baseline's value."""
 
 _RELATIVE = re.compile(r"\s*([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)\s*([x×%])\s*")
 
@@ -26,7 +26,7 @@ def parse_limit(name: str, text: str) -> Rule:
 
     Args:
         name: a key of `LIMITED`.
-        text: as the module says.
+        text: see above.
 
     Raises:
         UserError: not a limit of this kind.
@@ -58,10 +58,10 @@ def resolve_limits(
 
     Args:
         constraints: a key of `LIMITED` -> text, or None.
-        baseline: what was measured of the baseline.
+        baseline: the baseline's measurements.
 
     Raises:
-        ConfigError: an accuracy that none can have, or one that is no number.
+        ConfigError: an accuracy outside 0..1.
     """
     limits: dict[str, float] = {}
     for name, text in constraints.items():
@@ -80,10 +80,10 @@ def resolve_limits(
 
 
 def violations(limits: Mapping[str, float], measured: Mapping[str, object]) -> dict[str, float]:
-    """Return by how much each limit is broken, in parts of the limit; 0 or less if it is kept.
+    """Return by how much each limit is broken, as a fraction of it; 0 or less if it is not.
 
-    What is not measured (yet) is left out: right after surgery, size and latency alone tell
-    whether a trial can still keep its limits.
+    Quantities that are not measured yet are left out: right after pruning, only size and latency
+    say whether a trial can still satisfy its limits.
     """
     found: dict[str, float] = {}
     for name, limit in limits.items():
@@ -96,7 +96,7 @@ def violations(limits: Mapping[str, float], measured: Mapping[str, object]) -> d
 
 
 def keeps(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
-    """Return whether every limited quantity was measured and keeps its limit."""
+    """Return whether every limited quantity was measured and satisfies its limit."""
     found = violations(limits, measured)
     return len(found) == len(limits) and all(value <= 0 for value in found.values())
 
@@ -104,11 +104,11 @@ def keeps(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
 def certain_limits(
     limits: Mapping[str, float], measured: Mapping[str, object]
 ) -> dict[str, float]:
-    """Return the limits that the measured values decide: an unstable latency decides none.
+    """Return the limits that can be judged: one on a latency cannot if the latency is unstable.
 
     Args:
         limits: measured quantity -> limit.
-        measured: of a trial, ``latency_stable`` or, in a row of a front, ``stable`` among it.
+        measured: a trial's values with ``latency_stable``, or a front's row with ``stable``.
     """
     unstable = measured.get("latency_stable", measured.get("stable")) is False
     return {n: limit for n, limit in limits.items() if not (unstable and n == "latency_ms")}
@@ -117,28 +117,29 @@ def certain_limits(
 def certain_violations(
     limits: Mapping[str, float], measured: Mapping[str, object]
 ) -> dict[str, float]:
-    """Return `violations`, where an unstable latency breaks nothing: it may be too high."""
+    """Return `violations`; an unstable latency breaks no limit, because it may be too high."""
     sure = certain_limits(limits, measured)
     found = violations(limits, measured)
     return {name: gap if name in sure else min(gap, 0.0) for name, gap in found.items()}
 
 
 def may_keep(limits: Mapping[str, float], measured: Mapping[str, object]) -> bool:
-    """Return whether every limit that the measured values decide is kept."""
+    """Return whether every limit that can be judged is satisfied."""
     return keeps(certain_limits(limits, measured), measured)
 
 
 def joint_limits(
     limits: Mapping[str, float], max_latency: str | None, latency_ms: float | None
 ) -> dict[str, float]:
-    """Return the limits for latencies that were measured together with the baseline's.
+    """Return the limits for the joint measurement, in which the baseline took part.
 
-    A limit such as ``0.7x`` then is a share of that, not of what was measured before the trials.
+    A limit such as ``0.7x`` is then relative to the baseline's latency in that measurement, not to
+    the one from before the trials.
 
     Args:
-        limits: as they were resolved when the run began.
-        max_latency: the constraint as it was written, or None.
-        latency_ms: of the baseline, measured together with the trials; None if that is not known.
+        limits: the limits as numbers, from the start of the run.
+        max_latency: the constraint as the user wrote it, or None.
+        latency_ms: the baseline's latency in the joint measurement; None if unknown.
     """
     if max_latency is None or latency_ms is None or "latency_ms" not in limits:
         return dict(limits)

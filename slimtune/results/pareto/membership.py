@@ -1,4 +1,4 @@
-"""Who is on the front of a run: by what trials measured themselves, or by what was together."""
+"""Which trials are on the front, by their own latencies or by the joint measurement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from slimtune.results.store.record import TrialRecord
 
 @dataclass(frozen=True)
 class Membership:
-    """The trials of a run as they are at one time, and the limits that they are held against.
+    """The trials of a run at one moment, and the limits that apply to them.
 
     Attributes:
-        folder: the run.
-        records: of all finished trials, by number.
-        objectives: of the run.
-        searched: the limits of its search.
-        view: the limits that it is seen with; the search's, unless the user asks for others.
+        folder: the run folder.
+        records: records of all finished trials, by number.
+        objectives: the run's objectives.
+        search_limits: the limits of the search.
+        view: the limits that the user asks for; by default the search's.
     """
 
     folder: RunFolder
@@ -37,38 +37,38 @@ class Membership:
     view: LimitView
 
     def candidates(self) -> list[TrialRecord]:
-        """Return the trials that may keep the limits and that no other such trial dominates."""
+        """Return the trials that may satisfy the limits and that no other such trial dominates."""
         complete = self.complete(self._entry(), may_keep)
         mask = self._mask(values_of(complete, self.objectives))
         return [record for record, kept in zip(complete, mask, strict=True) if kept]
 
     def contenders(self) -> list[TrialRecord]:
-        """Return the candidates, and who is none only by the noise of a latency."""
+        """Return the candidates, and the trials that only the noise of a latency excludes."""
         among = {r.number for r in contenders(self.records, self.objectives, self._entry())}
         # An unstable latency breaks no limit there, so a candidate may be missing here.
         among |= {record.number for record in self.candidates()}
         return [record for record in self.records if record.number in among]
 
     def standing(self, rows: Sequence[JointRow]) -> list[int]:
-        """Return which trials are on the front by what was measured together; see `Run.standing`.
+        """Return the trials on the front by the joint measurement; see `Run.standing`.
 
         Args:
-            rows: one a contender, and the baseline's.
+            rows: one row per contender, and the baseline's.
         """
         table = self._joint_table(self._candidates_of(rows), rows)
         kept = within_limits(table, self.limits_of(table, rows))
         return [int(number) for number in kept["trial"]]
 
     def sources(self) -> tuple[list[TrialRecord], list[JointRow]]:
-        """Return what the front is made of; see `finals.front_sources`."""
+        """Return the records that the front ranks; see `finals.front_sources`."""
         return front_sources(self.folder, self._candidates_of)
 
     def members(self) -> pd.DataFrame:
-        """Return who none dominates, in any order; limits of what is in no column are kept."""
+        """Return the non-dominated trials, in any order, within the limits on other quantities."""
         return self._joint_table(*self.sources())
 
     def members_within_limits(self) -> pd.DataFrame:
-        """Return the members that keep the looser of the search's limits and the view's."""
+        """Return the members within the looser of the search's limits and the view's."""
         table = self.members()
         return within_limits(table, self._entry(self._baseline_beside(table)))
 
@@ -77,7 +77,7 @@ class Membership:
         limits: Mapping[str, float] | None = None,
         keeps: Callable[..., bool] = keeps,
     ) -> list[TrialRecord]:
-        """Return the complete trials that keep some limits.
+        """Return the complete trials that satisfy limits.
 
         Args:
             limits: measured quantity -> limit; the view's, if not given.
@@ -93,11 +93,11 @@ class Membership:
     def limits_of(
         self, table: pd.DataFrame, rows: Sequence[JointRow] | None = None
     ) -> dict[str, float]:
-        """Return the limits of a table's columns; for what was measured together, beside that.
+        """Return the limits on a table's columns, for the joint measurement if it has one.
 
         Args:
             table: from `members`.
-            rows: what was measured together; None: what the run folder has.
+            rows: the joint measurement; by default the run folder's.
         """
         limits = self.view.for_joint(self._baseline_beside(table, rows)).limits
         return {name: limit for name, limit in limits.items() if name in table}
@@ -108,7 +108,7 @@ class Membership:
         unseen = self._limits_without_column
         kept = [r for r in records if may_keep(unseen, r.measured)]
         images = self.folder.manifest["workload"].get("test")
-        # Latencies that were measured together replace the trials' own before anyone is ranked.
+        # Joint latencies replace the trials' own before the trials are ranked.
         table = with_joint(table_of(kept, self.objectives), rows, images)
         return table[self._mask(table[[o.name for o in self.objectives]].to_numpy(float))]
 
@@ -117,15 +117,15 @@ class Membership:
 
     @property
     def _limits_without_column(self) -> dict[str, float]:
-        """Limits of what is no objective, and so in no column of a front."""
+        """Limits on quantities that are not objectives, and so have no column in a front."""
         names = [objective.name for objective in self.objectives]
         return {name: limit for name, limit in self.view.limits.items() if name not in names}
 
     def _entry(self, baseline_ms: float | None = None) -> dict[str, float]:
-        """Return what trials keep to come to the front, before a view narrows it.
+        """Return the limits for trials to be ranked, before a view narrows the front.
 
         Args:
-            baseline_ms: the baseline's latency, where it was measured together with the trials.
+            baseline_ms: the baseline's latency in the joint measurement, if it is used.
         """
         searched, seen = (view.for_joint(baseline_ms) for view in (self.search_limits, self.view))
         return {**looser_limits(searched.limits, seen.limits), **self._limits_without_column}
@@ -133,7 +133,7 @@ class Membership:
     def _baseline_beside(
         self, table: pd.DataFrame, rows: Sequence[JointRow] | None = None
     ) -> float | None:
-        """Return the baseline's latency, if a table's latencies were measured together with it."""
+        """Return the baseline's joint latency, if a table's latencies are joint ones."""
         if "trial_latency_ms" not in table:
             return None
         return baseline_latency(read_joint(self.folder.path) if rows is None else rows)

@@ -1,4 +1,4 @@
-"""Choosing one member of a front: the knee, or the best in one objective, under limits."""
+"""Choose one member of a front: the knee, or the best in one objective, within limits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from slimtune.results.limit_words import limit_amount, limit_words
 from slimtune.results.objectives import OBJECTIVES, Direction, Objective
 
 PICKS = {"accuracy": "accuracy", "size": "size_bytes", "latency": "latency_ms"}
-"""What `pick` can be asked for besides "knee" -> the objective it is best in."""
+"""Choices of `pick` besides "knee" -> the objective that the member is best in."""
 
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound that a picked member keeps; ``text`` is how the user wrote it, if known."""
+    """A bound that a picked member satisfies; ``text`` is how the user wrote it, if known."""
 
     objective: Objective
     value: float
     text: str = ""
 
     def excess(self, measured: float) -> float:
-        """Return by how much ``measured`` breaks the limit, in the unit; 0 if it keeps it."""
+        """Return by how much ``measured`` breaks the limit, in its unit; 0 if it does not."""
         gap = measured - self.value
         return max(0.0, -gap if self.objective.direction == "maximize" else gap)
 
@@ -42,10 +42,10 @@ def distances(
     log: Sequence[bool],
     scale: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return how far each point is from the best value of every objective at once.
+    """Return the distance of each point from the best value of every objective at once.
 
-    Each objective is scaled to 0 (the best of the points) .. 1 (the worst); an objective in which
-    all points are equal says nothing and counts 0.
+    Each objective is scaled to 0 (the best of the points) .. 1 (the worst). An objective in which
+    all points are equal counts 0.
 
     Args:
         values: (n, m), in natural units, n >= 1. A point with a NaN is infinitely far.
@@ -74,8 +74,8 @@ def distances(
 def knee(values: np.ndarray, directions: Sequence[Direction], log: Sequence[bool]) -> int:
     """Return the index of the point nearest to the best of everything, by `distances`.
 
-    On a tie (to 12 digits) the one that is higher in the maximized objectives wins, then the
-    lower index.
+    On a tie (to 12 digits), the point that is higher in the maximized objectives wins, then the
+    one with the lower index.
 
     Raises:
         ValueError: there is no point.
@@ -92,7 +92,7 @@ def objectives_of(front: pd.DataFrame) -> list[Objective]:
 
 
 def sound_members(front: pd.DataFrame) -> np.ndarray:
-    """Return which members have not collapsed (`pareto.caveats`), (n,); all, if all have."""
+    """Return which members have not collapsed (`pareto.caveats`), (n,); all True if all have."""
     if "collapsed" not in front or front["collapsed"].all():
         return np.ones(len(front), dtype=bool)
     return ~front["collapsed"].to_numpy(bool)
@@ -156,11 +156,10 @@ def pick_row(
 ) -> int:
     """Return the row position of one member of a front.
 
-    Limits are kept by the values that the search selected on (validation accuracy, never test
-    accuracy). The knee is the allowed member nearest to the best of the whole front, so a limit
-    that the knee keeps anyway does not move it. Collapsed members (see
-    `results.pareto.caveats`) are passed over, unless a least accuracy allows them or there are
-    no others.
+    Limits apply to the values that the search selects on: validation accuracy, never test
+    accuracy. The knee is the allowed member nearest to the best of the whole front, so a limit
+    that the knee satisfies does not move it. Collapsed members (see `results.pareto.caveats`) are
+    skipped, unless a minimum accuracy allows them or there are no others.
 
     Args:
         front: a column ``trial`` and one an objective.
@@ -193,16 +192,16 @@ def members_within(
     limits: Mapping[str, float],
     texts: Mapping[str, str] = NO_TEXTS,
 ) -> np.ndarray:
-    """Return which members of a front, or of all trials, keep some limits, (n,).
+    """Return which rows of a front, or of all trials, are within limits, bool, (n,).
 
     Args:
         front: a column ``trial`` and one an objective.
         limits: objective -> limit, in its unit.
-        texts: objective -> the limit as the user wrote it, whose unit messages use.
+        texts: objective -> the limit as the user wrote it; messages use its unit.
 
     Raises:
-        UserError: a limit on something that is no objective of this run.
-        NothingMatchesError: no member keeps them; the message names the nearest miss.
+        UserError: a limit on a quantity that is not an objective of this run.
+        NothingMatchesError: no row is within them; the message names the nearest miss.
     """
     bounds = _limits_with_texts(limits, texts)
     for limit in bounds:
@@ -221,7 +220,7 @@ def nearest_miss(
     limits: Mapping[str, float],
     texts: Mapping[str, str] = NO_TEXTS,
 ) -> str:
-    """Return, in one line, which of some trials breaks the limits by the least.
+    """Return, in one line, which trial breaks the limits by the least.
 
     Args:
         measured: at least one row: ``trial``, and a column for each limit.

@@ -1,4 +1,4 @@
-"""Records as a table: one row a trial, one column an objective."""
+"""Records as a table: one row per trial, one column per objective."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,15 +15,15 @@ RATIOS = {"size_bytes": "size_ratio", "latency_ms": "latency_ratio"}
 
 
 def values_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:
-    """Return what n trials measured of m objectives, float64 (n, m); NaN where they did not."""
+    """Return the objectives of n trials, float64 (n, m); NaN for one that was not measured."""
     rows = [[r.objectives.get(o.name, np.nan) for o in objectives] for r in records]
     return np.array(rows, dtype=float).reshape(len(records), len(objectives))
 
 
 def table_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Return ``trial``, a column an objective (integers where it counts), and ``pipeline``.
+    """Return ``trial``, a column per objective (integers for counts), and ``pipeline``.
 
-    Beside a latency, ``stable`` tells whether the machine was quiet enough for it.
+    With a latency comes ``stable``: whether the machine was quiet enough to measure it.
     """
     columns: dict[str, Any] = {"trial": np.array([r.number for r in records], dtype=int)}
     for objective, column in zip(objectives, values_of(records, objectives).T, strict=True):
@@ -41,13 +41,13 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def within_limits(table: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
-    """Return the rows that may keep the limits; one on what is no column says nothing."""
+    """Return the rows that may satisfy the limits; limits without a column are ignored."""
     shown = {name: limit for name, limit in limits.items() if name in table}
     return table[np.array([may_keep(shown, row) for row in rows_of(table)], dtype=bool)]
 
 
 def best_first(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Return a front by what is maximized, the best first; after finals by their means."""
+    """Return a front sorted by the maximized objectives, the best first; finals by their mean."""
     down = ["accuracy_mean"] if "accuracy_mean" in table else []
     down += [o.name for o in objectives if o.direction == "maximize"]
     ascending = [False] * len(down) + [True]

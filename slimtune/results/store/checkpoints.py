@@ -1,13 +1,13 @@
-"""The stage store on disk: what several trials of a run may begin with. A cache, nothing more.
+"""Checkpoints of stages that several trials of a run share: a cache on disk.
 
 ::
 
     runs/a/stages/KEY/           stage.json, model.safetensors, sums.json
     runs/a/stages/KEY.tmp-4242/  being written by process 4242
 
-A key names everything that the files depend on, so one key is one content for ever. A stage
-that is missing or damaged is as good as none: whoever wanted it does the work again. The whole
-folder may be removed at any time.
+A key is a hash of everything that the files depend on, so the content of a key never changes. If
+a checkpoint is missing or damaged, the trial does the work again. The whole folder may be removed
+at any time.
 """
 
 import os
@@ -33,16 +33,16 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def with_sums(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return files together with one that holds the SHA-256 of each."""
+    """Return the files, and one more that holds the SHA-256 of each."""
     sums = {name: sha256_bytes(data) for name, data in files.items()}
     return {**files, SUMS: to_json(sums)}
 
 
 def read_with_sums(folder: Path) -> dict[str, bytes]:
-    """Return the files in a folder that `with_sums` made, without the one that holds the hashes.
+    """Read the files that `with_sums` returned from a folder, without the one with the hashes.
 
     Raises:
-        RunError: a file is missing, or is not what was written.
+        RunError: a file is missing, or differs from what was written.
     """
     sums = read_json(folder / SUMS)
     files = {name: read_bytes(folder / plain_name(name)) for name in sums}
@@ -57,18 +57,18 @@ def read_with_sums(folder: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class CheckpointStore:
-    """The stages of one run. Anyone may read; only the run's one writer may add.
+    """The checkpoints of one run. Any process may read; only the run's one writer may add.
 
     Attributes:
-        path: the folder, absolute, for readers are other processes; need not exist.
-        room: bytes that the stages may take together; those unused for longest go first.
+        path: the folder, absolute because other processes read it; need not exist.
+        room: bytes that all checkpoints may take; those unused for longest are removed first.
     """
 
     path: Path
     room: int
 
     def fetch(self, key: str) -> dict[str, bytes] | None:
-        """Return the files of a stage, or None if it is not there, or not as it was written."""
+        """Return the files of a checkpoint, or None if it is missing or damaged."""
         if not _KEY.fullmatch(key):
             return None
         folder = self.path / key
@@ -77,35 +77,35 @@ class CheckpointStore:
         except RunError:
             return None
 
-    def add(self, stages: Mapping[str, Mapping[str, bytes]]) -> None:
-        """Write stages, and remove what has been unused for longest if the room is too small.
+    def add(self, checkpoints: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Write checkpoints, and remove those unused for longest if they exceed the room.
 
-        A stage without files is not written: it has been used again. One that is there already
-        is kept, unless it is damaged; one that is larger than the room is not written.
+        A key without files marks its checkpoint as used again. An existing checkpoint is kept
+        unless it is damaged. A checkpoint larger than the room is not written.
 
         Args:
-            stages: key -> file name -> content.
+            checkpoints: key -> file name -> content.
 
         Raises:
             RunError: the disk refuses; nothing is left behind.
         """
-        for key, files in stages.items():
+        for key, files in checkpoints.items():
             if not files:
                 with suppress(OSError):
                     os.utime(self.path / key)
             elif sum(map(len, files.values())) <= self.room:
                 self._write(key, files)
-        if stages:
+        if checkpoints:
             self._make_room()
 
     def keys(self) -> list[str]:
-        """Return the keys of the stages that are there, those used last at the end."""
+        """Return the keys of all checkpoints, the last used at the end."""
         names = os.listdir(self.path) if self.path.is_dir() else []
         found = [(self._used(name), name) for name in names if _KEY.fullmatch(name)]
         return [name for _, name in sorted(found)]
 
     def size(self) -> int:
-        """Return the bytes that the stages take together."""
+        """Return the bytes that all checkpoints take together."""
         return sum(map(self._size, self.keys()))
 
     def _write(self, key: str, files: Mapping[str, bytes]) -> None:

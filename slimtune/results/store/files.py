@@ -1,4 +1,4 @@
-"""Files that are either there in full or not there at all, and that are read with suspicion."""
+"""Write files as a whole or not at all, and read them with care."""
 
 import errno
 import glob
@@ -38,14 +38,14 @@ def plain_name(name: str) -> str:
 
 
 def is_temporary(path: Path) -> bool:
-    """Return whether ``path`` is named like something that was still being written."""
+    """Return whether ``path`` has the name of a file or folder that is being written."""
     return _TEMPORARY.search(path.name) is not None
 
 
 def is_abandoned(path: Path) -> bool:
-    """Return whether ``path`` was still being written by a process that is gone by now.
+    """Return whether ``path`` was being written by a process that no longer lives.
 
-    What this process wrote counts as abandoned: a number may be used again after its death.
+    A name with this process's own number counts too: a dead process may have had the number.
     """
     found = _TEMPORARY.search(path.name)
     if found is None:
@@ -205,8 +205,8 @@ def publish_tree(target: Path, files: Iterable[tuple[str, bytes]]) -> bool:
 
     Args:
         target: the folder; an empty folder of that name is replaced.
-        files: ``name`` or ``folder/name``, of any depth, each part plain, and content. They are
-            asked for one after another, so that not all of them need to be in memory.
+        files: pairs of name and content. A name may be ``folder/name`` of any depth, each part
+            plain. The pairs are taken one by one, so they need not all be in memory.
 
     Returns:
         False if ``target`` exists and holds something; it is left as it is.
@@ -241,10 +241,7 @@ def discard(path: Path) -> None:
 
 
 def _discard_abandoned(target: Path) -> None:
-    """Remove what killed processes left of the same file or folder, or they would pile up.
-
-    What bears our own number counts as well.
-    """
+    """Remove what killed processes left of the same file or folder, or it would pile up."""
     for left in target.parent.glob(f"{glob.escape(target.name)}.tmp-*"):
         if is_abandoned(left):
             discard(left)
@@ -262,10 +259,10 @@ def _rename_folder(source: Path, target: Path) -> bool:
 
 
 def raise_unwritable(path: Path, error: OSError) -> NoReturn:
-    """Raise the error of a run for what the disk says about ``path``.
+    """Raise the error of a run for a system error on writing ``path``.
 
     Raises:
-        DiskFullError: it is full, or the file larger than may be.
+        DiskFullError: the disk is full, or the file exceeds a size limit.
         RunError: anything else.
     """
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,12 +1,12 @@
-"""Finals: members of the cheap front run again at full length, one folder a seed.
+"""Finals: members of the front run again at full length, one folder per seed.
 
 ::
 
     finals/0017-e30-r0/      trial 17 with fine-tunes of 30 epochs, first seed; as a trial's folder
 
 Finals of another length lie beside them and are never overwritten. Of a member's finals the
-median by validation accuracy is the file that ships (final.py says which); a trial that has one
-is delivered as that file.
+median by validation accuracy is the file that ships (front.json says which); a trial that has
+one is delivered as that file.
 """
 
 import os
@@ -28,12 +28,12 @@ _NAME = re.compile(r"([0-9]{4,9})-e([0-9]{1,4})-r([0-9]{1,3})")
 
 @dataclass(frozen=True, order=True)
 class FinalKey:
-    """Which final.
+    """Identifies a final.
 
     Attributes:
         trial: number of the member that is run again.
-        epochs: its length: of the longest fine-tune that the search has.
-        repeat: which seed, from 0.
+        epochs: its length, the epochs of the search's longest fine-tune.
+        repeat: number of its seed, from 0.
     """
 
     trial: int
@@ -63,7 +63,7 @@ class FinalKey:
 
 
 def folder_of(folder: RunFolder, which: int | FinalKey) -> Path:
-    """Return the folder of a trial, or of a final, whether it exists or not.
+    """Return the path of a trial's or a final's folder, whether it exists or not.
 
     Raises:
         RunError: the folder is a link to somewhere else.
@@ -77,7 +77,7 @@ def folder_of(folder: RunFolder, which: int | FinalKey) -> Path:
 
 
 def record_of(folder: RunFolder, which: int | FinalKey) -> TrialRecord:
-    """Return the record of a trial, or of a final; the latter has its trial's number.
+    """Return the record of a trial or a final; a final's record has its trial's number.
 
     Raises:
         UserError: there is no such trial or final.
@@ -102,13 +102,14 @@ def write_final_run(
     folder: RunFolder,
     key: FinalKey,
     record: TrialRecord,
+    *,
     spec: Mapping[str, Any],
     files: Mapping[str, bytes],
 ) -> bool:
-    """Write one finished final in a single rename, as `RunFolder.write_trial` does a trial.
+    """Write one finished final in a single rename, as `RunFolder.write_trial` writes a trial.
 
     Returns:
-        False if it is there already; that one is kept.
+        False if the folder has it already; that one is kept.
 
     Raises:
         RunError: as `RunFolder.write_trial`.
@@ -119,7 +120,7 @@ def write_final_run(
 
 
 def final_keys(folder: RunFolder) -> list[FinalKey]:
-    """Return the finals that are in the folder, of any length, in order."""
+    """Return the finals in the folder, of every length, in order."""
     finals = folder.path / FOLDER
     names = os.listdir(finals) if finals.is_dir() else []
     found = [FinalKey(*map(int, m.groups())) for n in names if (m := _NAME.fullmatch(n))]
@@ -127,9 +128,9 @@ def final_keys(folder: RunFolder) -> list[FinalKey]:
 
 
 def what_ships(folder: RunFolder, number: int) -> tuple[TrialRecord, Path]:
-    """Return the record, and the folder, of the file that a trial is delivered as.
+    """Return the record and the folder of the file that is delivered for a trial.
 
-    That is the final which the last joint measurement names for it, else the trial itself.
+    That is the final that the last joint measurement names for it, else the trial itself.
 
     Raises:
         UserError: there is no such trial.
@@ -143,7 +144,7 @@ def what_ships(folder: RunFolder, number: int) -> tuple[TrialRecord, Path]:
 def front_sources(
     folder: RunFolder, members: Callable[[Sequence[JointRow]], list[TrialRecord]]
 ) -> tuple[list[TrialRecord], list[JointRow]]:
-    """Return what a front is made of: the finals that ship once all have been run, else trials.
+    """Return the records that a front ranks: the finals that ship, if there are any, else trials.
 
     Args:
         folder: the run.

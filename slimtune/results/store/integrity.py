@@ -1,4 +1,4 @@
-"""What is read back from a run, held against the SHA-256 that was recorded when it was written."""
+"""Compare the files of a run with the SHA-256 that was recorded when they were written."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
 
 WEIGHTS = ("model.safetensors", "model.json")
-"""What a network is made from again."""
+"""The files that a network is loaded from."""
 MODEL = ("model.onnx", *WEIGHTS)
-"""What a trial is delivered as."""
+"""The files that a trial is delivered as."""
 
 
 def recorded_hashes(place: Path) -> dict[str, str]:
     """Return the hashes in a folder's result.json, file name -> SHA-256.
 
-    Empty if there are none: in an exported folder, or one of an older slimtune.
+    Empty if it has none, as in an exported folder or one from an older slimtune.
 
     Raises:
         RunError: result.json is damaged.
@@ -33,13 +33,13 @@ def recorded_hashes(place: Path) -> dict[str, str]:
 def find_fault(
     place: Path, recorded: Mapping[str, Any], names: Sequence[str] = MODEL, *, gone: bool = False
 ) -> str:
-    """Return in words which file is not what was recorded, or an empty string.
+    """Return which file differs from the record, in words, or an empty string.
 
     Args:
         place: the folder.
         recorded: file name -> SHA-256 in hexadecimal; files that it leaves out are accepted.
         names: the files to look at.
-        gone: whether a file that is not there is a fault as well.
+        gone: whether a missing file is a fault too.
     """
     for name in names:
         path = place / plain_name(name)

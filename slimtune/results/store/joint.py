@@ -57,7 +57,7 @@ class JointRow:
     test_classes: ClassScores | None = None
 
     def test_error(self, images: object) -> float | None:
-        """Return the standard error of the test accuracy, of a row of an older slimtune too.
+        """Return the standard error of the test accuracy, also of a row from an older slimtune.
 
         Args:
             images: number of test images, where it is known.
@@ -69,7 +69,7 @@ class JointRow:
 
 
 SPREAD = ("accuracy_mean", "accuracy_sd", "test_accuracy_mean", "test_accuracy_sd")
-"""What a front tells of all finals of a member."""
+"""Columns of a front that describe all finals of a member."""
 
 _ADAPTER: TypeAdapter[list[JointRow]] = TypeAdapter(list[JointRow])
 
@@ -97,8 +97,7 @@ def write_joint(folder: Path, rows: Sequence[JointRow]) -> None:
 def read_joint(folder: Path) -> list[JointRow]:
     """Return the rows of the joint measurement; empty if there was none.
 
-    One that cannot be read is as good as none, for it can be made again; a `SlimtuneWarning`
-    says so.
+    A damaged one counts as none, because it can be repeated; a `SlimtuneWarning` says so.
     """
     try:
         return check_joint(folder)
@@ -128,7 +127,7 @@ def check_joint(folder: Path) -> list[JointRow]:
 
 
 def baseline_latency(rows: Sequence[JointRow]) -> float | None:
-    """Return the baseline's latency as it was measured together with the rows; None if unknown."""
+    """Return the baseline's stable latency in a joint measurement; None if it has none."""
     latencies = [row.latency_ms for row in rows if row.trial is None and row.stable]
     return latencies[0] if latencies else None
 
@@ -136,7 +135,7 @@ def baseline_latency(rows: Sequence[JointRow]) -> float | None:
 def with_joint(
     table: pd.DataFrame, joint: Sequence[JointRow], images: object = None
 ) -> pd.DataFrame:
-    """Add what the joint measurement knows of the members, in place; see `Run.front`.
+    """Add the columns of the joint measurement to a table, in place; see `Run.front`.
 
     Args:
         table: columns ``trial``, ``pipeline`` and the objectives.

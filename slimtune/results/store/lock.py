@@ -1,9 +1,9 @@
-"""One writer a run folder: a lock that the kernel lets go when its process dies.
+"""One writer per run folder: a lock that the kernel releases when its process dies.
 
-It is ``flock`` on the file ``lock``, which stays behind with the last holder's process and host
-in it and means nothing by itself: a killed writer leaves nothing to clear away. On NFS Linux
-turns it into a lock on the server, so that writers on two hosts exclude each other too; a disk
-without locks is refused (SQLite could not keep the study there either). Readers need no lock.
+It is ``flock`` on the file ``lock``. The file stays, with the process and host of its last holder,
+but the file alone locks nothing, so a killed writer leaves nothing to clean up. On NFS, Linux
+locks on the server, so writers on two hosts exclude each other too. A disk without locks is
+refused; SQLite could not keep the study there either. Readers need no lock.
 """
 
 import errno
@@ -22,7 +22,7 @@ from slimtune.results.store.files import discard, is_temporary, set_aside
 
 NAME = "lock"
 LOOK_SECONDS = 0.5
-"""How long a writer waits for the lock: a look at it takes microseconds, a search hours."""
+"""How long a writer waits for the lock: a reader that checks it holds it for microseconds."""
 _EARLY = ("baseline", "teacher")  # written before run.json
 
 
@@ -69,20 +69,20 @@ class RunLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the lock go; the file stays."""
+        """Release the lock; the file stays."""
         os.close(self._descriptor)
 
     def remove_claim(self) -> None:
-        """Remove the run folder if it holds nothing but this lock: nothing was begun in it."""
+        """Remove the run folder if it holds only this lock: no search has begun in it."""
         with suppress(OSError):
             if os.listdir(self._path.parent) == [NAME]:
                 self._path.unlink()
                 self._path.parent.rmdir()
 
     def _taken(self, deadline: float) -> bool:
-        """Lock the file; return whether it is still the one of that name.
+        """Lock the file; return whether the path still names the locked file.
 
-        Who only looks whether the run is in use holds the lock for a moment as well.
+        It tries for a while, because `holder_of` takes the lock for a moment too.
         """
         self._descriptor = -1
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -132,17 +132,17 @@ def _read(descriptor: int) -> str:
 
 @contextmanager
 def claim(path: Path, again: bool = False) -> Iterator[None]:
-    """Make the folder of a new run and hold its lock; what is not begun leaves no folder.
+    """Make the folder of a new run and hold its lock; remove the folder if no search begins.
 
     A search that was killed before it had its baseline leaves a folder without a run.json.
 
     Args:
-        path: of the run; folders above it are made.
-        again: start over in such a folder. What is in it is set aside, nothing is removed.
+        path: the run folder; its parents are made too.
+        again: start over in such a folder; a baseline in it is set aside, not removed.
 
     Raises:
         UserError: the folder exists.
-        RunError: it holds something else, is in use, or the disk refuses.
+        RunError: the folder holds something else, is in use, or the disk refuses.
     """
     if again and path.is_dir() and not _never_begun(path):
         raise RunError(f"{str(path)!r} is not a slimtune run (no run.json)")

@@ -1,6 +1,6 @@
-"""Files that a user names, such as by ``-o``: links, devices and pipes are written through.
+"""Write files that a user names, such as with ``-o``, also through links, devices and pipes.
 
-A run's own files are always replaced as a whole, links among them: see `atomic_write`.
+A run's own files are always replaced as a whole, even links: see `atomic_write`.
 """
 
 import os

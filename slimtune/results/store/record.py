@@ -1,4 +1,4 @@
-"""The record of one trial: what was asked, what came out, and on which machine."""
+"""The record of one trial: its recipe, its measurements and its machine."""
 
 import dataclasses
 import json
@@ -21,26 +21,26 @@ Metric = Measure | Annotated[int, Field(gt=-(2**63), lt=2**63)] | str | bool | N
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TrialRecord(RecordRepr):
-    """What is known of one finished trial.
+    """The record of one finished trial.
 
     Attributes:
         number: of the trial in its run, from 0.
-        status: "complete" if every objective was measured, "stopped" if the trial was ended
-            because it could not have joined the front.
+        status: "complete" if every objective was measured, "stopped" if the trial was ended early
+            because it could not have joined the front, or "failed".
         recipe: the pipeline in its JSON form.
         pipeline: the pipeline in a few words.
-        conditions: seeds, threads, device and so on, as they were where it ran.
+        conditions: the seeds, threads, device and so on that it ran with.
         objectives: measured values by objective name, in the objective's own unit.
-        metrics: measured, not optimised.
+        metrics: values that were measured but not optimised.
         artifacts: file name -> SHA-256 in hexadecimal, of every file in the trial's folder.
-        rungs: objectives by the name of each rung where the trial could have been stopped, of
-            the network in training and the file foreseen for it.
+        rungs: name of each rung, at which the trial could have been stopped -> the objectives of
+            the network in training and of the file expected from it.
         error: why it failed or was stopped, in one line.
-        traceback: where it failed; kept in error.txt, never in the JSON form.
+        traceback: of the failure; kept in error.txt, not in the JSON form.
         seconds: wall-clock time by stage.
         host: the machine and the versions.
-        stages: stages after which the student was kept -> key in the run's stage store.
-        reused: the last stage that was taken from there instead of being done; or empty.
+        stages: stage -> key of the checkpoint of the student after it, in the run's store.
+        reused: the last stage whose checkpoint was used instead of doing the work; or empty.
     """
 
     __pydantic_config__ = STRICT
@@ -130,11 +130,11 @@ _ADAPTER: TypeAdapter[TrialRecord] = TypeAdapter(TrialRecord)
 
 
 def clean_record(record: TrialRecord, required: Sequence[str] = ()) -> TrialRecord:
-    """Return the record with nothing in it that a front or a JSON file cannot hold.
+    """Return the record with only values that a front and a JSON file can hold.
 
     A complete trial with an objective that is missing, not finite or out of range becomes a
-    failed one that says so, and keeps its sound objectives. Metrics and seconds that are not
-    finite become None or go; numpy scalars become plain numbers.
+    failed one with that error, and keeps its valid objectives. Metrics that are not finite become
+    None, seconds that are not finite are left out, and numpy scalars become plain numbers.
 
     Args:
         record: as the trial reported it.

@@ -1,8 +1,8 @@
-"""JSON files that tell whether they still say what slimtune wrote.
+"""JSON files that show whether their content is still what slimtune wrote.
 
-Each bears the SHA-256 of its own content under one more key. A digit that flips on a disk leaves
-valid JSON with another accuracy in it; with the hash it is damage that everybody sees. A file
-without the key, of an older slimtune or changed by hand, is taken as it is.
+Each holds the SHA-256 of its own content under an extra key. A digit that changes on a disk leaves
+valid JSON with another accuracy in it; the hash shows the damage. A file without the key, from an
+older slimtune or changed by hand, is accepted.
 """
 
 import json
@@ -18,7 +18,7 @@ KEY = "content_sha256"
 
 
 def seal(value: Mapping[str, Any]) -> bytes:
-    """Return an object as JSON that bears its own hash; one that it bore before is replaced.
+    """Return an object as JSON with its own hash, which replaces an earlier one.
 
     Raises:
         ValueError: as `to_json`.
@@ -38,7 +38,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def check_seal(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return an object without its hash, once it is checked against that, if it has one.
+    """Check an object against its hash, if it has one, and return it without the hash.
 
     Args:
         value: the whole content of the file.
@@ -57,6 +57,6 @@ def check_seal(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _hash_of(content: Mapping[str, Any]) -> str:
-    """The order of keys and the white space between them are no content."""
+    """Hash the content; the order of keys and white space do not count."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return sha256_bytes(text.encode())

@@ -1,7 +1,7 @@
-"""What may stand in the parts of a run's JSON files that are read as plain mappings.
+"""The form of those parts of a run's JSON files that are read as plain mappings.
 
-A run folder may come from anywhere. What is not of its form is refused with its file and key,
-before something is computed from it. Keys that are not named here are passed over.
+A run folder may come from anywhere. A value of the wrong form is refused, with its file and key,
+before anything is computed from it. Keys that are not listed here are ignored.
 """
 
 from collections.abc import Mapping

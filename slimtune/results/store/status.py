@@ -1,7 +1,7 @@
-"""Whether a run goes on: what its writer last said, and whether that process still lives.
+"""Whether a run is still running: its writer's last status, and whether that process lives.
 
-``status.json`` is a courtesy to who watches from outside. It is never read by a search, and a run
-without one, or with a damaged one, is whole.
+``status.json`` is only for those who watch a search from outside. No search reads it, and a run
+without it, or with a damaged one, is complete.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ State = Literal["preparing", "running", "finished", "interrupted"]
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """A trial at work.
+    """A running trial.
 
     Attributes:
         number: of the trial.
         pipeline: in a few words.
-        stage: that it is in, such as ``"fine-tune"``; empty until it says so.
+        stage: its current stage, such as ``"fine-tune"``; empty until it reports one.
         since: when it began, seconds since 1970.
     """
 
@@ -41,13 +41,13 @@ class TrialStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stands.
+    """The status of a run.
 
     Attributes:
         state: "preparing" before there is a baseline; "interrupted" if trials are left and no
             process writes.
-        total: trials that there shall be; None if nothing says so.
-        running: trials at work; empty unless the state is "running".
+        total: number of trials planned; None if unknown.
+        running: the running trials; empty unless the state is "running".
         reason: why the search stopped before its last trial, if it did.
         holder: the process that writes, such as ``"process 42 on host"``.
         begun: when its trials began, seconds since 1970; None in runs of older versions.
@@ -105,7 +105,7 @@ def write_status(
 
 
 def read_status(run: Path) -> Status:
-    """Return how a run stands, without touching it.
+    """Return the status of a run, without changing anything in it.
 
     Raises:
         RunError: it is not a run, nor the beginning of one.

@@ -1,4 +1,4 @@
-"""The columns of a front's table, said once for the terminal, notebooks, the report and exports.
+"""The columns of a front's table, defined once for terminal, notebooks, report and exports.
 
 To add a column, add a line to `front_columns`: every view shows it.
 """
@@ -20,13 +20,13 @@ Row = Mapping[Any, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a column says of one row, in parts: a narrow view leaves some of them out.
+    """One cell of the table, in parts, so that a narrow view can leave some of them out.
 
     Attributes:
         number: the value without its unit; empty if it was not measured.
         unit: of the number; empty if it has none.
         error: standard error or standard deviation, without its sign.
-        mark: ``"~"`` of a latency that may be too high.
+        mark: ``"~"`` for a latency that may be too high.
         ratio: how many times smaller or faster than the baseline, such as ``"7.6×"``.
     """
 

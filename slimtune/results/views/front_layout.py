@@ -1,7 +1,7 @@
-"""How a front's table is laid out: pipelines beside the numbers, or below them where it is narrow.
+"""The layout of a front's table: pipelines beside the numbers, or below them if it is narrow.
 
-With a narrow terminal, what matters least goes first: error bars, ratios, then whole columns; the
-last line says what is not shown.
+On a narrow terminal the table drops error bars first, then ratios, then whole columns. Its last
+line says what is not shown.
 """
 
 import html
@@ -113,7 +113,7 @@ class FrontTable:
 def fit_columns(
     columns: Sequence[FilledColumn], width: int
 ) -> tuple[list[FilledColumn], list[str]]:
-    """Return columns that fit, and what they lost for it, in words.
+    """Return columns that fit the width, and what had to be left out, in words.
 
     Args:
         columns: see `FrontTable`.

@@ -1,4 +1,4 @@
-"""All trials of a run, one row a pipeline: what a grid over methods and seeds was run for."""
+"""All trials of a run, one row per pipeline: the result of a grid over methods and seeds."""
 
 import json
 import math
@@ -33,7 +33,7 @@ _RATIO_OF = {
     "bops_ratio": "bops",
 }
 _BESIDE = ("runs", "accuracy_sd", "latency_stable")
-"""Columns that tell of others."""
+"""Columns that describe other columns."""
 _TITLES = {
     "size_bytes": "size KiB",
     "compression_ratio": "ratio",
@@ -51,7 +51,7 @@ _TITLES = {
 
 
 def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFrame:
-    """Return one row a pipeline, the baseline first, then in the order of the trials.
+    """Return one row per pipeline, the baseline first, then in the order of the trials.
 
     Args:
         run: a finished run, or one that goes on.
@@ -61,12 +61,11 @@ def summarise(run: Run, columns: Sequence[str] = DEFAULT_COLUMNS) -> pd.DataFram
             ``accuracy_change``: the difference to the baseline's.
 
     Returns:
-        The columns, measured values as means over the trials of the pipeline, and beside them
-        ``runs``, the number of trials, and ``accuracy_sd``, their sample standard deviation
-        (NaN for a single one). A setting that a recipe does not have is empty. Of a run with
-        finals, these follow the trials in rows of their own, told by the column ``final``, their
-        length; it is 0 for trials. Means of latencies are over the stable ones; where there are
-        none, ``latency_stable`` is False. It stands beside latencies and speedups.
+        The columns, with measured values as means over the trials of the pipeline; ``runs``, the
+        number of trials; and ``accuracy_sd``, their sample standard deviation (NaN for a single
+        one). A setting that a recipe does not have is empty. Finals follow the trials in rows of
+        their own; then the column ``final`` has their length in epochs, and 0 for trials. Means of
+        latencies are over the stable ones; if there are none, ``latency_stable`` is False.
 
     Raises:
         UnknownNameError: a column that no trial of the run has.

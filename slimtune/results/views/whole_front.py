@@ -1,4 +1,4 @@
-"""Handing a whole front over: one folder a member, and an index."""
+"""Export a whole front: one folder per member, and an index."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from slimtune.results.views.tables import footnotes
 def export_front(
     run: Run, front: pd.DataFrame, out: str | Path, formats: Sequence[str] = tuple(FORMATS)
 ) -> Path:
-    """Deliver every member of a front into a folder of its own, in one new folder.
+    """Export every member of a front, each to its own folder in one new folder.
 
     It holds ``trial-0017/`` for each member, as `export_member` makes it, and two indexes:
     README.md for people, index.json for programs. It appears in one rename.

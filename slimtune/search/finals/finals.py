@@ -216,7 +216,7 @@ class _FinalsDriver(Driver):
     def _write(
         self, record: TrialRecord, spec: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> None:
-        write_final_run(self._folder, self._keys[record.number], record, spec, files)
+        write_final_run(self._folder, self._keys[record.number], record, spec=spec, files=files)
 
 
 def _lost(done: Mapping[FinalKey, TrialRecord], members: list[int]) -> list[str]:

@@ -234,7 +234,7 @@ def test_a_front_of_finals_says_which_trials_looser_limits_would_add(
     with_limits(run, size_bytes=2000.0)
     folder = RunFolder.open(run)
     key = FinalKey(1, 30, 0)
-    write_final_run(folder, key, folder.record(1), {}, {})
+    write_final_run(folder, key, folder.record(1), spec={}, files={})
     write_joint(run, [JointRow(trial=1, final=key.name, repeats=1)])
     assert main(["front", str(run), "--max-size", "none"]) == 0
     captured = capsys.readouterr()

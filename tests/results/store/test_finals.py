@@ -52,7 +52,7 @@ def add(folder: RunFolder, key: FinalKey, values: tuple[float, int, float], **ch
     spec = {"number": 99, "recipe": {}, "seed": 7}
     files = {"model.onnx": key.name.encode()}
     made = record(folder, 99, values, pipeline=f"p{key.trial}", **changes)
-    assert write_final_run(folder, key, made, spec, files)
+    assert write_final_run(folder, key, made, spec=spec, files=files)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_final_is_a_folder_as_a_trials_under_its_trials_number(run: Run) -> No
 def test_a_final_that_is_there_is_kept(run: Run) -> None:
     key = FinalKey(1, 30, 0)
     again = record(run.folder, 1, (0.1, 1, 1.0))
-    assert not write_final_run(run.folder, key, again, {}, {})
+    assert not write_final_run(run.folder, key, again, spec={}, files={})
     assert record_of(run.folder, key).objectives["accuracy"] == 0.94
 
 
@@ -199,7 +199,7 @@ def test_a_limit_of_what_is_not_optimised_holds_for_finals_too(folder: RunFolder
     limited = RunFolder(folder.path, manifest)
     values = {"accuracy": 0.94, "size_bytes": 1100}
     slow = record(folder, 1, (0, 0, 0), objectives=values, metrics={"latency_ms": 2.6})
-    write_final_run(limited, FinalKey(1, 3, 0), slow, {}, {})
+    write_final_run(limited, FinalKey(1, 3, 0), slow, spec={}, files={})
     write_joint(folder.path, [JointRow(trial=1, final="0001-e3-r0", repeats=1)])
     run = Run(limited)
     assert run.front().empty

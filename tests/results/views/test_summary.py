@@ -104,7 +104,7 @@ def test_finals_follow_the_trials_in_rows_of_their_own(run: Run) -> None:
             conditions=Conditions(seed=9),
             objectives={} if accuracy is None else {"accuracy": accuracy, "size_bytes": 500},
         )
-        write_final_run(run.folder, key, record, {}, {})
+        write_final_run(run.folder, key, record, spec={}, files={})
     table = summarise(run, ("pipeline", "accuracy"))
     assert table["pipeline"].tolist() == ["baseline", "l1", "fpgm", "l1", "l1"]
     assert table["final"].tolist() == [0, 0, 0, 9, 30]

@@ -136,7 +136,7 @@ def test_finals_show_mean_and_spread_of_both_accuracies_and_say_so(run):
         conditions=Conditions(seed=0),
         objectives={"accuracy": 0.89, "size_bytes": 1024, "latency_ms": 0.8},
     )
-    write_final_run(run.folder, key, record, {}, {})
+    write_final_run(run.folder, key, record, spec={}, files={})
     lines = shown(run).splitlines()
     assert "0.9500 ± 0.0022" in lines[1] and "0.9600 " in lines[1]
     assert "0.8800 ± 0.0123" in lines[2] and "0.8700 ± 0.0321" in lines[2]

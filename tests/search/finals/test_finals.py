@@ -244,7 +244,7 @@ def test_a_final_that_failed_for_want_of_disk_runs_again_and_the_others_stay(
         spec = read_sealed(folder_of(folder, key) / "spec.json")
         shutil.rmtree(folder_of(folder, key))
         record = replace(before[key], status="failed", objectives={}, error=error)
-        write_final_run(folder, key, record, spec, {})
+        write_final_run(folder, key, record, spec=spec, files={})
     events: list[Event] = []
     run = run_search(
         longer(config, 2, 2),

@@ -1,5 +1,5 @@
-"""One HTML file to understand a run by: charts, tables, and what they were made from.
+"""The report: one HTML file that explains a run.
 
-``page.py`` is where it is put together; ``charts.py`` draws, ``importance.py`` and
-``attribution.py`` reckon, ``contents.py`` finds the words.
+``page.py`` puts it together, ``charts.py`` draws, ``importance.py`` and ``attribution.py``
+compute, and ``contents.py`` writes the texts and tables.
 """

@@ -1,12 +1,12 @@
-"""What each technique bought: trials with it, each beside the most similar trial without it.
+"""What each technique gained: each trial with it is compared with the most similar one without it.
 
-Alike means: the same student, the same methods in the other stages (of a pruning stage only
-whether anything is pruned) in the same order, and an amount that differs by at most 0.1. Of
-several alike trials the nearest counts: same pruning method, then amount, bits, seed and learning
-rate. In a grid that is the very same recipe without the technique. The mean of the differences is
-told with its standard error, which is about chance alone: one trial may stand beside several, and
-a sampler that has learned where a technique works shows it at its best. Pairs with an unstable
-latency tell nothing of latency, and are left out there.
+Two trials are similar if they have the same student, the same methods in the other stages in the
+same order (for pruning only whether anything is pruned), and amounts that differ by at most 0.1.
+Of several similar trials the nearest counts: by pruning method, then amount, bits, seed and
+learning rate. In a grid that is the same recipe without the technique. The mean difference comes
+with its standard error, which covers chance only: one trial may be in several pairs, and a sampler
+that has learned where a technique works shows it at its best. Pairs with an unstable latency do
+not count for latency.
 """
 
 import math
@@ -44,14 +44,14 @@ class Effect:
 
 @dataclass(frozen=True)
 class TechniqueGain:
-    """What one technique did.
+    """What one technique gained.
 
     Attributes:
         stage: where in the recipe.
         method: its name.
         trials: complete ones that have it.
-        pairs: those of them that stand beside an alike one without.
-        effects: objective -> effect; without those of which no pair tells.
+        pairs: how many of them have a similar trial without the technique.
+        effects: objective -> effect; objectives without a pair are left out.
     """
 
     stage: str
@@ -64,7 +64,7 @@ class TechniqueGain:
 def attributions(
     records: Sequence[TrialRecord], objectives: Sequence[Objective]
 ) -> list[TechniqueGain]:
-    """Return what each technique of the complete trials bought, stage by stage.
+    """Return what each technique gained, stage by stage.
 
     Args:
         records: complete trials.

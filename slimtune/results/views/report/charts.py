@@ -1,7 +1,7 @@
-"""The charts of a report, as plotly.js takes them: plain data, no word of it unescaped.
+"""The charts of a report as plain data for plotly.js, with every text escaped.
 
-Plotly reads ``<b>`` and ``<a>`` in texts, so everything that may come from a user (a pipeline
-names models, and models are files) is escaped here, before it gets there.
+Plotly interprets ``<b>`` and ``<a>`` in texts. So any text that may come from a user, such as a
+pipeline that names a model file, is escaped here.
 """
 
 import html

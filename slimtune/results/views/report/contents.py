@@ -1,4 +1,4 @@
-"""The words and tables of a report: plain text, which the template escapes."""
+"""The texts and tables of a report: plain text, which the template escapes."""
 
 import shlex
 from collections import Counter
@@ -35,7 +35,7 @@ _MOST_REASONS = 30
 
 @dataclass(frozen=True)
 class Highlight:
-    """One answer to "which one": a member, why, and how to take it away."""
+    """A member that the report recommends: why, and the command that exports it."""
 
     title: str
     trial: int
@@ -45,7 +45,7 @@ class Highlight:
 
 
 def summary_line(records: Sequence[TrialRecord], status: Status) -> str:
-    """Return what became of the trials, and whether the search goes on."""
+    """Return how the trials ended, and whether the search is still running."""
     counts = Counter(str(record.status) for record in records)
     kinds = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
     parts = [
@@ -116,7 +116,7 @@ def member_rows(
 def technique_rows(
     bought: Sequence[TechniqueGain], objectives: Sequence[Objective]
 ) -> list[dict[str, Any]]:
-    """Return a row a technique, with (change, spread) for each objective."""
+    """Return one row per technique, with (change, spread) for each objective."""
     rows = []
     for one in bought:
         cells = []

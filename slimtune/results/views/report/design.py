@@ -1,4 +1,4 @@
-"""Recipes as numbers: the columns that trials are compared by."""
+"""Recipes as numbers: the design matrix of the regression."""
 
 import math
 import re
@@ -34,8 +34,8 @@ def flat_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def fixed_settings(space: Mapping[str, str]) -> frozenset[str]:
     """Return the settings that a search had no choice in, as `flat_settings` names them.
 
-    Trials may differ in them all the same, where a method or a start recipe goes without: that
-    is no doing of theirs.
+    Trials may still differ in such a setting, because a method or a start recipe does not have it;
+    that is not an effect of the setting.
 
     Args:
         space: dimension -> its values in words, of run.json; empty in old runs.

@@ -1,11 +1,10 @@
 """How much of the differences between trials each setting of the recipe predicts.
 
-A ridge regression (on settings, and the squares of numbers) predicts every trial from all others;
-what it gets right is its predicted R^2, by the leave-one-out formula of Allen's PRESS (1974).
-What one setting adds depends on which others are known already, so the additions are averaged
-over all orders: Shapley's value, as Lindeman, Merenda and Gold (1980) use it for R^2. They add up
-to the predicted R^2 of the whole model; what is missing to 1 is chance, or what no sum of single
-effects says.
+A ridge regression on the settings, and on the squares of numbers, predicts each trial from all
+others. Its quality is the predicted R^2 of Allen's PRESS (1974), a leave-one-out formula. What one
+setting adds depends on the settings known before it, so it is averaged over all orders: Shapley's
+value, which Lindeman, Merenda and Gold (1980) use for R^2. The values add up to the predicted R^2
+of the whole model. The rest, up to 1, is chance or effects that no sum of single settings has.
 """
 
 import math

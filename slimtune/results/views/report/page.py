@@ -1,8 +1,7 @@
-"""``report.html``: one file that opens from disk, in any browser, for good.
+"""``report.html``: one file that any browser opens from disk, without a network.
 
-It fetches nothing and may run nothing but its own two scripts: the content security policy names
-them by their hash, so that a script smuggled into a class name would not run even if it got past
-the escaping.
+It fetches nothing and can run only its own two scripts. The content security policy names them by
+their hash, so a script in a class name would not run even if the escaping failed.
 """
 
 import base64
