@@ -19,7 +19,7 @@ from slimtune.results.store.finals import FinalKey, record_of
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import MISSING, quantity
-from slimtune.search.review.rerun import check_comparable, compare, rerun_trial
+from slimtune.search.review.rerun import RerunOptions, check_comparable, compare, rerun_trial
 from slimtune.search.trial.spec import Outcome
 
 
@@ -50,11 +50,10 @@ def carry_out(
         folder,
         which,
         changes,
-        exact=check,
-        from_stage=from_stage,
+        RerunOptions(reraise=debugger, exact=check, ray=ray, from_stage=from_stage),
         note=lambda text: _note(state, text),
     )
-    outcome = _debugged(again) if debugger else again(ray=ray)
+    outcome = _debugged(again) if debugger else again()
     if outcome is None:
         return 1
     if outcome.status == "failed":
@@ -79,7 +78,7 @@ def _note(state: State, text: str) -> None:
 def _debugged(again: Callable[..., Outcome]) -> Outcome | None:
     """Run the trial and open the debugger at whatever it raises; None after that."""
     try:
-        return again(reraise=True)
+        return again()
     except (UserError, RunError):
         raise
     except Exception as error:  # the very thing to look at

@@ -20,13 +20,18 @@ def suggest(trial: Any) -> dict[str, Any]:
     return {"prune": {"method": method, "amount": amount}}
 
 
-def told(record: TrialRecord) -> tuple[TrialState, list[float] | None]:
+def state_and_values(record: TrialRecord) -> tuple[TrialState, list[float] | None]:
     if record.status == "failed":
         return TrialState.FAIL, None
     return TrialState.COMPLETE, [record.objectives["accuracy"]]
 
 
-CHECK = StudyCheck(suggest, str, lambda number: (10 + number, None), told, ["spec", "key"])
+CHECK = StudyCheck(
+    suggest,
+    seeds=lambda number: (10 + number, None),
+    standing=state_and_values,
+    required=["spec", "key"],
+)
 
 
 def record_of(number: int, status: Any = "complete", **change: Any) -> TrialRecord:
