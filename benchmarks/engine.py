@@ -182,7 +182,7 @@ def restarting(size: int, folder: Path, n: int = 5) -> list[float]:
     for _ in range(n):
         started = time.perf_counter()
         again = Engine(path, size + 1)
-        assert reconcile(again.folder, again.study, again.proposer, click.echo) == 0
+        assert reconcile(again.folder, (again.study, again.proposer), click.echo) == 0
         seconds.append(time.perf_counter() - started)
     return seconds
 

@@ -84,7 +84,9 @@ def search(
         else (),
         sampler=engine.sampler,
     )
-    rule = StoppingRule(parse_objectives(OBJECTIVES), {}, problem.ceiling, problem.images)
+    rule = StoppingRule(
+        parse_objectives(OBJECTIVES), {}, ceiling=problem.ceiling, images=problem.images
+    )
     aids = Aids(judge=rule if engine.stops else no_judge)
     epochs = 0
     while epochs < budget and (spec := proposer.ask()) is not None:

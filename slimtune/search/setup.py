@@ -75,6 +75,7 @@ def architecture_of(config: SearchConfig, dataset: Dataset) -> Architecture:
 
 
 Note = Callable[[str], None]
+"""Called with something that the user should know, in one line."""
 
 
 def say_nothing(_text: str) -> None:
@@ -92,7 +93,9 @@ def load_network(config: SearchConfig, dataset: Dataset, note: Note = say_nothin
     Raises:
         ModelError: the weights cannot be used, or the network does not fit the data.
     """
-    return _network(architecture_of(config, dataset), config.weights, config.seed, dataset, note)
+    return _network(
+        architecture_of(config, dataset), config.weights, config.seed, dataset=dataset, note=note
+    )
 
 
 def load_teacher(
@@ -107,13 +110,15 @@ def load_teacher(
         return None
     architecture = dataclasses.replace(architecture_of(config, dataset), name=config.teacher)
     try:
-        return _network(architecture, config.teacher_weights, config.seed, dataset, note)
+        return _network(
+            architecture, config.teacher_weights, config.seed, dataset=dataset, note=note
+        )
     except UserError as error:
         raise type(error)(f"teacher: {error}") from None
 
 
 def _network(
-    architecture: Architecture, weights: str | None, seed: int, dataset: Dataset, note: Note
+    architecture: Architecture, weights: str | None, seed: int, *, dataset: Dataset, note: Note
 ) -> nn.Module:
     torch.manual_seed(seed)
     network = build(architecture)

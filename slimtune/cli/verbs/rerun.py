@@ -19,7 +19,7 @@ from slimtune.results.store.finals import FinalKey, record_of
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.units import MISSING, quantity
-from slimtune.search.review.rerun import check_comparable, compare, rerun_trial
+from slimtune.search.review.rerun import RerunOptions, check_comparable, compare, rerun_trial
 from slimtune.search.trial.spec import Outcome
 
 
@@ -52,11 +52,10 @@ def carry_out(
         folder,
         which,
         changes,
-        exact=check,
-        from_stage=from_stage,
+        RerunOptions(reraise=debugger, exact=check, ray=ray, from_stage=from_stage),
         note=lambda text: _note(state, text),
     )
-    outcome = _debugged(again) if debugger else again(ray=ray)
+    outcome = _debugged(again) if debugger else again()
     if outcome is None:
         return 1
     if outcome.status == "failed":
@@ -81,7 +80,7 @@ def _note(state: State, text: str) -> None:
 def _debugged(again: Callable[..., Outcome]) -> Outcome | None:
     """Run the trial; if it raises, open the debugger there and return None."""
     try:
-        return again(reraise=True)
+        return again()
     except (UserError, RunError):
         raise
     except Exception as error:  # any error of the trial is what the user wants to debug

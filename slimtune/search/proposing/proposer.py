@@ -143,9 +143,13 @@ class Proposer:
         """
         required = ["spec", *["key"] * (self._plan.key is not None)]
         required += ["draws"] * (self._plan.is_flat)
-        # No key is compared: it may tell more alike than that of an older version did, and what is
-        # known is worked out from the recipes.
-        check = StudyCheck(self._plan.suggest, None, self._seeds_of, self._standing_of, required)
+        # Keys are not compared: they differ between versions, and `ask` computes them anew.
+        check = StudyCheck(
+            self._plan.suggest,
+            seeds=self._seeds_of,
+            standing=self._standing_of,
+            required=required,
+        )
         return check.fault(self._study, records)
 
     def _standing_of(self, record: TrialRecord) -> Standing:
@@ -291,7 +295,11 @@ class Proposer:
         number = len(history)
         for attempt in range(DRAWS):
             sampler = make_sampler(
-                self._plan.sampler, self._conditions.seed, number, attempt, history
+                self._plan.sampler,
+                self._conditions.seed,
+                number=number,
+                attempt=attempt,
+                history=history,
             )
             scratch.sampler = sampler
             if number < len(self._plan.start):

@@ -21,10 +21,9 @@ from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
 from slimtune.search.proposing import study as studies
 from slimtune.search.proposing.proposer import Proposer
-from slimtune.search.resuming.aside import ResumedTrials, sound_trials
+from slimtune.search.resuming.aside import ResumedTrials, Warn, sound_trials
 from slimtune.search.trial.spec import TrialSpec, outcome_of
 
-Warn = Callable[[str], None]
 StudyAndProposer = tuple[optuna.Study, Proposer]
 _SQLITE_EXTRAS = ("-journal", "-wal", "-shm")
 _HOST_ERRORS = ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "AUTH", "NOMEM")
@@ -76,13 +75,12 @@ def open_proposer(
         text = f"{folder.study_path.name} does not fit the trials ({fault})"
         _set_aside(folder.study_path, text, warn)
         study, proposer = opened()
-    return (study, proposer), reconcile(folder, study, proposer, warn, trials)
+    return (study, proposer), reconcile(folder, (study, proposer), warn, trials)
 
 
 def reconcile(
     folder: RunFolder,
-    study: optuna.Study,
-    proposer: Proposer,
+    opened: StudyAndProposer,
     warn: Warn,
     trials: ResumedTrials | None = None,
 ) -> int:
@@ -92,9 +90,8 @@ def reconcile(
 
     Args:
         folder: whose lock this process holds.
-        study: of the run; trials it lacks are added.
-        proposer: for this study.
-        warn: told of what was set aside.
+        opened: the study of the run, to which missing trials are added, and its proposer.
+        warn: called for each trial that is set aside.
         trials: from `sound_trials`, if it was called before.
 
     Returns:
@@ -103,6 +100,7 @@ def reconcile(
     Raises:
         RunError: the disk refuses.
     """
+    study, proposer = opened
     trials = trials or sound_trials(folder, warn)
     records = trials.records
     trial_count = len(study.get_trials(deepcopy=False))

@@ -49,7 +49,7 @@ MODELLED_DRAWS = 10
 
 
 def make_sampler(
-    name: str, seed: int, number: int, attempt: int, history: list[FrozenTrial]
+    name: str, seed: int, *, number: int, attempt: int, history: list[FrozenTrial]
 ) -> BaseSampler:
     """Return the sampler for one draw of one trial.
 

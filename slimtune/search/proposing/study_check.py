@@ -21,7 +21,6 @@ class StudyCheck:
 
     Args:
         suggest: draws a recipe in its JSON form, by ``trial.suggest_*``.
-        key: a recipe's identity; None if trials have none.
         seeds: number of a trial -> its ``seed`` and ``prefix_seed``.
         standing: from a record to the state and values that its trial has in the study.
         required: user attributes that every trial has.
@@ -30,13 +29,12 @@ class StudyCheck:
     def __init__(
         self,
         suggest: Callable[[Any], object],
-        key: Callable[[dict[str, Any]], str] | None,
+        *,
         seeds: Callable[[int], tuple[int, int | None]],
         standing: Callable[[TrialRecord], Standing],
         required: Sequence[str],
     ) -> None:
         self._suggest = suggest
-        self._key = key
         self._seeds = seeds
         self._standing = standing
         self._required = required
@@ -69,8 +67,6 @@ class StudyCheck:
             return "has another number or seed than it was given"
         if not _sound(spec):
             return "has a spec that slimtune never writes"
-        if self._key is not None and trial.user_attrs["key"] != self._key(spec.recipe):
-            return "has another key than its recipe"
         if not self._fits(trial.params, parameters_of(spec.recipe, self._suggest).params):
             return "has other parameters than its recipe"
         return self._against_record(trial, spec, records.get(number))

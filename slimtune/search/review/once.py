@@ -8,7 +8,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
 from slimtune.search.forecast.checks import check_recipe
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.trial import run_trial
+from slimtune.search.trial.trial import Handover, run_trial
 from slimtune.workload.types import Workload
 
 
@@ -34,4 +34,4 @@ def compress_once(
     """
     check_recipe(Recipe.from_dict(dict(recipe)), workload)
     spec = TrialSpec(0, dict(recipe), conditions)
-    return run_trial(workload, spec, start=start, keep=keep)
+    return run_trial(workload, spec, handover=Handover(start, keep))

@@ -15,14 +15,14 @@ from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.results.store.sealed import read_sealed
 from slimtune.search.executors.own_work import with_own_code
-from slimtune.search.review.single import Note, run_in_worker, stored_beginning
+from slimtune.search.review.single import run_in_worker, stored_beginning
 from slimtune.search.settings.layered import merged, set_path
 from slimtune.search.settings.recorded import run_config
 from slimtune.search.settings.references import code_in
-from slimtune.search.setup import reopen_workload
+from slimtune.search.setup import Note, reopen_workload, say_nothing
 from slimtune.search.trial.process.devices import on_available_device
 from slimtune.search.trial.spec import Outcome, TrialSpec
-from slimtune.search.trial.trial import run_trial
+from slimtune.search.trial.trial import Handover, run_trial
 from slimtune.spaces.space import STAGES
 from slimtune.workload.own_code import load_code
 
@@ -30,8 +30,22 @@ _NOT_COMPARED = ("log.txt",)
 """Files that are not compared: they depend on how a trial ran, such as with a stage store."""
 
 
-def tell_nobody(_text: str) -> None:
-    """Ignore a note."""
+@dataclass(frozen=True)
+class RerunOptions:
+    """How a trial is run again.
+
+    Attributes:
+        reraise: raise the exception of a failing trial, instead of recording it; not with ``ray``.
+        exact: do not run a trial on the CPU instead of its own device.
+        ray: run it in a worker process of a Ray on this machine, as the search did.
+        from_stage: a stage of `BEFORE`: take the student before it from the run's stage store.
+            If not given, the store is not used.
+    """
+
+    reraise: bool = False
+    exact: bool = False
+    ray: bool = False
+    from_stage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +72,9 @@ def rerun_trial(
     folder: RunFolder,
     number: int | FinalKey,
     changes: Mapping[str, Any] | None = None,
+    options: RerunOptions = RerunOptions(),
     *,
-    reraise: bool = False,
-    exact: bool = False,
-    ray: bool = False,
-    from_stage: str | None = None,
-    note: Note = tell_nobody,
+    note: Note = say_nothing,
 ) -> Outcome:
     """Run the recorded spec of trial ``number`` again; the run folder is not written to.
 
@@ -72,11 +83,7 @@ def rerun_trial(
         number: the trial's number, or the final's key. A failed trial can be repeated too, and
             a stopped one runs to its end.
         changes: dotted recipe settings to change first, such as ``{"prune.amount": 0.4}``.
-        reraise: raise the exception of a failing trial, instead of recording it; not with ``ray``.
-        exact: do not run a trial on the CPU instead of its own device.
-        ray: run it in a worker process of a Ray on this machine, as the search did.
-        from_stage: a stage of `BEFORE`: take the student before it from the run's stage store.
-            If not given, the store is not used.
+        options: how it is run.
         note: called with each difference from the search.
 
     Raises:
@@ -88,7 +95,7 @@ def rerun_trial(
     record = record_of(folder, number)
     spec = TrialSpec.from_dict(read_sealed(folder_of(folder, number) / "spec.json"))
     config = run_config(folder)
-    here = on_available_device(spec, exact)
+    here = on_available_device(spec, options.exact)
     if here != spec:
         there = spec.conditions.device
         note(
@@ -97,16 +104,23 @@ def rerun_trial(
     if text := other_numbers(record):
         note(text)
     spec = changed(here, changes or {})
-    start = stored_beginning(folder, record, spec, from_stage, note) if from_stage else None
+    start = None
+    if stage := options.from_stage:
+        start = stored_beginning(folder, record, spec, stage=stage, note=note)
     workload = reopen_workload(folder, config)
-    work = partial(run_trial, objectives=tuple(config.objectives), reraise=reraise, start=start)
+    work = partial(
+        run_trial,
+        objectives=tuple(config.objectives),
+        reraise=options.reraise,
+        handover=Handover(start),
+    )
     if record.status == "failed":
         note(f"in the search, trial {number} failed: {record.error}")
     if record.status == "stopped":
         note(
             f"in the search, trial {number} was stopped ({record.error}); here it runs to its end"
         )
-    if not ray:
+    if not options.ray:
         return work(workload, spec)
     if config.ray_address is not None:
         note(f"the search ran at {config.ray_address}; this rerun uses a Ray on this machine")

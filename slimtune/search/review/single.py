@@ -1,6 +1,5 @@
 """Runs a single trial in a worker process, and starts one from a stored snapshot."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from slimtune.results.store.files import parse_json
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.setup import Note
 from slimtune.search.trial.attempt import Work
 from slimtune.search.trial.driver import SpecList
 from slimtune.search.trial.snapshot_files import snapshot_from_files
@@ -21,8 +21,6 @@ from slimtune.search.trial.trial import failed_outcome
 BEFORE = {"train": "prune", "quantize": "train"}
 """Stage that a trial can start with -> the stage after which a snapshot is needed for it."""
 _WORDS = {"code": "code", "versions": "package versions", "cpu": "processor", "gpu": "GPU"}
-
-Note = Callable[[str], None]
 
 
 def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
@@ -55,7 +53,7 @@ def run_in_worker(work: Work, shared: Any, spec: TrialSpec) -> Outcome:
 
 
 def stored_beginning(
-    folder: RunFolder, record: TrialRecord, spec: TrialSpec, stage: str, note: Note
+    folder: RunFolder, record: TrialRecord, spec: TrialSpec, *, stage: str, note: Note
 ) -> StudentState:
     """Return the student with which a trial starts ``stage``, from the run's stage store.
 

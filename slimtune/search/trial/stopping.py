@@ -70,6 +70,7 @@ class StoppingRule:
         self,
         objectives: Sequence[Objective],
         limits: Mapping[str, float],
+        *,
         ceiling: float,
         images: int,
         limit_texts: Mapping[str, str] = MappingProxyType({}),
@@ -187,8 +188,13 @@ def open_rule(folder: RunFolder) -> StoppingRule:
     objectives = parse_objectives(folder.manifest["objectives"])
     searched = search_limits(folder.manifest)
     images = folder.manifest["workload"]["validation"]
-    ceiling = ceiling_of(networks)
-    rule = StoppingRule(objectives, searched.limits, ceiling, images, searched.texts)
+    rule = StoppingRule(
+        objectives,
+        searched.limits,
+        ceiling=ceiling_of(networks),
+        images=images,
+        limit_texts=searched.texts,
+    )
     for record in folder.records():
         rule.learn(record)
     return rule

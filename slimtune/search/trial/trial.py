@@ -56,6 +56,19 @@ PREVIEW_ROUNDS, PREVIEW_SECONDS, PREVIEW_ENOUGH = 12, 0.3, 6
 DEFAULT_OBJECTIVES = ("accuracy", "size_bytes", "latency_ms")
 
 
+@dataclass(frozen=True)
+class Handover:
+    """Students that enter a single trial and leave it, between two stages.
+
+    Attributes:
+        start: a student after some of the recipe's stages, to continue from.
+        keep: called with the student after the stages ``prune`` and ``train``.
+    """
+
+    start: StudentState | None = None
+    keep: Keep = keep_nothing
+
+
 def run_trial(
     workload: Workload,
     spec: TrialSpec,
@@ -63,8 +76,7 @@ def run_trial(
     *,
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES,
     reraise: bool = False,
-    start: StudentState | None = None,
-    keep: Keep = keep_nothing,
+    handover: Handover = Handover(),
     origin: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Compress, export and measure one recipe.
@@ -81,8 +93,7 @@ def run_trial(
         objectives: the measured quantities that are optimised; the others are metrics. One of
             the user's own names its code, such as ``FILE.py:f1:maximize``.
         reraise: raise a failure instead, for a debugger to stop at.
-        start: a student after some of the recipe's stages, to continue from.
-        keep: called with the student after the stages ``prune`` and ``train``.
+        handover: students that enter and leave the trial.
         origin: from `run_origin`, to share beginnings through the run's stage store; None: the
             trial carries out all its stages.
     """
@@ -94,7 +105,7 @@ def run_trial(
     trial = _Trial(workload, spec, objectives, aids, clock, beginning, views)
     try:
         with pausing(aids.pause):
-            outcome = trial.carry_out(start, keep)
+            outcome = trial.carry_out(handover)
     except Ended as ended:
         outcome = ended.outcome
     except (Exception, SystemExit) as error:  # one bad recipe must not end the search
@@ -117,7 +128,7 @@ class _Trial:
     beginning: Beginning
     views: SharedViews
 
-    def carry_out(self, start: StudentState | None, keep: Keep) -> Outcome:
+    def carry_out(self, handover: Handover) -> Outcome:
         """Compress, export, check and measure."""
         recipe = Recipe.from_dict(self.spec.recipe)
         check_device(self.spec.conditions.device)
@@ -127,12 +138,12 @@ class _Trial:
             partial(_stopped_outcome, self.spec, self.clock),
             names_of(self.objectives),
         )
-        start = start or self.beginning.find(recipe)
+        start = handover.start or self.beginning.find(recipe)
         if start is not None:
             self.clock.report(f"{start.done} (from the store)", {})
 
         def keep_both(progress: StudentState) -> None:
-            keep(progress)
+            handover.keep(progress)
             self.beginning.keep(progress)
 
         compressed = compress(

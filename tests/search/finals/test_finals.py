@@ -61,7 +61,9 @@ def short_latencies() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def config(digits_config: SearchConfig) -> SearchConfig:
-    changes = {"space": SPACE, "trials": 2, "start": "none", "sampler": "random"}
+    # One accurate and one small trial, so that both are on the front.
+    start = tuple({"prune": {"method": "l1", "amount": amount}} for amount in (0.2, 0.9))
+    changes = {"space": SPACE, "trials": 2, "start": start, "sampler": "random"}
     objectives = ("accuracy", "size_bytes")
     return digits_config.model_copy(update={**changes, "objectives": objectives})
 

@@ -45,7 +45,9 @@ def test_asking_for_the_object_draws_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["nsga2", "nsga3"])
 def test_a_generation_is_one_system_attribute_named_after_the_sampler(name: str) -> None:
-    study = optuna.create_study(sampler=make_sampler(name, 0, 0, 0, []), directions=DIRECTIONS)
+    study = optuna.create_study(
+        sampler=make_sampler(name, 0, number=0, attempt=0, history=[]), directions=DIRECTIONS
+    )
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
     study.tell(trial, [0.0, 0.0])
@@ -84,13 +86,13 @@ def test_of_one_generation_nsga3_chooses_the_same_parents_whatever_the_proposals
             values = [float(number % 5), float(number % 7), float(-number % 3)]
             attrs = {"NSGAIIISampler:generation": 0}
             study.add_trial(create_trial(values=values, system_attrs=attrs))
-        sampler = make_sampler("nsga3", 5, 24, attempt, study.trials)
+        sampler = make_sampler("nsga3", 5, number=24, attempt=attempt, history=study.trials)
         chosen.append([trial.number for trial in sampler.select_parent(study, 1)])
     assert chosen[0] == chosen[1] and len(chosen[0]) == 20
 
 
 def test_the_default_sampler_is_stated_in_full() -> None:
-    tpe = make_sampler("tpe", 0, 0, 0, [])
+    tpe = make_sampler("tpe", 0, number=0, attempt=0, history=[])
     assert isinstance(tpe, optuna.samplers.TPESampler)
     assert tpe._multivariate and tpe._group and tpe._constant_liar
 

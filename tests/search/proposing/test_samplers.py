@@ -164,7 +164,7 @@ def test_points_of_qmc_are_spread_more_evenly_than_chance() -> None:
         study = optuna.create_study()
         drawn = []
         for index in range(16):
-            study.sampler = make_sampler(sampler, 3, index, 0, study.trials)
+            study.sampler = make_sampler(sampler, 3, number=index, attempt=0, history=study.trials)
             trial = study.ask()
             drawn.append(trial.suggest_float("x", 0, 16))
             study.tell(trial, 0.0)

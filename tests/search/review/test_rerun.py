@@ -16,7 +16,14 @@ from slimtune.measurement.host import describe_host
 from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.review import rerun
-from slimtune.search.review.rerun import Comparison, changed, compare, other_numbers, rerun_trial
+from slimtune.search.review.rerun import (
+    Comparison,
+    RerunOptions,
+    changed,
+    compare,
+    other_numbers,
+    rerun_trial,
+)
 from slimtune.search.session import run_search
 from slimtune.search.settings.config import make_config
 from slimtune.search.trial.spec import Outcome, TrialSpec
@@ -95,12 +102,14 @@ def test_a_worker_is_given_the_code_that_the_run_names(
         return outcome
 
     monkeypatch.setattr(rerun, "run_in_worker", in_a_fresh_process)
-    again = rerun_trial(run.folder, 0, ray=True)
+    again = rerun_trial(run.folder, 0, options=RerunOptions(ray=True))
     assert again.status == "complete", again.reason
     assert again.objectives == run.records[0].objectives
     student = tmp_path / "student.py"
     student.write_text(own_net.read_text())
-    other = rerun_trial(run.folder, 0, {"student.model": f"{student}:make"}, ray=True)
+    other = rerun_trial(
+        run.folder, 0, {"student.model": f"{student}:make"}, RerunOptions(ray=True)
+    )
     assert other.status == "complete", other.reason
 
 

@@ -46,7 +46,9 @@ def spec_of(folder: RunFolder) -> TrialSpec:
 def begin(folder: RunFolder, stage: str, spec: TrialSpec | None = None) -> tuple[str, list[str]]:
     notes: list[str] = []
     spec = spec or spec_of(folder)
-    return stored_beginning(folder, folder.record(0), spec, stage, notes.append).done, notes
+    return stored_beginning(
+        folder, folder.record(0), spec, stage=stage, note=notes.append
+    ).done, notes
 
 
 def test_each_stage_begins_after_the_one_before_it(folder: RunFolder) -> None:

@@ -22,7 +22,7 @@ CERTAIN = {"structure_certain": True, "latency_stable": True}
 
 def rule(limits=None, ceiling=0.95, images=10**12):
     """Return a rule; with that many images no accuracy is in doubt."""
-    return StoppingRule(OBJECTIVES, limits or {}, ceiling, images)
+    return StoppingRule(OBJECTIVES, limits or {}, ceiling=ceiling, images=images)
 
 
 def record(number, values, status="stopped", rungs=None, metrics=CERTAIN):
