@@ -117,7 +117,7 @@ def main() -> None:
         f"before: {network_accuracy(student, workload.test, score):.4f}"
     )
     settings = Train(epochs=options.epochs, lr=0.01)
-    teacher = copied(workload.teacher or workload.baseline)
+    teacher = copied(workload.teacher or workload.baseline, workload.image_shape)
     for taught in {"both": (False, True), "plain": (False,), "taught": (True,)}[options.only]:
         with_teacher = teacher if taught else None
         ways: dict[str, Callable[[nn.Module, int], None]] = {

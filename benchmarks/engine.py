@@ -31,6 +31,7 @@ from slimtune.results.store.folder import RunFolder
 from slimtune.results.store.record import TrialRecord
 from slimtune.search.executors.inline import InlineExecutor
 from slimtune.search.executors.ray_tune import RayExecutor
+from slimtune.search.proposing.plan import ProposalPlan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.reconcile import reconcile
 from slimtune.search.proposing.study import open_study
@@ -77,11 +78,9 @@ def proposer(study: optuna.Study, trials: int) -> Proposer:
     """Return a proposer of the default space."""
     return Proposer(
         study,
-        lambda trial: suggest_recipe(trial, SPACE).to_dict(),
+        ProposalPlan(lambda trial: suggest_recipe(trial, SPACE).to_dict(), trials, key),
         objectives=OBJECTIVES,
-        trials=trials,
         conditions=Conditions(seed=0),
-        key=key,
     )
 
 

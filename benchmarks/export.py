@@ -43,7 +43,7 @@ class Normalised(nn.Module):
 def pruned(seed: int) -> nn.Module:
     """Return a ResNet-20 without about half of its inner channels, others for each seed."""
     torch.manual_seed(seed)
-    network = copied(build(Architecture("resnet20", 10, 3)))
+    network = copied(build(Architecture("resnet20", 10, 3)), (3, 32, 32))
     removals = {
         group.name: torch.randperm(group.channels)[: group.channels // 2].tolist()
         for group in find_groups(network, EXAMPLE)

@@ -34,6 +34,7 @@ from slimtune.compression.recipe import Recipe
 from slimtune.conditions import Conditions
 from slimtune.measurement.host import describe_host
 from slimtune.results.objectives import parse_objectives
+from slimtune.search.proposing.plan import ProposalPlan
 from slimtune.search.proposing.proposer import Proposer
 from slimtune.search.proposing.samplers import FLAT
 from slimtune.search.trial.attempt import Aids, no_judge
@@ -74,15 +75,17 @@ def search(
     suggest = suggest_flat if engine.sampler in FLAT else suggest_recipe
     proposer = Proposer(
         optuna.create_study(directions=DIRECTIONS),
-        lambda trial: suggest(trial, problem.space).to_dict(),
+        ProposalPlan(
+            lambda trial: suggest(trial, problem.space).to_dict(),
+            trials=20 * budget,
+            key=lambda recipe: Recipe.from_dict(recipe).key(),
+            start=single_points(problem.space, budget // EPOCHS_OF_A_TRIAL // SHARE)
+            if engine.start
+            else (),
+            sampler=engine.sampler,
+        ),
         objectives=OBJECTIVES,
-        trials=20 * budget,
         conditions=Conditions(seed=seed),
-        key=lambda recipe: Recipe.from_dict(recipe).key(),
-        start=single_points(problem.space, budget // EPOCHS_OF_A_TRIAL // SHARE)
-        if engine.start
-        else (),
-        sampler=engine.sampler,
     )
     rule = StoppingRule(
         parse_objectives(OBJECTIVES), {}, ceiling=problem.ceiling, images=problem.images

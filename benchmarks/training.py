@@ -66,7 +66,7 @@ def make_workload(images: int, data: str | None, baseline: str = "resnet20") -> 
 def network(name: str) -> nn.Module:
     """Return an untrained network, laid out as the baseline of a trial."""
     torch.manual_seed(0)
-    return copied(build(Architecture(name, 10, 3)))
+    return copied(build(Architecture(name, 10, 3)), (3, 32, 32))
 
 
 def our_epoch(
@@ -115,7 +115,9 @@ def distillation(workload: Workload, precision: Precision, rounds: int) -> None:
         asked = cached_logits_of(workload, conditions, without_cache)
         return our_epoch(workload.baseline, workload, precision, cached_logits=asked, **base)()
 
-    teacher = copied(workload.teacher or workload.baseline).requires_grad_(False)
+    teacher = copied(workload.teacher or workload.baseline, workload.image_shape).requires_grad_(
+        False
+    )
     seconds = interleaved(
         {
             "naive": naive_epoch(workload, taught=True),

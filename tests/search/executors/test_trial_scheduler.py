@@ -62,7 +62,7 @@ class Rule(StoppingRule):
     """The search's own rule, which also writes down whom it is shown."""
 
     def __init__(self):
-        super().__init__(parse_objectives(NAMES), {}, 1.0, 10**12)
+        super().__init__(parse_objectives(NAMES), {}, ceiling=1.0, images=10**12)
         self.shown = []
 
     def __call__(self, outcome):
