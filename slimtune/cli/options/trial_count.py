@@ -32,7 +32,7 @@ class TrialCount(click.ParamType):
         text = str(value).strip()
         digits = text.removeprefix("+")
         if not digits.isdecimal() or int(digits) < 1:
-            self.fail(f"{text!r} is no number of trials; give one such as 12, or +4", param, ctx)
+            self.fail(f"{text!r} is no number of trials; give 1 or more, such as 12, or +4", param, ctx)
         return MoreTrials(int(digits)) if text != digits else int(digits)
 
 

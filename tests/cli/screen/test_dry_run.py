@@ -42,7 +42,7 @@ def test_a_dry_run_for_programs_is_one_json_object(capsys: pytest.CaptureFixture
         (["--model", "resnt20"], 2, "Did you mean 'resnet20'?"),
         (["--set", "space.prune.amount=1.0"], 2, "must be less than 1"),
         (["--out", "."], 2, "already exists"),
-        (["--trials", "0"], 2, "0 is not in the range"),
+        (["--trials", "0"], 2, "'0' is no number of trials; give 1 or more"),
     ],
 )
 def test_what_the_search_would_refuse_is_refused(
