@@ -32,7 +32,8 @@ class TrialCount(click.ParamType):
         text = str(value).strip()
         digits = text.removeprefix("+")
         if not digits.isdecimal() or int(digits) < 1:
-            self.fail(f"{text!r} is no number of trials; give 1 or more, such as 12, or +4", param, ctx)
+            rule = f"{text!r} is no number of trials; give 1 or more, such as 12, or +4"
+            self.fail(rule, param, ctx)
         return MoreTrials(int(digits)) if text != digits else int(digits)
 
 
