@@ -299,13 +299,9 @@ def test_a_search_that_ends_with_its_last_trial_was_not_stopped():
 
 
 def test_the_number_of_objectives_must_be_the_studys():
+    one, plan = Conditions(seed=0), ProposalPlan(suggest, 1)
     with pytest.raises(ConfigError, match="has 2, but got 1"):
-        Proposer(
-            new_study(),
-            ProposalPlan(suggest, 1),
-            objectives=["accuracy"],
-            conditions=Conditions(seed=0),
-        )
+        Proposer(new_study(), plan, objectives=["accuracy"], conditions=one)
 
 
 @settings(max_examples=20)
@@ -359,11 +355,6 @@ def test_a_restored_trial_is_the_trial_that_was_lost():
     for one, other in zip(whole.trials, lost.trials, strict=True):
         assert (one.params, one.distributions) == (other.params, other.distributions)
         assert (one.values, one.user_attrs) == (other.values, other.user_attrs)
-
-
-def test_a_run_folder_that_was_renamed_keeps_its_study(tmp_path):
-    run_all(proposer(open_study(tmp_path / "study.db", DIRECTIONS, "before"), trials=2))
-    assert len(open_study(tmp_path / "study.db", DIRECTIONS, "after").trials) == 2
 
 
 def test_trials_share_the_seed_of_their_beginning_but_repeats_of_a_grid_do_not():

@@ -30,6 +30,12 @@ def test_other_directions_than_the_studys_are_refused(tmp_path):
         open_study(tmp_path / "study.db", ["minimize", "minimize"], "s")
 
 
+def test_a_run_folder_that_was_renamed_keeps_its_study(tmp_path):
+    study = open_study(tmp_path / "study.db", DIRECTIONS, "before")
+    study.tell(study.ask(), [0.5, 1.0])
+    assert len(open_study(tmp_path / "study.db", DIRECTIONS, "after").trials) == 1
+
+
 def test_optunas_own_figures_name_the_objectives(tmp_path):
     names = ["accuracy", "size_bytes"]
     study = open_study(tmp_path / "study.db", DIRECTIONS, "s", names)
