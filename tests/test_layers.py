@@ -255,6 +255,11 @@ def test_files_and_functions_stay_within_their_budgets() -> None:
     assert sorted(lengths)[len(lengths) // 2] <= 10
 
 
+def test_no_test_file_is_longer_than_a_module_may_be() -> None:
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert len(path.read_text().splitlines()) <= 400, f"{path} is over 400 lines"
+
+
 def test_every_module_has_its_test_file() -> None:
     missing = []
     for path in FILES:
