@@ -53,7 +53,8 @@ def test_what_ran_out_of_memory_runs_once_more_at_the_end_and_alone(request, tmp
         request.getfixturevalue("session")
     search = Search(tmp_path, executor)
     tells = [number for name, number in search.log if name == "tell"]
-    assert sorted(tells[:3]) == [0, 3, 4] and tells[3:] == [1, 2]
+    # Side by side, either of the two may be the first to run out of memory.
+    assert sorted(tells[:3]) == [0, 3, 4] and sorted(tells[3:]) == [1, 2]
     assert search.told[1].status == "complete"
     assert search.told[1].payload == ([], 5)
     assert search.told[2].status == "failed"
@@ -61,7 +62,8 @@ def test_what_ran_out_of_memory_runs_once_more_at_the_end_and_alone(request, tmp
         "out of memory twice, the second time alone: OutOfMemoryError: CUDA out of memory. "
         "Tried to allocate 2 GiB"
     )
-    assert len(search.warnings) == 2 and "trial 1 runs again at the end" in search.warnings[0]
+    texts = sorted(search.warnings)
+    assert len(texts) == 2 and "trial 1 runs again at the end" in texts[0]
     assert [name for name, number in search.log if number == 1] == [
         "ask", "start", "start", "tell", "finish",
     ]  # fmt: skip
