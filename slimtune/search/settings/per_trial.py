@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from slimtune.compression.training.precision import PrecisionChoice, decide
-from slimtune.conditions import Precision
+from slimtune.compression.training.precision import PrecisionChoice
 from slimtune.errors import UserError
 from slimtune.results.parsing import parse_duration
 
@@ -66,11 +65,3 @@ class PerTrialSettings(BaseModel):
     def device(self) -> str:
         """The torch device of a trial; a trial sees at most one GPU."""
         return "cuda:0" if self.gpus else "cpu"
-
-    def trains_in(self, image_shape: tuple[int, int, int]) -> Precision:
-        """Return the precision that trials train in, decided for this machine and these images.
-
-        Args:
-            image_shape: (channels, height, width).
-        """
-        return decide(self.precision, self.device, image_shape)
